@@ -1,0 +1,1 @@
+//! The hands: where instances run.

@@ -1,0 +1,81 @@
+//! What may be submitted.
+
+use crate::model::InputColumn;
+
+/// Most a person may submit in one request. Configurable; the defaults are in `docs/API.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputLimits {
+    pub inputs: u64,
+    pub body_bytes: u64,
+    pub input_bytes: usize,
+}
+
+impl Default for InputLimits {
+    fn default() -> Self {
+        Self { inputs: 100_000, body_bytes: 64 << 20, input_bytes: 64 << 10 }
+    }
+}
+
+/// Why one input is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadInput {
+    #[error("it is empty")]
+    Empty,
+    #[error("it contains a NUL character")]
+    Nul,
+    #[error("it is {bytes} bytes long; the limit is {limit}")]
+    TooLong { bytes: usize, limit: usize },
+}
+
+impl InputLimits {
+    pub fn check(&self, input: &str) -> Result<(), BadInput> {
+        if input.trim_ascii().is_empty() {
+            return Err(BadInput::Empty);
+        }
+        if input.len() > self.input_bytes {
+            return Err(BadInput::TooLong { bytes: input.len(), limit: self.input_bytes });
+        }
+        check_text(input)
+    }
+}
+
+/// The rule for every text that is stored: no NUL, because PostgreSQL cannot hold one.
+pub fn check_text(text: &str) -> Result<(), BadInput> {
+    if text.as_bytes().contains(&0) { Err(BadInput::Nul) } else { Ok(()) }
+}
+
+/// Which of a file's header names is the model's input: its name, another name the model lists,
+/// or plain `input`, without regard to case.
+pub fn find_column(headers: &[String], input: &InputColumn) -> Option<usize> {
+    let is = |header: &String, name: &str| header.trim().eq_ignore_ascii_case(name);
+    let names = std::iter::once(&input.name).chain(&input.also).map(String::as_str);
+    names.chain(["input"]).find_map(|name| headers.iter().position(|header| is(header, name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_inputs_are_refused_with_a_reason() {
+        let limits = InputLimits { input_bytes: 4, ..InputLimits::default() };
+        assert_eq!(limits.check("CCO"), Ok(()));
+        assert_eq!(limits.check(" "), Err(BadInput::Empty));
+        assert_eq!(limits.check("a\0"), Err(BadInput::Nul));
+        assert_eq!(limits.check("CCCCC"), Err(BadInput::TooLong { bytes: 5, limit: 4 }));
+    }
+
+    #[test]
+    fn the_models_own_column_name_wins() {
+        let input = InputColumn {
+            name: "smiles".into(),
+            description: String::new(),
+            also: vec!["canonical_smiles".into()],
+        };
+        let headers = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
+        assert_eq!(find_column(&headers(&["input", "SMILES"]), &input), Some(1));
+        assert_eq!(find_column(&headers(&["name", "Canonical_SMILES"]), &input), Some(1));
+        assert_eq!(find_column(&headers(&["name", "Input"]), &input), Some(1));
+        assert_eq!(find_column(&headers(&["name", "x"]), &input), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! Instances: what was asked for, and what was seen.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{InstanceId, Timestamp};
+
+/// Where an instance listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Address {
+    /// A unix socket of a process on this machine.
+    Socket(String),
+    /// The base URL of a model server.
+    Url(String),
+}
+
+/// Why an instance is no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "cause")]
+pub enum EndCause {
+    /// Nobody needed it for its model's idle time.
+    Idle,
+    /// The plan wanted fewer, or another version.
+    Retired { why: String },
+    /// The server that ran it stopped or died.
+    ServerGone,
+    /// It was not ready within the model's start time.
+    StartTimeout,
+    /// It could not be started at all; `reason` is fit for a user.
+    NotStarted { reason: String },
+    /// It answered nothing for three health intervals.
+    Unresponsive,
+    /// It used more memory than its model may.
+    OutOfMemory { limit_mib: u32 },
+    /// The process ended by itself.
+    Exited { code: Option<i32>, signal: Option<i32>, last_lines: String },
+}
+
+impl fmt::Display for EndCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle => f.write_str("idle"),
+            Self::Retired { why } => write!(f, "retired: {why}"),
+            Self::ServerGone => f.write_str("its server stopped"),
+            Self::StartTimeout => f.write_str("it was not ready within its start time"),
+            Self::NotStarted { reason } => write!(f, "it could not be started: {reason}"),
+            Self::Unresponsive => f.write_str("it stopped answering"),
+            Self::OutOfMemory { limit_mib } => write!(f, "it used more than {limit_mib} MiB of memory"),
+            Self::Exited { code: Some(code), .. } => write!(f, "its process ended with exit code {code}"),
+            Self::Exited { signal: Some(signal), .. } => write!(f, "its process was killed by signal {signal}"),
+            Self::Exited { .. } => f.write_str("its process ended"),
+        }
+    }
+}
+
+/// What a cluster saw of one instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    pub instance: InstanceId,
+    pub at: Timestamp,
+    pub state: ObservedState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObservedState {
+    /// Launched; `doing` says what it is busy with ("installing packages", "loading the model").
+    Starting { doing: String },
+    Ready { address: Address },
+    Ended { cause: EndCause },
+}

@@ -1,0 +1,25 @@
+//! The rules of Muster, as functions of values: no clock, no randomness, no database, no network.
+//!
+//! Whatever needs the time, an id or a policy takes it as an argument, so that every decision can
+//! be tested by calling a function.
+
+pub mod answer;
+pub mod bisect;
+pub mod id;
+pub mod input;
+pub mod instance;
+pub mod model;
+pub mod plan;
+pub mod rank;
+pub mod request;
+pub mod retry;
+pub mod slice;
+pub mod table;
+pub mod time;
+
+pub use id::{InstanceId, ModelId, PrincipalId, RequestId, ServerId, TaskKey};
+pub use instance::{Address, EndCause, Observed, ObservedState};
+pub use model::{Model, Source};
+pub use request::{Ended, Phase, Progress, Request};
+pub use table::{Cell, Column, ColumnKind, Part, Row};
+pub use time::Timestamp;

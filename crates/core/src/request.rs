@@ -1,0 +1,132 @@
+//! A request: one model, N inputs, ended exactly once.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ModelId, PrincipalId, RequestId, Timestamp};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    pub id: RequestId,
+    pub principal: PrincipalId,
+    pub model: ModelId,
+    pub model_version: String,
+    pub submitted_at: Timestamp,
+    pub phase: Phase,
+    pub progress: Progress,
+    /// How the input was read, for the person: see [`Reading`].
+    pub reading: Reading,
+}
+
+/// Where a request is in its life; each variant carries what is true only then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// No task was sent to an instance yet.
+    Waiting,
+    /// At least one task was sent at `started_at`.
+    Running { started_at: Timestamp },
+    Ended { started_at: Option<Timestamp>, ended_at: Timestamp, how: Ended },
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every input has a prediction or an error of its own.
+    Completed,
+    /// The request as a whole could not be done; `reason` is fit for a user.
+    Failed { reason: String },
+    Cancelled { reason: String },
+}
+
+/// Counts of inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Progress {
+    pub inputs: u64,
+    /// Inputs with a prediction or an error.
+    pub done: u64,
+    /// Inputs of `done` with an error.
+    pub failed: u64,
+    /// Inputs of `done` answered by a known prediction.
+    pub cached: u64,
+}
+
+/// How a submitted file was read.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reading {
+    /// Was the first line a header?
+    pub header: Header,
+    /// The column the inputs were taken from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// Names of the file's columns, in order; empty when there was only the input.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    pub rows: u64,
+    #[serde(default)]
+    pub blank_lines_skipped: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Header {
+    Used,
+    Absent,
+    /// The inputs did not come as a file.
+    #[default]
+    NotAFile,
+}
+
+/// A change that the request's phase does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a request that is {phase} cannot {verb}")]
+pub struct Refused {
+    pub phase: &'static str,
+    pub verb: &'static str,
+}
+
+impl Phase {
+    /// The word for it in SQL, JSON, logs and on screen.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running { .. } => "running",
+            Self::Ended { how: Ended::Completed, .. } => "completed",
+            Self::Ended { how: Ended::Failed { .. }, .. } => "failed",
+            Self::Ended { how: Ended::Cancelled { .. }, .. } => "cancelled",
+        }
+    }
+
+    pub fn is_ended(&self) -> bool {
+        matches!(self, Self::Ended { .. })
+    }
+
+    pub fn started_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Waiting => None,
+            Self::Running { started_at } => Some(*started_at),
+            Self::Ended { started_at, .. } => *started_at,
+        }
+    }
+
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Ended { ended_at, .. } => Some(*ended_at),
+            _ => None,
+        }
+    }
+
+    /// The first task was sent. Sending another changes nothing.
+    pub fn start(&self, now: Timestamp) -> Result<Self, Refused> {
+        match self {
+            Self::Waiting => Ok(Self::Running { started_at: now }),
+            Self::Running { .. } => Ok(self.clone()),
+            Self::Ended { .. } => Err(Refused { phase: self.name(), verb: "start" }),
+        }
+    }
+
+    pub fn end(&self, how: Ended, now: Timestamp) -> Result<Self, Refused> {
+        if self.is_ended() {
+            return Err(Refused { phase: self.name(), verb: "end again" });
+        }
+        Ok(Self::Ended { started_at: self.started_at(), ended_at: now, how })
+    }
+}

@@ -1,0 +1,97 @@
+//! What becomes of a task whose job did not succeed.
+
+use std::time::Duration;
+
+use crate::instance::EndCause;
+
+/// Why a job brought no predictions for a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobFailure {
+    /// The instance was busy and said when to come back (409, 429, 503), or was stopped before it
+    /// could answer. Not the task's doing: no attempt is used up.
+    GivenBack { after: Duration },
+    /// The instance ended while it worked.
+    InstanceEnded(EndCause),
+    /// The connection broke although the instance lives.
+    Disconnected,
+    /// No answer within the model's job time.
+    TimedOut { seconds: u32 },
+    /// The answer is not what the contract says; `what` says how.
+    BadAnswer { what: String },
+    /// The model said that it failed; `error` are its words.
+    Model { error: String },
+    /// The model server refuses such a call (413, 422, ..); trying again would not help.
+    Refused { error: String },
+}
+
+/// What to do with the task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retry {
+    Again { after: Duration, counts: bool },
+    /// Its request fails; `reason` is fit for a user.
+    Fail { reason: String },
+}
+
+/// `failures` is how often the task failed before this.
+pub fn retry(failure: &JobFailure, failures: u32, max_attempts: u32) -> Retry {
+    if let JobFailure::GivenBack { after } = failure {
+        return Retry::Again { after: *after, counts: false };
+    }
+    let hopeless = matches!(failure, JobFailure::Refused { .. });
+    let tries = failures.saturating_add(1);
+    if hopeless || tries >= max_attempts {
+        let times = if tries > 1 { format!(" (tried {tries} times)") } else { String::new() };
+        return Retry::Fail { reason: format!("{}{times}", reason(failure)) };
+    }
+    let after = Duration::from_millis(200u64.saturating_mul(4u64.saturating_pow(failures)));
+    Retry::Again { after: after.min(Duration::from_secs(30)), counts: true }
+}
+
+/// The failure in words a user understands.
+pub fn reason(failure: &JobFailure) -> String {
+    match failure {
+        JobFailure::GivenBack { .. } => "The model was busy.".into(),
+        JobFailure::InstanceEnded(cause) => {
+            format!("The model stopped while it worked on these inputs: {cause}.")
+        }
+        JobFailure::Disconnected => "The connection to the model broke while it worked.".into(),
+        JobFailure::TimedOut { seconds } => {
+            format!("The model did not answer within its time limit of {seconds} seconds.")
+        }
+        JobFailure::BadAnswer { what } => {
+            format!("The model's answer cannot be used: {what}.")
+        }
+        JobFailure::Model { error } => format!("The model failed: {error}"),
+        JobFailure::Refused { error } => format!("The model refused the inputs: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_instance_uses_up_no_attempt() {
+        let busy = JobFailure::GivenBack { after: Duration::from_secs(3) };
+        let again = Retry::Again { after: Duration::from_secs(3), counts: false };
+        assert_eq!(retry(&busy, 99, 3), again);
+    }
+
+    #[test]
+    fn a_task_fails_with_a_reason_after_its_last_attempt() {
+        let hang = JobFailure::TimedOut { seconds: 5 };
+        assert!(matches!(retry(&hang, 0, 3), Retry::Again { counts: true, .. }));
+        assert!(matches!(retry(&hang, 1, 3), Retry::Again { counts: true, .. }));
+        let Retry::Fail { reason } = retry(&hang, 2, 3) else { panic!("a third failure is final") };
+        assert_eq!(
+            reason,
+            "The model did not answer within its time limit of 5 seconds. (tried 3 times)"
+        );
+    }
+
+    #[test]
+    fn a_refused_call_is_not_repeated() {
+        let refused = JobFailure::Refused { error: "413 too large".into() };
+        assert!(matches!(retry(&refused, 0, 3), Retry::Fail { .. }));
+    }
+}

@@ -1,0 +1,1 @@
+//! The loop: observe, plan, apply; dispatchers that call instances and store results.

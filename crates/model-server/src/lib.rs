@@ -1,0 +1,1 @@
+//! Serves any model folder over the model-server contract.
