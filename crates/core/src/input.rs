@@ -16,6 +16,62 @@ impl Default for InputLimits {
     }
 }
 
+/// Many texts in two allocations: a request may have a million inputs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    pub fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Length of all texts together, bytes.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    pub fn get(&self, n: usize) -> Option<&str> {
+        let end = *self.ends.get(n)?;
+        let start = if n == 0 { 0 } else { self.ends[n - 1] };
+        self.text.get(start..end)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).filter_map(|n| self.get(n))
+    }
+}
+
+impl<'t> FromIterator<&'t str> for Texts {
+    fn from_iter<I: IntoIterator<Item = &'t str>>(texts: I) -> Self {
+        let mut all = Self::default();
+        for text in texts {
+            all.push(text);
+        }
+        all
+    }
+}
+
+/// The inputs of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputTable {
+    pub inputs: Texts,
+    /// Each input's whole line as one CSV record without its line end, when the person's file has
+    /// more columns than the input.
+    pub records: Option<Texts>,
+}
+
 /// Why one input is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadInput {
