@@ -87,7 +87,10 @@ impl<'a> Table<'a> {
                 && (name == "error" || *cell == Cell::Null)
         });
         let declares = self.declared.iter().any(|column| column.name == "error");
-        if only_error && !declares && let Some(at) = cells.iter().position(|c| *c != Cell::Null) {
+        if only_error
+            && !declares
+            && let Some(at) = cells.iter().position(|c| *c != Cell::Null)
+        {
             if let Cell::Text(error) = cells.swap_remove(at) {
                 self.rows.push(Row::Error(error));
             }
@@ -134,7 +137,9 @@ impl<'a> Table<'a> {
         }
         self.columns.remove(at);
         for row in &mut self.rows {
-            if let Row::Values(cells) = row && at < cells.len() {
+            if let Row::Values(cells) = row
+                && at < cells.len()
+            {
                 cells.remove(at);
             }
         }
@@ -331,11 +336,8 @@ mod tests {
 
     #[test]
     fn a_declared_error_column_is_data() {
-        let declared = [Column {
-            name: "error".into(),
-            kind: ColumnKind::String,
-            description: String::new(),
-        }];
+        let declared =
+            [Column { name: "error".into(), kind: ColumnKind::String, description: String::new() }];
         let part = read_records(br#"[{"error": "0.1"}]"#, 1, &declared).expect("records");
         assert_eq!(part.rows, [Row::Values(vec![Cell::Text("0.1".into())])]);
     }
@@ -349,7 +351,8 @@ mod tests {
 
     #[test]
     fn garbage_is_refused() {
-        for body in ["", "<html>", "{}", "[1]", "[{\"x\": NaN}]", "[{\"x\": 1}] x", "[{\"x\": {}}]"] {
+        for body in ["", "<html>", "{}", "[1]", "[{\"x\": NaN}]", "[{\"x\": 1}] x", "[{\"x\": {}}]"]
+        {
             assert!(matches!(read(body, 1), Err(BadAnswer::NotRecords(_))), "{body}");
         }
     }

@@ -47,9 +47,15 @@ impl fmt::Display for EndCause {
             Self::StartTimeout => f.write_str("it was not ready within its start time"),
             Self::NotStarted { reason } => write!(f, "it could not be started: {reason}"),
             Self::Unresponsive => f.write_str("it stopped answering"),
-            Self::OutOfMemory { limit_mib } => write!(f, "it used more than {limit_mib} MiB of memory"),
-            Self::Exited { code: Some(code), .. } => write!(f, "its process ended with exit code {code}"),
-            Self::Exited { signal: Some(signal), .. } => write!(f, "its process was killed by signal {signal}"),
+            Self::OutOfMemory { limit_mib } => {
+                write!(f, "it used more than {limit_mib} MiB of memory")
+            }
+            Self::Exited { code: Some(code), .. } => {
+                write!(f, "its process ended with exit code {code}")
+            }
+            Self::Exited { signal: Some(signal), .. } => {
+                write!(f, "its process was killed by signal {signal}")
+            }
             Self::Exited { .. } => f.write_str("its process ended"),
         }
     }
@@ -66,7 +72,13 @@ pub struct Observed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObservedState {
     /// Launched; `doing` says what it is busy with ("installing packages", "loading the model").
-    Starting { doing: String },
-    Ready { address: Address },
-    Ended { cause: EndCause },
+    Starting {
+        doing: String,
+    },
+    Ready {
+        address: Address,
+    },
+    Ended {
+        cause: EndCause,
+    },
 }

@@ -23,8 +23,14 @@ pub enum Phase {
     /// No task was sent to an instance yet.
     Waiting,
     /// At least one task was sent at `started_at`.
-    Running { started_at: Timestamp },
-    Ended { started_at: Option<Timestamp>, ended_at: Timestamp, how: Ended },
+    Running {
+        started_at: Timestamp,
+    },
+    Ended {
+        started_at: Option<Timestamp>,
+        ended_at: Timestamp,
+        how: Ended,
+    },
 }
 
 /// How a request ended.
@@ -33,8 +39,12 @@ pub enum Ended {
     /// Every input has a prediction or an error of its own.
     Completed,
     /// The request as a whole could not be done; `reason` is fit for a user.
-    Failed { reason: String },
-    Cancelled { reason: String },
+    Failed {
+        reason: String,
+    },
+    Cancelled {
+        reason: String,
+    },
 }
 
 /// Counts of inputs.

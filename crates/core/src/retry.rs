@@ -27,9 +27,14 @@ pub enum JobFailure {
 /// What to do with the task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Retry {
-    Again { after: Duration, counts: bool },
+    Again {
+        after: Duration,
+        counts: bool,
+    },
     /// Its request fails; `reason` is fit for a user.
-    Fail { reason: String },
+    Fail {
+        reason: String,
+    },
 }
 
 /// `failures` is how often the task failed before this.

@@ -1,1 +1,0 @@
-//! What to start, stop and fail next: decided from a picture of the world.

@@ -1,0 +1,54 @@
+//! The answer to "why is my request waiting?".
+
+use std::fmt;
+
+use crate::{ModelId, Timestamp};
+
+/// A model whose waiting work gets nothing more now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub model: ModelId,
+    pub why: Why,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// An instance starts; `doing` is what it said last.
+    Booting {
+        doing: String,
+    },
+    /// All instances have work.
+    Busy {
+        instances: u32,
+    },
+    AtModelMaximum {
+        most: u32,
+    },
+    AtHubMaximum {
+        most: u32,
+    },
+    /// Starting failed; the next try is at `until`.
+    Backoff {
+        until: Timestamp,
+        reason: String,
+    },
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Booting { doing } if doing.is_empty() => f.write_str("The model is starting."),
+            Self::Booting { doing } => write!(f, "The model is starting: {doing}."),
+            Self::Busy { instances: 1 } => f.write_str("The model is busy with other requests."),
+            Self::Busy { instances } | Self::AtModelMaximum { most: instances } => {
+                write!(f, "All {instances} instances of the model are busy with other requests.")
+            }
+            Self::AtHubMaximum { most } => {
+                write!(f, "The hub runs its maximum of {most} instances; one must end first.")
+            }
+            Self::Backoff { reason, .. } => {
+                write!(f, "Starting the model failed and will be tried again: {reason}")
+            }
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! What to start, stop and fail next: decided from a picture of the world.
+//!
+//! `plan` is total and pure: the same world at the same moment gives the same plan, a plan that was
+//! carried out leaves nothing more to do, and whatever it leaves undone it explains.
+
+mod held;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::instance::EndCause;
+use crate::{InstanceId, Model, ModelId, Source, Timestamp};
+
+pub use held::{Held, Why};
+
+/// What the planner sees.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    pub models: Vec<ModelView>,
+    /// Instances that did not end.
+    pub instances: Vec<InstanceView>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ModelView {
+    pub model: Arc<Model>,
+    /// Tasks that wait, if any do.
+    pub queue: Option<QueueView>,
+    pub starts: Starts,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueView {
+    pub inputs: u64,
+    pub oldest: Timestamp,
+    /// No task may be sent before this.
+    pub due: Timestamp,
+}
+
+/// How starting a model's instances went since one was ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Starts {
+    pub failed_in_a_row: u32,
+    pub last_failed_at: Timestamp,
+    /// Why the last one failed, fit for a user.
+    pub reason: String,
+    /// Trying again at once cannot help: its environment cannot be built.
+    pub hopeless: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceView {
+    pub id: InstanceId,
+    pub model: ModelId,
+    pub version: String,
+    pub slot: u32,
+    pub stage: Stage,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Launched; it last said what it was doing at `progressed_at`.
+    Starting { launched_at: Timestamp, progressed_at: Timestamp, doing: String },
+    /// `idle_since` is `None` while it has work.
+    Ready { idle_since: Option<Timestamp> },
+    /// Gets nothing new and goes when its work is done.
+    Draining,
+}
+
+/// What the operator allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Most instances of all models together; external model servers do not count.
+    pub max_instances: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { max_instances: 16 }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub actions: Vec<Action>,
+    /// Why models with waiting work get nothing more now.
+    pub held: Vec<Held>,
+    /// Nothing changes by the passing of time before this.
+    pub next_look: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Launch {
+        model: ModelId,
+        slot: u32,
+        why: String,
+    },
+    /// A starting instance is stopped at once; a ready one finishes its work first.
+    Retire {
+        instance: InstanceId,
+        cause: EndCause,
+    },
+    /// The model cannot be started: its waiting requests fail.
+    FailWaiting {
+        model: ModelId,
+        reason: String,
+    },
+}
+
+/// An instance that keeps saying what it does may take this many start times in all.
+const LONGEST_START: u32 = 12;
+
+pub fn plan(world: &World, policy: &Policy, now: Timestamp) -> Plan {
+    let mut planner = Planner {
+        world,
+        policy,
+        now,
+        plan: Plan::default(),
+        counted: world.counted(),
+        leaving: Vec::new(),
+    };
+    planner.retire_timed_out();
+    planner.retire_foreign_versions();
+    let mut wanting: Vec<&ModelView> = world.models.iter().collect();
+    // Who waits longest gets the next free place.
+    wanting.sort_by_key(|view| (view.queue.map_or(Timestamp(i64::MAX), |q| q.oldest), view.id()));
+    for view in wanting {
+        planner.want(view);
+    }
+    planner.retire_idle();
+    planner.plan
+}
+
+impl World {
+    /// Instances that take a place of [`Policy::max_instances`].
+    fn counted(&self) -> u32 {
+        let external = |model: &ModelId| {
+            self.models.iter().any(|view| view.id() == model && view.is_external())
+        };
+        self.instances.iter().filter(|i| !external(&i.model)).count() as u32
+    }
+
+    fn instances_of<'w>(&'w self, model: &'w ModelId) -> impl Iterator<Item = &'w InstanceView> {
+        self.instances.iter().filter(move |i| i.model == *model)
+    }
+}
+
+impl ModelView {
+    pub fn id(&self) -> &ModelId {
+        &self.model.id
+    }
+
+    fn is_external(&self) -> bool {
+        matches!(self.model.source, Source::Server { .. })
+    }
+
+    /// Most instances at once. An external server is one instance.
+    fn most(&self) -> u32 {
+        if self.is_external() { 1 } else { self.model.limits.max_instances.max(1) }
+    }
+
+    /// Jobs that the waiting inputs make.
+    fn jobs(&self, now: Timestamp) -> u64 {
+        let Some(queue) = self.queue.filter(|queue| queue.due <= now) else { return 0 };
+        queue.inputs.div_ceil(u64::from(self.model.limits.batch_size.max(1))).max(1)
+    }
+
+    /// When the next launch may be tried after failed ones.
+    fn retry_at(&self) -> Option<Timestamp> {
+        let failed = self.starts.failed_in_a_row;
+        let seconds = match failed {
+            0 => return None,
+            _ if self.starts.hopeless => 60,
+            n => 1u64 << n.min(6),
+        };
+        Some(self.starts.last_failed_at + Duration::from_secs(seconds))
+    }
+
+    fn cannot_start(&self) -> bool {
+        let starts = &self.starts;
+        starts.failed_in_a_row >= self.model.limits.max_attempts
+            || (starts.hopeless && starts.failed_in_a_row > 0)
+    }
+}
+
+struct Planner<'w> {
+    world: &'w World,
+    policy: &'w Policy,
+    now: Timestamp,
+    plan: Plan,
+    counted: u32,
+    leaving: Vec<InstanceId>,
+}
+
+impl Planner<'_> {
+    fn retire_timed_out(&mut self) {
+        let limits: BTreeMap<_, _> =
+            self.world.models.iter().map(|view| (view.id(), view.model.limits.start())).collect();
+        for instance in &self.world.instances {
+            let Stage::Starting { launched_at, progressed_at, .. } = instance.stage else {
+                continue;
+            };
+            let Some(&start) = limits.get(&instance.model) else { continue };
+            let end = (progressed_at + start).min(launched_at + start * LONGEST_START);
+            if end <= self.now {
+                self.retire(instance.id, EndCause::StartTimeout);
+            } else {
+                self.look_at(end);
+            }
+        }
+    }
+
+    fn retire_foreign_versions(&mut self) {
+        for instance in &self.world.instances {
+            let current =
+                self.world.models.iter().any(|view| {
+                    *view.id() == instance.model && view.model.version == instance.version
+                });
+            if !current && instance.stage != Stage::Draining {
+                let why = "its model has another version or is gone".to_owned();
+                self.retire(instance.id, EndCause::Retired { why });
+            }
+        }
+    }
+
+    /// Launches what a model needs, or says why not.
+    fn want(&mut self, view: &ModelView) {
+        let (mut free, mut live) = (0u64, 0u32);
+        let mut booting = None;
+        for instance in self.world.instances_of(view.id()) {
+            let leaves = self.leaving.contains(&instance.id);
+            match &instance.stage {
+                _ if leaves => {}
+                Stage::Draining => {}
+                Stage::Starting { doing, .. } => {
+                    booting = Some(doing.clone());
+                    free += 1;
+                    live += 1;
+                }
+                Stage::Ready { idle_since } => {
+                    free += u64::from(idle_since.is_some());
+                    live += 1;
+                }
+            }
+        }
+        let jobs = view.jobs(self.now);
+        if let Some(due) = view.queue.map(|queue| queue.due).filter(|due| *due > self.now) {
+            self.look_at(due);
+        }
+        let for_minimum = u64::from(view.model.limits.min_instances.saturating_sub(live));
+        let needed = jobs.saturating_sub(free).max(for_minimum);
+        if view.queue.is_some() && live == 0 && view.cannot_start() {
+            let failed_for_this_queue =
+                view.queue.is_some_and(|queue| queue.oldest <= view.starts.last_failed_at);
+            if failed_for_this_queue {
+                let reason = format!("The model could not be started: {}", view.starts.reason);
+                let model = view.id().clone();
+                self.plan.actions.push(Action::FailWaiting { model, reason });
+                return;
+            }
+        }
+        for _ in 0..needed {
+            if let Err(why) = self.launch(view) {
+                self.hold(view, why);
+                return;
+            }
+        }
+        if jobs > 0 && free == 0 && needed == 0 {
+            self.hold(view, Why::Busy { instances: live });
+        } else if let (true, Some(doing)) = (jobs > 0, booting) {
+            self.hold(view, Why::Booting { doing });
+        } else if jobs > 0 && needed > 0 {
+            self.hold(view, Why::Booting { doing: String::new() });
+        }
+    }
+
+    fn launch(&mut self, view: &ModelView) -> Result<(), Why> {
+        if let Some(at) = view.retry_at().filter(|at| *at > self.now) {
+            self.look_at(at);
+            return Err(Why::Backoff { until: at, reason: view.starts.reason.clone() });
+        }
+        let planned = |action: &Action| match action {
+            Action::Launch { model, slot, .. } if model == view.id() => Some(*slot),
+            _ => None,
+        };
+        // Whatever did not end keeps its slot, so that there are never more than the maximum.
+        let mut taken: Vec<u32> =
+            self.world.instances_of(view.id()).map(|instance| instance.slot).collect();
+        taken.extend(self.plan.actions.iter().filter_map(planned));
+        let most = view.most();
+        let Some(slot) = (0..most).find(|slot| !taken.contains(slot)) else {
+            return Err(Why::AtModelMaximum { most });
+        };
+        if !view.is_external() {
+            if self.counted >= self.policy.max_instances {
+                self.make_room(view);
+                return Err(Why::AtHubMaximum { most: self.policy.max_instances });
+            }
+            self.counted += 1;
+        }
+        let why = match view.queue {
+            Some(queue) => format!("{} inputs wait", queue.inputs),
+            None => "its model keeps a minimum of instances".to_owned(),
+        };
+        let model = view.id().clone();
+        self.plan.actions.push(Action::Launch { model, slot, why });
+        Ok(())
+    }
+
+    /// Retires the instance of another model that is idle the longest and that nobody needs,
+    /// unless one is leaving already.
+    fn make_room(&mut self, view: &ModelView) {
+        let draining = self.world.instances.iter().any(|i| i.stage == Stage::Draining);
+        if draining || !self.leaving.is_empty() || view.queue.is_none() {
+            return;
+        }
+        let spare = self.world.models.iter().filter(|other| {
+            let live = self.world.instances_of(other.id()).count() as u32;
+            other.id() != view.id()
+                && !other.is_external()
+                && other.queue.is_none()
+                && live > other.model.limits.min_instances
+        });
+        let idle = spare.flat_map(|other| self.world.instances_of(other.id())).filter_map(|i| {
+            let Stage::Ready { idle_since: Some(since) } = i.stage else { return None };
+            Some((since, i.id))
+        });
+        if let Some((_, id)) = idle.min() {
+            let why = format!("{} needs the place", view.id());
+            self.retire(id, EndCause::Retired { why });
+        }
+    }
+
+    fn retire_idle(&mut self) {
+        for view in &self.world.models {
+            let leaving = self.leaving.clone();
+            let ready = self.world.instances_of(view.id()).filter(|instance| {
+                !leaving.contains(&instance.id) && matches!(instance.stage, Stage::Ready { .. })
+            });
+            let ready: Vec<&InstanceView> = ready.collect();
+            let mut spare = (ready.len() as u32).saturating_sub(view.model.limits.min_instances);
+            if view.jobs(self.now) > 0 {
+                continue;
+            }
+            for instance in ready {
+                let Stage::Ready { idle_since: Some(since) } = instance.stage else { continue };
+                let end = since + view.model.limits.idle();
+                if spare == 0 {
+                    continue;
+                }
+                spare -= 1;
+                if end <= self.now {
+                    self.retire(instance.id, EndCause::Idle);
+                } else {
+                    self.look_at(end);
+                }
+            }
+        }
+    }
+
+    fn retire(&mut self, instance: InstanceId, cause: EndCause) {
+        self.leaving.push(instance);
+        self.plan.actions.push(Action::Retire { instance, cause });
+    }
+
+    fn hold(&mut self, view: &ModelView, why: Why) {
+        if view.queue.is_some() {
+            self.plan.held.push(Held { model: view.id().clone(), why });
+        }
+    }
+
+    fn look_at(&mut self, at: Timestamp) {
+        let next = self.plan.next_look.map_or(at, |next| next.min(at));
+        self.plan.next_look = Some(next);
+    }
+}

@@ -1,0 +1,266 @@
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::model::{Card, InputColumn, ModelLimits};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+fn model(id: &str, limits: ModelLimits) -> ModelView {
+    let model = Model {
+        id: id.parse().expect("an id"),
+        version: "1".into(),
+        source: Source::Folder { path: format!("models/{id}") },
+        card: Card::default(),
+        input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+        outputs: vec![],
+        example: vec![],
+        limits,
+        cache: true,
+    };
+    ModelView { model: Arc::new(model), queue: None, starts: Starts::default() }
+}
+
+fn waiting(mut view: ModelView, inputs: u64) -> ModelView {
+    view.queue = Some(QueueView { inputs, oldest: at(100), due: at(100) });
+    view
+}
+
+fn instance(n: u128, model: &str, stage: Stage) -> InstanceView {
+    InstanceView {
+        id: InstanceId(Uuid::from_u128(n)),
+        model: model.parse().expect("an id"),
+        version: "1".into(),
+        slot: n as u32,
+        stage,
+    }
+}
+
+fn idle(since: i64) -> Stage {
+    Stage::Ready { idle_since: Some(at(since)) }
+}
+
+fn starting(since: i64) -> Stage {
+    Stage::Starting { launched_at: at(since), progressed_at: at(since), doing: String::new() }
+}
+
+/// The world after the plan was carried out and all launches were seen.
+fn carry_out(mut world: World, plan: &Plan, now: Timestamp, next_id: &mut u128) -> World {
+    for action in &plan.actions {
+        match action {
+            Action::Launch { model, slot, .. } => {
+                *next_id += 1;
+                let stage =
+                    Stage::Starting { launched_at: now, progressed_at: now, doing: String::new() };
+                let new = instance(*next_id, model.as_str(), stage);
+                world.instances.push(InstanceView { slot: *slot, ..new });
+            }
+            Action::Retire { instance, .. } => world.instances.retain(|i| i.id != *instance),
+            Action::FailWaiting { model, .. } => {
+                let view = world.models.iter_mut().find(|view| view.id() == model);
+                view.expect("a model of the world").queue = None;
+            }
+        }
+    }
+    world
+}
+
+#[test]
+fn a_waiting_request_starts_one_instance_of_a_cold_model() {
+    let world =
+        World { models: vec![waiting(model("m", ModelLimits::default()), 5)], ..World::default() };
+    let plan = plan(&world, &Policy::default(), at(100));
+    assert!(matches!(&plan.actions[..], [Action::Launch { slot: 0, .. }]), "{plan:?}");
+    assert_eq!(plan.held[0].why.to_string(), "The model is starting.");
+}
+
+#[test]
+fn a_big_backlog_starts_an_instance_a_batch_up_to_the_maximum() {
+    let limits = ModelLimits { batch_size: 100, max_instances: 3, ..ModelLimits::default() };
+    let world = World { models: vec![waiting(model("m", limits), 1000)], ..World::default() };
+    let plan = plan(&world, &Policy::default(), at(100));
+    assert_eq!(plan.actions.len(), 3);
+    assert_eq!(plan.held[0].why, Why::AtModelMaximum { most: 3 });
+}
+
+#[test]
+fn a_booting_instance_is_waited_for() {
+    let world = World {
+        models: vec![waiting(model("m", ModelLimits::default()), 5)],
+        instances: vec![instance(0, "m", starting(99))],
+    };
+    let plan = plan(&world, &Policy::default(), at(100));
+    assert!(plan.actions.is_empty());
+    assert_eq!(plan.next_look, Some(at(99 + 300)));
+}
+
+#[test]
+fn an_instance_that_does_not_get_ready_is_stopped() {
+    let world = World {
+        models: vec![model("m", ModelLimits { start_seconds: 10, ..ModelLimits::default() })],
+        instances: vec![instance(0, "m", starting(0))],
+    };
+    let plan = plan(&world, &Policy::default(), at(10));
+    assert!(matches!(&plan.actions[..], [Action::Retire { cause: EndCause::StartTimeout, .. }]));
+}
+
+#[test]
+fn a_model_that_cannot_start_fails_its_waiting_requests() {
+    let mut view = waiting(model("m", ModelLimits::default()), 5);
+    view.starts = Starts {
+        failed_in_a_row: 3,
+        last_failed_at: at(110),
+        reason: "no module named x".into(),
+        hopeless: false,
+    };
+    let world = World { models: vec![view.clone()], ..World::default() };
+    let failing = plan(&world, &Policy::default(), at(111));
+    let [Action::FailWaiting { reason, .. }] = &failing.actions[..] else { panic!("{failing:?}") };
+    assert_eq!(reason, "The model could not be started: no module named x");
+
+    // A request that came after the last failure gets a try of its own once the backoff is over.
+    view.queue = Some(QueueView { inputs: 1, oldest: at(112), due: at(112) });
+    let world = World { models: vec![view], ..World::default() };
+    let early = plan(&world, &Policy::default(), at(113));
+    assert!(early.actions.is_empty());
+    assert!(matches!(early.held[0].why, Why::Backoff { .. }));
+    let later = plan(&world, &Policy::default(), early.next_look.expect("the end of the backoff"));
+    assert!(matches!(&later.actions[..], [Action::Launch { .. }]));
+}
+
+#[test]
+fn idle_instances_go_after_the_models_idle_time_down_to_its_minimum() {
+    let limits = ModelLimits { min_instances: 1, max_instances: 2, ..ModelLimits::default() };
+    let world = World {
+        models: vec![model("m", limits)],
+        instances: vec![instance(0, "m", idle(0)), instance(1, "m", idle(0))],
+    };
+    assert_eq!(plan(&world, &Policy::default(), at(299)).actions, []);
+    let later = plan(&world, &Policy::default(), at(300));
+    assert!(matches!(&later.actions[..], [Action::Retire { cause: EndCause::Idle, .. }]));
+}
+
+#[test]
+fn an_idle_model_makes_room_when_the_hub_is_full() {
+    let world = World {
+        models: vec![
+            waiting(model("a", ModelLimits::default()), 1),
+            model("b", ModelLimits::default()),
+        ],
+        instances: vec![instance(0, "b", idle(99))],
+    };
+    let plan = plan(&world, &Policy { max_instances: 1 }, at(100));
+    let [Action::Retire { cause: EndCause::Retired { why }, .. }] = &plan.actions[..] else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(why, "a needs the place");
+    assert_eq!(plan.held[0].why, Why::AtHubMaximum { most: 1 });
+}
+
+#[test]
+fn an_instance_of_an_older_version_is_retired() {
+    let old = InstanceView { version: "0".into(), ..instance(0, "m", idle(99)) };
+    let world = World { models: vec![model("m", ModelLimits::default())], instances: vec![old] };
+    let plan = plan(&world, &Policy::default(), at(100));
+    assert!(matches!(&plan.actions[..], [Action::Retire { cause: EndCause::Retired { .. }, .. }]));
+}
+
+fn any_stage() -> impl Strategy<Value = Stage> {
+    prop_oneof![
+        (0i64..400).prop_map(starting),
+        (0i64..400).prop_map(idle),
+        Just(Stage::Ready { idle_since: None }),
+        Just(Stage::Draining),
+    ]
+}
+
+prop_compose! {
+    fn any_model(name: &'static str)(
+        batch_size in 1u32..200, min_instances in 0u32..2, max_instances in 1u32..4,
+        inputs in prop::option::of(1u64..1000), due in 0i64..400,
+        failed_in_a_row in 0u32..5, last in 0i64..400, hopeless: bool,
+    ) -> ModelView {
+        let limits = ModelLimits { batch_size, min_instances, max_instances, ..ModelLimits::default() };
+        let mut view = model(name, limits);
+        view.queue = inputs.map(|inputs| QueueView { inputs, oldest: at(due), due: at(due) });
+        let last_failed_at = at(last);
+        view.starts = Starts { failed_in_a_row, last_failed_at, reason: "x".into(), hopeless };
+        view
+    }
+}
+
+prop_compose! {
+    fn any_world()(
+        a in any_model("a"), b in any_model("b"), c in any_model("c"),
+        stages in prop::collection::vec((0usize..3, any_stage()), 0..6),
+    ) -> World {
+        let models = vec![a, b, c];
+        let mut instances: Vec<InstanceView> = Vec::new();
+        for (n, (which, stage)) in stages.into_iter().enumerate() {
+            let name = models[which].id().as_str();
+            let slot = instances.iter().filter(|i| i.model == *models[which].id()).count() as u32;
+            if slot < models[which].model.limits.max_instances {
+                instances.push(InstanceView { slot, ..instance(n as u128, name, stage) });
+            }
+        }
+        World { models, instances }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_plan_that_was_carried_out_leaves_nothing_to_do(
+        world in any_world(), max_instances in 1u32..8, now in 0i64..500,
+    ) {
+        let (policy, now, mut id) = (Policy { max_instances }, at(now), 1000);
+        let mut world = world;
+        // Making room takes a second look: the place is free only when its instance is gone.
+        for _ in 0..8 {
+            let plan = plan(&world, &policy, now);
+            if plan.actions.is_empty() {
+                return Ok(());
+            }
+            world = carry_out(world, &plan, now, &mut id);
+        }
+        prop_assert!(false, "planning does not end: {:?}", plan(&world, &policy, now));
+    }
+
+    #[test]
+    fn there_are_never_more_instances_than_the_maxima(
+        world in any_world(), max_instances in 1u32..8, now in 0i64..500,
+    ) {
+        let (policy, mut id) = (Policy { max_instances }, 1000);
+        let before = world.counted();
+        let plan = plan(&world, &policy, at(now));
+        let launches = plan.actions.iter().filter(|a| matches!(a, Action::Launch { .. })).count();
+        prop_assert!(launches == 0 || before + launches as u32 <= max_instances);
+        let after = carry_out(world, &plan, at(now), &mut id);
+        for view in &after.models {
+            let mut slots: Vec<u32> = after.instances_of(view.id()).map(|i| i.slot).collect();
+            slots.sort_unstable();
+            slots.dedup();
+            prop_assert_eq!(slots.len(), after.instances_of(view.id()).count());
+            prop_assert!(slots.len() as u32 <= view.model.limits.max_instances);
+        }
+    }
+
+    #[test]
+    fn waiting_work_gets_an_instance_or_a_reason(
+        world in any_world(), max_instances in 1u32..8, now in 0i64..500,
+    ) {
+        let now = at(now);
+        let plan = plan(&world, &Policy { max_instances }, now);
+        for view in world.models.iter().filter(|view| view.jobs(now) > 0) {
+            let held = plan.held.iter().any(|held| held.model == *view.id());
+            let acted = plan.actions.iter().any(|action| match action {
+                Action::FailWaiting { model, .. } => model == view.id(),
+                _ => false,
+            });
+            let free = world.instances_of(view.id())
+                .any(|i| matches!(i.stage, Stage::Ready { idle_since: Some(_) }));
+            prop_assert!(held || acted || free, "{} waits without a reason", view.id());
+        }
+    }
+}
