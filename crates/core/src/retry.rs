@@ -20,6 +20,8 @@ pub enum JobFailure {
     BadAnswer { what: String },
     /// The model said that it failed; `error` are its words.
     Model { error: String },
+    /// The inputs cannot be read from storage; `what` says how.
+    Storage { what: String },
     /// The model server refuses such a call (413, 422, ..); trying again would not help.
     Refused { error: String },
 }
@@ -67,6 +69,9 @@ pub fn reason(failure: &JobFailure) -> String {
             format!("The model's answer cannot be used: {what}.")
         }
         JobFailure::Model { error } => format!("The model failed: {error}"),
+        JobFailure::Storage { what } => {
+            format!("The inputs could not be read from the hub's storage: {what}.")
+        }
         JobFailure::Refused { error } => format!("The model refused the inputs: {error}"),
     }
 }
