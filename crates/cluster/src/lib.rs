@@ -1,1 +1,53 @@
 //! The hands: where instances run.
+//!
+//! A [`Cluster`] is told to launch and to stop, and says what it sees. It decides nothing: when to
+//! launch, how long a start may take and what an end means is for `muster_core` and the engine.
+
+mod book;
+mod external;
+mod local;
+mod simulator;
+
+pub mod child;
+pub mod proc;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_core::{InstanceId, Model, Observed, Timestamp};
+use tokio::sync::watch;
+
+pub use external::ExternalServers;
+pub use local::{LocalConfig, LocalProcesses};
+pub use simulator::{SimPolicy, Simulator};
+
+/// Reads the time. A cluster has no clock of its own.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    pub instance: InstanceId,
+    pub model: Arc<Model>,
+}
+
+/// A place where instances run. Commands return at once; what comes of them is observed.
+pub trait Cluster: Send + Sync {
+    /// Starts an instance. An instance that is already known is left as it is.
+    fn launch(&self, launch: Launch);
+
+    /// Asks an instance to end, and makes it end after `grace`. Unknown and ended ones are ignored.
+    fn stop(&self, instance: InstanceId, grace: Duration);
+
+    /// Everything the cluster knows. An ended instance is reported until it is forgotten.
+    fn observe(&self) -> Vec<Observed>;
+
+    /// Drops what is known of an ended instance, its log too. Others are kept.
+    fn forget(&self, instance: InstanceId);
+
+    /// Changes whenever `observe` would say something new.
+    fn changed(&self) -> watch::Receiver<u64>;
+
+    /// The last of what the instance wrote to its log, at most 64 KiB; empty if unknown.
+    fn logs(&self, instance: InstanceId) -> String;
+}

@@ -1,0 +1,1 @@
+//! What `muster child` does between fork and exec.
