@@ -1,1 +1,138 @@
-//! What `muster child` does between fork and exec.
+//! What `muster child` does between the hub and a model: it ties itself to the hub's life, drops
+//! privileges and becomes the model's process.
+//!
+//! A program may only do this before it has a second thread. `unsafe` code between fork and exec
+//! would do the same; this needs none.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::{fs, io};
+
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getppid, set_child_subreaper, set_parent_process_death_signal,
+    setrlimit, setsid,
+};
+use rustix::thread::set_no_new_privs;
+
+/// What keeps an instance's processes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// A process namespace of its own: when its first process ends, the kernel ends all others.
+    Namespace,
+    /// The same, made through a user namespace: for hubs that are not root.
+    UserNamespace,
+    /// Only a session and process group: what leaves it is found by its environment.
+    Session,
+}
+
+/// The arguments after `muster child`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// The hub: without it the child must not run.
+    pub parent: i32,
+    pub isolation: Isolation,
+    pub command: Vec<OsString>,
+}
+
+impl Child {
+    pub fn to_arguments(&self) -> Vec<OsString> {
+        let isolation = match self.isolation {
+            Isolation::Namespace => "namespace",
+            Isolation::UserNamespace => "user-namespace",
+            Isolation::Session => "session",
+        };
+        let mut arguments = vec![self.parent.to_string().into(), isolation.into()];
+        arguments.extend(self.command.iter().cloned());
+        arguments
+    }
+
+    /// Reads what [`Child::to_arguments`] made; `None` if it did not.
+    pub fn from_arguments(mut arguments: impl Iterator<Item = OsString>) -> Option<Self> {
+        let parent = arguments.next()?.to_str()?.parse().ok()?;
+        let isolation = match arguments.next()?.to_str()? {
+            "namespace" => Isolation::Namespace,
+            "user-namespace" => Isolation::UserNamespace,
+            "session" => Isolation::Session,
+            _ => return None,
+        };
+        let command: Vec<OsString> = arguments.collect();
+        (!command.is_empty()).then_some(Self { parent, isolation, command })
+    }
+
+    /// Becomes the command. Returns only if that fails.
+    pub fn exec(&self) -> io::Error {
+        match self.prepare() {
+            Ok(()) => self.isolation.wrap(&self.command).exec(),
+            Err(error) => error,
+        }
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        // Killed as soon as the thread that started this process ends; the order matters, for the
+        // hub may have died before the signal was asked for.
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        if getppid().map(Pid::as_raw_nonzero).map(i32::from) != Some(self.parent) {
+            return Err(io::Error::other("the hub is gone"));
+        }
+        setsid()?;
+        set_no_new_privs(true)?;
+        if self.isolation == Isolation::Session {
+            // Its orphans stay in its tree, so that their memory is counted.
+            set_child_subreaper(Some(Pid::INIT))?;
+        }
+        // A crash does not fill the disk with other people's inputs.
+        setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+        // Short of memory, the kernel takes a model before it takes the hub.
+        if let Err(error) = fs::write("/proc/self/oom_score_adj", "500") {
+            eprintln!("the kernel's choice when memory runs out stays as it is: {error}");
+        }
+        Ok(())
+    }
+}
+
+impl Isolation {
+    /// The best that works here; tries by starting `true`.
+    pub(crate) fn probe(path: Option<&OsStr>) -> Self {
+        let works = |isolation: &Self| {
+            let mut command = isolation.wrap(&["true".into()]);
+            command.env_clear().envs(path.map(|path| ("PATH", path)));
+            command.stdin(std::process::Stdio::null());
+            command.output().is_ok_and(|output| output.status.success())
+        };
+        let namespaces = [Self::Namespace, Self::UserNamespace];
+        namespaces.into_iter().find(works).unwrap_or(Self::Session)
+    }
+
+    fn wrap(self, command: &[OsString]) -> Command {
+        let mut wrapped = Command::new("unshare");
+        match self {
+            Self::Namespace => {}
+            Self::UserNamespace => {
+                wrapped.args(["--user", "--map-current-user"]);
+            }
+            Self::Session => {
+                let mut plain = Command::new(command.first().map_or(OsStr::new(""), AsRef::as_ref));
+                plain.args(command.iter().skip(1));
+                return plain;
+            }
+        }
+        wrapped.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]).args(command);
+        wrapped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_a_child_read_back() {
+        for isolation in [Isolation::Namespace, Isolation::UserNamespace, Isolation::Session] {
+            let child = Child { parent: 7, isolation, command: vec!["sh".into(), "-c".into()] };
+            assert_eq!(Child::from_arguments(child.to_arguments().into_iter()), Some(child));
+        }
+        let without_command = ["7", "session"].map(OsString::from);
+        assert_eq!(Child::from_arguments(without_command.into_iter()), None);
+    }
+}

@@ -15,7 +15,7 @@ use crate::{Cluster, Launch, Now};
 
 /// How often a server is asked before it answers, and after.
 const KNOCK: Duration = Duration::from_secs(1);
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(2);
 /// Longest time one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// After so many failures in a row it counts as gone.

@@ -7,6 +7,7 @@ mod book;
 mod external;
 mod local;
 mod simulator;
+mod sweep;
 
 pub mod child;
 pub mod proc;

@@ -80,7 +80,9 @@ fn the_same_seed_tells_the_same_story() {
         SimPolicy { boot: Duration::ZERO..=second(), failing_starts: 50, ..Default::default() };
     let story = |seed| {
         let world = world(seed, policy.clone());
-        (0..20).for_each(|number| drop(world.launch(number)));
+        for number in 0..20 {
+            world.launch(number);
+        }
         world.pass(second());
         world.simulator.observe()
     };

@@ -1,0 +1,195 @@
+//! Instances as child processes of the hub.
+
+mod attend;
+mod spawner;
+mod tail;
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use muster_core::instance::EndCause;
+use muster_core::{InstanceId, Observed, ObservedState, Source};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+
+use self::spawner::{Spawner, Started};
+use self::tail::Tail;
+use crate::book::Book;
+use crate::{Cluster, Launch, Now, sweep};
+
+/// Longest path of a unix socket, bytes: one less than `sun_path` holds.
+const SOCKET_PATH: usize = 107;
+/// An id and `.sock`, with the slash before.
+const SOCKET_NAME: usize = 42;
+
+/// How local instances are run.
+pub struct LocalConfig {
+    /// The muster binary: `PROGRAM child ..` becomes `PROGRAM model-server ..`.
+    pub program: PathBuf,
+    /// Sockets of instances; one hub at a time.
+    pub run_dir: PathBuf,
+    /// Prepared Python environments.
+    pub environments: PathBuf,
+    /// The whole environment of instances, beside what names them. Nothing else is inherited.
+    pub environment: Vec<(OsString, OsString)>,
+    pub now: Now,
+}
+
+/// Runs instances as child processes that end with the hub, however it ends.
+pub struct LocalProcesses {
+    book: Arc<Book<Known>>,
+    launches: mpsc::Sender<Started>,
+    /// Held for as long as instances may run here.
+    _lock: File,
+}
+
+/// What is kept of an instance beside its state.
+struct Known {
+    /// While its process runs.
+    pid: Option<u32>,
+    memory_mib: u32,
+    orders: UnboundedSender<Order>,
+    log: Tail,
+}
+
+enum Order {
+    Stop { grace: Duration },
+    OutOfMemory { limit_mib: u32 },
+}
+
+impl LocalProcesses {
+    /// Ends what an earlier run left behind, then waits for launches. Must be called inside a tokio
+    /// runtime. Fails if another hub uses the folder.
+    pub fn start(config: LocalConfig) -> io::Result<Arc<Self>> {
+        // Who may not read the folder cannot call its sockets.
+        DirBuilder::new().recursive(true).mode(0o700).create(&config.run_dir)?;
+        let run_dir = config.run_dir.canonicalize()?;
+        let lock = File::create(run_dir.join("lock"))?;
+        lock.try_lock().map_err(|_| {
+            let text = format!("another hub runs its instances in {}", run_dir.display());
+            io::Error::new(io::ErrorKind::ResourceBusy, text)
+        })?;
+        let variable = [b"MUSTER_RUN=", run_dir.as_os_str().as_bytes()].concat();
+        let swept = sweep::strangers_with(&variable)?;
+        if swept > 0 {
+            tracing::warn!(swept, "processes of an earlier run were still there and were ended");
+        }
+        let sockets = socket_dir(&run_dir)?;
+        let book = Book::new(config.now);
+        let spawner = Spawner {
+            book: Arc::clone(&book),
+            program: config.program,
+            run_dir,
+            sockets,
+            environments: config.environments,
+            environment: config.environment,
+        };
+        let (launches, received) = mpsc::channel();
+        let runtime = Handle::current();
+        std::thread::Builder::new()
+            .name("instances".to_owned())
+            .spawn(move || spawner.run(&received, &runtime))?;
+        Ok(Arc::new(Self { book, launches, _lock: lock }))
+    }
+}
+
+impl Cluster for LocalProcesses {
+    fn launch(&self, launch: Launch) {
+        let Launch { instance, model } = launch;
+        let (orders, received) = unbounded_channel();
+        let memory_mib = model.limits.memory_mib;
+        let known = Known { pid: None, memory_mib, orders, log: Tail::default() };
+        let starting = ObservedState::Starting { doing: "starting its process".to_owned() };
+        if !self.book.enter(instance, starting, known) {
+            return;
+        }
+        if matches!(model.source, Source::Server { .. }) {
+            let reason = "it is a server, not a folder".to_owned();
+            let cause = EndCause::NotStarted { reason };
+            return self.book.see(instance, ObservedState::Ended { cause });
+        }
+        if self.launches.send(Started { instance, model, orders: received }).is_err() {
+            let reason = "the hub cannot start processes any more".to_owned();
+            let cause = EndCause::NotStarted { reason };
+            self.book.see(instance, ObservedState::Ended { cause });
+        }
+    }
+
+    fn stop(&self, instance: InstanceId, grace: Duration) {
+        let told = self.book.with(instance, |known| known.orders.send(Order::Stop { grace }));
+        if matches!(told, Some(Err(_))) {
+            tracing::debug!(instance.id = %instance, "it had ended when it was asked to stop");
+        }
+    }
+
+    fn observe(&self) -> Vec<Observed> {
+        self.book.observe()
+    }
+
+    fn forget(&self, instance: InstanceId) {
+        self.book.forget(instance);
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.book.changed()
+    }
+
+    fn logs(&self, instance: InstanceId) -> String {
+        self.book.with(instance, |known| known.log.text()).unwrap_or_default()
+    }
+}
+
+/// Where sockets go: the run folder or, if its path is too long for a socket, a private folder
+/// under /tmp. Sockets of an earlier run are removed.
+fn socket_dir(run_dir: &Path) -> io::Result<PathBuf> {
+    let mut dir = run_dir.to_owned();
+    if run_dir.as_os_str().len() + SOCKET_NAME > SOCKET_PATH {
+        let mut hasher = DefaultHasher::new();
+        run_dir.hash(&mut hasher);
+        dir = PathBuf::from(format!("/tmp/muster-{:016x}", hasher.finish()));
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let found = fs::symlink_metadata(&dir)?;
+        let own = found.uid() == rustix::process::geteuid().as_raw();
+        if !found.is_dir() || !own || found.mode() & 0o077 != 0 {
+            let text = format!("{} is not a private folder of this user", dir.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+    }
+    for entry in fs::read_dir(&dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "sock") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_run_folder_gets_a_short_private_folder_for_sockets() {
+        let root = tempfile::tempdir().expect("a folder");
+        assert_eq!(socket_dir(root.path()).expect("a folder"), root.path());
+        let long = root.path().join("x".repeat(80));
+        fs::create_dir(&long).expect("a folder");
+        let short = socket_dir(&long).expect("a folder");
+        assert!(short.as_os_str().len() + SOCKET_NAME <= SOCKET_PATH);
+        fs::write(short.join("old.sock"), "").expect("a file");
+        assert_eq!(socket_dir(&long).expect("the same folder"), short);
+        assert!(!short.join("old.sock").exists());
+        fs::remove_dir(short).expect("it is empty");
+    }
+}

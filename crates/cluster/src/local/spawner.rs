@@ -1,0 +1,157 @@
+//! The one thread that starts all processes and watches over their memory.
+//!
+//! A process asks to be killed when its parent ends, and to Linux the parent is the thread that
+//! started it (prctl(2), PR_SET_PDEATHSIG). So that thread must live as long as the hub.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use muster_core::instance::EndCause;
+use muster_core::{InstanceId, Model, ObservedState, Source};
+use tokio::process::Command;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::attend::{Attended, attend};
+use super::{Known, Order};
+use crate::book::Book;
+use crate::child::{Child, Isolation};
+use crate::proc;
+
+/// How often the memory of instances is looked at, while there are any.
+const MEMORY_CHECK: Duration = Duration::from_millis(500);
+
+pub(super) struct Spawner {
+    pub book: Arc<Book<Known>>,
+    pub program: PathBuf,
+    /// As instances get it in their environment.
+    pub run_dir: PathBuf,
+    pub sockets: PathBuf,
+    pub environments: PathBuf,
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// A launch on its way to the thread.
+pub(super) struct Started {
+    pub instance: InstanceId,
+    pub model: Arc<Model>,
+    pub orders: UnboundedReceiver<Order>,
+}
+
+impl Spawner {
+    /// Runs until there is nobody left who could launch.
+    pub(super) fn run(self, launches: &Receiver<Started>, runtime: &Handle) {
+        let _inside = runtime.enter();
+        let path = self.environment.iter().find(|(name, _)| name == "PATH");
+        let isolation = Isolation::probe(path.map(|(_, path)| path.as_os_str()));
+        if isolation == Isolation::Session {
+            tracing::warn!(
+                "process namespaces are not available: a process that leaves its model's session \
+                 may outlive a killed hub until the next start"
+            );
+        }
+        let mut checked = Instant::now();
+        loop {
+            let next = if self.any_lives() {
+                launches.recv_timeout(MEMORY_CHECK.saturating_sub(checked.elapsed()))
+            } else {
+                launches.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            match next {
+                Ok(started) => self.start(started, isolation, runtime),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.check_memory();
+                    checked = Instant::now();
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn start(&self, started: Started, isolation: Isolation, runtime: &Handle) {
+        let Started { instance, model, orders } = started;
+        let Source::Folder { path } = &model.source else { return };
+        let socket = self.sockets.join(format!("{instance}.sock"));
+        let mut child = match self.command(instance, path, &socket, isolation).spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                let reason = format!("its process cannot be started: {error}");
+                let cause = EndCause::NotStarted { reason };
+                return self.book.see(instance, ObservedState::Ended { cause });
+            }
+        };
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return;
+        };
+        self.book.with(instance, |known| known.pid = child.id());
+        let book = Arc::clone(&self.book);
+        let attended = Attended { book, instance, child, orders, socket, isolation };
+        runtime.spawn(attend(attended, stdout, stderr));
+    }
+
+    fn command(
+        &self,
+        instance: InstanceId,
+        folder: &str,
+        socket: &std::path::Path,
+        isolation: Isolation,
+    ) -> Command {
+        let mut listen = OsString::from("unix:");
+        listen.push(socket);
+        let command = vec![
+            self.program.clone().into(),
+            "model-server".into(),
+            folder.into(),
+            "--listen".into(),
+            listen,
+            "--environments".into(),
+            self.environments.clone().into(),
+            "--ready-fd-on-stdout".into(),
+        ];
+        let child = Child { parent: std::process::id() as i32, isolation, command };
+        let mut command = Command::new(&self.program);
+        command
+            .arg("child")
+            .args(child.to_arguments())
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env("MUSTER_INSTANCE", instance.to_string())
+            .env("MUSTER_RUN", &self.run_dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    fn any_lives(&self) -> bool {
+        let mut lives = false;
+        self.book.each(|_, known| lives |= known.pid.is_some());
+        lives
+    }
+
+    /// Has those killed that hold more memory than their model may.
+    fn check_memory(&self) {
+        let mut living = Vec::new();
+        self.book.each(|_, known| {
+            if let Some(pid) = known.pid {
+                living.push((pid, known.memory_mib, known.orders.clone()));
+            }
+        });
+        for (pid, limit_mib, orders) in living {
+            let limit = u64::from(limit_mib) * 1024;
+            let tree = proc::tree(pid as i32);
+            let resident: u64 = tree.iter().map(|pid| proc::resident_kib(*pid)).sum();
+            // Workers that were forked share most of their pages: those are counted once.
+            let over = resident > limit
+                && tree.iter().map(|pid| proc::proportional_kib(*pid)).sum::<u64>() > limit;
+            if over && orders.send(Order::OutOfMemory { limit_mib }).is_err() {
+                tracing::debug!(pid, "an instance over its memory limit ended by itself");
+            }
+        }
+    }
+}
