@@ -1,1 +1,139 @@
-//! The memory: the only crate that knows SQL and object storage.
+//! The memory of Muster: requests, tasks, instances, predictions and results, on SQLite or PostgreSQL,
+//! with large inputs and results in object storage. The only crate that knows SQL.
+
+mod catalogue;
+mod claim;
+mod clock;
+mod complete;
+mod counters;
+mod db;
+mod dialect;
+mod download;
+mod error;
+mod instances;
+mod leases;
+mod notify;
+mod objects;
+mod open;
+mod parts;
+mod predictions;
+mod queue;
+mod requests;
+mod schema;
+mod servers;
+mod sessions;
+mod submit;
+mod types;
+mod waiters;
+mod writer;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+use muster_core::{Model, ModelId, ServerId};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+pub use clock::Clock;
+pub use counters::{Counter, Counters};
+pub use download::Format;
+pub use error::Error;
+pub use types::*;
+pub use waiters::Ending;
+
+use writer::Op;
+
+/// The store of one server. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+type Catalogue = (Arc<Vec<Arc<Model>>>, HashMap<ModelId, Arc<Model>>);
+
+struct Inner {
+    db: db::Db,
+    objects: objects::ObjectFolder,
+    clock: Clock,
+    server: ServerId,
+    inline_bytes: usize,
+    ops: mpsc::Sender<Op>,
+    waiters: Arc<waiters::Waiters>,
+    changes: broadcast::Sender<Change>,
+    queue_changed: watch::Sender<u64>,
+    notify: Notify,
+    counters: Counters,
+    models: RwLock<Catalogue>,
+    held: Mutex<HashMap<ModelId, String>>,
+    figures: tokio::sync::Mutex<Option<(Instant, HashMap<ModelId, Figures>)>>,
+    /// How far the database's clock is ahead of ours, microseconds.
+    ahead: std::sync::atomic::AtomicI64,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Held as long as this server uses the folder.
+    lock: Mutex<Option<File>>,
+    /// A database for a test goes with its store.
+    temporary: Option<PathBuf>,
+}
+
+impl Store {
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    pub fn server(&self) -> ServerId {
+        self.inner.server
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    /// What changes: a hint, for live updates. Slow listeners miss some.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Changes whenever something was queued.
+    pub fn queue_changed(&self) -> watch::Receiver<u64> {
+        self.inner.queue_changed.subscribe()
+    }
+
+    /// The inputs of a task as JSON array.
+    pub async fn load_inputs(&self, task: &ClaimedTask) -> Result<Bytes, Error> {
+        if let Some(inputs) = &task.inputs {
+            return Ok(inputs.clone());
+        }
+        let (at, len) =
+            task.range.ok_or_else(|| Error::Corrupt("the inputs of a task are missing".into()))?;
+        let path = format!("inputs/{}", task.key.request);
+        self.inner.objects.get_range(&path, at, len).await
+    }
+
+    async fn send(&self, op: Op) -> Result<(), Error> {
+        self.inner.ops.send(op).await.map_err(|_| Error::unavailable("the store is closed"))
+    }
+
+    /// Sends an operation to the writer and waits for its commit.
+    async fn answer<T>(
+        &self,
+        op: Op,
+        answer: oneshot::Receiver<Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.send(op).await?;
+        answer.await.map_err(|_| Error::unavailable("the store is closed"))?
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.temporary
+            && let Err(error) = std::fs::remove_dir_all(folder)
+        {
+            tracing::debug!(%error, "a test's database stays");
+        }
+    }
+}

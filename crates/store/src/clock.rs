@@ -1,0 +1,61 @@
+//! The one place that reads the clock and makes ids.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use muster_core::Timestamp;
+use uuid::{Builder, Uuid};
+
+/// Time and ids: of this machine, or by hand so that a run can be repeated.
+#[derive(Clone, Debug)]
+pub struct Clock(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    System,
+    Manual { now: Arc<AtomicI64>, ids: Arc<AtomicU64>, seed: u64 },
+}
+
+impl Clock {
+    pub fn system() -> Self {
+        Self(Kind::System)
+    }
+
+    /// Stands still until [`Clock::advance`]; the same seed gives the same ids.
+    pub fn manual(start: Timestamp, seed: u64) -> Self {
+        let now = Arc::new(AtomicI64::new(start.micros()));
+        Self(Kind::Manual { now, ids: Arc::default(), seed })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Kind::Manual { now, .. } => Timestamp(now.load(Ordering::SeqCst)),
+            Kind::System => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+            }
+        }
+    }
+
+    /// A new UUIDv7.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that makes ids")]
+    pub fn id(&self) -> Uuid {
+        let Kind::Manual { ids, seed, .. } = &self.0 else { return Uuid::now_v7() };
+        let n = ids.fetch_add(1, Ordering::SeqCst);
+        let mut random = [0; 10];
+        random[..2].copy_from_slice(&(*seed as u16).to_be_bytes());
+        random[2..].copy_from_slice(&n.to_be_bytes());
+        let millis = u64::try_from(self.now().micros() / 1000).unwrap_or(0);
+        Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+    }
+
+    /// Moves a manual clock; a system clock moves by itself.
+    pub fn advance(&self, by: Duration) {
+        if let Kind::Manual { now, .. } = &self.0 {
+            let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+            now.fetch_add(micros, Ordering::SeqCst);
+        }
+    }
+}

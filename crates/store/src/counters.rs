@@ -1,0 +1,29 @@
+//! Counts since the start of this server, for `/metrics`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub transactions: Counter,
+    /// Requests taken in.
+    pub submitted: Counter,
+    pub failed: Counter,
+    pub cancelled: Counter,
+    /// Inputs answered by known predictions.
+    pub cache_hits: Counter,
+    /// Writes of attempts that were no longer the current one.
+    pub stale_writes_refused: Counter,
+}

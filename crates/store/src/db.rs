@@ -1,0 +1,250 @@
+//! The two databases: pools, connections, and the values they share.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use muster_core::Timestamp;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{
+    PgArgumentBuffer, PgConnectOptions, PgPoolOptions, PgTypeInfo, PgValueRef, Postgres,
+};
+use sqlx::sqlite::{
+    Sqlite, SqliteArgumentsBuffer, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
+    SqliteSynchronous, SqliteTypeInfo, SqliteValueRef,
+};
+use sqlx::{ConnectOptions, Decode, Encode, Executor, PgPool, SqlitePool, Type};
+
+use crate::{Database, Error};
+
+/// How long to wait for a connection before the database counts as away.
+const ACQUIRE: Duration = Duration::from_secs(5);
+/// SQLite before this can corrupt a WAL database (trap T5).
+const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
+
+/// Runs the same body on a connection of either database.
+macro_rules! on {
+    ($conn:expr, $c:ident => $body:expr) => {
+        match $conn {
+            $crate::db::Conn::Sqlite(c) => {
+                let $c = &mut **c;
+                $body
+            }
+            $crate::db::Conn::Postgres(c) => {
+                let $c = &mut **c;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use on;
+
+pub(crate) enum Db {
+    /// SQLite has one writer at a time: it has a connection of its own.
+    Sqlite {
+        write: SqlitePool,
+        read: SqlitePool,
+    },
+    Postgres {
+        pool: PgPool,
+        schema: String,
+    },
+}
+
+pub(crate) enum Conn {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Db {
+    pub(crate) async fn connect(database: &Database) -> Result<Self, Error> {
+        match database {
+            Database::Memory => Err(Error::Schema("a store in memory needs a file".into())),
+            Database::Sqlite { file } => {
+                let durable = SqliteSynchronous::Full;
+                let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
+                Self::sqlite(options.synchronous(durable)).await
+            }
+            Database::Postgres { url, schema, max_connections } => {
+                let schema = schema.clone().unwrap_or_else(|| "public".to_owned());
+                Self::postgres(url, schema, *max_connections).await
+            }
+        }
+    }
+
+    pub(crate) async fn sqlite(options: SqliteConnectOptions) -> Result<Self, Error> {
+        let options = options
+            .journal_mode(SqliteJournalMode::Wal)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .pragma("cache_size", "-4096")
+            .pragma("journal_size_limit", "67108864")
+            .disable_statement_logging();
+        let pool = || {
+            SqlitePoolOptions::new()
+                .acquire_timeout(ACQUIRE)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+        };
+        let write =
+            pool().max_connections(1).idle_timeout(None).connect_with(options.clone()).await?;
+        let version: String =
+            sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&write).await?;
+        check_sqlite(&version)?;
+        let read = pool().max_connections(3).min_connections(0);
+        let read = read.idle_timeout(Duration::from_secs(60));
+        let read = read.connect_lazy_with(options.pragma("query_only", "on"));
+        Ok(Self::Sqlite { write, read })
+    }
+
+    async fn postgres(url: &str, schema: String, most: u32) -> Result<Self, Error> {
+        check_schema_name(&schema)?;
+        // The text of a bad URL may hold the password: it is not repeated.
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| Error::Schema("database.url is not a PostgreSQL URL".into()))?
+            .application_name("muster")
+            .disable_statement_logging();
+        let settings = format!(
+            "SET search_path TO \"{schema}\"; SET idle_in_transaction_session_timeout TO '15s'; \
+             SET synchronous_commit TO on; SET default_transaction_isolation TO 'read committed'"
+        );
+        let pool = PgPoolOptions::new()
+            .max_connections(most.max(3))
+            .acquire_timeout(ACQUIRE)
+            .after_connect(move |conn, _| {
+                let settings = sqlx::AssertSqlSafe(settings.clone());
+                Box::pin(async move { conn.execute(sqlx::raw_sql(settings)).await.map(|_| ()) })
+            })
+            // T1: a cancelled begin() leaves its transaction open; nobody may inherit it.
+            .after_release(|conn, _| {
+                Box::pin(async move { conn.execute(sqlx::raw_sql("ROLLBACK")).await.map(|_| true) })
+            })
+            .connect_with(options)
+            .await?;
+        Ok(Self::Postgres { pool, schema })
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self, Self::Postgres { .. })
+    }
+
+    pub(crate) async fn read(&self) -> Result<Conn, Error> {
+        Ok(match self {
+            Self::Sqlite { read, .. } => Conn::Sqlite(read.acquire().await?),
+            Self::Postgres { pool, .. } => Conn::Postgres(pool.acquire().await?),
+        })
+    }
+
+    pub(crate) async fn write(&self) -> Result<Conn, Error> {
+        Ok(match self {
+            Self::Sqlite { write, .. } => Conn::Sqlite(write.acquire().await?),
+            Self::Postgres { pool, .. } => Conn::Postgres(pool.acquire().await?),
+        })
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+            Self::Postgres { pool, .. } => pool.close().await,
+        }
+    }
+}
+
+fn check_sqlite(version: &str) -> Result<(), Error> {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut part = || parts.next().unwrap_or(0);
+    if (part(), part(), part()) < OLDEST_SQLITE {
+        return Err(Error::Schema(format!(
+            "SQLite {version} can corrupt a database; 3.51.3 or newer is needed"
+        )));
+    }
+    Ok(())
+}
+
+/// A schema name goes into statements that take no bound values.
+fn check_schema_name(name: &str) -> Result<(), Error> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    let starts = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
+    if starts && name.len() <= 63 && name.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(Error::Schema(
+        "database.schema is 1 to 63 of a-z, 0-9 and '_', and does not start with a digit".into(),
+    ))
+}
+
+/// A moment in the database: microseconds on SQLite, timestamptz on PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ts(pub Timestamp);
+
+/// 2000-01-01T00:00:00Z, where PostgreSQL counts from, in microseconds since 1970.
+const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+const TIMESTAMPTZ: Oid = Oid(1184);
+
+impl Type<Sqlite> for Ts {
+    fn type_info() -> SqliteTypeInfo {
+        <i64 as Type<Sqlite>>::type_info()
+    }
+
+    fn compatible(ty: &SqliteTypeInfo) -> bool {
+        <i64 as Type<Sqlite>>::compatible(ty)
+    }
+}
+
+impl Encode<'_, Sqlite> for Ts {
+    fn encode_by_ref(&self, to: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
+        <i64 as Encode<'_, Sqlite>>::encode_by_ref(&self.0.micros(), to)
+    }
+}
+
+impl<'r> Decode<'r, Sqlite> for Ts {
+    fn decode(value: SqliteValueRef<'r>) -> Result<Self, BoxDynError> {
+        <i64 as Decode<'r, Sqlite>>::decode(value).map(|micros| Self(Timestamp(micros)))
+    }
+}
+
+impl Type<Postgres> for Ts {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(TIMESTAMPTZ)
+    }
+}
+
+impl Encode<'_, Postgres> for Ts {
+    fn encode_by_ref(&self, to: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        to.extend(&(self.0.micros().saturating_sub(POSTGRES_EPOCH)).to_be_bytes());
+        Ok(IsNull::No)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Ts {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let micros = i64::from_be_bytes(value.as_bytes()?.try_into()?);
+        Ok(Self(Timestamp(micros.saturating_add(POSTGRES_EPOCH))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_sqlite_is_refused() {
+        assert!(check_sqlite("3.40.1").is_err());
+        assert!(check_sqlite("3.51.2").is_err());
+        assert!(check_sqlite("3.51.3").is_ok());
+        assert!(check_sqlite("3.53.0").is_ok());
+    }
+
+    #[test]
+    fn a_schema_name_cannot_leave_its_quotes() {
+        assert!(check_schema_name("muster_2").is_ok());
+        for bad in ["", "2x", "a\"b", "a b", "A", &"x".repeat(64)] {
+            assert!(check_schema_name(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! A result on its way out: the person's own columns, the model's columns, and `error` where inputs
+//! failed; part by part, in the format that was asked for.
+
+mod arrow;
+mod csv;
+mod json;
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use muster_core::request::Request;
+use muster_core::{Cell, ColumnKind, Ended, Part, Phase, PrincipalId, RequestId, Row};
+
+use crate::db::on;
+use crate::{Download, Error, Store, parts};
+
+/// Tasks read from the database at once.
+const TASKS: i64 = 8;
+
+const COLUMNS: &str = "SELECT result_columns, MIN(position) FROM task WHERE request_id = $1 \
+     AND result_columns IS NOT NULL GROUP BY result_columns ORDER BY MIN(position)";
+
+const PARTS: &str = "SELECT position, inputs, input, input_at, input_len, records, records_at, \
+     records_len, result, result_object, result_sha FROM task \
+     WHERE request_id = $1 AND position >= $2 ORDER BY position LIMIT $3";
+
+const OBJECT: &str = "SELECT input_object FROM request WHERE id = $1";
+
+type PartRow = (
+    i64,
+    i64,
+    Option<Vec<u8>>,
+    Option<i64>,
+    Option<i64>,
+    Option<Vec<u8>>,
+    Option<i64>,
+    Option<i64>,
+    Option<Vec<u8>>,
+    Option<String>,
+    Option<Vec<u8>>,
+);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Csv,
+    Json,
+    Ndjson,
+    Parquet,
+    Arrow,
+}
+
+impl Format {
+    pub const ALL: [Self; 5] = [Self::Csv, Self::Json, Self::Ndjson, Self::Parquet, Self::Arrow];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
+        }
+    }
+
+    /// What files of the format are called.
+    pub fn extension(self) -> &'static str {
+        self.name()
+    }
+
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Parquet => "application/vnd.apache.parquet",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|format| format.name() == text).ok_or(())
+    }
+}
+
+/// What the result table looks like.
+pub(crate) struct Header {
+    /// The person's columns; `input` alone if there was no file.
+    pub own: Vec<String>,
+    /// The file had more columns than the input: they come as lines.
+    pub lines: bool,
+    /// The model's columns as they are called in the result.
+    pub model: Vec<(String, ColumnKind)>,
+    /// How the parts call them.
+    names: Vec<String>,
+    pub errors: bool,
+}
+
+/// One task's rows.
+pub(crate) struct Batch {
+    pub inputs: Vec<String>,
+    pub lines: Option<Vec<u8>>,
+    pub rows: Vec<ResultRow>,
+}
+
+/// The model's cells in the header's order, or why there are none.
+pub(crate) enum ResultRow {
+    Values(Vec<Cell>),
+    Error(String),
+}
+
+/// Writes batches as bytes.
+pub(crate) trait Writer: Send {
+    fn start(&mut self) -> Result<Vec<u8>, Error>;
+    fn batch(&mut self, batch: Batch) -> Result<Vec<u8>, Error>;
+    fn end(&mut self) -> Result<Vec<u8>, Error>;
+}
+
+struct Reader {
+    store: Store,
+    request: RequestId,
+    header: Arc<Header>,
+    object: Option<String>,
+    next: i64,
+    waiting: std::collections::VecDeque<PartRow>,
+    writer: Box<dyn Writer>,
+    state: State,
+}
+
+enum State {
+    Start,
+    Rows,
+    End,
+}
+
+impl Store {
+    /// Streams the result of a completed request; `None` for foreign and unknown ids.
+    pub async fn download(
+        &self,
+        principal: PrincipalId,
+        id: RequestId,
+        format: Format,
+    ) -> Result<Option<Download>, Error> {
+        let Some(request) = self.find_request(principal, id).await? else { return Ok(None) };
+        match &request.phase {
+            Phase::Ended { how: Ended::Completed, .. } => {}
+            Phase::Ended { .. } => return Err(Error::NoResult),
+            _ => return Err(Error::NotEnded),
+        }
+        let header = Arc::new(self.header(&request).await?);
+        let mut conn = self.inner.db.read().await?;
+        let object: Option<String> = on!(&mut conn, c => {
+            sqlx::query_scalar(OBJECT).bind(id.0).fetch_one(c).await?
+        });
+        drop(conn);
+        let writer: Box<dyn Writer> = match format {
+            Format::Csv => Box::new(csv::CsvWriter::new(Arc::clone(&header))),
+            Format::Json => Box::new(json::JsonWriter::array(Arc::clone(&header))),
+            Format::Ndjson => Box::new(json::JsonWriter::lines(Arc::clone(&header))),
+            Format::Parquet => Box::new(arrow::ParquetWriter::new(Arc::clone(&header))?),
+            Format::Arrow => Box::new(arrow::ArrowWriter::new(Arc::clone(&header))?),
+        };
+        let reader = Reader {
+            store: self.clone(),
+            request: id,
+            header,
+            object,
+            next: 0,
+            waiting: std::collections::VecDeque::new(),
+            writer,
+            state: State::Start,
+        };
+        let chunks = stream::try_unfold(reader, Reader::chunk);
+        let stream = chunks.filter(|chunk| {
+            let keep = chunk.as_ref().map_or(true, |bytes| !bytes.is_empty());
+            std::future::ready(keep)
+        });
+        Ok(Some(Download { rows: request.progress.inputs, stream: stream.boxed() }))
+    }
+
+    async fn header(&self, request: &Request) -> Result<Header, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let texts: Vec<(String, i64)> = on!(&mut conn, c => {
+            sqlx::query_as(COLUMNS).bind(request.id.0).fetch_all(c).await?
+        });
+        let mut columns: Vec<(String, ColumnKind)> = Vec::new();
+        for (text, _) in texts {
+            let part: Vec<(String, ColumnKind)> =
+                serde_json::from_str(&text).map_err(|_| Error::Corrupt("columns".into()))?;
+            for (name, kind) in part {
+                match columns.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, known)) => *known = known.join(kind),
+                    None => columns.push((name, kind)),
+                }
+            }
+        }
+        if let Some(model) = self.find_model(&request.model) {
+            let place = |name: &str| model.outputs.iter().position(|column| column.name == name);
+            columns.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
+        }
+        let lines = request.reading.columns.len() > 1;
+        let own = match &request.reading {
+            reading if lines => reading.columns.clone(),
+            reading => vec![reading.column.clone().unwrap_or_else(|| "input".to_owned())],
+        };
+        let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
+        let errors = request.progress.failed > 0;
+        let mut taken: Vec<String> = own.clone();
+        if errors {
+            taken.push("error".to_owned());
+        }
+        let mut model = Vec::with_capacity(columns.len());
+        for (name, kind) in columns {
+            let mut free = name.clone();
+            let mut n = 1;
+            while taken.contains(&free) {
+                n += 1;
+                free = format!("{name}_{n}");
+            }
+            taken.push(free.clone());
+            model.push((free, kind));
+        }
+        Ok(Header { own, lines, model, names, errors })
+    }
+}
+
+impl Reader {
+    async fn chunk(mut self) -> Result<Option<(Bytes, Self)>, Error> {
+        let bytes = match self.state {
+            State::End => return Ok(None),
+            State::Start => {
+                self.state = State::Rows;
+                self.writer.start()?
+            }
+            State::Rows => match self.next_row().await? {
+                Some(row) => {
+                    let batch = self.read(row).await?;
+                    self.writer.batch(batch)?
+                }
+                None => {
+                    self.state = State::End;
+                    self.writer.end()?
+                }
+            },
+        };
+        Ok(Some((bytes.into(), self)))
+    }
+
+    async fn next_row(&mut self) -> Result<Option<PartRow>, Error> {
+        if self.waiting.is_empty() {
+            let mut conn = self.store.inner.db.read().await?;
+            let rows: Vec<PartRow> = on!(&mut conn, c => {
+                sqlx::query_as(PARTS)
+                    .bind(self.request.0)
+                    .bind(self.next)
+                    .bind(TASKS)
+                    .fetch_all(c)
+                    .await?
+            });
+            self.next = rows.last().map_or(self.next, |row| row.0 + 1);
+            self.waiting = rows.into();
+        }
+        Ok(self.waiting.pop_front())
+    }
+
+    async fn read(&mut self, row: PartRow) -> Result<Batch, Error> {
+        let (_, count, input, at, len, records, records_at, records_len, result, object, sha) = row;
+        let part = match (result, object) {
+            (Some(bytes), _) => parts::decode(&bytes)?,
+            (None, Some(path)) => {
+                let bytes = self.store.inner.objects.get(&path).await?;
+                if sha.as_deref() != Some(&parts::sha(&bytes)) {
+                    return Err(Error::Corrupt(format!("object {path} is not what was stored")));
+                }
+                parts::from_parquet(bytes)?
+            }
+            (None, None) => return Err(Error::Corrupt("a part of a result is missing".into())),
+        };
+        if part.rows.len() as i64 != count {
+            return Err(Error::Corrupt("a part of a result has missing rows".into()));
+        }
+        let (inputs, lines) = if self.header.lines {
+            (Vec::new(), Some(self.bytes(records, records_at, records_len).await?))
+        } else {
+            (parts::read_inputs(&self.bytes(input, at, len).await?)?, None)
+        };
+        Ok(Batch { inputs, lines, rows: self.header.arrange(part) })
+    }
+
+    async fn bytes(
+        &mut self,
+        inline: Option<Vec<u8>>,
+        at: Option<i64>,
+        len: Option<i64>,
+    ) -> Result<Vec<u8>, Error> {
+        if let Some(bytes) = inline {
+            return Ok(bytes);
+        }
+        let (Some(path), Some(at), Some(len)) = (&self.object, at, len) else {
+            return Err(Error::Corrupt("the inputs of a task are missing".into()));
+        };
+        let bytes = self.store.inner.objects.get_range(path, at as u64, len as u64).await?;
+        Ok(bytes.to_vec())
+    }
+}
+
+impl Header {
+    /// A part's cells in the order of the result's columns.
+    fn arrange(&self, part: Part) -> Vec<ResultRow> {
+        let place: HashMap<&str, usize> =
+            part.columns.iter().enumerate().map(|(n, (name, _))| (name.as_str(), n)).collect();
+        let places: Vec<Option<usize>> =
+            self.names.iter().map(|name| place.get(name.as_str()).copied()).collect();
+        let as_is = places.iter().enumerate().all(|(n, place)| *place == Some(n));
+        let arrange = |row: Row| match row {
+            Row::Error(error) => ResultRow::Error(error),
+            Row::Values(cells) if as_is => ResultRow::Values(cells),
+            Row::Values(cells) => {
+                let cell = |place: &Option<usize>| {
+                    place.and_then(|n| cells.get(n)).cloned().unwrap_or(Cell::Null)
+                };
+                ResultRow::Values(places.iter().map(cell).collect())
+            }
+        };
+        part.rows.into_iter().map(arrange).collect()
+    }
+}
+
+/// The person's own cells of each row of a batch, when they come as lines.
+pub(crate) fn own_cells(lines: &[u8]) -> Result<Vec<Vec<String>>, Error> {
+    let reader = ::csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(lines);
+    let mut rows = Vec::new();
+    for record in reader.into_records() {
+        let record = record.map_err(|_| Error::Corrupt("a line of a file".into()))?;
+        rows.push(record.iter().map(str::to_owned).collect());
+    }
+    Ok(rows)
+}

@@ -1,0 +1,191 @@
+//! Instances in the books: intent first, then what was seen.
+
+use futures::FutureExt;
+use muster_core::instance::EndCause;
+use muster_core::{Address, InstanceId, ServerId};
+use uuid::Uuid;
+
+use crate::db::{Ts, on};
+use crate::leases::requeued;
+use crate::writer::{Tx, work};
+use crate::{Change, Error, Instance, InstanceState, NewInstance, Store};
+
+const ADD: &str = "INSERT INTO instance (id, model_id, model_version, slot, is_local, server_id, state, \
+     why, launched_at, jobs) VALUES ($1, $2, $3, $4, $5, $6, 'starting', $7, $8, 0) \
+     ON CONFLICT (model_id, slot) WHERE state <> 'ended' DO NOTHING";
+
+const READY: &str = "UPDATE instance SET state = 'ready', address = $1, ready_at = $2, idle_since = $2, \
+     server_id = $3 WHERE id = $4 AND state IN ('starting', 'ready')";
+
+const DRAINING: &str =
+    "UPDATE instance SET state = 'draining' WHERE id = $1 AND state IN ('starting', 'ready')";
+
+const ENDED: &str = "UPDATE instance SET state = 'ended', ended_at = $1, end_cause = $2 \
+     WHERE id = $3 AND state <> 'ended'";
+
+const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, remote_job = NULL, \
+     not_before = $1 WHERE state = 'leased' AND instance_id = $2 RETURNING model_id";
+
+const EVENT: &str =
+    "INSERT INTO instance_event (instance_id, at, kind, detail) VALUES ($1, $2, $3, $4)";
+
+const ALIVE: &str = "SELECT id, model_id, model_version, slot, is_local, server_id, state, address, \
+     launched_at, ready_at, idle_since, jobs FROM instance WHERE state <> 'ended' ORDER BY id";
+
+type Row = (
+    Uuid,
+    String,
+    String,
+    i64,
+    bool,
+    Uuid,
+    String,
+    Option<String>,
+    Ts,
+    Option<Ts>,
+    Option<Ts>,
+    i64,
+);
+
+impl Store {
+    /// Writes down that an instance shall be; false if its place is taken.
+    pub async fn add_instance(&self, new: NewInstance) -> Result<bool, Error> {
+        let new = std::sync::Arc::new(new);
+        let server = self.inner.server;
+        let (op, answer) = work(move |tx: &mut Tx| {
+            let new = std::sync::Arc::clone(&new);
+            async move {
+                let now = tx.now;
+                let added = on!(&mut tx.conn, c => {
+                    sqlx::query(ADD)
+                        .bind(new.id.0)
+                        .bind(new.model.as_str())
+                        .bind(&new.version)
+                        .bind(i64::from(new.slot))
+                        .bind(new.local)
+                        .bind(server.0)
+                        .bind(&new.why)
+                        .bind(Ts(now))
+                        .execute(c)
+                        .await?
+                        .rows_affected()
+                });
+                if added > 0 {
+                    event(tx, new.id, "launched", &new.why).await?;
+                }
+                Ok(added > 0)
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+
+    pub async fn instance_ready(&self, id: InstanceId, address: &Address) -> Result<(), Error> {
+        let server = self.inner.server;
+        let address = serde_json::to_string(address).map_err(|e| Error::Refused(e.to_string()))?;
+        let (op, answer) = work(move |tx: &mut Tx| {
+            let address = address.clone();
+            async move {
+                let now = tx.now;
+                on!(&mut tx.conn, c => {
+                    sqlx::query(READY)
+                        .bind(&address)
+                        .bind(Ts(now))
+                        .bind(server.0)
+                        .bind(id.0)
+                        .execute(c)
+                        .await
+                        .map(|_| ())?
+                });
+                event(tx, id, "ready", &address).await
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+
+    /// It gets nothing new from now on.
+    pub async fn instance_draining(&self, id: InstanceId) -> Result<(), Error> {
+        let (op, answer) = work(move |tx: &mut Tx| {
+            async move {
+                on!(&mut tx.conn, c => {
+                    sqlx::query(DRAINING).bind(id.0).execute(c).await.map(|_| ())?
+                });
+                event(tx, id, "draining", "").await
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+
+    /// It is no more; its tasks go back to the queue. Says how many.
+    pub async fn instance_ended(&self, id: InstanceId, cause: &EndCause) -> Result<u64, Error> {
+        let cause = serde_json::to_string(cause).map_err(|e| Error::Refused(e.to_string()))?;
+        let (op, answer) = work(move |tx: &mut Tx| {
+            let cause = cause.clone();
+            async move {
+                let now = tx.now;
+                let models: Vec<String> = on!(&mut tx.conn, c => {
+                    let ended = sqlx::query(ENDED)
+                        .bind(Ts(now))
+                        .bind(&cause)
+                        .bind(id.0)
+                        .execute(&mut *c)
+                        .await?
+                        .rows_affected();
+                    if ended == 0 {
+                        return Ok(0);
+                    }
+                    sqlx::query_scalar(REQUEUE).bind(Ts(now)).bind(id.0).fetch_all(c).await?
+                });
+                event(tx, id, "ended", &cause).await?;
+                requeued(tx, models)
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+
+    /// Those that did not end.
+    pub async fn instances(&self) -> Result<Vec<Instance>, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let rows: Vec<Row> = on!(&mut conn, c => sqlx::query_as(ALIVE).fetch_all(c).await?);
+        rows.into_iter().map(instance).collect()
+    }
+}
+
+async fn event(tx: &mut Tx, id: InstanceId, kind: &'static str, detail: &str) -> Result<(), Error> {
+    let now = tx.now;
+    on!(&mut tx.conn, c => {
+        sqlx::query(EVENT).bind(id.0).bind(Ts(now)).bind(kind).bind(detail).execute(c).await.map(|_| ())?
+    });
+    tx.after.changes.push(Change::Instances);
+    Ok(())
+}
+
+fn instance(row: Row) -> Result<Instance, Error> {
+    let (id, model, version, slot, local, server, state, address, launched, _, idle, jobs) = row;
+    let address: Option<Address> = match address {
+        Some(text) => {
+            Some(serde_json::from_str(&text).map_err(|_| Error::Corrupt("an address".into()))?)
+        }
+        None => None,
+    };
+    let state = match (state.as_str(), address) {
+        ("ready", Some(address)) => InstanceState::Ready { address },
+        ("draining", address) => InstanceState::Draining { address },
+        _ => InstanceState::Starting,
+    };
+    Ok(Instance {
+        id: InstanceId(id),
+        model: model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
+        version,
+        slot: slot as u32,
+        local,
+        server: Some(ServerId(server)),
+        state,
+        launched_at: launched.0,
+        idle_since: idle.map(|at| at.0),
+        jobs: jobs as u64,
+    })
+}

@@ -1,0 +1,56 @@
+//! Telling the other servers on one PostgreSQL that something changed (trap T12: after the commit, by
+//! one task, many changes together). It is a hint; whoever hears it reads again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+
+use crate::writer::Op;
+use crate::{Change, Inner};
+
+/// At most one notification in this time.
+const COALESCE: Duration = Duration::from_millis(20);
+const RECONNECT: Duration = Duration::from_secs(1);
+const CHANNEL: &str = "muster";
+
+pub(crate) async fn tell(inner: Arc<Inner>, pool: PgPool) {
+    loop {
+        inner.notify.notified().await;
+        let server = inner.server.to_string();
+        let told = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(server);
+        if let Err(error) = told.execute(&pool).await {
+            tracing::debug!(%error, "the other servers are not told; they look by themselves");
+        }
+        tokio::time::sleep(COALESCE).await;
+    }
+}
+
+pub(crate) async fn listen(inner: Arc<Inner>, pool: PgPool) {
+    let me = inner.server.to_string();
+    loop {
+        match PgListener::connect_with(&pool).await {
+            Ok(mut listener) => {
+                if listener.listen(CHANNEL).await.is_ok() {
+                    while let Ok(note) = listener.recv().await {
+                        if note.payload() != me {
+                            heard(&inner).await;
+                        }
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(%error, "not listening to the other servers"),
+        }
+        // Whatever was missed meanwhile.
+        heard(&inner).await;
+        tokio::time::sleep(RECONNECT).await;
+    }
+}
+
+async fn heard(inner: &Inner) {
+    // A full or closed channel has a writer that looks anyway.
+    drop(inner.ops.try_send(Op::Look));
+    drop(inner.changes.send(Change::Elsewhere));
+    inner.queue_changed.send_modify(|n| *n += 1);
+}

@@ -1,0 +1,148 @@
+//! Opening and closing a store.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use muster_core::{ServerId, Timestamp};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+
+use crate::db::{Db, on};
+use crate::objects::ObjectFolder;
+use crate::writer::{Op, Writer};
+use crate::{Clock, Database, Error, Inner, Store, StoreConfig, notify, schema};
+
+/// Operations that may wait for the writer; more make their callers wait.
+const OPS: usize = 4096;
+const CHANGES: usize = 1024;
+
+impl Store {
+    /// Opens the store, brings its schema up to date and registers this server. On SQLite a second
+    /// server on the same file is refused.
+    pub async fn open(config: StoreConfig, clock: Clock) -> Result<Self, Error> {
+        let server = ServerId(clock.id());
+        let mut lock = None;
+        let mut temporary = None;
+        let db = match &config.database {
+            Database::Memory => {
+                let folder = std::env::temp_dir().join(format!(
+                    "muster-{}-{}",
+                    std::process::id(),
+                    Clock::system().id()
+                ));
+                std::fs::create_dir_all(&folder).map_err(Error::unavailable)?;
+                let options = SqliteConnectOptions::new()
+                    .filename(folder.join("muster.db"))
+                    .create_if_missing(true)
+                    .synchronous(SqliteSynchronous::Off);
+                temporary = Some(folder);
+                Db::sqlite(options).await?
+            }
+            Database::Sqlite { file } => {
+                lock = Some(lock_folder(file)?);
+                Db::connect(&config.database).await?
+            }
+            Database::Postgres { .. } => Db::connect(&config.database).await?,
+        };
+        schema::migrate(&db, clock.now()).await?;
+        let alone = !db.is_postgres();
+        let (ops, received) = mpsc::channel(OPS);
+        let inner = Arc::new(Inner {
+            db,
+            objects: ObjectFolder::open(config.objects)?,
+            clock,
+            server,
+            inline_bytes: config.inline_bytes,
+            ops,
+            waiters: Arc::default(),
+            changes: broadcast::channel(CHANGES).0,
+            queue_changed: watch::channel(0).0,
+            notify: Notify::new(),
+            counters: crate::Counters::default(),
+            models: Default::default(),
+            held: Mutex::default(),
+            figures: tokio::sync::Mutex::default(),
+            ahead: Default::default(),
+            tasks: Mutex::default(),
+            lock: Mutex::new(lock),
+            temporary,
+        });
+        inner.start(received);
+        let store = Self { inner };
+        store.bury(alone).await?;
+        store.load_models().await?;
+        Ok(store)
+    }
+
+    /// Gives back what this server holds and lets go of the database. Once is enough.
+    pub async fn close(&self) {
+        if let Err(error) = self.leave().await {
+            tracing::debug!(%error, "nothing is handed over at the end");
+        }
+        let tasks =
+            std::mem::take(&mut *self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            task.abort();
+        }
+        self.inner.db.close().await;
+        self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Does the database answer?
+    pub async fn ping(&self) -> Result<(), Error> {
+        let asked = async {
+            let mut conn = self.inner.db.read().await?;
+            let one: i64 = on!(&mut conn, c => {
+                sqlx::query_scalar("SELECT CAST(1 AS BIGINT)").fetch_one(c).await?
+            });
+            drop(conn);
+            if one == 1 { Ok(()) } else { Err(Error::unavailable("a wrong answer")) }
+        };
+        match tokio::time::timeout(Duration::from_secs(2), asked).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::unavailable("no answer within 2 seconds")),
+        }
+    }
+}
+
+impl Inner {
+    fn start(self: &Arc<Self>, received: mpsc::Receiver<Op>) {
+        let mut tasks = vec![tokio::spawn(Writer::new(Arc::clone(self), received).run())];
+        if let Db::Postgres { pool, .. } = &self.db {
+            tasks.push(tokio::spawn(notify::tell(Arc::clone(self), pool.clone())));
+            tasks.push(tokio::spawn(notify::listen(Arc::clone(self), pool.clone())));
+        }
+        *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
+    }
+
+    /// Notes what the database's clock says, and gives it back.
+    pub(crate) fn database_now(&self, now: Timestamp) -> Timestamp {
+        let ahead = now.micros() - self.clock.now().micros();
+        self.ahead.store(ahead, Ordering::Relaxed);
+        now
+    }
+
+    /// The database's time, without asking it.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp(self.clock.now().micros() + self.ahead.load(Ordering::Relaxed))
+    }
+}
+
+/// One server on a SQLite file: the lock goes with the process, also when it is killed.
+fn lock_folder(file: &Path) -> Result<File, Error> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error| {
+        Error::Schema(format!("the folder {} cannot be made: {error}", folder.display()))
+    })?;
+    let path = file.with_extension("lock");
+    let lock = File::create(&path)
+        .map_err(|error| Error::Schema(format!("{} cannot be written: {error}", path.display())))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::AlreadyServed { folder: folder.to_path_buf() }),
+        Err(TryLockError::Error(error)) => Err(Error::unavailable(error)),
+    }
+}

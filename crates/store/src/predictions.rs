@@ -1,0 +1,78 @@
+//! Known predictions, by model, version and hash of the input.
+
+use muster_core::ModelId;
+
+use crate::db::on;
+use crate::{Error, Known, Store, parts};
+
+const FIND: &str = "SELECT part FROM prediction \
+     WHERE model_id = $1 AND model_version = $2 AND input_hash = $3";
+
+const ANY: &str =
+    "SELECT EXISTS (SELECT 1 FROM prediction WHERE model_id = $1 AND model_version = $2)";
+
+impl Store {
+    /// What is known of each input.
+    pub async fn predictions(
+        &self,
+        model: &ModelId,
+        version: &str,
+        hashes: &[[u8; 32]],
+    ) -> Result<Vec<Option<Known>>, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let mut known = Vec::with_capacity(hashes.len());
+        // A model that was never asked needs one statement, not one for each input.
+        let any: bool = on!(&mut conn, c => {
+            sqlx::query_scalar(ANY).bind(model.as_str()).bind(version).fetch_one(c).await?
+        });
+        if !any {
+            known.resize(hashes.len(), None);
+            return Ok(known);
+        }
+        for hash in hashes {
+            let part: Option<Vec<u8>> = on!(&mut conn, c => {
+                sqlx::query_scalar(FIND)
+                    .bind(model.as_str())
+                    .bind(version)
+                    .bind(hash.as_slice())
+                    .fetch_optional(c)
+                    .await?
+            });
+            known.push(part.as_deref().and_then(one_row));
+        }
+        let hits = known.iter().flatten().count() as u64;
+        self.inner.counters.cache_hits.add(hits);
+        Ok(known)
+    }
+
+    /// All of them, or none: stops at the first input that is not known.
+    pub(crate) async fn predictions_or_none(
+        &self,
+        model: &ModelId,
+        version: &str,
+        hashes: &[[u8; 32]],
+    ) -> Result<Option<Vec<Known>>, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let mut known = Vec::with_capacity(hashes.len());
+        for hash in hashes {
+            let part: Option<Vec<u8>> = on!(&mut conn, c => {
+                sqlx::query_scalar(FIND)
+                    .bind(model.as_str())
+                    .bind(version)
+                    .bind(hash.as_slice())
+                    .fetch_optional(c)
+                    .await?
+            });
+            let Some(row) = part.as_deref().and_then(one_row) else { return Ok(None) };
+            known.push(row);
+        }
+        self.inner.counters.cache_hits.add(known.len() as u64);
+        Ok(Some(known))
+    }
+}
+
+fn one_row(bytes: &[u8]) -> Option<Known> {
+    let part = parts::decode(bytes).ok()?;
+    let row = part.rows.into_iter().next()?;
+    Some((part.columns.into(), row))
+}

@@ -1,0 +1,163 @@
+//! What waits: for the planner, and for people who want to know.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use muster_core::{Ended, ModelId, RequestId};
+use uuid::Uuid;
+
+use crate::db::{Ts, on};
+use crate::requests::end;
+use crate::writer::{Tx, work};
+use crate::{Error, Figures, Queue, Store};
+
+const FIGURES_FRESH: Duration = Duration::from_secs(1);
+
+const QUEUES: &str = "SELECT t.model_id, COUNT(*), CAST(SUM(t.inputs) AS BIGINT), \
+     MIN(r.submitted_at), MIN(t.not_before) FROM task t \
+     JOIN request r ON r.id = t.request_id WHERE t.state = 'queued' GROUP BY t.model_id";
+
+const WAITING: &str = "SELECT DISTINCT t.request_id FROM task t WHERE t.model_id = $1 \
+     AND t.state = 'queued' AND NOT EXISTS (SELECT 1 FROM task l \
+     WHERE l.request_id = t.request_id AND l.state = 'leased')";
+
+const HELD: &str = "UPDATE model SET held = $1 WHERE id = $2";
+
+const OPEN: &str = "SELECT model_id, phase, COUNT(*) FROM request \
+     WHERE phase IN ('waiting', 'running') GROUP BY model_id, phase";
+
+const LAST_COMPLETED: &str = "SELECT submitted_at, ended_at FROM request \
+     WHERE model_id = $1 AND phase = 'completed' ORDER BY id DESC LIMIT 101";
+
+const LAST_STARTS: &str = "SELECT launched_at, ready_at FROM instance \
+     WHERE model_id = $1 AND ready_at IS NOT NULL ORDER BY id DESC LIMIT 21";
+
+impl Store {
+    /// The waiting tasks of each model that has some.
+    pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let rows: Vec<(String, i64, i64, Ts, Ts)> =
+            on!(&mut conn, c => sqlx::query_as(QUEUES).fetch_all(c).await?);
+        let queue = |(model, tasks, inputs, oldest, due): (String, i64, i64, Ts, Ts)| {
+            Ok(Queue {
+                model: model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
+                tasks: tasks as u64,
+                inputs: inputs as u64,
+                oldest: oldest.0,
+                due: due.0,
+            })
+        };
+        rows.into_iter().map(queue).collect()
+    }
+
+    /// Requests of the model that wait, and of which nothing runs, fail with the reason.
+    pub async fn fail_waiting(&self, model: &ModelId, reason: &str) -> Result<u64, Error> {
+        let (model, reason) = (model.clone(), reason.to_owned());
+        let (op, answer) = work(move |tx: &mut Tx| {
+            let (model, reason) = (model.clone(), reason.clone());
+            async move {
+                let waiting: Vec<Uuid> = on!(&mut tx.conn, c => {
+                    sqlx::query_scalar(WAITING).bind(model.as_str()).fetch_all(c).await?
+                });
+                let mut failed = 0;
+                for id in waiting {
+                    let how = Ended::Failed { reason: reason.clone() };
+                    failed += u64::from(end(tx, RequestId(id), how).await?);
+                }
+                Ok(failed)
+            }
+            .boxed()
+        });
+        let failed = self.answer(op, answer).await?;
+        self.inner.counters.failed.add(failed);
+        Ok(failed)
+    }
+
+    /// Why the models' requests wait; the others are not held. Writes only what changed.
+    pub async fn set_held(&self, held: Vec<(ModelId, String)>) -> Result<(), Error> {
+        let held: HashMap<ModelId, String> = held.into_iter().collect();
+        let changed: Vec<(ModelId, Option<String>)> = {
+            let old = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = held.iter().filter(|(model, why)| old.get(*model) != Some(*why));
+            let gone = old.keys().filter(|model| !held.contains_key(*model));
+            let new = new.map(|(model, why)| (model.clone(), Some(why.clone())));
+            new.chain(gone.map(|model| (model.clone(), None))).collect()
+        };
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let (op, answer) = work(move |tx: &mut Tx| {
+            let changed = changed.clone();
+            async move {
+                for (model, why) in changed {
+                    on!(&mut tx.conn, c => {
+                        sqlx::query(HELD)
+                            .bind(why.as_deref())
+                            .bind(model.as_str())
+                            .execute(c)
+                            .await
+                            .map(|_| ())?
+                    });
+                }
+                Ok(())
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await?;
+        *self.inner.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        Ok(())
+    }
+
+    /// Why the model's requests wait, in words for a user.
+    pub fn held(&self, model: &ModelId) -> Option<String> {
+        self.inner.held.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
+    }
+
+    /// What newcomers want to know of each model; up to a second old.
+    pub async fn model_figures(&self) -> Result<HashMap<ModelId, Figures>, Error> {
+        let mut cache = self.inner.figures.lock().await;
+        if let Some((at, figures)) = &*cache
+            && at.elapsed() < FIGURES_FRESH
+        {
+            return Ok(figures.clone());
+        }
+        let figures = self.read_figures().await?;
+        *cache = Some((Instant::now(), figures.clone()));
+        Ok(figures)
+    }
+
+    async fn read_figures(&self) -> Result<HashMap<ModelId, Figures>, Error> {
+        let mut figures: HashMap<ModelId, Figures> = HashMap::new();
+        let mut conn = self.inner.db.read().await?;
+        let open: Vec<(String, String, i64)> =
+            on!(&mut conn, c => sqlx::query_as(OPEN).fetch_all(c).await?);
+        for (model, phase, count) in open {
+            let Ok(model) = model.parse() else { continue };
+            let figure = figures.entry(model).or_default();
+            match phase.as_str() {
+                "waiting" => figure.waiting = count as u64,
+                _ => figure.running = count as u64,
+            }
+        }
+        for model in self.models().iter() {
+            let (ended, started): (Vec<(Ts, Ts)>, Vec<(Ts, Ts)>) = on!(&mut conn, c => {
+                let id = model.id.as_str();
+                let ended = sqlx::query_as(LAST_COMPLETED).bind(id).fetch_all(&mut *c).await?;
+                (ended, sqlx::query_as(LAST_STARTS).bind(id).fetch_all(c).await?)
+            });
+            let figure = figures.entry(model.id.clone()).or_default();
+            figure.p50_seconds = median(&ended);
+            figure.start_seconds = median(&started);
+        }
+        Ok(figures)
+    }
+}
+
+/// Median of the times between two moments, seconds.
+fn median(times: &[(Ts, Ts)]) -> Option<f64> {
+    let mut seconds: Vec<f64> = times.iter().map(|(a, b)| b.0.since(a.0).as_secs_f64()).collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied()
+}

@@ -1,0 +1,228 @@
+//! Finding, listing, awaiting and cancelling requests. Every function takes the principal: foreign
+//! and unknown ids are both nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use muster_core::request::{Phase, Progress, Reading};
+use muster_core::{Ended, PrincipalId, Request, RequestId};
+use uuid::Uuid;
+
+use crate::db::{Ts, on};
+use crate::writer::{Tx, work};
+use crate::{Change, Error, Finished, Page, RequestFilter, Store};
+
+/// While waiting on PostgreSQL, where another server may end the request.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+pub(crate) type RequestRow = (
+    Uuid,
+    Uuid,
+    String,
+    String,
+    String,
+    Ts,
+    Option<Ts>,
+    Option<Ts>,
+    Option<String>,
+    i64,
+    i64,
+    i64,
+    i64,
+    String,
+);
+
+macro_rules! columns {
+    () => {
+        "id, principal_id, model_id, model_version, phase, submitted_at, started_at, ended_at, \
+         reason, inputs, done, failed, cached, reading"
+    };
+}
+pub(crate) use columns;
+
+pub(crate) const COLUMNS_SQL: &str = concat!("SELECT ", columns!(), " FROM request WHERE id = $1");
+
+const FIND: &str =
+    concat!("SELECT ", columns!(), " FROM request WHERE id = $1 AND principal_id = $2");
+
+const LIST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM request WHERE principal_id = $1 AND ($2 IS NULL OR id < $2) \
+     AND ($3 IS NULL OR model_id = $3) AND ($4 IS NULL OR phase = $4) ORDER BY id DESC LIMIT $5"
+);
+
+const END: &str = concat!(
+    "UPDATE request SET phase = $1, reason = $2, ended_at = $3, version = version + 1 \
+     WHERE id = $4 AND phase IN ('waiting', 'running') RETURNING ",
+    columns!()
+);
+
+const DROP_TASKS: &str = "UPDATE task SET state = 'dropped', lease_until = NULL \
+     WHERE request_id = $1 AND state IN ('queued', 'leased')";
+
+impl Store {
+    pub async fn find_request(
+        &self,
+        principal: PrincipalId,
+        id: RequestId,
+    ) -> Result<Option<Arc<Request>>, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let row: Option<RequestRow> = on!(&mut conn, c => {
+            sqlx::query_as(FIND).bind(id.0).bind(principal.0).fetch_optional(c).await?
+        });
+        row.map(|row| request(row).map(Arc::new)).transpose()
+    }
+
+    /// Newest first.
+    pub async fn list_requests(
+        &self,
+        principal: PrincipalId,
+        filter: &RequestFilter,
+    ) -> Result<Page<Request>, Error> {
+        let limit = filter.limit.clamp(1, 1000);
+        let mut conn = self.inner.db.read().await?;
+        let rows: Vec<RequestRow> = on!(&mut conn, c => {
+            sqlx::query_as(LIST)
+                .bind(principal.0)
+                .bind(filter.after.map(|id| id.0))
+                .bind(filter.model.as_ref().map(|model| model.as_str()))
+                .bind(filter.phase.as_deref())
+                .bind(i64::from(limit) + 1)
+                .fetch_all(c)
+                .await?
+        });
+        let mut items = rows.into_iter().map(request).collect::<Result<Vec<_>, _>>()?;
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next = if more { items.last().map(|request| request.id) } else { None };
+        Ok(Page { items, next })
+    }
+
+    /// Cancels a request; one that ended is returned as it is.
+    pub async fn cancel_request(
+        &self,
+        principal: PrincipalId,
+        id: RequestId,
+        reason: &str,
+    ) -> Result<Option<Arc<Request>>, Error> {
+        let Some(found) = self.find_request(principal, id).await? else { return Ok(None) };
+        if found.phase.is_ended() {
+            return Ok(Some(found));
+        }
+        let reason = reason.to_owned();
+        let (op, answer) = work(move |tx: &mut Tx| {
+            let reason = reason.clone();
+            async move { end(tx, id, Ended::Cancelled { reason }).await }.boxed()
+        });
+        if self.answer(op, answer).await? {
+            self.inner.counters.cancelled.add(1);
+        }
+        self.find_request(principal, id).await
+    }
+
+    /// The request as it is when it ended or the time is over.
+    pub async fn wait_ended(
+        &self,
+        principal: PrincipalId,
+        id: RequestId,
+        at_most: Duration,
+    ) -> Result<Option<Arc<Request>>, Error> {
+        let until = Instant::now() + at_most;
+        loop {
+            let ending = self.inner.waiters.register(id);
+            let Some(found) = self.find_request(principal, id).await? else { return Ok(None) };
+            let left = until.saturating_duration_since(Instant::now());
+            if found.phase.is_ended() || left.is_zero() {
+                return Ok(Some(found));
+            }
+            let look_again = if self.inner.db.is_postgres() { LOOK_AGAIN } else { left };
+            if let Some(Finished { request, .. }) = ending.wait(left.min(look_again)).await {
+                return Ok(Some(request));
+            }
+        }
+    }
+}
+
+/// Ends a request as a whole: whatever is still to be done of it is dropped. False if it had ended.
+pub(crate) async fn end(tx: &mut Tx, id: RequestId, how: Ended) -> Result<bool, Error> {
+    let (phase, reason) = match &how {
+        Ended::Completed => ("completed", None),
+        Ended::Failed { reason } => ("failed", Some(reason.as_str())),
+        Ended::Cancelled { reason } => ("cancelled", Some(reason.as_str())),
+    };
+    let now = tx.now;
+    let row: Option<RequestRow> = on!(&mut tx.conn, c => {
+        sqlx::query_as(END)
+            .bind(phase)
+            .bind(reason)
+            .bind(Ts(now))
+            .bind(id.0)
+            .fetch_optional(c)
+            .await?
+    });
+    let Some(row) = row else { return Ok(false) };
+    on!(&mut tx.conn, c => {
+        sqlx::query(DROP_TASKS).bind(id.0).execute(c).await.map(|_| ())?
+    });
+    let request = Arc::new(request(row)?);
+    tx.backlogs.clear();
+    tx.after.changes.push(Change::Cancelled { id });
+    note_ended(tx, request, None);
+    Ok(true)
+}
+
+pub(crate) fn note_ended(tx: &mut Tx, request: Arc<Request>, part: Option<Arc<muster_core::Part>>) {
+    let (id, principal, phase) = (request.id, request.principal, request.phase.name());
+    tx.after.changes.push(Change::Request { id, principal, phase });
+    tx.after.ended.push(Finished { request, part });
+}
+
+pub(crate) fn request(row: RequestRow) -> Result<Request, Error> {
+    let (
+        id,
+        principal,
+        model,
+        model_version,
+        phase,
+        submitted_at,
+        started,
+        ended,
+        reason,
+        inputs,
+        done,
+        failed,
+        cached,
+        reading,
+    ) = row;
+    let started_at = started.map(|at| at.0);
+    let reason = reason.unwrap_or_default();
+    let how = match phase.as_str() {
+        "completed" => Some(Ended::Completed),
+        "failed" => Some(Ended::Failed { reason }),
+        "cancelled" => Some(Ended::Cancelled { reason }),
+        _ => None,
+    };
+    let phase = match (how, ended, started_at) {
+        (Some(how), Some(ended), _) => Phase::Ended { started_at, ended_at: ended.0, how },
+        (_, _, Some(started_at)) => Phase::Running { started_at },
+        _ => Phase::Waiting,
+    };
+    Ok(Request {
+        id: RequestId(id),
+        principal: PrincipalId(principal),
+        model: model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
+        model_version,
+        submitted_at: submitted_at.0,
+        phase,
+        progress: Progress {
+            inputs: inputs as u64,
+            done: done as u64,
+            failed: failed as u64,
+            cached: cached as u64,
+        },
+        reading: serde_json::from_str::<Reading>(&reading)
+            .map_err(|_| Error::Corrupt("how a request was read".into()))?,
+    })
+}

@@ -1,0 +1,72 @@
+//! Migrations: a list of files for each database, applied in order, once.
+
+use muster_core::Timestamp;
+use sqlx::{AssertSqlSafe, Executor};
+
+use crate::Error;
+use crate::db::{Conn, Db, Ts, on};
+
+const SQLITE: &[(i64, &str)] = &[(1, include_str!("../migrations/sqlite/0001_first.sql"))];
+const POSTGRES: &[(i64, &str)] = &[(1, include_str!("../migrations/postgres/0001_first.sql"))];
+
+/// Serialises two servers that start on an empty PostgreSQL database.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7236829)";
+
+/// Brings the database to this version of the schema. A newer one is refused.
+pub(crate) async fn migrate(db: &Db, now: Timestamp) -> Result<(), Error> {
+    let (time, all) = match db {
+        Db::Sqlite { .. } => ("INTEGER", SQLITE),
+        Db::Postgres { .. } => ("TIMESTAMPTZ", POSTGRES),
+    };
+    let mut conn = db.write().await?;
+    let begin = if db.is_postgres() { "BEGIN" } else { "BEGIN IMMEDIATE" };
+    run(&mut conn, begin.to_owned()).await?;
+    let migrated = steps(db, &mut conn, time, all, now).await;
+    let how = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    run(&mut conn, how.to_owned()).await?;
+    migrated
+}
+
+async fn steps(
+    db: &Db,
+    conn: &mut Conn,
+    time: &str,
+    all: &[(i64, &str)],
+    now: Timestamp,
+) -> Result<(), Error> {
+    if let Db::Postgres { schema, .. } = db {
+        run(conn, LOCK.to_owned()).await?;
+        run(conn, format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"")).await?;
+    }
+    let table = format!(
+        "CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY, applied_at {time} NOT NULL)"
+    );
+    run(conn, table).await?;
+    let done: Option<i64> = on!(conn, c => {
+        sqlx::query_scalar("SELECT MAX(version) FROM migration").fetch_one(c).await?
+    });
+    let done = done.unwrap_or(0);
+    let newest = all.last().map_or(0, |(version, _)| *version);
+    if done > newest {
+        return Err(Error::Schema(format!(
+            "the database has schema version {done}, this program knows {newest}; use a newer muster"
+        )));
+    }
+    for (version, text) in all.iter().filter(|(version, _)| *version > done) {
+        run(conn, (*text).to_owned()).await?;
+        on!(conn, c => {
+            sqlx::query("INSERT INTO migration (version, applied_at) VALUES ($1, $2)")
+                .bind(*version)
+                .bind(Ts(now))
+                .execute(c)
+                .await
+                .map(|_| ())?
+        });
+    }
+    Ok(())
+}
+
+async fn run(conn: &mut Conn, sql: String) -> Result<(), Error> {
+    on!(conn, c => c.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(|_| ())?);
+    Ok(())
+}

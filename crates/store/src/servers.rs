@@ -1,0 +1,124 @@
+//! Servers: who lives, who plans, and what becomes of what a dead one held.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use muster_core::instance::EndCause;
+use uuid::Uuid;
+
+use crate::db::{Ts, on};
+use crate::leases::requeued;
+use crate::writer::{Tx, work};
+use crate::{Error, Store, dialect};
+
+/// A server that was not seen for this long is dead.
+pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(30);
+
+const SEEN: &str = "INSERT INTO server (id, started_at, seen_at) VALUES ($1, $2, $2) \
+     ON CONFLICT (id) DO UPDATE SET seen_at = $2";
+
+const DEAD: &str = "SELECT id FROM server WHERE id <> $1 AND ($2 OR seen_at < $3)";
+
+const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, not_before = $1 \
+     WHERE state = 'leased' AND remote_job IS NULL AND server_id = $2 RETURNING model_id";
+
+const END_INSTANCES: &str = "UPDATE instance SET state = 'ended', ended_at = $1, end_cause = $2 \
+     WHERE server_id = $3 AND is_local AND state <> 'ended'";
+
+const FORGET: &str = "DELETE FROM server WHERE id = $1";
+
+const STEP_DOWN: &str = "DELETE FROM leader WHERE server_id = $1";
+
+impl Store {
+    /// Says that this server lives, and ends what dead ones held.
+    pub async fn heartbeat(&self) -> Result<(), Error> {
+        self.bury(false).await
+    }
+
+    /// `alone`: nobody else uses the database, so every other server is dead.
+    pub(crate) async fn bury(&self, alone: bool) -> Result<(), Error> {
+        let server = self.inner.server;
+        let (op, answer) = work(move |tx: &mut Tx| {
+            async move {
+                let now = tx.now;
+                let dead: Vec<Uuid> = on!(&mut tx.conn, c => {
+                    sqlx::query(SEEN).bind(server.0).bind(Ts(now)).execute(&mut *c).await?;
+                    sqlx::query_scalar(DEAD)
+                        .bind(server.0)
+                        .bind(alone)
+                        .bind(Ts(now - DEAD_AFTER))
+                        .fetch_all(c)
+                        .await?
+                });
+                for id in dead {
+                    release(tx, id).await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+
+    /// Is this server the one that plans?
+    pub async fn lead(&self, lease: Duration) -> Result<bool, Error> {
+        if !self.inner.db.is_postgres() {
+            return Ok(true);
+        }
+        let server = self.inner.server;
+        let (op, answer) = work(move |tx: &mut Tx| {
+            async move {
+                let now = tx.now;
+                let leading = on!(&mut tx.conn, c => {
+                    sqlx::query(dialect::LEAD_POSTGRES)
+                        .bind(server.0)
+                        .bind(Ts(now + lease))
+                        .bind(Ts(now))
+                        .execute(c)
+                        .await?
+                        .rows_affected()
+                });
+                Ok(leading > 0)
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+
+    /// Gives back what this server holds, so that the next one need not wait for leases to end.
+    pub(crate) async fn leave(&self) -> Result<(), Error> {
+        let server = self.inner.server;
+        let (op, answer) = work(move |tx: &mut Tx| {
+            async move {
+                on!(&mut tx.conn, c => {
+                    sqlx::query(STEP_DOWN).bind(server.0).execute(c).await.map(|_| ())?
+                });
+                release(tx, server.0).await
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+}
+
+async fn release(tx: &mut Tx, server: Uuid) -> Result<(), Error> {
+    let now = tx.now;
+    let cause = serde_json::to_string(&EndCause::ServerGone).unwrap_or_default();
+    let models: Vec<String> = on!(&mut tx.conn, c => {
+        sqlx::query(END_INSTANCES)
+            .bind(Ts(now))
+            .bind(&cause)
+            .bind(server)
+            .execute(&mut *c)
+            .await?;
+        let models = sqlx::query_scalar(REQUEUE)
+            .bind(Ts(now))
+            .bind(server)
+            .fetch_all(&mut *c)
+            .await?;
+        sqlx::query(FORGET).bind(server).execute(c).await?;
+        models
+    });
+    requeued(tx, models)?;
+    Ok(())
+}

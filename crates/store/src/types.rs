@@ -1,0 +1,238 @@
+//! What goes in and out of the store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use muster_core::input::InputTable;
+use muster_core::request::Reading;
+use muster_core::retry::Retry;
+use muster_core::{
+    Address, ColumnKind, InstanceId, Model, ModelId, Part, PrincipalId, Request, RequestId, Row,
+    ServerId, TaskKey, Timestamp,
+};
+
+use crate::Error;
+
+pub struct StoreConfig {
+    pub database: Database,
+    pub objects: Objects,
+    /// Inputs and results of a request or task up to this size stay in the database, bytes.
+    pub inline_bytes: usize,
+}
+
+pub enum Database {
+    /// A file of its own that goes with the store: for tests.
+    Memory,
+    Sqlite {
+        file: PathBuf,
+    },
+    Postgres {
+        url: String,
+        schema: Option<String>,
+        max_connections: u32,
+    },
+}
+
+pub enum Objects {
+    Folder(PathBuf),
+    /// `s3://bucket/prefix` and options by the names `object_store` knows (`endpoint`, ..).
+    S3 {
+        url: String,
+        options: Vec<(String, String)>,
+    },
+    Memory,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub principal: PrincipalId,
+    pub kind: PrincipalKind,
+    pub expires_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrincipalKind {
+    Anonymous,
+    Account,
+}
+
+pub struct NewRequest {
+    pub id: RequestId,
+    pub principal: PrincipalId,
+    pub model: Arc<Model>,
+    /// The client's idempotency key, and the hash of what came with it.
+    pub key: Option<String>,
+    pub body_hash: [u8; 32],
+    pub reading: Reading,
+    pub inputs: InputTable,
+    /// May known predictions be used, and new ones be kept?
+    pub use_cache: bool,
+}
+
+pub struct Submitted {
+    pub request: Arc<Request>,
+    /// False if the same request was submitted before under the same key.
+    pub created: bool,
+    pub ended: crate::waiters::Ending,
+}
+
+/// A request that ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    pub request: Arc<Request>,
+    /// The whole result, when the request had one task and this server saw it end.
+    pub part: Option<Arc<Part>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct RequestFilter {
+    pub model: Option<ModelId>,
+    pub phase: Option<String>,
+    /// Only requests older than this one.
+    pub after: Option<RequestId>,
+    pub limit: u32,
+}
+
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<RequestId>,
+}
+
+/// Something changed: a hint, everything is read again.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Request {
+        id: RequestId,
+        principal: PrincipalId,
+        phase: &'static str,
+    },
+    Progress {
+        id: RequestId,
+        principal: PrincipalId,
+    },
+    Cancelled {
+        id: RequestId,
+    },
+    Instances,
+    Models,
+    /// Another server changed something.
+    Elsewhere,
+}
+
+/// A wish for work.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    pub instance: InstanceId,
+    pub model: ModelId,
+    pub version: String,
+    pub max_inputs: u32,
+    pub lease: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct ClaimedTask {
+    pub key: TaskKey,
+    pub attempt: u32,
+    pub failures: u32,
+    /// Number of inputs.
+    pub count: u32,
+    /// The inputs as JSON array; `None` when they are in object storage: [`crate::Store::load_inputs`].
+    pub inputs: Option<Bytes>,
+    pub use_cache: bool,
+    pub remote_job: Option<String>,
+    pub(crate) range: Option<(u64, u64)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct TaskDone {
+    pub key: TaskKey,
+    pub attempt: u32,
+    pub part: Arc<Part>,
+    /// How many of the rows are known predictions.
+    pub cached: u64,
+    /// Predictions to keep: the hash of the input and its row.
+    pub predictions: Vec<([u8; 32], usize)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct TaskBack {
+    pub key: TaskKey,
+    pub attempt: u32,
+    pub retry: Retry,
+}
+
+/// An asynchronous job that an earlier server left running.
+#[derive(Clone, Debug)]
+pub struct RemoteJob {
+    pub job: String,
+    pub model: ModelId,
+    pub tasks: Vec<(TaskKey, u32)>,
+}
+
+/// The waiting tasks of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    pub model: ModelId,
+    pub tasks: u64,
+    pub inputs: u64,
+    /// Submission of the request that waits longest.
+    pub oldest: Timestamp,
+    /// No task may be sent before this.
+    pub due: Timestamp,
+}
+
+pub struct NewInstance {
+    pub id: InstanceId,
+    pub model: ModelId,
+    pub version: String,
+    pub slot: u32,
+    /// Ends with this server.
+    pub local: bool,
+    pub why: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub id: InstanceId,
+    pub model: ModelId,
+    pub version: String,
+    pub slot: u32,
+    pub local: bool,
+    pub server: Option<ServerId>,
+    pub state: InstanceState,
+    pub launched_at: Timestamp,
+    /// `None` while it has work.
+    pub idle_since: Option<Timestamp>,
+    pub jobs: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstanceState {
+    Starting,
+    Ready { address: Address },
+    Draining { address: Option<Address> },
+}
+
+/// What a newcomer wants to know of a model's business.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Figures {
+    pub waiting: u64,
+    pub running: u64,
+    /// Median time from submission to end of the last completed requests, seconds.
+    pub p50_seconds: Option<f64>,
+    /// Median time from launch to ready of the last instances, seconds.
+    pub start_seconds: Option<f64>,
+}
+
+/// A known prediction: its columns and its row.
+pub type Known = (Arc<[(String, ColumnKind)]>, Row);
+
+/// A result on its way out.
+pub struct Download {
+    pub rows: u64,
+    pub stream: BoxStream<'static, Result<Bytes, Error>>,
+}

@@ -1,0 +1,316 @@
+//! Group commit: the one writer of this process.
+//!
+//! Whatever arrives while a transaction is under way goes into the next one together. Claims that
+//! wait for work are served at the end of a group, in the same transaction, so that a submission
+//! and its claim, or a completion and the next claim, are one commit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use muster_core::{ModelId, PrincipalId, Timestamp};
+use sqlx::Executor;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::claim::WaitingClaim;
+use crate::db::{Conn, Ts};
+use crate::{Change, Error, Finished, Inner};
+
+/// Most operations in one transaction.
+const GROUP: usize = 256;
+/// How often PostgreSQL is asked for work of other servers while claims wait.
+const POLL: Duration = Duration::from_secs(1);
+
+/// A transaction, and what is to be done once it is committed.
+pub(crate) struct Tx {
+    pub conn: Conn,
+    /// The database's time.
+    pub now: Timestamp,
+    pub after: After,
+    /// Ends of backlogs that this transaction knows already.
+    pub backlogs: HashMap<(PrincipalId, ModelId), Option<Timestamp>>,
+}
+
+#[derive(Default)]
+pub(crate) struct After {
+    pub ended: Vec<Finished>,
+    pub changes: Vec<Change>,
+    /// Models with queued tasks, and from when on they may be sent.
+    pub queued: Vec<(ModelId, Timestamp)>,
+    pub stale: u64,
+}
+
+pub(crate) enum Op {
+    Work(Box<dyn Work>),
+    Claim(WaitingClaim),
+    /// Another server may have queued something.
+    Look,
+}
+
+/// Something to do in a transaction; it may be done again if the first one fails.
+pub(crate) trait Work: Send {
+    fn apply<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>>;
+    fn finish(self: Box<Self>, outcome: Result<(), Error>);
+}
+
+struct Typed<F, T> {
+    body: F,
+    out: Option<T>,
+    reply: oneshot::Sender<Result<T, Error>>,
+}
+
+impl<F, T> Work for Typed<F, T>
+where
+    F: for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, Error>> + Send,
+    T: Send,
+{
+    fn apply<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            self.out = Some((self.body)(tx).await?);
+            Ok(())
+        })
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<(), Error>) {
+        let out = self.out.ok_or_else(|| Error::unavailable("the transaction did not run"));
+        // Whoever asked may have left; the work is done all the same.
+        drop(self.reply.send(outcome.and(out)));
+    }
+}
+
+pub(crate) fn work<F, T>(body: F) -> (Op, oneshot::Receiver<Result<T, Error>>)
+where
+    F: for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    T: Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    (Op::Work(Box::new(Typed { body, out: None, reply })), answer)
+}
+
+pub(crate) struct Writer {
+    inner: Arc<Inner>,
+    ops: mpsc::Receiver<Op>,
+    claims: Vec<WaitingClaim>,
+    /// When a model may have something to claim; absent: it has nothing.
+    pub hints: HashMap<ModelId, Timestamp>,
+    /// Models are unknown until they were looked at once.
+    all_unknown: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(inner: Arc<Inner>, ops: mpsc::Receiver<Op>) -> Self {
+        Self { inner, ops, claims: Vec::new(), hints: HashMap::new(), all_unknown: true }
+    }
+
+    /// Runs until the store is closed.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let mut works = Vec::new();
+            let due = self.next_due();
+            tokio::select! {
+                op = self.ops.recv() => match op {
+                    Some(op) => self.take(op, &mut works),
+                    None => return,
+                },
+                () = due => {}
+            }
+            while works.len() < GROUP
+                && let Ok(op) = self.ops.try_recv()
+            {
+                self.take(op, &mut works);
+            }
+            self.claims.retain(|claim| !claim.reply.is_closed());
+            if works.is_empty() && !self.has_claimable() {
+                continue;
+            }
+            self.group(works).await;
+        }
+    }
+
+    fn take(&mut self, op: Op, works: &mut Vec<Box<dyn Work>>) {
+        match op {
+            Op::Work(work) => works.push(work),
+            Op::Claim(claim) => {
+                let model = &claim.claim.model;
+                if self.all_unknown && !self.hints.contains_key(model) {
+                    self.hints.insert(model.clone(), Timestamp(0));
+                }
+                self.claims.push(claim);
+            }
+            Op::Look => self.look_everywhere(),
+        }
+    }
+
+    fn look_everywhere(&mut self) {
+        for claim in &self.claims {
+            self.hints.insert(claim.claim.model.clone(), Timestamp(0));
+        }
+    }
+
+    fn has_claimable(&self) -> bool {
+        let now = self.inner.clock.now();
+        self.claims.iter().any(|c| self.hints.get(&c.claim.model).is_some_and(|due| *due <= now))
+    }
+
+    /// Ends when a waiting claim should be looked at although nothing arrived.
+    fn next_due(&self) -> impl Future<Output = ()> + Send + use<> {
+        let now = self.inner.clock.now();
+        let dues = self.claims.iter().filter_map(|c| self.hints.get(&c.claim.model));
+        let mut wait = dues.min().map(|due| due.since(now).max(Duration::from_millis(1)));
+        if self.inner.db.is_postgres() && !self.claims.is_empty() {
+            wait = Some(wait.unwrap_or(POLL).min(POLL));
+        }
+        async move {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn group(&mut self, mut works: Vec<Box<dyn Work>>) {
+        match self.transaction(&mut works).await {
+            Ok(()) => works.into_iter().for_each(|work| work.finish(Ok(()))),
+            Err(error) if works.len() <= 1 => {
+                works.into_iter().for_each(|work| work.finish(Err(error.clone())));
+            }
+            // One of them is at fault: each gets a transaction of its own.
+            Err(_) => {
+                for work in works {
+                    let mut alone = vec![work];
+                    let outcome = self.transaction(&mut alone).await;
+                    alone.into_iter().for_each(|work| work.finish(outcome.clone()));
+                }
+            }
+        }
+    }
+
+    async fn transaction(&mut self, works: &mut [Box<dyn Work>]) -> Result<(), Error> {
+        let conn = self.inner.db.write().await?;
+        let mut tx = begin(conn, &self.inner).await?;
+        let mut served = Vec::new();
+        let done = self.fill(&mut tx, works, &mut served).await;
+        let done = match done {
+            Ok(()) => end(&mut tx.conn, "COMMIT").await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            if end(&mut tx.conn, "ROLLBACK").await.is_err() {
+                abandon(tx.conn);
+            }
+            self.claims.extend(served.into_iter().map(|(claim, _)| claim));
+            self.look_everywhere();
+            if works.is_empty() {
+                tracing::warn!(%error, "nothing can be claimed");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            return Err(error);
+        }
+        self.inner.counters.transactions.add(1);
+        for (claim, tasks) in served {
+            claim.answer(tasks, &self.inner);
+        }
+        self.after(tx.after);
+        Ok(())
+    }
+
+    async fn fill(
+        &mut self,
+        tx: &mut Tx,
+        works: &mut [Box<dyn Work>],
+        served: &mut Vec<(WaitingClaim, Vec<crate::ClaimedTask>)>,
+    ) -> Result<(), Error> {
+        for work in works.iter_mut() {
+            work.apply(tx).await?;
+        }
+        self.note_queued(&std::mem::take(&mut tx.after.queued), tx);
+        let mut left = Vec::new();
+        for claim in std::mem::take(&mut self.claims) {
+            let model = claim.claim.model.clone();
+            if self.hints.get(&model).is_none_or(|due| *due > tx.now) {
+                left.push(claim);
+                continue;
+            }
+            let claimed = match crate::claim::claim(tx, &claim.claim, &self.inner).await {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    self.claims.extend(left);
+                    self.claims.push(claim);
+                    return Err(error);
+                }
+            };
+            match claimed.more_at {
+                Some(at) => self.hints.insert(model, at),
+                None => self.hints.remove(&model),
+            };
+            if claimed.tasks.is_empty() {
+                left.push(claim);
+            } else {
+                served.push((claim, claimed.tasks));
+            }
+        }
+        self.claims.extend(left);
+        Ok(())
+    }
+
+    /// Remembers which models have something to claim; wakes the planner after the commit.
+    fn note_queued(&mut self, queued: &[(ModelId, Timestamp)], tx: &mut Tx) {
+        for (model, due) in queued {
+            let hint = self.hints.entry(model.clone()).or_insert(*due);
+            *hint = (*hint).min(*due);
+        }
+        if !queued.is_empty() {
+            tx.after.queued = queued.to_vec();
+        }
+    }
+
+    fn after(&mut self, after: After) {
+        let inner = &self.inner;
+        inner.counters.stale_writes_refused.add(after.stale);
+        let told = !after.changes.is_empty() || !after.ended.is_empty();
+        for finished in &after.ended {
+            inner.waiters.tell(finished);
+        }
+        for change in after.changes {
+            // Nobody may be listening.
+            drop(inner.changes.send(change));
+        }
+        if !after.queued.is_empty() {
+            inner.queue_changed.send_modify(|n| *n += 1);
+        }
+        if told || !after.queued.is_empty() {
+            inner.notify.notify_one();
+        }
+    }
+}
+
+pub(crate) async fn begin(mut conn: Conn, inner: &Inner) -> Result<Tx, Error> {
+    let now = match &mut conn {
+        Conn::Sqlite(conn) => {
+            (&mut **conn).execute(sqlx::raw_sql("BEGIN IMMEDIATE")).await?;
+            inner.clock.now()
+        }
+        // Several servers share this database: its clock judges.
+        Conn::Postgres(conn) => {
+            (&mut **conn).execute(sqlx::raw_sql("BEGIN")).await?;
+            let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut **conn).await;
+            let Ts(now) = now?;
+            inner.database_now(now)
+        }
+    };
+    Ok(Tx { conn, now, after: After::default(), backlogs: HashMap::new() })
+}
+
+pub(crate) async fn end(conn: &mut Conn, how: &'static str) -> Result<(), Error> {
+    crate::db::on!(conn, c => c.execute(sqlx::raw_sql(how)).await.map(|_| ()))?;
+    Ok(())
+}
+
+/// A connection in an unknown state is not given to anybody else.
+fn abandon(conn: Conn) {
+    match conn {
+        Conn::Sqlite(conn) => drop(conn.detach()),
+        Conn::Postgres(conn) => drop(conn.detach()),
+    }
+}
