@@ -1,1 +1,62 @@
-//! The loop: observe, plan, apply; dispatchers that call instances and store results.
+//! The loop of Muster: observe, plan, apply; and one dispatcher per ready instance that claims
+//! tasks, calls the instance and stores what it answers.
+//!
+//! What to do is decided in `muster_core::plan`; what happened is kept in `muster_store`; where
+//! instances run is `muster_cluster`. This crate carries messages between the three.
+
+mod apply;
+mod call;
+mod dispatcher;
+mod job;
+mod look;
+mod observe;
+mod pack;
+mod remote;
+mod running;
+mod supervisor;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_cluster::Cluster;
+use muster_core::plan::Policy;
+use muster_store::Store;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What an engine works with.
+pub struct EngineConfig {
+    pub store: Store,
+    /// Runs models that are folders.
+    pub local: Arc<dyn Cluster>,
+    /// Watches model servers that run elsewhere.
+    pub external: Arc<dyn Cluster>,
+    pub policy: Policy,
+}
+
+/// A running engine. Dropping it does not stop it; [`Engine::stop`] does.
+pub struct Engine {
+    stop: CancellationToken,
+    abort: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Engine {
+    pub fn start(config: EngineConfig) -> Self {
+        let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+        let look = look::Loop::new(config, stop.clone(), abort.clone());
+        Self { stop, abort, task: tokio::spawn(look.run()) }
+    }
+
+    /// Takes no new work, lets running jobs finish for at most `grace`, hands the rest back to the
+    /// queue and ends the local instances. External model servers go on with their jobs.
+    pub async fn stop(mut self, grace: Duration) {
+        self.stop.cancel();
+        if tokio::time::timeout(grace, &mut self.task).await.is_err() {
+            self.abort.cancel();
+            if self.task.await.is_err() {
+                tracing::error!("the engine's loop panicked while it stopped");
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Carrying out what the plan says. Each action is written down before it is done (intent first).
+
+use std::time::Duration;
+
+use muster_cluster::Launch;
+use muster_core::instance::EndCause;
+use muster_core::plan::Action;
+use muster_core::{InstanceId, ModelId, Source};
+use muster_store::{Error, NewInstance};
+
+use crate::look::{Loop, Starting};
+
+impl Loop {
+    pub(crate) async fn apply(&mut self, action: Action) -> Result<(), Error> {
+        match action {
+            Action::Launch { model, slot, why } => self.launch(model, slot, why).await,
+            Action::Retire { instance, cause } => self.retire(instance, cause).await,
+            Action::FailWaiting { model, reason } => {
+                let failed = self.store.fail_waiting(&model, &reason).await?;
+                tracing::warn!(model.id = %model, failed, reason, "a model cannot be started");
+                Ok(())
+            }
+        }
+    }
+
+    async fn launch(&mut self, id: ModelId, slot: u32, why: String) -> Result<(), Error> {
+        let Some(model) = self.store.find_model(&id) else { return Ok(()) };
+        let instance = InstanceId(self.store.clock().id());
+        let local = matches!(model.source, Source::Folder { .. });
+        tracing::info!(model.id = %id, instance.id = %instance, why, "an instance is launched");
+        let version = model.version.clone();
+        let new = NewInstance { id: instance, model: id.clone(), version, slot, local, why };
+        if !self.store.add_instance(new).await? {
+            // Another server took the place.
+            return Ok(());
+        }
+        let progressed_at = self.store.clock().now();
+        let starting = Starting { model: id, doing: String::new(), progressed_at, retired: None };
+        self.starting.insert(instance, starting);
+        let cluster = if local { &self.local } else { &self.external };
+        cluster.launch(Launch { instance, model });
+        Ok(())
+    }
+
+    async fn retire(&mut self, instance: InstanceId, cause: EndCause) -> Result<(), Error> {
+        self.store.instance_draining(instance).await?;
+        if let Some(supervisor) = self.supervisors.get(&instance) {
+            supervisor.retire(cause);
+        } else if let Some(starting) = self.starting.get_mut(&instance) {
+            starting.retired = Some(cause);
+            self.local.stop(instance, Duration::ZERO);
+            self.external.stop(instance, Duration::ZERO);
+        }
+        Ok(())
+    }
+}

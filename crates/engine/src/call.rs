@@ -1,0 +1,231 @@
+//! Calling a model server: the client side of the model-server contract.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use muster_core::retry::JobFailure;
+use muster_core::{Address, InstanceId};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode};
+use serde::Deserialize;
+
+/// Longest answer that is read: this much and [`ANSWER_BYTES_PER_INPUT`] for each input.
+const ANSWER_BYTES: usize = 1 << 20;
+const ANSWER_BYTES_PER_INPUT: usize = 64 << 10;
+const ANSWER_BYTES_AT_MOST: usize = 128 << 20;
+/// A busy server that does not say when to come back is asked again after this.
+const COME_BACK: Duration = Duration::from_secs(1);
+/// Longest error text that is kept.
+const ERROR_BYTES: usize = 2 << 10;
+
+/// One instance's model server.
+#[derive(Clone)]
+pub(crate) struct ModelServer {
+    http: Client,
+    base: String,
+    /// A local instance has to prove on every answer that it is the process that was started.
+    proof: Option<InstanceId>,
+}
+
+impl ModelServer {
+    pub(crate) fn new(instance: InstanceId, address: &Address) -> reqwest::Result<Self> {
+        // T15: no redirects and no proxy, so that a call goes where the catalogue says.
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(10))
+            .pool_max_idle_per_host(2);
+        Ok(match address {
+            Address::Socket(path) => Self {
+                http: client.unix_socket(path.as_str()).build()?,
+                base: "http://instance".to_owned(),
+                proof: Some(instance),
+            },
+            Address::Url(url) => Self {
+                http: client.build()?,
+                base: url.trim_end_matches('/').to_owned(),
+                proof: None,
+            },
+        })
+    }
+
+    /// Does it answer at all?
+    pub(crate) async fn is_alive(&self) -> bool {
+        let url = format!("{}/healthz", self.base);
+        let answer = self.http.get(url).timeout(Duration::from_secs(5)).send().await;
+        answer.is_ok_and(|answer| answer.status() != StatusCode::NOT_FOUND)
+    }
+
+    /// Does it find the bad input of a batch by itself (contract B)?
+    pub(crate) async fn splits_batches(&self) -> bool {
+        let url = format!("{}/livez", self.base);
+        let answer = self.http.get(url).timeout(Duration::from_secs(5)).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// Runs the model on a JSON array of `inputs` texts and waits; gives the JSON records.
+    /// Dropping the future closes the connection, which ends the work.
+    pub(crate) async fn run(&self, body: Bytes, inputs: usize) -> Result<Bytes, JobFailure> {
+        let url = format!("{}/run?orient=records", self.base);
+        let answer = self.post(&url, body).await?;
+        read(answer, most_bytes(inputs)).await
+    }
+
+    /// Starts a job that goes on without us; `None` when the server knows no jobs.
+    pub(crate) async fn submit(&self, body: Bytes) -> Result<Option<String>, JobFailure> {
+        #[derive(Deserialize)]
+        struct Submitted {
+            job_id: String,
+        }
+        let url = format!("{}/job/submit?orient=records", self.base);
+        let answer = match self.post(&url, body).await {
+            Err(JobFailure::Refused { error }) if error.starts_with("404") => return Ok(None),
+            Err(JobFailure::Refused { error }) if error.starts_with("405") => return Ok(None),
+            answer => read(answer?, ANSWER_BYTES).await?,
+        };
+        let submitted: Submitted = serde_json::from_slice(&answer)
+            .map_err(|_| bad("it did not give the job an id".to_owned()))?;
+        // The id goes into a path: nothing but the characters of ids.
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if submitted.job_id.is_empty() || !submitted.job_id.bytes().all(fits) {
+            return Err(bad("the id it gave the job is not one".to_owned()));
+        }
+        Ok(Some(submitted.job_id))
+    }
+
+    /// Asks how a job is; a contract-B server answers when it ended or after `wait`.
+    pub(crate) async fn job_status(
+        &self,
+        job: &str,
+        wait: Duration,
+    ) -> Result<JobStatus, JobFailure> {
+        let url = format!("{}/job/status/{job}?wait={}", self.base, wait.as_secs());
+        let body = self.get(&url, wait + Duration::from_secs(20), ANSWER_BYTES).await?;
+        serde_json::from_slice(&body).map_err(|_| bad("its job status is not one".to_owned()))
+    }
+
+    pub(crate) async fn job_result(&self, job: &str, inputs: usize) -> Result<Bytes, JobFailure> {
+        let url = format!("{}/job/result/{job}?orient=records", self.base);
+        self.get(&url, Duration::from_secs(300), most_bytes(inputs)).await
+    }
+
+    /// Asks the server to stop a job. Servers of contract A cannot: then it runs to its end.
+    pub(crate) async fn cancel_job(&self, job: &str) {
+        let url = format!("{}/job/{job}/cancel", self.base);
+        let asked = self.http.post(url).timeout(Duration::from_secs(10)).send().await;
+        if let Err(error) = asked {
+            tracing::debug!(%error, job, "the model server did not take the cancellation");
+        }
+    }
+
+    async fn get(&self, url: &str, limit: Duration, most: usize) -> Result<Bytes, JobFailure> {
+        let answer = self.http.get(url).timeout(limit).send().await;
+        let answer = self.check(answer.map_err(|_| JobFailure::Disconnected)?).await?;
+        read(answer, most).await
+    }
+
+    async fn post(&self, url: &str, body: Bytes) -> Result<Response, JobFailure> {
+        let post = self.http.post(url).header(CONTENT_TYPE, "application/json").body(body);
+        self.check(post.send().await.map_err(|_| JobFailure::Disconnected)?).await
+    }
+
+    /// Turns every status but 2xx into the failure it means.
+    async fn check(&self, answer: Response) -> Result<Response, JobFailure> {
+        if let Some(instance) = self.proof {
+            let said = answer.headers().get("muster-instance").map(|value| value.as_bytes());
+            if said != Some(instance.to_string().as_bytes()) {
+                return Err(bad("another process answers at its address".to_owned()));
+            }
+        }
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        if matches!(status.as_u16(), 409 | 429 | 503) {
+            return Err(JobFailure::GivenBack { after: come_back(answer.headers()) });
+        }
+        let body = match read(answer, ERROR_BYTES * 8).await {
+            Ok(body) => body,
+            Err(_) => Bytes::new(),
+        };
+        let error = error_text(&body);
+        Err(match status.as_u16() {
+            400..500 => JobFailure::Refused { error: format!("{} {error}", status.as_u16()) },
+            500 => JobFailure::Model { error },
+            504 => JobFailure::Model { error: format!("its own time limit was over. {error}") },
+            other => JobFailure::Model { error: format!("its server answered {other}. {error}") },
+        })
+    }
+}
+
+/// The state of an asynchronous job.
+#[derive(Debug, Deserialize)]
+pub(crate) struct JobStatus {
+    pub status: String,
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+fn bad(what: String) -> JobFailure {
+    JobFailure::BadAnswer { what }
+}
+
+fn most_bytes(inputs: usize) -> usize {
+    (ANSWER_BYTES + inputs * ANSWER_BYTES_PER_INPUT).min(ANSWER_BYTES_AT_MOST)
+}
+
+fn come_back(headers: &HeaderMap) -> Duration {
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    seconds
+        .map_or(COME_BACK, Duration::from_secs)
+        .clamp(Duration::from_millis(100), Duration::from_secs(60))
+}
+
+async fn read(answer: Response, most: usize) -> Result<Bytes, JobFailure> {
+    let mut whole = BytesMut::new();
+    let mut chunks = answer.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| JobFailure::Disconnected)?;
+        if whole.len() + chunk.len() > most {
+            return Err(bad(format!("it is longer than {} MiB", most >> 20)));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
+}
+
+/// What a model server says of an error: `{"detail": ..}`, or the start of the text.
+fn error_text(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Detail {
+        detail: serde_json::Value,
+    }
+    let text = match serde_json::from_slice::<Detail>(body) {
+        Ok(Detail { detail: serde_json::Value::String(text) }) => text,
+        Ok(Detail { detail }) => detail.to_string(),
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    let text = text.replace('\0', "\u{fffd}");
+    let mut end = text.len().min(ERROR_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    match text[..end].trim() {
+        "" => "it gave no reason".to_owned(),
+        text => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_texts_are_the_servers_words_and_bounded() {
+        assert_eq!(error_text(br#"{"detail": "no such file"}"#), "no such file");
+        assert_eq!(error_text(br#"{"detail": [1]}"#), "[1]");
+        assert_eq!(error_text(b" "), "it gave no reason");
+        assert_eq!(error_text("ä".repeat(5000).as_bytes()).len(), ERROR_BYTES);
+    }
+}

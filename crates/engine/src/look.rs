@@ -1,0 +1,233 @@
+//! The loop: look at the world, plan, apply, wait until something changes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use muster_cluster::Cluster;
+use muster_core::plan::{InstanceView, ModelView, Policy, QueueView, Stage, Starts, World, plan};
+use muster_core::{EndCause, InstanceId, ModelId, Timestamp};
+use muster_store::{Change, Error, Instance, InstanceState, Store};
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::EngineConfig;
+use crate::running::Running;
+use crate::supervisor::Supervisor;
+
+/// Looks that a changed queue asks for come at least this far apart; further while the queue is
+/// busy and there is nothing to do.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest time without a look: with instances, and without.
+const TICK: Duration = Duration::from_secs(5);
+const IDLE_TICK: Duration = Duration::from_secs(10);
+/// How long the planning lease holds.
+const LEAD: Duration = Duration::from_secs(15);
+
+pub(crate) struct Loop {
+    pub(crate) store: Store,
+    pub(crate) local: Arc<dyn Cluster>,
+    pub(crate) external: Arc<dyn Cluster>,
+    pub(crate) policy: Policy,
+    pub(crate) stop: CancellationToken,
+    pub(crate) abort: CancellationToken,
+    pub(crate) starts: HashMap<ModelId, Starts>,
+    pub(crate) starting: HashMap<InstanceId, Starting>,
+    pub(crate) supervisors: HashMap<InstanceId, Supervisor>,
+    pub(crate) running: Arc<Running>,
+    pub(crate) gone: (mpsc::UnboundedSender<InstanceId>, mpsc::UnboundedReceiver<InstanceId>),
+    housekept: Option<Instant>,
+}
+
+/// An instance of ours that is not ready yet.
+pub(crate) struct Starting {
+    pub model: ModelId,
+    pub doing: String,
+    pub progressed_at: Timestamp,
+    /// It is being stopped, for this.
+    pub retired: Option<EndCause>,
+}
+
+/// What one look brought.
+struct Looked {
+    acted: bool,
+    /// How long nothing changes by the passing of time alone.
+    rest: Duration,
+}
+
+impl Loop {
+    pub(crate) fn new(
+        config: EngineConfig,
+        stop: CancellationToken,
+        abort: CancellationToken,
+    ) -> Self {
+        let EngineConfig { store, local, external, policy } = config;
+        Self {
+            store,
+            local,
+            external,
+            policy,
+            stop,
+            abort,
+            starts: HashMap::new(),
+            starting: HashMap::new(),
+            supervisors: HashMap::new(),
+            running: Arc::default(),
+            gone: mpsc::unbounded_channel(),
+            housekept: None,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let stop = self.stop.clone();
+        let cancellations = tokio::spawn(pass_on(self.store.changes(), Arc::clone(&self.running)));
+        let mut queue = self.store.queue_changed();
+        let (mut local, mut external) = (self.local.changed(), self.external.changed());
+        self.adopt_external().await;
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            let looked = match self.look().await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    tracing::warn!(%error, "the world cannot be seen; looking again");
+                    Looked { acted: false, rest: Duration::from_secs(1) }
+                }
+            };
+            pause = if looked.acted { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            let queue_after_pause = async {
+                tokio::time::sleep(pause).await;
+                queue.changed().await
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Ok(()) = queue_after_pause => {}
+                Ok(()) = local.changed() => {}
+                Ok(()) = external.changed() => {}
+                Some(instance) = self.gone.1.recv() => {
+                    self.supervisors.remove(&instance);
+                }
+                () = tokio::time::sleep(looked.rest) => pause = SHORTEST_PAUSE,
+            }
+        }
+        cancellations.abort();
+        self.wind_down().await;
+    }
+
+    async fn look(&mut self) -> Result<Looked, Error> {
+        self.observe().await;
+        self.housekeep().await?;
+        let instances = self.store.instances().await?;
+        self.follow(&instances).await;
+        let busy = !instances.is_empty();
+        let tick = if busy { TICK } else { IDLE_TICK };
+        if !self.store.lead(LEAD).await? {
+            return Ok(Looked { acted: false, rest: tick });
+        }
+        let world = self.world(&instances).await?;
+        let now = self.store.clock().now();
+        let plan = plan(&world, &self.policy, now);
+        let held = plan.held.iter().map(|held| (held.model.clone(), held.why.to_string()));
+        self.store.set_held(held.collect()).await?;
+        let acted = !plan.actions.is_empty();
+        for action in plan.actions {
+            self.apply(action).await?;
+        }
+        let next = plan.next_look.map_or(tick, |at| at.since(now));
+        Ok(Looked { acted, rest: next.clamp(Duration::from_millis(1), tick) })
+    }
+
+    /// Says that this server lives, and returns what dead ones held to the queue.
+    async fn housekeep(&mut self) -> Result<(), Error> {
+        if self.housekept.is_none_or(|at| at.elapsed() >= TICK) {
+            self.housekept = Some(Instant::now());
+            self.store.heartbeat().await?;
+            self.store.release_expired().await?;
+        }
+        Ok(())
+    }
+
+    async fn world(&self, instances: &[Instance]) -> Result<World, Error> {
+        let queues = self.store.queues().await?;
+        let models = self.store.models();
+        let view = |model: &Arc<muster_core::Model>| {
+            let queue = queues.iter().find(|q| q.model == model.id && q.tasks > 0);
+            let seen = |q: &muster_store::Queue| QueueView {
+                inputs: q.inputs,
+                oldest: q.oldest,
+                due: q.due,
+            };
+            let starts = self.starts.get(&model.id).cloned().unwrap_or_default();
+            ModelView { model: Arc::clone(model), queue: queue.map(seen), starts }
+        };
+        Ok(World {
+            models: models.iter().map(view).collect(),
+            instances: instances.iter().map(|instance| self.instance_view(instance)).collect(),
+        })
+    }
+
+    fn instance_view(&self, instance: &Instance) -> InstanceView {
+        let launched_at = instance.launched_at;
+        let retired = self.supervisors.get(&instance.id).is_some_and(Supervisor::is_retired);
+        let stage = match &instance.state {
+            InstanceState::Draining { .. } => Stage::Draining,
+            _ if retired => Stage::Draining,
+            InstanceState::Ready { .. } => Stage::Ready { idle_since: instance.idle_since },
+            InstanceState::Starting => match self.starting.get(&instance.id) {
+                Some(Starting { retired: Some(_), .. }) => Stage::Draining,
+                Some(Starting { doing, progressed_at, .. }) => Stage::Starting {
+                    launched_at,
+                    progressed_at: *progressed_at,
+                    doing: doing.clone(),
+                },
+                None => Stage::Starting {
+                    launched_at,
+                    progressed_at: launched_at,
+                    doing: String::new(),
+                },
+            },
+        };
+        InstanceView {
+            id: instance.id,
+            model: instance.model.clone(),
+            version: instance.version.clone(),
+            slot: instance.slot,
+            stage,
+        }
+    }
+
+    /// Ends what is ours: running jobs first, then local processes.
+    async fn wind_down(&mut self) {
+        for supervisor in self.supervisors.values() {
+            supervisor.retire(EndCause::ServerGone);
+        }
+        for (id, starting) in self.starting.drain() {
+            tracing::info!(instance.id = %id, model.id = %starting.model, "a starting instance is stopped");
+            self.local.stop(id, Duration::ZERO);
+            crate::supervisor::end_in_store(&self.store, id, &EndCause::ServerGone).await;
+        }
+        let (mut local, mut external) = (self.local.changed(), self.external.changed());
+        while !self.supervisors.is_empty() {
+            tokio::select! {
+                Some(instance) = self.gone.1.recv() => {
+                    self.supervisors.remove(&instance);
+                }
+                Ok(()) = local.changed() => self.observe().await,
+                Ok(()) = external.changed() => self.observe().await,
+                () = tokio::time::sleep(Duration::from_secs(1)) => self.observe().await,
+            }
+        }
+    }
+}
+
+/// Passes cancellations on to the jobs that work on them.
+async fn pass_on(mut changes: broadcast::Receiver<Change>, running: Arc<Running>) {
+    loop {
+        match changes.recv().await {
+            Ok(Change::Cancelled { id }) => running.cancel(id),
+            // What was missed is noticed when the lease is extended.
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What the clusters saw, taken into the books.
+
+use std::sync::Arc;
+
+use muster_cluster::{Cluster, Launch};
+use muster_core::instance::{EndCause, Observed, ObservedState};
+use muster_core::{Address, InstanceId, Model, Source, Timestamp};
+use muster_store::{Instance, InstanceState};
+
+use crate::call::ModelServer;
+use crate::dispatcher::{Dispatcher, Health};
+use crate::job::Runner;
+use crate::look::{Loop, Starting};
+use crate::supervisor::{Ending, Supervisor, end_in_store};
+
+impl Loop {
+    pub(crate) async fn observe(&mut self) {
+        for cluster in [Arc::clone(&self.local), Arc::clone(&self.external)] {
+            for seen in cluster.observe() {
+                self.take_in(seen, &cluster).await;
+            }
+        }
+    }
+
+    async fn take_in(&mut self, seen: Observed, cluster: &Arc<dyn Cluster>) {
+        match seen.state {
+            ObservedState::Starting { doing } => {
+                if let Some(starting) = self.starting.get_mut(&seen.instance)
+                    && starting.doing != doing
+                {
+                    starting.progressed_at = seen.at;
+                    starting.doing = doing;
+                }
+            }
+            ObservedState::Ready { address } => {
+                self.get_ready(seen.instance, &address, cluster).await;
+            }
+            ObservedState::Ended { cause } => {
+                if let Some(supervisor) = self.supervisors.get(&seen.instance) {
+                    supervisor.ended(cause);
+                } else if let Some(starting) = self.starting.remove(&seen.instance) {
+                    self.start_failed(seen.instance, starting, cause, seen.at).await;
+                    cluster.forget(seen.instance);
+                }
+            }
+        }
+    }
+
+    /// An instance is ready: from now on its dispatcher looks for work.
+    async fn get_ready(
+        &mut self,
+        instance: InstanceId,
+        address: &Address,
+        cluster: &Arc<dyn Cluster>,
+    ) {
+        let ready = |starting: &Starting| starting.retired.is_none();
+        if !self.starting.get(&instance).is_some_and(ready) {
+            return;
+        }
+        let Some(starting) = self.starting.remove(&instance) else { return };
+        let Some(model) = self.store.find_model(&starting.model) else {
+            cluster.stop(instance, std::time::Duration::ZERO);
+            return;
+        };
+        if let Err(error) = self.store.instance_ready(instance, address).await {
+            tracing::warn!(%error, instance.id = %instance, "its readiness is not written down yet");
+            self.starting.insert(instance, starting);
+            return;
+        }
+        match ModelServer::new(instance, address) {
+            Ok(server) => {
+                tracing::info!(model.id = %model.id, instance.id = %instance, "an instance is ready");
+                self.starts.remove(&model.id);
+                self.supervise(instance, model, server, cluster).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, instance.id = %instance, "its address cannot be called");
+                cluster.stop(instance, std::time::Duration::ZERO);
+                let cause = EndCause::NotStarted { reason: "its address cannot be called".into() };
+                end_in_store(&self.store, instance, &cause).await;
+            }
+        }
+    }
+
+    async fn supervise(
+        &mut self,
+        instance: InstanceId,
+        model: Arc<Model>,
+        server: ModelServer,
+        cluster: &Arc<dyn Cluster>,
+    ) {
+        let (supervisor, ended, drain) = Supervisor::new();
+        let external = matches!(model.source, Source::Server { .. });
+        let splits = !external || server.splits_batches().await;
+        let store = self.store.clone();
+        let stopping = self.stop.clone();
+        let runner = Runner { store, model, instance, server, splits, ended, stopping };
+        let dispatcher = Dispatcher {
+            runner,
+            running: Arc::clone(&self.running),
+            drain,
+            abort: self.abort.clone(),
+            health: Health::default(),
+        };
+        let ending = Ending {
+            store: self.store.clone(),
+            cluster: Arc::clone(cluster),
+            instance,
+            stays: external,
+            stopping: self.stop.clone(),
+        };
+        supervisor.spawn(dispatcher, ending, self.gone.0.clone());
+        self.supervisors.insert(instance, supervisor);
+    }
+
+    async fn start_failed(
+        &mut self,
+        instance: InstanceId,
+        starting: Starting,
+        seen: EndCause,
+        at: Timestamp,
+    ) {
+        let wanted = starting.retired.is_some();
+        let cause = starting.retired.unwrap_or(seen);
+        if !wanted || cause == EndCause::StartTimeout {
+            let starts = self.starts.entry(starting.model).or_default();
+            starts.failed_in_a_row += 1;
+            starts.last_failed_at = at;
+            starts.hopeless = matches!(cause, EndCause::NotStarted { .. });
+            starts.reason = start_reason(&cause);
+        }
+        end_in_store(&self.store, instance, &cause).await;
+    }
+
+    /// Does for our instances what another server's plan, or the books, ask for.
+    pub(crate) async fn follow(&mut self, instances: &[Instance]) {
+        for instance in instances {
+            if matches!(instance.state, InstanceState::Draining { .. })
+                && let Some(supervisor) = self.supervisors.get(&instance.id)
+            {
+                supervisor.retire(EndCause::Retired { why: "it was asked to stop".into() });
+            }
+            let ours = instance.server == Some(self.store.server());
+            let known = self.starting.contains_key(&instance.id)
+                || self.supervisors.contains_key(&instance.id);
+            if ours && !known {
+                // Written down, but never launched.
+                let reason = "the hub was interrupted".to_owned();
+                end_in_store(&self.store, instance.id, &EndCause::NotStarted { reason }).await;
+            }
+        }
+    }
+
+    /// External servers outlive the hub: those in the books are watched again.
+    pub(crate) async fn adopt_external(&mut self) {
+        let instances = match self.store.instances().await {
+            Ok(instances) => instances,
+            Err(error) => {
+                tracing::warn!(%error, "external model servers are not adopted yet");
+                return;
+            }
+        };
+        for instance in instances.into_iter().filter(|instance| !instance.local) {
+            let model = self.store.find_model(&instance.model);
+            let Some(model) = model.filter(|model| model.version == instance.version) else {
+                let why = "its model has another version or is gone".to_owned();
+                end_in_store(&self.store, instance.id, &EndCause::Retired { why }).await;
+                continue;
+            };
+            let starting = Starting {
+                model: instance.model,
+                doing: String::new(),
+                progressed_at: self.store.clock().now(),
+                retired: None,
+            };
+            self.starting.insert(instance.id, starting);
+            self.external.launch(Launch { instance: instance.id, model });
+        }
+    }
+}
+
+/// Why a start failed, for a user: the cause and what the model said last.
+fn start_reason(cause: &EndCause) -> String {
+    match cause {
+        EndCause::NotStarted { reason } => reason.clone(),
+        EndCause::Exited { last_lines, .. } => match last_lines.trim().lines().last() {
+            Some(line) => format!("{cause}; it said last: {line}"),
+            None => cause.to_string(),
+        },
+        cause => cause.to_string(),
+    }
+}

@@ -1,0 +1,149 @@
+//! What the engine does when models do not behave: every request ends, with a reason.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use muster_core::instance::EndCause;
+use muster_core::model::ModelLimits;
+use muster_core::{Ended, Phase, Request};
+
+use crate::hub::{Hub, Reply, echo, limits};
+
+fn reason(request: &Request) -> &str {
+    match &request.phase {
+        Phase::Ended { how: Ended::Failed { reason }, .. } => reason,
+        phase => panic!("it is {}", phase.name()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_cannot_be_built_fails_the_request_with_the_reason() {
+    let cause = EndCause::NotStarted { reason: "no matching distribution for x==9".into() };
+    let hub = Hub::with(limits(), false, Some(cause), echo).await;
+    let request = hub.run(&["a"]).await;
+    assert_eq!(
+        reason(&request),
+        "The model could not be started: no matching distribution for x==9"
+    );
+    assert_eq!(hub.cluster.launched.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_crashes_at_start_is_tried_again_and_then_fails_the_request() {
+    let last_lines = "Traceback\nImportError: no module named x".to_owned();
+    let cause = EndCause::Exited { code: Some(1), signal: None, last_lines };
+    let limits = ModelLimits { max_attempts: 2, ..limits() };
+    let hub = Hub::with(limits, false, Some(cause), echo).await;
+    let request = hub.run(&["a"]).await;
+    assert!(reason(&request).ends_with("ImportError: no module named x"), "{request:?}");
+    assert_eq!(hub.cluster.launched.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_not_one_row_an_input_fail_the_request() {
+    for (raw, words) in [
+        ("<html>", "it is not JSON records"),
+        ("[]", "it has 0 rows for 1 inputs"),
+        (r#"[{"x": 1}, {"x": 2}]"#, "it has 2 rows for 1 inputs"),
+        (r#"[{"x": NaN}]"#, "it is not JSON records"),
+    ] {
+        let limits = ModelLimits { max_attempts: 2, ..limits() };
+        let hub = Hub::with(limits, false, None, move |_| Reply::Raw(raw.into())).await;
+        let request = hub.run(&["a"]).await;
+        assert!(reason(&request).contains(words), "{}", reason(&request));
+        assert_eq!(hub.cluster.calls().len(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hang_ends_with_the_models_job_time() {
+    let limits = ModelLimits { job_seconds: 1, max_attempts: 1, ..limits() };
+    let hub = Hub::with(limits, false, None, |_| Reply::Hang).await;
+    let started = Instant::now();
+    let request = hub.run(&["a"]).await;
+    assert!(reason(&request).contains("within its time limit of 1 seconds"));
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_model_is_asked_again_and_no_attempt_is_used_up() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    let limits = ModelLimits { max_attempts: 1, ..limits() };
+    let hub = Hub::with(limits, false, None, move |inputs| {
+        if counted.fetch_add(1, Ordering::SeqCst) < 3 {
+            Reply::Busy { after_seconds: 0 }
+        } else {
+            echo(inputs)
+        }
+    })
+    .await;
+    assert_eq!(hub.run(&["a"]).await.phase.name(), "completed");
+    assert_eq!(calls.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_only_ever_busy_fails_the_request_in_bounded_time() {
+    let limits = ModelLimits { job_seconds: 1, max_attempts: 1, ..limits() };
+    let hub = Hub::with(limits, false, None, |_| Reply::Busy { after_seconds: 0 }).await;
+    let request = hub.run(&["a"]).await;
+    assert!(reason(&request).contains("it was busy for 1 seconds"), "{request:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_call_is_not_repeated() {
+    let hub = Hub::start(|_| Reply::Status(413, "the limit is 1 MB")).await;
+    let request = hub.run(&["a"]).await;
+    assert!(reason(&request).contains("413 the limit is 1 MB"), "{request:?}");
+    assert_eq!(hub.cluster.calls().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_instance_is_replaced_and_its_work_done() {
+    let died = Arc::new(AtomicU32::new(0));
+    let deaths = Arc::clone(&died);
+    let hub = Hub::start(move |inputs| {
+        if deaths.fetch_add(1, Ordering::SeqCst) == 0 { Reply::Die } else { echo(inputs) }
+    })
+    .await;
+    let request = hub.run(&["a"]).await;
+    assert_eq!(request.phase.name(), "completed");
+    assert_eq!(hub.cluster.launched.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poison_request_fails_alone() {
+    let hub = Hub::start(|inputs| {
+        if inputs.iter().any(|input| input == "poison") { Reply::Die } else { echo(inputs) }
+    })
+    .await;
+    let poison = hub.submit(&["poison"]).await;
+    let mut others = Vec::new();
+    for n in 0..5 {
+        others.push(hub.submit(&[&format!("good {n}")]).await);
+    }
+    for other in others {
+        let ended = other.ended.wait(Duration::from_secs(20)).await.expect("it ends");
+        assert_eq!(ended.request.phase.name(), "completed");
+    }
+    let ended = poison.ended.wait(Duration::from_secs(20)).await.expect("it ends");
+    assert!(reason(&ended.request).contains("killed by signal 9"), "{:?}", ended.request);
+    let deaths = hub.cluster.calls().iter().filter(|i| i.contains(&"poison".to_owned())).count();
+    assert_eq!(deaths, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_engine_hands_its_work_back() {
+    let hub = Hub::start(|_| Reply::Hang).await;
+    let submitted = hub.submit(&["a"]).await;
+    while hub.cluster.calls().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    hub.engine.stop(Duration::from_millis(100)).await;
+    assert!(hub.cluster.live().is_empty());
+    let queues = hub.store.queues().await.expect("a store");
+    assert_eq!(queues.iter().map(|queue| queue.tasks).sum::<u64>(), 1);
+    let request = hub.store.find_request(hub.principal, submitted.request.id).await;
+    assert!(!request.expect("a store").expect("a request").phase.is_ended());
+}

@@ -1,0 +1,276 @@
+//! A hub in a test: store in memory, engine, and instances that are small HTTP servers in this
+//! process, whose answers the test decides.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use muster_cluster::{Cluster, Launch};
+use muster_core::input::InputTable;
+use muster_core::instance::{EndCause, Observed, ObservedState};
+use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::plan::Policy;
+use muster_core::{Address, InstanceId, Model, PrincipalId, Request, RequestId, Source};
+use muster_engine::{Engine, EngineConfig};
+use muster_store::{Clock, Database, NewRequest, Objects, Store, StoreConfig, Submitted};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What a model does with the inputs of one call.
+pub type Behaviour = Arc<dyn Fn(&[String]) -> Reply + Send + Sync>;
+
+pub enum Reply {
+    /// One JSON record for each input.
+    Rows(Vec<serde_json::Value>),
+    Raw(String),
+    Status(u16, &'static str),
+    Busy {
+        after_seconds: u32,
+    },
+    Hang,
+    /// The process ends before it answers.
+    Die,
+}
+
+/// The length of each input, under the name of the input, so that a mixed-up row shows.
+pub fn echo(inputs: &[String]) -> Reply {
+    let row = |input: &String| serde_json::json!({"echo": input, "length": input.len()});
+    Reply::Rows(inputs.iter().map(row).collect())
+}
+
+/// Instances as servers in this process.
+pub struct TestCluster {
+    behaviour: Behaviour,
+    folder: tempfile::TempDir,
+    instances: Mutex<HashMap<InstanceId, (ObservedState, Option<JoinHandle<()>>)>>,
+    changed: watch::Sender<u64>,
+    pub launched: AtomicU32,
+    /// The inputs of every call, in the order they came.
+    pub calls: Mutex<Vec<(InstanceId, Vec<String>)>>,
+    /// What a launch comes to instead of a ready instance.
+    pub start_fails: Option<EndCause>,
+}
+
+#[derive(Clone)]
+struct Server {
+    cluster: Arc<TestCluster>,
+    id: InstanceId,
+}
+
+impl TestCluster {
+    fn new(behaviour: Behaviour, start_fails: Option<EndCause>) -> Arc<Self> {
+        Arc::new(Self {
+            behaviour,
+            folder: tempfile::tempdir().expect("a folder"),
+            instances: Mutex::default(),
+            changed: watch::channel(0).0,
+            launched: AtomicU32::new(0),
+            calls: Mutex::default(),
+            start_fails,
+        })
+    }
+
+    fn set(&self, id: InstanceId, state: ObservedState) {
+        if let Some((old, server)) = self.instances.lock().expect("no panic").get_mut(&id) {
+            if let (ObservedState::Ended { .. }, Some(server)) = (&state, server.take()) {
+                server.abort();
+            }
+            *old = state;
+        }
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    pub fn kill(&self, id: InstanceId) {
+        let cause = EndCause::Exited { code: None, signal: Some(9), last_lines: String::new() };
+        self.set(id, ObservedState::Ended { cause });
+    }
+
+    pub fn live(&self) -> Vec<InstanceId> {
+        let instances = self.instances.lock().expect("no panic");
+        let live = |state: &ObservedState| !matches!(state, ObservedState::Ended { .. });
+        instances.iter().filter(|(_, (state, _))| live(state)).map(|(id, _)| *id).collect()
+    }
+
+    pub fn calls(&self) -> Vec<Vec<String>> {
+        self.calls.lock().expect("no panic").iter().map(|(_, inputs)| inputs.clone()).collect()
+    }
+}
+
+/// A cluster over an `Arc`, so that its servers can reach it.
+pub struct Handle(pub Arc<TestCluster>);
+
+impl Cluster for Handle {
+    fn launch(&self, launch: Launch) {
+        let (cluster, id) = (Arc::clone(&self.0), launch.instance);
+        cluster.launched.fetch_add(1, Ordering::SeqCst);
+        let starting = ObservedState::Starting { doing: "loading".into() };
+        cluster.instances.lock().expect("no panic").insert(id, (starting, None));
+        if let Some(cause) = cluster.start_fails.clone() {
+            cluster.set(id, ObservedState::Ended { cause });
+            return;
+        }
+        let path = cluster.folder.path().join(format!("{id}.sock"));
+        let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
+        let router = Router::new()
+            .route("/run", post(run))
+            .route("/healthz", get(async || "ok"))
+            .with_state(Server { cluster: Arc::clone(&cluster), id });
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("a server");
+        });
+        if let Some(instance) = cluster.instances.lock().expect("no panic").get_mut(&id) {
+            instance.1 = Some(server);
+        }
+        let address = Address::Socket(path.to_string_lossy().into_owned());
+        cluster.set(id, ObservedState::Ready { address });
+    }
+
+    fn stop(&self, id: InstanceId, _grace: Duration) {
+        let cause = EndCause::Exited { code: Some(0), signal: None, last_lines: String::new() };
+        self.0.set(id, ObservedState::Ended { cause });
+    }
+
+    fn observe(&self) -> Vec<Observed> {
+        let instances = self.0.instances.lock().expect("no panic");
+        let observed = |(id, (state, _)): (&InstanceId, &(ObservedState, _))| Observed {
+            instance: *id,
+            at: Clock::system().now(),
+            state: state.clone(),
+        };
+        instances.iter().map(observed).collect()
+    }
+
+    fn forget(&self, id: InstanceId) {
+        self.0.instances.lock().expect("no panic").remove(&id);
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.0.changed.subscribe()
+    }
+
+    fn logs(&self, _id: InstanceId) -> String {
+        String::new()
+    }
+}
+
+async fn run(State(server): State<Server>, body: Bytes) -> Response {
+    let inputs: Vec<String> = serde_json::from_slice(&body).expect("an array of texts");
+    let Server { cluster, id } = server;
+    cluster.calls.lock().expect("no panic").push((id, inputs.clone()));
+    let mut headers = HeaderMap::new();
+    headers.insert("muster-instance", id.to_string().parse().expect("a header"));
+    match (cluster.behaviour)(&inputs) {
+        Reply::Rows(rows) => (headers, serde_json::to_string(&rows).expect("JSON")).into_response(),
+        Reply::Raw(text) => (headers, text).into_response(),
+        Reply::Status(status, text) => {
+            let body = serde_json::json!({ "detail": text }).to_string();
+            (StatusCode::from_u16(status).expect("a status"), headers, body).into_response()
+        }
+        Reply::Busy { after_seconds } => {
+            headers.insert("retry-after", after_seconds.into());
+            (StatusCode::SERVICE_UNAVAILABLE, headers, "busy").into_response()
+        }
+        Reply::Hang => std::future::pending().await,
+        Reply::Die => {
+            cluster.kill(id);
+            std::future::pending().await
+        }
+    }
+}
+
+pub struct Hub {
+    pub store: Store,
+    pub engine: Engine,
+    pub cluster: Arc<TestCluster>,
+    pub model: Arc<Model>,
+    pub principal: PrincipalId,
+}
+
+pub fn limits() -> ModelLimits {
+    ModelLimits { batch_size: 10, job_seconds: 30, start_seconds: 10, ..ModelLimits::default() }
+}
+
+impl Hub {
+    pub async fn start(behaviour: impl Fn(&[String]) -> Reply + Send + Sync + 'static) -> Self {
+        Self::with(limits(), false, None, behaviour).await
+    }
+
+    pub async fn with(
+        limits: ModelLimits,
+        cache: bool,
+        start_fails: Option<EndCause>,
+        behaviour: impl Fn(&[String]) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let config = StoreConfig {
+            database: Database::Memory,
+            objects: Objects::Memory,
+            inline_bytes: 64 << 10,
+        };
+        let store = Store::open(config, Clock::system()).await.expect("a store");
+        let model = Model {
+            id: "echo".parse().expect("an id"),
+            version: "1".into(),
+            source: Source::Folder { path: "models/echo".into() },
+            card: Card::default(),
+            input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+            outputs: vec![],
+            example: vec![],
+            limits,
+            cache,
+        };
+        store.sync_models(vec![model]).await.expect("a catalogue");
+        let model = store.find_model(&"echo".parse().expect("an id")).expect("the model");
+        let session = store.create_session([7; 32], Duration::from_secs(3600)).await;
+        let cluster = TestCluster::new(Arc::new(behaviour), start_fails);
+        let engine = Engine::start(EngineConfig {
+            store: store.clone(),
+            local: Arc::new(Handle(Arc::clone(&cluster))),
+            external: Arc::new(Handle(TestCluster::new(Arc::new(echo), None))),
+            policy: Policy::default(),
+        });
+        Self { store, engine, cluster, model, principal: session.expect("a session").principal }
+    }
+
+    pub async fn submit(&self, inputs: &[&str]) -> Submitted {
+        let new = NewRequest {
+            id: RequestId(self.store.clock().id()),
+            principal: self.principal,
+            model: Arc::clone(&self.model),
+            key: None,
+            body_hash: [0; 32],
+            reading: muster_core::request::Reading::default(),
+            inputs: InputTable { inputs: inputs.iter().copied().collect(), records: None },
+            use_cache: true,
+        };
+        self.store.submit(new).await.expect("it is accepted")
+    }
+
+    /// Submits and waits for the end.
+    pub async fn run(&self, inputs: &[&str]) -> Arc<Request> {
+        let submitted = self.submit(inputs).await;
+        let ended = submitted.ended.wait(Duration::from_secs(20)).await;
+        ended.expect("it ends in time").request
+    }
+
+    pub async fn cancel(&self, id: RequestId) -> Arc<Request> {
+        let cancelled = self.store.cancel_request(self.principal, id, "not needed").await;
+        cancelled.expect("a store").expect("a request")
+    }
+
+    /// The rows of a result as JSON objects.
+    pub async fn rows(&self, id: RequestId) -> Vec<serde_json::Value> {
+        use futures::TryStreamExt;
+        let format = muster_store::Format::Json;
+        let download = self.store.download(self.principal, id, format).await;
+        let stream = download.expect("a result").expect("a request").stream;
+        let chunks: Vec<bytes::Bytes> = stream.try_collect().await.expect("a whole result");
+        serde_json::from_slice(&chunks.concat()).expect("JSON")
+    }
+}

@@ -1,0 +1,5 @@
+//! The engine over a real store, with model servers that run inside the test.
+
+mod behaviour;
+mod faults;
+mod hub;
