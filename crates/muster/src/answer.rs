@@ -1,0 +1,87 @@
+//! The parts of the hub's answers that the commands look at.
+
+use serde::Deserialize;
+
+use muster_core::Timestamp;
+
+#[derive(Deserialize)]
+pub struct ModelSummary {
+    pub id: String,
+    pub title: String,
+    pub version: String,
+    pub state: String,
+    pub waiting: u64,
+    pub running: u64,
+    pub p50_seconds: Option<f64>,
+}
+
+#[derive(Deserialize)]
+pub struct Model {
+    #[serde(flatten)]
+    pub summary: ModelSummary,
+    pub card: Card,
+    pub input: Column,
+    pub outputs: Vec<Column>,
+    pub limits: Limits,
+    pub example: Vec<String>,
+    pub usual_start_seconds: Option<f64>,
+    pub held: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct Card {
+    pub description: String,
+    pub interpretation: String,
+    pub licence: String,
+    pub publication: String,
+    pub source_code: String,
+}
+
+#[derive(Deserialize)]
+pub struct Column {
+    pub name: String,
+    pub kind: Option<String>,
+    pub description: String,
+}
+
+#[derive(Deserialize)]
+pub struct Limits {
+    pub inputs: u64,
+    pub input_bytes: u64,
+    pub body_bytes: u64,
+    pub batch_size: u64,
+    pub max_instances: u64,
+    pub job_seconds: u64,
+}
+
+#[derive(Clone, Deserialize)]
+pub struct Request {
+    pub id: String,
+    pub model: String,
+    pub model_version: String,
+    pub phase: String,
+    pub submitted_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub inputs: u64,
+    pub done: u64,
+    pub failed: u64,
+    pub cached: u64,
+    pub reading: Reading,
+    pub waiting_reason: Option<String>,
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Deserialize)]
+pub struct Reading {
+    pub header: String,
+    pub column: Option<String>,
+    pub rows: u64,
+    pub blank_lines_skipped: u64,
+}
+
+impl Request {
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase.as_str(), "completed" | "failed" | "cancelled")
+    }
+}

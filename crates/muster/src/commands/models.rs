@@ -1,0 +1,117 @@
+//! `muster models`: what the hub can do.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::answer::{Column, Model, ModelSummary};
+use crate::arguments::Models;
+use crate::failure::Failure;
+use crate::hub::{Hub, parse};
+use crate::{human, table};
+
+const MOST: usize = 10_000;
+
+pub async fn models(hub: &Hub, arguments: &Models) -> Result<(), Failure> {
+    if let Some(id) = &arguments.id {
+        let body = hub.public(&format!("/api/v1/models/{}", segment(id))).await?;
+        return if arguments.json {
+            table::print_json(&body)
+        } else {
+            table::print(card(&parse(&body)?).trim_end())
+        };
+    }
+    let (items, _) = hub.list("/api/v1/models", MOST, true).await?;
+    if arguments.json {
+        return table::print(&list_json(&items));
+    }
+    let models: Vec<ModelSummary> =
+        items.iter().map(|item| parse(item.get().as_bytes())).collect::<Result<_, _>>()?;
+    if models.is_empty() {
+        return table::print("this hub has no models; `muster serve --models DIR` adds some");
+    }
+    let rows = models.into_iter().map(|model| {
+        let p50 = model.p50_seconds.map(|p50| human::duration(Duration::from_secs_f64(p50)));
+        let waiting = human::count(model.waiting);
+        vec![model.id, model.title, model.state, waiting, p50.unwrap_or_else(|| "-".into())]
+    });
+    let header = ["id", "title", "state", "waiting", "p50"];
+    table::print(&table::table(&header, rows.collect(), &[3, 4]))
+}
+
+/// A list as the API gives it, of all pages.
+pub fn list_json(items: &[Box<serde_json::value::RawValue>]) -> String {
+    let items: Vec<&str> = items.iter().map(|item| item.get()).collect();
+    format!("{{\"items\":[{}],\"next\":null}}", items.join(","))
+}
+
+/// An id as a segment of a path.
+pub fn segment(id: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    id.bytes().fold(String::new(), |mut text, byte| {
+        if plain(byte) {
+            text.push(byte as char);
+        } else {
+            // Writing to a string cannot fail.
+            write!(text, "%{byte:02X}").unwrap_or_default();
+        }
+        text
+    })
+}
+
+fn card(model: &Model) -> String {
+    let (summary, limits) = (&model.summary, &model.limits);
+    let mut text = format!("{}  {}\n{}\n", summary.id, summary.version, summary.title);
+    for paragraph in [&model.card.description, &model.card.interpretation] {
+        if !paragraph.is_empty() {
+            text = format!("{text}\n{paragraph}\n");
+        }
+    }
+    let start = model.usual_start_seconds.map(Duration::from_secs_f64).map(human::duration);
+    let state = match (summary.state.as_str(), start) {
+        ("ready", _) | (_, None) => summary.state.clone(),
+        (state, Some(start)) => format!("{state}, usually ready after {start}"),
+    };
+    let mut facts = vec![
+        ("State", state),
+        ("Queue", format!("{} waiting, {} running", summary.waiting, summary.running)),
+        ("Waits because", model.held.clone().unwrap_or_default()),
+        ("Licence", model.card.licence.clone()),
+        ("Publication", model.card.publication.clone()),
+        ("Source code", model.card.source_code.clone()),
+    ];
+    let inputs = human::count(limits.inputs);
+    let bytes = human::count(limits.input_bytes);
+    facts.push(("A request", format!("at most {inputs} inputs of {bytes} bytes")));
+    let job = human::duration(Duration::from_secs(limits.job_seconds));
+    let (batch, most) = (limits.batch_size, limits.max_instances);
+    facts.push(("A batch", format!("{batch} inputs, at most {job}; up to {most} at once")));
+    text.push('\n');
+    for (name, fact) in facts.into_iter().filter(|(_, fact)| !fact.is_empty()) {
+        text = format!("{text}{name:<14} {fact}\n");
+    }
+    let row = |column: &Column| {
+        let kind = column.kind.clone().unwrap_or_else(|| "text".into());
+        vec![column.name.clone(), kind, column.description.clone()]
+    };
+    let header = ["column", "kind", "description"];
+    text = format!("{text}\nInput\n{}\n", table::table(&header, vec![row(&model.input)], &[]));
+    if !model.outputs.is_empty() {
+        let rows = model.outputs.iter().map(row).collect();
+        text = format!("{text}\nOutput\n{}\n", table::table(&header, rows, &[]));
+    }
+    if let Some(example) = model.example.first() {
+        text = format!("{text}\nTry it\n  muster run {} --input '{example}'\n", summary.id);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_cannot_leave_its_place_in_a_path() {
+        assert_eq!(segment("rdkit-descriptors_1.0"), "rdkit-descriptors_1.0");
+        assert_eq!(segment("a/../b?c ä"), "a%2F..%2Fb%3Fc%20%C3%A4");
+    }
+}

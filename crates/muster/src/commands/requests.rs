@@ -1,0 +1,147 @@
+//! `muster requests`, `show`, `cancel` and `result`.
+
+use std::fmt::Write;
+
+use muster_store::Clock;
+use reqwest::header::CONTENT_TYPE;
+
+use crate::answer::Request;
+use crate::arguments::{Cancel, Requests, ResultOf, Show};
+use crate::commands::models::{list_json, segment};
+use crate::download::Target;
+use crate::failure::Failure;
+use crate::hub::{Hub, parse};
+use crate::{human, table};
+
+/// Longest time the hub holds an answer back.
+const LONGEST_WAIT: u64 = 60;
+
+pub async fn requests(hub: &Hub, arguments: &Requests) -> Result<(), Failure> {
+    let mut path = "/api/v1/requests".to_owned();
+    let filters = [("model", &arguments.model), ("phase", &arguments.phase)];
+    for (name, value) in filters {
+        if let Some(value) = value {
+            let mark = if path.contains('?') { '&' } else { '?' };
+            path = format!("{path}{mark}{name}={}", segment(value));
+        }
+    }
+    let (items, more) = hub.list(&path, arguments.limit.max(1), false).await?;
+    if arguments.json {
+        return table::print(&list_json(&items));
+    }
+    let requests: Vec<Request> =
+        items.iter().map(|item| parse(item.get().as_bytes())).collect::<Result<_, _>>()?;
+    if requests.is_empty() {
+        return table::print("no requests");
+    }
+    let now = Clock::system().now();
+    let rows = requests.into_iter().map(|request| {
+        let took = request.ended_at.map(|end| human::duration(end.since(request.submitted_at)));
+        let submitted = human::ago(request.submitted_at, now);
+        let done = human::count(request.done);
+        let (inputs, failed) = (human::count(request.inputs), human::count(request.failed));
+        let took = took.unwrap_or_else(|| "-".to_owned());
+        vec![request.id, request.model, request.phase, inputs, done, failed, submitted, took]
+    });
+    let header = ["id", "model", "phase", "inputs", "done", "failed", "submitted", "took"];
+    let mut text = table::table(&header, rows.collect(), &[3, 4, 5]);
+    if more {
+        text.push_str("\nthere are more; see --limit");
+    }
+    table::print(&text)
+}
+
+pub async fn show(hub: &Hub, arguments: &Show) -> Result<(), Failure> {
+    let mut left = arguments.wait.unwrap_or(0);
+    let body = loop {
+        let wait = left.min(LONGEST_WAIT);
+        let path = format!("/api/v1/requests/{}?wait={wait}", segment(&arguments.id));
+        let body = hub.get(&path).await?;
+        left -= wait;
+        if left == 0 || parse::<Request>(&body)?.has_ended() {
+            break body;
+        }
+    };
+    print_request(&body, arguments.json)
+}
+
+pub async fn cancel(hub: &Hub, arguments: &Cancel) -> Result<(), Failure> {
+    let path = format!("/api/v1/requests/{}/cancel", segment(&arguments.id));
+    let reason = arguments.reason.as_deref().unwrap_or("cancelled with `muster cancel`");
+    let reason = serde_json::json!({ "reason": reason }).to_string();
+    let fill = |post: reqwest::RequestBuilder| {
+        post.header(CONTENT_TYPE, "application/json").body(reason.clone())
+    };
+    let body = hub.post(&path, fill).await?;
+    print_request(&body, arguments.json)
+}
+
+pub async fn result(hub: &Hub, arguments: &ResultOf) -> Result<(), Failure> {
+    let target = Target::new(arguments.output.as_deref(), arguments.format)?;
+    let id = segment(&arguments.id);
+    let rows = match &target {
+        Target::Terminal => {
+            let body = hub.get(&format!("/api/v1/requests/{id}")).await?;
+            parse::<Request>(&body)?.inputs
+        }
+        _ => 0,
+    };
+    target.fetch(hub, &id, rows).await
+}
+
+fn print_request(body: &[u8], json: bool) -> Result<(), Failure> {
+    if json {
+        return table::print_json(body);
+    }
+    let request: Request = parse(body)?;
+    table::print(described(&request, &Clock::system()).trim_end())
+}
+
+fn described(request: &Request, clock: &Clock) -> String {
+    let now = clock.now();
+    let mut facts = vec![
+        ("Request", request.id.clone()),
+        ("Model", format!("{} {}", request.model, request.model_version)),
+        ("Phase", request.phase.clone()),
+    ];
+    let reason = request.waiting_reason.as_ref().or(request.reason.as_ref());
+    facts.extend(reason.map(|reason| ("Because", reason.clone())));
+    let at = |time: muster_core::Timestamp| format!("{time} ({})", human::ago(time, now));
+    facts.push(("Submitted", at(request.submitted_at)));
+    facts.extend(request.started_at.map(|time| {
+        ("Started", format!("{} later", human::duration(time.since(request.submitted_at))))
+    }));
+    facts.extend(request.ended_at.map(|time| {
+        ("Ended", format!("{} later", human::duration(time.since(request.submitted_at))))
+    }));
+    let inputs = human::counted(request.inputs, "input");
+    let (done, failed) = (human::count(request.done), human::count(request.failed));
+    let cached = human::count(request.cached);
+    facts.push((
+        "Progress",
+        format!("{inputs}, {done} done, {failed} failed, {cached} known before"),
+    ));
+    let reading = &request.reading;
+    let mut read = human::counted(reading.rows, "row");
+    if let Some(column) = &reading.column {
+        write!(read, ", inputs from column {column:?}").unwrap_or_default();
+    }
+    match reading.header.as_str() {
+        "used" => read.push_str(", with a header"),
+        "absent" => read.push_str(", without a header"),
+        _ => {}
+    }
+    if reading.blank_lines_skipped > 0 {
+        let skipped = human::counted(reading.blank_lines_skipped, "blank line");
+        write!(read, ", {skipped} skipped").unwrap_or_default();
+    }
+    facts.push(("Read as", read));
+    let mut text = String::new();
+    for (name, fact) in facts {
+        text = format!("{text}{name:<10} {fact}\n");
+    }
+    if request.phase == "completed" {
+        text = format!("{text}\nmuster result {} -o out.csv\n", request.id);
+    }
+    text
+}

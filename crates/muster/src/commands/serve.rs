@@ -1,0 +1,226 @@
+//! `muster serve`: everything wired together.
+
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use muster_cluster::{ExternalServers, LocalConfig, LocalProcesses, Now};
+use muster_core::Model;
+use muster_core::input::InputLimits;
+use muster_core::plan::Policy;
+use muster_engine::{Engine, EngineConfig};
+use muster_model_server::folder;
+use muster_server::{Server, ServerConfig};
+use muster_store::{Clock, Database, Objects, Store, StoreConfig};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::arguments;
+use crate::commands::settings;
+use crate::config::Environment;
+use crate::config::server::Serve;
+use crate::failure::{Failure, io_failure};
+use crate::{table, telemetry};
+
+/// Inputs and results of a task up to this size stay in the database, bytes.
+const INLINE_BYTES: usize = 64 << 10;
+/// Open files that connections, databases and models may need.
+const OPEN_FILES: u64 = 65_536;
+
+pub fn serve(arguments: &arguments::Serve, environment: &Environment) -> Result<(), Failure> {
+    let settings = settings::read(&arguments.flags, environment)?;
+    let serve = Serve::read(&settings, environment).map_err(Failure::usage)?;
+    telemetry::start(&serve.log)?;
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::failed(format!("no runtime: {error}")))?;
+    runtime.block_on(run(&serve, environment, arguments.port_file.as_deref()))
+}
+
+async fn run(
+    serve: &Serve,
+    environment: &Environment,
+    port_file: Option<&Path>,
+) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let data = data_dir(&serve.data_dir)?;
+    let clock = Clock::system();
+    let store = open_store(serve, &data, clock.clone()).await?;
+    let config = ServerConfig {
+        listen: serve.listen,
+        metrics: serve.metrics,
+        hosts: serve.allowed_hosts.clone(),
+        limits: InputLimits {
+            inputs: serve.inputs,
+            body_bytes: serve.body_bytes,
+            input_bytes: usize::try_from(serve.input_bytes).unwrap_or(usize::MAX),
+        },
+        ..ServerConfig::default()
+    };
+    let upload_bytes = config.upload_bytes.max(serve.body_bytes);
+    let server = Server::bind(ServerConfig { upload_bytes, ..config }, store.clone())
+        .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", serve.listen)))?;
+    let models = serve.models.as_deref().map(read_models).transpose()?.unwrap_or_default();
+    let number = models.len();
+    store.sync_models(models).await.map_err(|error| store_failure(&error))?;
+    let engine = start_engine(serve, environment, &data, &store, clock)?;
+
+    let address = server.address().map_err(io_failure("the bound address"))?;
+    if let Some(file) = port_file {
+        write_port_file(file, &address.to_string())?;
+    }
+    let url = format!("http://{address}");
+    let models = crate::human::counted(number as u64, "model");
+    table::print(&format!("Muster serves {models} at {url} (API: {url}/api/docs)"))?;
+    tracing::info!(%address, metrics = ?server.metrics_address(), models = number, "ready");
+
+    let answered = server.run(signals.first()).await;
+    tracing::info!("stopping: no new work is taken");
+    let leave = tokio::spawn(signals.second());
+    engine.stop(serve.stop).await;
+    store.close().await;
+    leave.abort();
+    tracing::info!("stopped");
+    answered.map_err(io_failure("the API"))
+}
+
+fn start_engine(
+    serve: &Serve,
+    environment: &Environment,
+    data: &Path,
+    store: &Store,
+    clock: Clock,
+) -> Result<Engine, Failure> {
+    let now: Now = Arc::new(move || clock.now());
+    let local = LocalProcesses::start(LocalConfig {
+        program: std::env::current_exe().map_err(io_failure("the path of this program"))?,
+        run_dir: data.join("run"),
+        environments: data.join("environments"),
+        environment: environment.for_models(&serve.model_variables),
+        now: Arc::clone(&now),
+    });
+    let local = local.map_err(|error| Failure::failed(error.to_string()))?;
+    let external = ExternalServers::new(now)
+        .map_err(|error| Failure::failed(format!("an HTTP client cannot be made: {error}")))?;
+    let policy = Policy { max_instances: serve.max_instances };
+    Ok(Engine::start(EngineConfig { store: store.clone(), local, external, policy }))
+}
+
+/// The data folder, made if it is missing, for this user only.
+fn data_dir(dir: &Path) -> Result<PathBuf, Failure> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.and_then(|()| dir.canonicalize()).map_err(|error| {
+        Failure::failed(format!("the data folder {} cannot be used: {error}", dir.display()))
+    })
+}
+
+async fn open_store(serve: &Serve, data: &Path, clock: Clock) -> Result<Store, Failure> {
+    let database = match &serve.database {
+        Some(postgres) => Database::Postgres {
+            url: postgres.url.clone(),
+            schema: postgres.schema.clone(),
+            max_connections: postgres.max_connections,
+        },
+        None => Database::Sqlite { file: data.join("muster.db") },
+    };
+    let objects = match &serve.objects {
+        Some(url) if url.contains("://") => {
+            Objects::S3 { url: url.clone(), options: serve.object_options.clone() }
+        }
+        Some(folder) => Objects::Folder(folder.into()),
+        None => Objects::Folder(data.join("objects")),
+    };
+    let config = StoreConfig { database, objects, inline_bytes: INLINE_BYTES };
+    Store::open(config, clock).await.map_err(|error| store_failure(&error))
+}
+
+fn store_failure(error: &muster_store::Error) -> Failure {
+    Failure::failed(error.to_string())
+}
+
+/// Every model folder in `dir`. One that is not right is logged with its faults and left out.
+fn read_models(dir: &Path) -> Result<Vec<Model>, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::usage(format!("the models folder {} cannot be read: {error}", dir.display()))
+    };
+    let dir = dir.canonicalize().map_err(unreadable)?;
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(&dir).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && entry.path().is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    let (mut models, mut ids) = (Vec::new(), HashSet::new());
+    for path in folders {
+        let folder = path.display().to_string();
+        match folder::read(&path) {
+            Ok(read) if !ids.insert(read.model.id.clone()) => {
+                let model = read.model.id;
+                tracing::error!(folder, model.id = %model, "another folder has this model already");
+            }
+            Ok(read) => models.push(read.model),
+            Err(faults) => {
+                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                tracing::error!(folder, faults = faults.join("; "), "this is not a model folder");
+            }
+        }
+    }
+    Ok(models)
+}
+
+/// Whoever waits for the file finds it whole.
+pub fn write_port_file(file: &Path, address: &str) -> Result<(), Failure> {
+    let mut part = file.as_os_str().to_owned();
+    part.push(".part");
+    let written = fs::write(&part, format!("{address}\n")).and_then(|()| fs::rename(part, file));
+    written.map_err(|error| {
+        Failure::failed(format!("the port file {} cannot be written: {error}", file.display()))
+    })
+}
+
+/// As many open files as the operating system lets this user have, within reason.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
+    if limit.current.is_none_or(|current| current >= most) {
+        return;
+    }
+    let raised = Rlimit { current: Some(most), maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the number of open files stays as it is");
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(io_failure("signals"));
+        let (terminate, interrupt) =
+            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn first(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Another one while the hub stops: it leaves at once, and its processes end with it.
+    async fn second(mut self) {
+        self.first().await;
+        tracing::warn!("left without waiting for running jobs");
+        std::process::exit(1);
+    }
+}

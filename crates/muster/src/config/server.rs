@@ -1,0 +1,242 @@
+//! The settings of `muster serve`.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Environment;
+use super::settings::{Origin, Setting, Settings, Value};
+
+const fn setting(key: &'static str, default: Option<&'static str>, about: &'static str) -> Setting {
+    Setting { key, default, about }
+}
+
+/// All of them, in the order they are shown.
+pub const SETTINGS: &[Setting] = &[
+    setting("listen", Some("127.0.0.1:8080"), "Where the API listens; port 0 takes a free one"),
+    setting("metrics", None, "Where /metrics listens; absent: nowhere"),
+    setting("data_dir", Some("./data"), "Database, results, environments and sockets"),
+    setting("models", None, "A folder of model folders"),
+    setting("allowed_hosts", None, "Host names that requests may be for, with commas between"),
+    setting("database.url", None, "postgres://..; absent: SQLite in the data folder"),
+    setting("database.schema", None, "The PostgreSQL schema, created if it is missing"),
+    setting("database.max_connections", Some("10"), "Most connections to PostgreSQL"),
+    setting("objects.url", None, "s3://bucket/prefix or a folder; absent: in the data folder"),
+    setting("limits.inputs", Some("100000"), "Most inputs in a request"),
+    setting("limits.input_bytes", Some("64KiB"), "Most bytes of one input"),
+    setting("limits.body_bytes", Some("64MiB"), "Most bytes of a request's body"),
+    setting("max_instances", Some("16"), "Most instances of all models together"),
+    setting("model_variables", None, "Further variables that models get, with commas between"),
+    setting("stop_seconds", Some("20"), "How long running jobs may take when the hub stops"),
+    setting("log.format", Some("text"), "text or json"),
+    setting("log.filter", Some("info"), "What is logged, such as info,muster_engine=debug"),
+];
+
+/// What `muster serve` works with.
+#[derive(Debug)]
+pub struct Serve {
+    pub listen: SocketAddr,
+    pub metrics: Option<SocketAddr>,
+    pub data_dir: PathBuf,
+    pub models: Option<PathBuf>,
+    pub allowed_hosts: Vec<String>,
+    pub database: Option<Postgres>,
+    pub objects: Option<String>,
+    /// For `objects` in S3, by the names `object_store` knows.
+    pub object_options: Vec<(String, String)>,
+    pub inputs: u64,
+    pub input_bytes: u64,
+    pub body_bytes: u64,
+    pub max_instances: u32,
+    pub model_variables: Vec<String>,
+    pub stop: Duration,
+    pub log: Log,
+}
+
+#[derive(Debug)]
+pub struct Postgres {
+    pub url: String,
+    pub schema: Option<String>,
+    pub max_connections: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    pub json: bool,
+    pub filter: String,
+}
+
+impl Serve {
+    /// The error says what is wrong and where it was set.
+    pub fn read(settings: &Settings, environment: &Environment) -> Result<Self, String> {
+        let number = |key, at_least: u64| {
+            let must_be = format!("a whole number, at least {at_least}");
+            let read = |text: &str| text.parse().ok().filter(|number| *number >= at_least);
+            Ok::<u64, String>(settings.read(key, &must_be, read)?.unwrap_or(at_least))
+        };
+        let bytes = |key| {
+            let read = settings.read(key, "a size such as 64MiB or 65536", size)?;
+            Ok::<u64, String>(read.unwrap_or(1))
+        };
+        let small = |key, at_least| {
+            number(key, at_least).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+        };
+        let socket = |key| settings.read(key, "an address such as 127.0.0.1:8080", address);
+        let list = |key| {
+            let texts = settings.text(key).unwrap_or_default().split(',').map(str::trim);
+            texts.filter(|text| !text.is_empty()).map(str::to_owned).collect::<Vec<String>>()
+        };
+        let database = match settings.get("database.url") {
+            Some(_) => Some(Postgres {
+                url: settings
+                    .read("database.url", "a URL such as postgres://hub@db/muster", |url| {
+                        let scheme = url.split_once("://")?.0;
+                        matches!(scheme, "postgres" | "postgresql").then(|| url.to_owned())
+                    })
+                    // The value may hold a password.
+                    .map_err(|text| text.replace(&url_text(settings), "***"))?
+                    .unwrap_or_default(),
+                schema: settings.text("database.schema").map(str::to_owned),
+                max_connections: small("database.max_connections", 2)?,
+            }),
+            None => None,
+        };
+        let format = |text: &str| match text {
+            "text" => Some(false),
+            "json" => Some(true),
+            _ => None,
+        };
+        Ok(Self {
+            listen: socket("listen")?.ok_or("listen is not set")?,
+            metrics: socket("metrics")?,
+            data_dir: settings.text("data_dir").unwrap_or("./data").into(),
+            models: settings.text("models").map(PathBuf::from),
+            allowed_hosts: list("allowed_hosts"),
+            database,
+            objects: settings.text("objects.url").map(str::to_owned),
+            object_options: object_options(settings, environment)
+                .map(|(name, value)| (name, value.text))
+                .collect(),
+            inputs: number("limits.inputs", 1)?,
+            input_bytes: bytes("limits.input_bytes")?,
+            body_bytes: bytes("limits.body_bytes")?,
+            max_instances: small("max_instances", 1)?,
+            model_variables: list("model_variables"),
+            stop: Duration::from_secs(number("stop_seconds", 0)?),
+            log: Log {
+                json: settings.read("log.format", "text or json", format)?.unwrap_or(false),
+                filter: settings.text("log.filter").unwrap_or("info").to_owned(),
+            },
+        })
+    }
+}
+
+fn url_text(settings: &Settings) -> String {
+    settings.get("database.url").map(|value| format!("{:?}", value.text)).unwrap_or_default()
+}
+
+/// Options for the object store: from the file, and `AWS_` variables as other tools know them.
+pub fn object_options(
+    settings: &Settings,
+    environment: &Environment,
+) -> impl Iterator<Item = (String, Value)> {
+    let in_file = settings.options.clone();
+    let variables: Vec<(String, Value)> = environment
+        .starting_with("AWS_")
+        .filter(|(name, _)| !name.ends_with("_BUNDLE"))
+        .map(|(name, text)| {
+            let origin = Origin::Variable(name.to_owned());
+            (name.to_ascii_lowercase(), Value { text: text.to_owned(), origin })
+        })
+        .filter(|(name, _)| !in_file.contains_key(name))
+        .collect();
+    settings.options.clone().into_iter().chain(variables)
+}
+
+fn address(text: &str) -> Option<SocketAddr> {
+    text.to_socket_addrs().ok()?.next()
+}
+
+/// Bytes: a number, or one with KiB, MiB or GiB.
+fn size(text: &str) -> Option<u64> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+    let unit = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)));
+    let (number, shift) = unit.unwrap_or((text, 0));
+    let number: u64 = number.trim().parse().ok()?;
+    number.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
+}
+
+/// The value as it may be shown: without passwords and keys.
+pub fn masked(key: &str, text: &str) -> String {
+    let key = key.to_ascii_lowercase();
+    if ["secret", "token", "password", "key"].iter().any(|word| key.contains(word)) {
+        return "***".to_owned();
+    }
+    if key != "database.url" {
+        return text.to_owned();
+    }
+    let Ok(mut url) = reqwest::Url::parse(text) else { return "***".to_owned() };
+    if url.password().is_some() && url.set_password(Some("***")).is_err() {
+        return "***".to_owned();
+    }
+    let hide = |name: &str| name.contains("password") || name.contains("sslkey");
+    let query: Vec<(String, String)> = url
+        .query_pairs()
+        .map(|(name, value)| {
+            let value = if hide(&name) { "***".into() } else { value };
+            (name.into_owned(), value.into_owned())
+        })
+        .collect();
+    if !query.is_empty() {
+        url.query_pairs_mut().clear().extend_pairs(query);
+    }
+    url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::environment;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Serve, String> {
+        let variables = environment(variables);
+        let settings = Settings::resolve(SETTINGS, &[], &variables, None).expect("it resolves");
+        Serve::read(&settings, &variables)
+    }
+
+    #[test]
+    fn without_settings_everything_is_on_this_machine() {
+        let serve = read(&[]).expect("it fits");
+        assert_eq!(serve.listen, SocketAddr::from(([127, 0, 0, 1], 8080)));
+        assert!(serve.metrics.is_none() && serve.database.is_none() && serve.objects.is_none());
+        let limits = (serve.inputs, serve.input_bytes, serve.body_bytes);
+        assert_eq!(limits, (100_000, 64 << 10, 64 << 20));
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_by_name_and_origin_and_never_shows_a_password() {
+        let wrong = read(&[("MUSTER_LISTEN", "nowhere")]).expect_err("no address");
+        assert!(wrong.contains("listen = \"nowhere\" (from MUSTER_LISTEN)"), "{wrong}");
+        assert!(read(&[("MUSTER_LIMITS_BODY_BYTES", "64MB")]).is_err());
+        assert!(read(&[("MUSTER_LOG_FORMAT", "xml")]).is_err());
+        let wrong = read(&[("MUSTER_DATABASE_URL", "mysql://hub:canary@db/x")]);
+        assert!(!wrong.expect_err("not PostgreSQL").contains("canary"));
+    }
+
+    #[test]
+    fn options_for_s3_come_from_the_variables_other_tools_use() {
+        let variables = [("AWS_REGION", "eu"), ("AWS_CA_BUNDLE", "/x"), ("AWS_SESSION_TOKEN", "")];
+        let serve = read(&variables).expect("it fits");
+        assert_eq!(serve.object_options, [("aws_region".to_owned(), "eu".to_owned())]);
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let url = "postgres://hub:canary@db/muster?password=canary&sslmode=require";
+        let shown = masked("database.url", url);
+        assert!(!shown.contains("canary"), "{shown}");
+        assert!(shown.starts_with("postgres://hub:***@db/muster?") && shown.contains("require"));
+        assert_eq!(masked("aws_secret_access_key", "canary"), "***");
+        assert_eq!(masked("aws_region", "eu"), "eu");
+    }
+}
