@@ -1,1 +1,106 @@
-//! The door: the HTTP API.
+//! The door: the HTTP API. See `docs/API.md` for what it promises.
+
+mod answer;
+mod app;
+mod config;
+mod docs;
+mod door;
+mod events;
+mod extract;
+mod health;
+mod listen;
+mod metrics;
+mod models;
+mod pace;
+pub mod problem;
+mod reading;
+mod requests;
+mod result;
+mod routes;
+mod rows;
+mod session;
+mod sessions;
+mod view;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use muster_store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use config::{ServerConfig, SessionLimits, Times};
+pub use docs::openapi;
+
+use app::App;
+use door::{Door, Hosts};
+use metrics::Metrics;
+
+/// Connections on the address of `/metrics`.
+const METRICS_CONNECTIONS: usize = 64;
+
+/// A server that listens, and answers once it runs.
+pub struct Server {
+    listener: TcpListener,
+    metrics: Option<TcpListener>,
+    app: Arc<App>,
+    stop: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Takes the addresses; clients that connect now are answered when the server runs.
+    ///
+    /// # Errors
+    ///
+    /// If an address cannot be taken. To be called inside a tokio runtime.
+    pub fn bind(config: ServerConfig, store: Store) -> io::Result<Self> {
+        let listener = listen::listen(config.listen)?;
+        let metrics = config.metrics.map(listen::listen).transpose()?;
+        let (stop, stopping) = watch::channel(false);
+        let app = Arc::new(App::new(config, store, stopping));
+        Ok(Self { listener, metrics, app, stop })
+    }
+
+    /// Where the API listens.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system cannot tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where `/metrics` listens, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Answers until `shutdown` ends; then takes no more, ends waits and streams, lets requests
+    /// under way end for `times.drain`, and returns.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system cannot tell the address.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { listener, metrics, app, stop } = self;
+        let (address, times, most) =
+            (listener.local_addr()?, app.config.times, app.config.connections);
+        let paths = routes::api().1.paths.paths.into_keys();
+        let counts = Arc::new(Metrics::new(paths.chain(routes::PAGES.map(str::to_owned))));
+        let hosts = Hosts::new(&app.config.hosts, address.ip());
+        let door = Door::new(routes::router(app.clone()), hosts, Some(counts.clone()));
+        let api = listen::serve(listener, door, times, most, stop.subscribe());
+        let side = async {
+            let Some(listener) = metrics else { return };
+            let door = Door::new(routes::metrics_router(app.clone(), counts), Hosts::Any, None);
+            listen::serve(listener, door, times, METRICS_CONNECTIONS, stop.subscribe()).await;
+        };
+        let stopped = async {
+            shutdown.await;
+            stop.send_replace(true);
+        };
+        tokio::join!(api, side, stopped);
+        Ok(())
+    }
+}

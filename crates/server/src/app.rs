@@ -1,0 +1,82 @@
+//! What the handlers share.
+
+use std::time::Duration;
+
+use muster_core::{PrincipalId, RequestId};
+use muster_store::{NewRequest, Store, Submitted};
+use tokio::sync::watch;
+
+use crate::config::ServerConfig;
+use crate::events::Streams;
+use crate::models::Overview;
+use crate::problem::Problem;
+use crate::reading::Submission;
+use crate::reading::body::Space;
+use crate::session::Sessions;
+
+pub struct App {
+    pub store: Store,
+    pub config: ServerConfig,
+    pub sessions: Sessions,
+    pub uploads: Space,
+    pub streams: Streams,
+    pub overview: Overview,
+    stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    pub fn new(config: ServerConfig, store: Store, stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            sessions: Sessions::new(config.sessions),
+            uploads: Space::new(config.upload_bytes.max(config.limits.body_bytes)),
+            streams: Streams::new(config.event_streams, config.event_streams_each),
+            overview: Overview::default(),
+            store,
+            config,
+            stopping,
+        }
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Ends when the server begins to stop: nobody waits for anything longer than that.
+    pub async fn stopping(&self) {
+        // An error means that the server is gone.
+        self.stopping.clone().wait_for(|stopping| *stopping).await.map(drop).unwrap_or_default();
+    }
+
+    /// What `wait` gives, or nothing if the server begins to stop before that.
+    pub async fn until_stopping<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = wait => Some(done),
+            () = self.stopping() => None,
+        }
+    }
+
+    /// Stores a request. In a task of its own: a client that leaves does not stop it half-way.
+    pub async fn submit(
+        &self,
+        principal: PrincipalId,
+        key: Option<String>,
+        submission: Submission,
+    ) -> Result<Submitted, Problem> {
+        let Submission { model, inputs, reading, use_cache, body_hash, reserved } = submission;
+        let id = RequestId(self.store.clock().id());
+        let new = NewRequest { id, principal, model, key, body_hash, reading, inputs, use_cache };
+        let store = self.store.clone();
+        let stored = tokio::spawn(async move {
+            let submitted = store.submit(new).await;
+            drop(reserved);
+            submitted
+        });
+        Ok(stored.await.map_err(|_| Problem::internal())??)
+    }
+}
+
+/// A number of seconds as the API takes it.
+pub fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds))
+}

@@ -1,0 +1,233 @@
+//! The API's description, and the page that shows it.
+
+use std::sync::{Arc, LazyLock};
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderValue, Uri};
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
+use utoipa::{OpenApi as _, ToSchema};
+use utoipa_swagger_ui::Config;
+
+use crate::door::{no_route, redirect};
+use crate::problem::{Kind, Problem};
+
+/// The body of a submission.
+#[derive(ToSchema)]
+#[schema(as = NewRequest, example = json!({"model": "rdkit-descriptors", "inputs": ["CCO", "c1ccccc1"]}))]
+#[expect(dead_code, reason = "it only describes what `reading::SubmitBody` reads")]
+pub struct SubmitDocument {
+    /// The model's id.
+    model: String,
+    /// One text for each prediction; numbers are written in quotes.
+    inputs: Vec<String>,
+    /// May known predictions be used, and new ones be kept? True if not given.
+    cache: Option<bool>,
+}
+
+/// The body of a cancellation.
+#[derive(ToSchema)]
+#[schema(as = Cancellation, example = json!({"reason": "not needed any more"}))]
+#[expect(dead_code, reason = "it only describes what `requests::CancelBody` reads")]
+pub struct CancelDocument {
+    /// At most 1,000 bytes.
+    reason: Option<String>,
+}
+
+/// What went wrong (RFC 9457). `type` is stable: switch on it.
+#[derive(ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "it only describes what `problem::Problem` writes")]
+pub struct ProblemDocument {
+    /// `/problems/` and a slug.
+    #[schema(example = "/problems/bad-input")]
+    r#type: String,
+    title: String,
+    status: u16,
+    /// What is wrong with this very request, and what to do.
+    detail: String,
+    /// A JSON pointer to what is wrong in the body.
+    pointer: Option<String>,
+    /// The query parameter or header that is wrong.
+    parameter: Option<String>,
+    /// The line of the file; the first is 1.
+    line: Option<u64>,
+    /// The file's columns, when none of them is the input.
+    columns: Option<Vec<String>>,
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Muster",
+        description = "A hub for models: submit inputs, download predictions.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(ProblemDocument)),
+    tags(
+        (name = "sessions", description = "Who you are"),
+        (name = "models", description = "What there is"),
+        (name = "requests", description = "What you want predicted"),
+        (name = "events", description = "What changed"),
+        (name = "health", description = "For those who run the hub"),
+    ),
+)]
+struct Description;
+
+/// The description that the routes are added to.
+pub fn description() -> OpenApi {
+    let mut api = Description::openapi();
+    let mut bearer = Http::new(HttpAuthScheme::Bearer);
+    bearer.description = Some("The token of POST /api/v1/sessions".into());
+    let components = api.components.get_or_insert_default();
+    components.add_security_scheme("session", SecurityScheme::Http(bearer));
+    api
+}
+
+/// The problems of each operation, beside those that every operation has.
+const PROBLEMS: &[(&str, &[Kind])] = {
+    use Kind::*;
+    &[
+        ("create_session", &[]),
+        ("list_models", &[BadParameter]),
+        ("find_model", &[UnknownModel]),
+        (
+            "submit_request",
+            &[
+                BadParameter,
+                BadJson,
+                Unauthorised,
+                UnknownModel,
+                TooSlow,
+                KeyReused,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                EmptyInput,
+                BadInput,
+                InputTooLong,
+                TooManyInputs,
+                NotUtf8,
+                BinaryFile,
+                BadCsv,
+                NoSuchColumn,
+                DuplicateHeader,
+                DiskFull,
+            ],
+        ),
+        ("find_request", &[BadParameter, Unauthorised, NotFound]),
+        ("list_requests", &[BadParameter, Unauthorised]),
+        (
+            "cancel_request",
+            &[
+                BadJson,
+                Unauthorised,
+                NotFound,
+                TooSlow,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                NotUtf8,
+                DiskFull,
+            ],
+        ),
+        ("find_result", &[BadParameter, Unauthorised, NotFound, NotEnded, NoResult]),
+        ("follow_events", &[Unauthorised]),
+        ("livez", &[]),
+        ("readyz", &[]),
+        ("openapi", &[]),
+    ]
+};
+const EVERYWHERE: [Kind; 3] = [Kind::BadRequest, Kind::Internal, Kind::Busy];
+
+/// Adds to each operation the problems that it may answer.
+///
+/// # Panics
+///
+/// If an operation is missing in the list, which a test would show.
+pub fn add_problems(api: &mut OpenApi) {
+    for item in api.paths.paths.values_mut() {
+        let PathItem { get, post, .. } = item;
+        for operation in [get, post].into_iter().flatten() {
+            let id = operation.operation_id.clone().unwrap_or_default();
+            let own = PROBLEMS.iter().find(|(known, _)| *known == id).map(|(_, kinds)| *kinds);
+            let own = own.unwrap_or_else(|| panic!("the problems of {id} are not listed"));
+            add_to(operation, own.iter().copied().chain(EVERYWHERE).collect());
+        }
+    }
+}
+
+fn add_to(operation: &mut Operation, mut kinds: Vec<Kind>) {
+    kinds.sort_by_key(|kind| kind.status().as_u16());
+    for same in kinds.chunk_by(|a, b| a.status() == b.status()) {
+        let lines: Vec<String> =
+            same.iter().map(|kind| format!("`{}`: {}", kind.slug(), kind.title())).collect();
+        let schema = Ref::from_schema_name("Problem");
+        let example = same.first().map(|kind| Problem::new(*kind, "What to do").document());
+        let example = example.and_then(|text| serde_json::from_str(&text).ok());
+        let content = ContentBuilder::new().schema(Some(schema)).example(example).build();
+        let response = ResponseBuilder::new()
+            .description(lines.join(". "))
+            .content("application/problem+json", content);
+        let status = same.first().map(|kind| kind.status().as_u16().to_string());
+        let status = status.unwrap_or_default();
+        operation.responses.responses.insert(status, RefOr::T(response.build()));
+    }
+}
+
+/// The API's description as pretty JSON, as it is checked in as `openapi.json`.
+pub fn openapi() -> String {
+    let mut text = crate::routes::api().1.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+static OPENAPI: LazyLock<String> = LazyLock::new(openapi);
+
+/// This description
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", operation_id = "openapi", tag = "health",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)),
+)]
+pub async fn openapi_json() -> Response {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI.as_str()).into_response()
+}
+
+static PAGE: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
+    let config = Config::new(["/api/v1/openapi.json"]).use_base_layout();
+    Arc::new(config.try_it_out_enabled(true).display_request_duration(true))
+});
+
+/// The page lives at `/api/docs/`; its files stand beside it.
+pub async fn docs_root() -> Response {
+    redirect("/api/docs/")
+}
+
+pub async fn docs_index() -> Response {
+    file("").await
+}
+
+pub async fn docs_file(Path(path): Path<String>) -> Response {
+    file(&path).await
+}
+
+async fn file(path: &str) -> Response {
+    let Ok(Some(file)) = utoipa_swagger_ui::serve(path, PAGE.clone()) else {
+        return no_route(Uri::from_static("/api/docs")).await.into_response();
+    };
+    // The page styles itself with inline styles, and shows pictures that it carries itself.
+    let policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                  object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
+    let mut response = file.bytes.into_owned().into_response();
+    let headers = response.headers_mut();
+    if let Ok(kind) = HeaderValue::from_str(&file.content_type) {
+        headers.insert(CONTENT_TYPE, kind);
+    }
+    if file.gzpipped {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
+    response
+}

@@ -1,0 +1,253 @@
+//! `/api/v1/events`: what changed, as server-sent events. The page reads again what it shows.
+//!
+//! One task takes the store's changes and hands each to the streams of its principal, so that a
+//! change costs the same however many streams are open; it runs only while some are.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::HeaderName;
+use http::header::CONTENT_TYPE;
+use muster_core::{PrincipalId, RequestId, Timestamp};
+use muster_store::{Change, Store};
+use tokio::sync::Notify;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::app::App;
+use crate::problem::{Kind, Problem};
+use crate::session::Bearer;
+
+/// A request is told of at most so often.
+const EVERY: Duration = Duration::from_millis(200);
+/// More changed requests at one time are told as one `resync`.
+const MOST_REQUESTS: usize = 50;
+
+/// Follow your requests
+///
+/// Events: `request` with `{id, phase, done, failed, inputs}` when one of your requests changed;
+/// `models` when the state of models may have changed; `resync` when too much changed to tell:
+/// read again what you show. Comments keep the connection open.
+#[utoipa::path(
+    get, path = "/api/v1/events", operation_id = "follow_events", tag = "events",
+    responses((status = 200, description = "A stream that ends with the session, or when the server stops",
+        body = String, content_type = "text/event-stream",
+        example = "event: request\ndata: {\"id\":\"0193a1b2-0000-7000-8000-000000000001\",\"phase\":\"running\",\"done\":3,\"failed\":0,\"inputs\":10}\n\n")),
+    security(("session" = [])),
+)]
+pub async fn follow_events(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+) -> Result<Response, Problem> {
+    let listener = Streams::open(&app, bearer.principal)?;
+    let stream = Stream { app, listener, until: bearer.expires_at, told: None };
+    let body = Body::from_stream(futures::stream::unfold(stream, Stream::next));
+    let kind = [
+        (CONTENT_TYPE, "text/event-stream"),
+        // Proxies hand each event on at once.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((kind, body).into_response())
+}
+
+/// The open streams.
+pub struct Streams {
+    most: u32,
+    each: u32,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    streams: HashMap<PrincipalId, Vec<Arc<Listener>>>,
+    count: u32,
+    pumped: bool,
+}
+
+/// What one stream has to tell.
+#[derive(Default)]
+struct Listener {
+    news: Mutex<News>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct News {
+    requests: BTreeSet<RequestId>,
+    models: bool,
+    resync: bool,
+}
+
+impl News {
+    fn is_empty(&self) -> bool {
+        self.requests.is_empty() && !self.models && !self.resync
+    }
+}
+
+impl Listener {
+    fn tell(&self, note: impl FnOnce(&mut News)) {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = news.is_empty();
+        note(&mut news);
+        if news.requests.len() > MOST_REQUESTS {
+            news.requests.clear();
+            news.resync = true;
+        }
+        if silent {
+            self.wake.notify_one();
+        }
+    }
+
+    fn take(&self) -> News {
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Streams {
+    pub fn new(most: u32, each: u32) -> Self {
+        Self { most, each, open: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(app: &Arc<App>, principal: PrincipalId) -> Result<Listening, Problem> {
+        let mut open = app.streams.lock();
+        let own = open.streams.get(&principal).map_or(0, Vec::len);
+        if open.count >= app.streams.most || own >= app.streams.each as usize {
+            let detail = "Too many event streams are open. Close one, or try again later.";
+            return Err(Problem::new(Kind::Busy, detail));
+        }
+        let listener = Arc::new(Listener::default());
+        open.streams.entry(principal).or_default().push(listener.clone());
+        open.count += 1;
+        if !open.pumped {
+            open.pumped = true;
+            tokio::spawn(pump(app.clone(), app.store.changes()));
+        }
+        Ok(Listening { app: app.clone(), principal, listener })
+    }
+}
+
+/// One open stream; dropping it closes it.
+struct Listening {
+    app: Arc<App>,
+    principal: PrincipalId,
+    listener: Arc<Listener>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut open = self.app.streams.lock();
+        open.count -= 1;
+        if let Some(own) = open.streams.get_mut(&self.principal) {
+            own.retain(|listener| !Arc::ptr_eq(listener, &self.listener));
+            if own.is_empty() {
+                open.streams.remove(&self.principal);
+            }
+        }
+    }
+}
+
+/// Hands changes to the streams until none is open.
+async fn pump(app: Arc<App>, mut changes: tokio::sync::broadcast::Receiver<Change>) {
+    loop {
+        let change = tokio::select! {
+            change = changes.recv() => change,
+            () = app.stopping() => return,
+        };
+        let mut open = app.streams.lock();
+        if open.count == 0 || matches!(change, Err(RecvError::Closed)) {
+            open.pumped = false;
+            return;
+        }
+        match change {
+            Ok(Change::Request { id, principal, .. } | Change::Progress { id, principal }) => {
+                for listener in open.streams.get(&principal).into_iter().flatten() {
+                    listener.tell(|news| {
+                        news.requests.insert(id);
+                    });
+                }
+            }
+            Ok(Change::Cancelled { .. }) => {}
+            Ok(Change::Instances | Change::Models) => tell_all(&open, |news| news.models = true),
+            Ok(_) | Err(_) => tell_all(&open, |news| news.resync = true),
+        }
+    }
+}
+
+fn tell_all(open: &Open, note: impl Fn(&mut News)) {
+    for listener in open.streams.values().flatten() {
+        listener.tell(&note);
+    }
+}
+
+/// The events of one stream.
+struct Stream {
+    app: Arc<App>,
+    listener: Listening,
+    /// When its session expires.
+    until: Timestamp,
+    /// When it last told something.
+    told: Option<Instant>,
+}
+
+impl Stream {
+    async fn next(mut self) -> Option<(Result<Bytes, std::convert::Infallible>, Self)> {
+        if self.told.is_none() {
+            // The client learns at once that it is connected.
+            self.told = Some(Instant::now());
+            return Some((Ok(Bytes::from_static(b": connected\n\n")), self));
+        }
+        let app = self.app.clone();
+        if app.store.clock().now() >= self.until {
+            return None;
+        }
+        let text = app.until_stopping(self.wait()).await??;
+        self.told = Some(Instant::now());
+        Some((Ok(Bytes::from(text)), self))
+    }
+
+    /// The next events, or a comment; nothing if the store is gone.
+    async fn wait(&self) -> Option<String> {
+        let (now, listener) = (Instant::now(), &self.listener.listener);
+        let comment = now + self.app.config.times.event_comment;
+        if timeout_at(comment, listener.wake.notified()).await.is_err() {
+            return Some(": still here\n\n".into());
+        }
+        if let Some(told) = self.told {
+            sleep_until(told + EVERY).await;
+        }
+        write_events(&self.app.store, self.listener.principal, listener.take()).await
+    }
+}
+
+async fn write_events(store: &Store, principal: PrincipalId, news: News) -> Option<String> {
+    let mut text = String::new();
+    if news.resync {
+        text.push_str("event: resync\ndata: {}\n\n");
+    }
+    if news.models {
+        text.push_str("event: models\ndata: {}\n\n");
+    }
+    for id in news.requests {
+        let Some(request) = store.find_request(principal, id).await.ok()? else { continue };
+        let (phase, progress) = (request.phase.name(), request.progress);
+        let (done, failed, inputs) = (progress.done, progress.failed, progress.inputs);
+        // Writing to a string cannot fail.
+        write!(
+            text,
+            "event: request\ndata: {{\"id\":\"{id}\",\"phase\":\"{phase}\",\"done\":{done},\
+             \"failed\":{failed},\"inputs\":{inputs}}}\n\n"
+        )
+        .unwrap_or_default();
+    }
+    Some(text)
+}

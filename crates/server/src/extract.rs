@@ -1,0 +1,188 @@
+//! Reading what a route takes from the head of a request: query parameters, ids in the path,
+//! headers. Everything that is not understood is refused by name.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Path};
+use http::HeaderMap;
+use http::request::Parts;
+use muster_core::{ModelId, RequestId};
+
+use crate::problem::{Kind, Problem};
+
+/// Query parameters, each known and given at most once.
+pub struct Query<T>(pub T);
+
+/// What a route reads from the query.
+pub trait Parameters: Sized {
+    const NAMES: &'static [&'static str];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem>;
+}
+
+impl<S: Sync, T: Parameters> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut pairs = Pairs::parse(parts.uri.query().unwrap_or_default(), T::NAMES)?;
+        T::read(&mut pairs).map(Self)
+    }
+}
+
+/// The parameters of a query, decoded.
+pub struct Pairs(Vec<(&'static str, String)>);
+
+impl Pairs {
+    fn parse(query: &str, known: &[&'static str]) -> Result<Self, Problem> {
+        let mut pairs: Vec<(&'static str, String)> = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decode(name)?;
+            let Some(&known) = known.iter().find(|known| **known == name) else {
+                let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+                let shown: String = name.chars().take(64).collect();
+                let detail = format!("This route has no such parameter. It has: {known}.");
+                return Err(Problem::parameter(&shown, detail));
+            };
+            if pairs.iter().any(|(name, _)| *name == known) {
+                return Err(Problem::parameter(known, "Give this parameter once."));
+            }
+            pairs.push((known, decode(value)?.into_owned()));
+        }
+        Ok(Self(pairs))
+    }
+
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(known, _)| *known == name)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    /// A value of a few words or another type; `what` says what it should be.
+    pub fn value<T: FromStr>(&mut self, name: &str, what: &str) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let value = text.parse().map(Some);
+        value.map_err(|_| Problem::parameter(name, format!("This must be {what}.")))
+    }
+
+    pub fn number(&mut self, name: &str, most: u32) -> Result<Option<u32>, Problem> {
+        let what = format!("a whole number from 0 to {most}");
+        match self.value::<u32>(name, &what)? {
+            Some(number) if number > most => {
+                Err(Problem::parameter(name, format!("This must be {what}.")))
+            }
+            number => Ok(number),
+        }
+    }
+
+    /// A page's length, 1 to 200; 50 if not given.
+    pub fn limit(&mut self) -> Result<u32, Problem> {
+        match self.number("limit", 200)? {
+            Some(0) => Err(Problem::parameter("limit", "This must be from 1 to 200.")),
+            limit => Ok(limit.unwrap_or(50)),
+        }
+    }
+
+    pub fn request_id(&mut self, name: &str) -> Result<Option<RequestId>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let id = request_id(&text);
+        id.map(Some).ok_or_else(|| Problem::parameter(name, "This must be the id of a request."))
+    }
+
+    pub fn model(&mut self, name: &str) -> Result<Option<ModelId>, Problem> {
+        self.value(name, "a model's id: a-z, 0-9, '-', '_' and '.'")
+    }
+}
+
+/// Percent-decoding; `+` is a space. No NUL, because no value that is stored may have one.
+fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
+    if !text.bytes().any(|b| matches!(b, b'%' | b'+')) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let bad = || {
+        let detail = "A query parameter is not percent-encoded UTF-8, or has a NUL character.";
+        Problem::new(Kind::BadParameter, detail)
+    };
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || rest.next().and_then(|d| char::from(d).to_digit(16));
+                let (high, low) = (digit().ok_or_else(bad)?, digit().ok_or_else(bad)?);
+                u8::try_from(high * 16 + low).map_err(|_| bad())?
+            }
+            byte => byte,
+        });
+    }
+    if bytes.contains(&0) {
+        return Err(bad());
+    }
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| bad())
+}
+
+/// An id as the API writes it. Other spellings of a UUID are not ids.
+fn request_id(text: &str) -> Option<RequestId> {
+    if text.len() == 36 { text.parse().ok() } else { None }
+}
+
+/// The request id in a path. What is not an id is unknown like any other.
+pub struct RequestPath(pub RequestId);
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let id = path.ok().and_then(|Path(text)| request_id(&text));
+        id.map(Self).ok_or_else(Problem::no_such_request)
+    }
+}
+
+/// The model id in a path.
+pub struct ModelPath(pub ModelId);
+
+impl<S: Send + Sync> FromRequestParts<S> for ModelPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let id = path.ok().and_then(|Path(text)| text.parse().ok());
+        id.map(Self).ok_or_else(Problem::unknown_model)
+    }
+}
+
+/// The `Idempotency-Key` header: 1 to 255 visible ASCII characters.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    let text = key.to_str().unwrap_or_default();
+    let fits = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if !fits || keys.next().is_some() {
+        let detail = "Send one key of 1 to 255 visible ASCII characters, for example a UUID.";
+        return Err(Problem::parameter("Idempotency-Key", detail));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_decoded_once() {
+        let mut pairs = Pairs::parse("a=x%2By+z&b=", &["a", "b"]).expect("a query");
+        assert_eq!(pairs.text("a").as_deref(), Some("x+y z"));
+        assert_eq!(pairs.text("b").as_deref(), Some(""));
+        assert_eq!(pairs.text("a"), None);
+    }
+
+    #[test]
+    fn unknown_repeated_and_broken_parameters_are_refused() {
+        for bad in ["c=1", "a=1&a=2", "a=%", "a=%f", "a=%ff", "a=%00", "a=%zz"] {
+            let problem = Pairs::parse(bad, &["a"]).err().expect(bad);
+            assert_eq!(problem.kind, Kind::BadParameter, "{bad}");
+        }
+    }
+}

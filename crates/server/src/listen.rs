@@ -1,0 +1,169 @@
+//! Accepting connections and ending them: the limits of time and number that keep silent, slow
+//! and too many clients from holding what others need.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Sleep, sleep_until, timeout_at};
+use tokio_util::task::TaskTracker;
+
+use crate::config::Times;
+use crate::pace::{Answer, Pace, Paced};
+
+/// Connections that the kernel keeps while none is accepted.
+const BACKLOG: u32 = 1024;
+const HEADERS: usize = 64;
+const HEAD_BYTES: usize = 32 << 10;
+/// After an error such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What answers requests on a listener.
+pub trait Service: Clone + Send + Sync + 'static {
+    fn call(
+        &self,
+        request: http::Request<Incoming>,
+        pace: &Arc<Pace>,
+    ) -> impl Future<Output = http::Response<axum::body::Body>> + Send;
+}
+
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts until `stop` says so, then lets requests under way end, for `times.drain` at most.
+pub async fn serve<S: Service>(
+    listener: TcpListener,
+    service: S,
+    times: Times,
+    most: usize,
+    mut stop: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(most));
+    let open = TaskTracker::new();
+    let (cut, cut_off) = watch::channel(false);
+    loop {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (service, stop) = (service.clone(), stop.clone());
+                let mut cut_off = cut_off.clone();
+                open.spawn(async move {
+                    tokio::select! {
+                        () = connection(stream, service, times, stop) => {}
+                        _ = cut_off.wait_for(|cut| *cut) => {}
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    open.close();
+    if tokio::time::timeout(times.drain, open.wait()).await.is_err() {
+        tracing::warn!(connections = open.len(), "requests were cut off by the end of the server");
+        cut.send_replace(true);
+        open.wait().await;
+    }
+}
+
+async fn connection<S: Service>(
+    stream: TcpStream,
+    service: S,
+    times: Times,
+    mut stop: watch::Receiver<bool>,
+) {
+    let accepted = Instant::now();
+    // A client that says nothing costs no more than this task: hyper's buffers come after.
+    let first = timeout_at((accepted + times.head).into(), stream.readable());
+    let spoke = tokio::select! {
+        first = first => matches!(first, Ok(Ok(()))),
+        _ = stop.wait_for(|stop| *stop) => false,
+    };
+    if !spoke || stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let pace = Arc::new(Pace::new(accepted, times));
+    let io = TokioIo::new(Paced::new(stream, pace.clone()));
+    let answer = service_fn(|request| {
+        let (service, pace) = (&service, &pace);
+        async move {
+            pace.busy();
+            let response = service.call(request, pace).await;
+            Ok::<_, std::convert::Infallible>(response.map(|body| Answer::new(body, pace.clone())))
+        }
+    });
+    let http = http1::Builder::new()
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD_BYTES)
+        .header_read_timeout(None)
+        .serve_connection(io, answer);
+    let mut http = pin!(http);
+    let mut timer = pin!(sleep_until((accepted + times.head).into()));
+    let stopped = {
+        let mut stopping = pin!(stop.wait_for(|stop| *stop));
+        poll_fn(|cx| {
+            if let Poll::Ready(ended) = http.as_mut().poll(cx) {
+                return Poll::Ready(Some(ended));
+            }
+            if stopping.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            poll_overdue(timer.as_mut(), &pace, cx).map(|()| Some(Ok(())))
+        })
+        .await
+    };
+    let ended = match stopped {
+        Some(ended) => ended,
+        None => {
+            http.as_mut().graceful_shutdown();
+            poll_fn(|cx| match http.as_mut().poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(ended),
+                Poll::Pending => poll_overdue(timer.as_mut(), &pace, cx).map(Ok),
+            })
+            .await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Ready when the connection's client was too slow. To be called after each poll of the
+/// connection; the timer is moved only when the deadline came nearer, or when it fired.
+fn poll_overdue(mut timer: Pin<&mut Sleep>, pace: &Pace, cx: &mut Context<'_>) -> Poll<()> {
+    loop {
+        let Some(deadline) = pace.deadline() else { return Poll::Pending };
+        if Instant::now() >= deadline {
+            return Poll::Ready(());
+        }
+        if timer.is_elapsed() || timer.deadline() > deadline.into() {
+            timer.as_mut().reset(deadline.into());
+        }
+        ready!(timer.as_mut().poll(cx));
+    }
+}

@@ -1,0 +1,230 @@
+//! What a connection is doing and since when, and so how long it may still take.
+//!
+//! hyper can limit the time of a head, but then an idle connection has the same limit, and nothing
+//! limits a client that stops reading. Here the connection notes what it does (a few atomics, no
+//! timer is touched), and whoever drives it asks for the next deadline after each poll.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::config::Times;
+
+/// Bytes of a refused upload that are read and thrown away, so that the client sees the answer.
+const LINGER_BYTES: usize = 4 << 20;
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Waits for the first byte of the next request.
+const IDLE: u8 = 0;
+/// The head of a request comes in.
+const HEAD: u8 = 1;
+/// A request is worked on; its body has limits of its own.
+const BUSY: u8 = 2;
+/// The answer was sent, the rest of the upload is thrown away.
+const LINGERING: u8 = 3;
+
+/// Shared by the parts of one connection. Moments are microseconds after `epoch`, plus one.
+pub struct Pace {
+    epoch: Instant,
+    times: Times,
+    doing: AtomicU8,
+    since: AtomicU64,
+    /// When the client stopped reading; 0 while it reads.
+    stalled: AtomicU64,
+    linger: AtomicBool,
+}
+
+impl Pace {
+    /// A connection whose first request is due since `epoch`.
+    pub fn new(epoch: Instant, times: Times) -> Self {
+        Self {
+            epoch,
+            times,
+            doing: AtomicU8::new(HEAD),
+            since: AtomicU64::new(1),
+            stalled: AtomicU64::new(0),
+            linger: AtomicBool::new(false),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn set(&self, doing: u8) {
+        self.since.store(self.now(), Relaxed);
+        self.doing.store(doing, Relaxed);
+    }
+
+    pub fn busy(&self) {
+        self.doing.store(BUSY, Relaxed);
+    }
+
+    pub fn idle(&self) {
+        if self.doing.load(Relaxed) == BUSY {
+            self.set(IDLE);
+        }
+    }
+
+    /// The client may still send when the connection closes: read on a little, or the reset that
+    /// the kernel sends for unread bytes makes the client lose the answer.
+    pub fn linger(&self, linger: bool) {
+        self.linger.store(linger, Relaxed);
+    }
+
+    fn read_some(&self) {
+        if self.doing.load(Relaxed) == IDLE {
+            self.set(HEAD);
+        }
+    }
+
+    /// When the connection is to be dropped if nothing happens.
+    pub fn deadline(&self) -> Option<Instant> {
+        let at = |micros: u64, limit: Duration| self.epoch + Duration::from_micros(micros) + limit;
+        let since = self.since.load(Relaxed);
+        let doing = match self.doing.load(Relaxed) {
+            IDLE => Some(at(since, self.times.idle)),
+            HEAD => Some(at(since, self.times.head)),
+            LINGERING => Some(at(since, LINGER)),
+            _ => None,
+        };
+        let stalled = match self.stalled.load(Relaxed) {
+            0 => None,
+            since => Some(at(since, self.times.write)),
+        };
+        doing.into_iter().chain(stalled).min()
+    }
+}
+
+/// A stream that notes in its [`Pace`] what happens.
+pub struct Paced<T> {
+    stream: T,
+    pace: Arc<Pace>,
+    lingered: usize,
+}
+
+impl<T> Paced<T> {
+    pub fn new(stream: T, pace: Arc<Pace>) -> Self {
+        Self { stream, pace, lingered: 0 }
+    }
+
+    fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(_) => self.pace.stalled.store(0, Relaxed),
+            Poll::Pending if self.pace.stalled.load(Relaxed) == 0 => {
+                self.pace.stalled.store(self.pace.now(), Relaxed);
+            }
+            Poll::Pending => {}
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.pace.read_some();
+        }
+        read
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.wrote(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        if !self.pace.linger.load(Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        if self.pace.doing.load(Relaxed) != LINGERING {
+            self.pace.set(LINGERING);
+        }
+        let mut space = [0; 8192];
+        while self.lingered < LINGER_BYTES {
+            let mut buffer = ReadBuf::new(&mut space);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                break;
+            }
+            self.lingered += buffer.filled().len();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The body of an answer; when it was sent or given up the connection is idle.
+pub struct Answer {
+    body: axum::body::Body,
+    pace: Arc<Pace>,
+}
+
+impl Answer {
+    pub fn new(body: axum::body::Body, pace: Arc<Pace>) -> Self {
+        Self { body, pace }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.pace.idle();
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,259 @@
+//! The one place where what went wrong becomes HTTP: RFC 9457 problem documents.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+/// A kind of problem. Clients switch on its slug, which never changes its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    BadRequest,
+    BadParameter,
+    BadJson,
+    Unauthorised,
+    NotFound,
+    UnknownModel,
+    MethodNotAllowed,
+    TooSlow,
+    KeyReused,
+    NotEnded,
+    NoResult,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    EmptyInput,
+    BadInput,
+    InputTooLong,
+    TooManyInputs,
+    NotUtf8,
+    BinaryFile,
+    BadCsv,
+    NoSuchColumn,
+    DuplicateHeader,
+    Internal,
+    Busy,
+    DiskFull,
+}
+
+impl Kind {
+    pub const ALL: [Self; 25] = [
+        Self::BadRequest,
+        Self::BadParameter,
+        Self::BadJson,
+        Self::Unauthorised,
+        Self::NotFound,
+        Self::UnknownModel,
+        Self::MethodNotAllowed,
+        Self::TooSlow,
+        Self::KeyReused,
+        Self::NotEnded,
+        Self::NoResult,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::EmptyInput,
+        Self::BadInput,
+        Self::InputTooLong,
+        Self::TooManyInputs,
+        Self::NotUtf8,
+        Self::BinaryFile,
+        Self::BadCsv,
+        Self::NoSuchColumn,
+        Self::DuplicateHeader,
+        Self::Internal,
+        Self::Busy,
+        Self::DiskFull,
+    ];
+
+    /// Status, slug and title.
+    const fn row(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::BadRequest => (400, "bad-request", "The HTTP request is not well-formed"),
+            Self::BadParameter => (400, "bad-parameter", "A parameter cannot be used"),
+            Self::BadJson => (400, "bad-json", "The body is not the JSON that is expected"),
+            Self::Unauthorised => (401, "unauthorised", "A session is needed"),
+            Self::NotFound => (404, "not-found", "There is nothing here"),
+            Self::UnknownModel => (404, "unknown-model", "There is no such model"),
+            Self::MethodNotAllowed => (405, "method-not-allowed", "The method is not allowed here"),
+            Self::TooSlow => (408, "too-slow", "The body came too slowly"),
+            Self::KeyReused => (409, "key-reused", "The idempotency key was used before"),
+            Self::NotEnded => (409, "not-ended", "The request has not ended yet"),
+            Self::NoResult => (409, "no-result", "The request ended without a result"),
+            Self::BodyTooLarge => (413, "body-too-large", "The body is too large"),
+            Self::UnsupportedMediaType => {
+                (415, "unsupported-media-type", "The body's type is not supported")
+            }
+            Self::EmptyInput => (422, "empty-input", "There is no input"),
+            Self::BadInput => (422, "bad-input", "An input cannot be used"),
+            Self::InputTooLong => (422, "input-too-long", "An input is too long"),
+            Self::TooManyInputs => (422, "too-many-inputs", "There are too many inputs"),
+            Self::NotUtf8 => (422, "not-utf8", "The text is not UTF-8"),
+            Self::BinaryFile => (422, "binary-file", "The file is not text"),
+            Self::BadCsv => (422, "bad-csv", "The file is not well-formed CSV"),
+            Self::NoSuchColumn => (422, "no-such-column", "The input column was not found"),
+            Self::DuplicateHeader => (422, "duplicate-header", "Two columns have the same name"),
+            Self::Internal => (500, "internal", "Something went wrong in the hub"),
+            Self::Busy => (503, "busy", "The hub is busy"),
+            Self::DiskFull => (507, "disk-full", "The hub's disk is full"),
+        }
+    }
+
+    pub fn slug(self) -> &'static str {
+        self.row().1
+    }
+
+    pub fn title(self) -> &'static str {
+        self.row().2
+    }
+
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Is the rest of a body not worth reading?
+    fn closes(self) -> bool {
+        matches!(self, Self::BodyTooLarge | Self::TooSlow)
+    }
+}
+
+/// What went wrong with one HTTP request. The detail says what to do about it and is fit for the
+/// person who sent it: no SQL, paths, addresses or crate names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub kind: Kind,
+    pub detail: String,
+    pub at: At,
+}
+
+/// Where the problem is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
+    Nowhere,
+    /// A JSON pointer into the body.
+    Pointer(String),
+    /// A query parameter or header.
+    Parameter(String),
+    /// A line of the file, the first is 1.
+    Line(u64),
+    /// None of these columns.
+    Columns(Vec<String>),
+}
+
+#[derive(Serialize)]
+struct Document<'p> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'p str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<&'p [String]>,
+}
+
+impl Problem {
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), at: At::Nowhere }
+    }
+
+    pub fn at(self, at: At) -> Self {
+        Self { at, ..self }
+    }
+
+    pub fn line(self, line: u64) -> Self {
+        self.at(At::Line(line))
+    }
+
+    pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        Self::new(Kind::BadParameter, detail).at(At::Parameter(name.to_owned()))
+    }
+
+    /// An unknown request, or somebody else's: the same bytes for both.
+    pub fn no_such_request() -> Self {
+        Self::new(Kind::NotFound, "You have no request with this id. See GET /api/v1/requests.")
+    }
+
+    pub fn unknown_model() -> Self {
+        let detail = "There is no model with this id. See GET /api/v1/models.";
+        Self::new(Kind::UnknownModel, detail)
+    }
+
+    pub fn internal() -> Self {
+        let detail = "This is the hub's fault. Try again; if it happens again, tell the operator \
+                      the x-request-id of this answer.";
+        Self::new(Kind::Internal, detail)
+    }
+
+    pub fn document(&self) -> String {
+        let document = Document {
+            r#type: format!("/problems/{}", self.kind.slug()),
+            title: self.kind.title(),
+            status: self.kind.row().0,
+            detail: &self.detail,
+            pointer: if let At::Pointer(pointer) = &self.at { Some(pointer) } else { None },
+            parameter: if let At::Parameter(name) = &self.at { Some(name) } else { None },
+            line: if let At::Line(line) = self.at { Some(line) } else { None },
+            columns: if let At::Columns(columns) = &self.at { Some(columns) } else { None },
+        };
+        serde_json::to_string(&document).unwrap_or_default()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.kind.status(), self.document()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self.kind {
+            Kind::Busy => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+            Kind::DiskFull => headers.insert(RETRY_AFTER, HeaderValue::from_static("60")),
+            Kind::Unauthorised => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            }
+            kind if kind.closes() => headers.insert(CONNECTION, HeaderValue::from_static("close")),
+            _ => None,
+        };
+        response
+    }
+}
+
+/// What the store could not do.
+impl From<muster_store::Error> for Problem {
+    fn from(error: muster_store::Error) -> Self {
+        use muster_store::Error;
+        match error {
+            Error::Unavailable { what } => {
+                tracing::warn!(what, "the store is not available");
+                Self::new(Kind::Busy, "The hub cannot reach its database right now. Try again.")
+            }
+            Error::Full => Self::new(
+                Kind::DiskFull,
+                "The hub has no space for new requests. Results can still be read. Tell the \
+                 operator, or try again later.",
+            ),
+            Error::KeyReused => Self::new(
+                Kind::KeyReused,
+                "This Idempotency-Key came with another body before. Use a new key for a new \
+                 request.",
+            )
+            .at(At::Parameter("Idempotency-Key".into())),
+            Error::NotEnded => Self::new(
+                Kind::NotEnded,
+                "The result is there when the request ended. Wait for it with GET \
+                 /api/v1/requests/{id}?wait=60.",
+            ),
+            Error::NoResult => Self::new(
+                Kind::NoResult,
+                "The request failed or was cancelled. Its `reason` says why: GET \
+                 /api/v1/requests/{id}.",
+            ),
+            error => {
+                tracing::error!(%error, "the store failed");
+                Self::internal()
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! From a body to the inputs of a request.
+
+pub mod body;
+pub mod json;
+mod records;
+pub mod table;
+mod text;
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use muster_core::input::{BadInput, InputLimits, InputTable, Texts};
+use muster_core::request::{Header, Reading};
+use muster_core::{Model, ModelId};
+use serde::de::MapAccess;
+
+use crate::app::App;
+use crate::extract::{Pairs, Parameters};
+use crate::problem::{At, Kind, Problem};
+use body::{Reserved, Upload};
+use json::{EachText, Fault};
+use records::Dialect;
+use table::{File, HeaderRule, Rules};
+
+/// What a person wants predicted.
+pub struct Submission {
+    pub model: Arc<Model>,
+    pub inputs: InputTable,
+    pub reading: Reading,
+    pub use_cache: bool,
+    /// Of the body and what was said beside it; zeros if nobody asked.
+    pub body_hash: [u8; 32],
+    pub reserved: Reserved,
+}
+
+/// The query of a submission. All but `wait` is for files; JSON says it in the body.
+#[derive(Debug, Default)]
+pub struct SubmitQuery {
+    pub wait: Option<u32>,
+    pub model: Option<ModelId>,
+    pub column: Option<String>,
+    pub header: Option<HeaderRule>,
+    pub cache: Option<bool>,
+}
+
+/// Longest time that an answer is held back for the end of a request, seconds.
+pub const LONGEST_WAIT: u32 = 60;
+
+impl Parameters for SubmitQuery {
+    const NAMES: &'static [&'static str] = &["wait", "model", "column", "header", "cache"];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
+        Ok(Self {
+            wait: pairs.number("wait", LONGEST_WAIT)?,
+            model: pairs.model("model")?,
+            column: pairs.text("column"),
+            header: pairs.value("header", "auto, used or absent")?,
+            cache: pairs.value("cache", "true or false")?,
+        })
+    }
+}
+
+/// Reads the body of a submission, as its Content-Type says. `keyed`: its hash is needed.
+pub async fn read(
+    app: &App,
+    request: Request,
+    query: SubmitQuery,
+    keyed: bool,
+) -> Result<Submission, Problem> {
+    let dialect = match media_type(request.headers())?.as_str() {
+        "application/json" => return read_json(app, request, query, keyed).await,
+        "text/csv" => Dialect::Csv,
+        "text/tab-separated-values" => Dialect::Tsv,
+        "text/plain" => Dialect::Lines,
+        _ => return Err(unsupported()),
+    };
+    read_file(app, request, query, keyed, dialect).await
+}
+
+async fn read_file(
+    app: &App,
+    request: Request,
+    query: SubmitQuery,
+    keyed: bool,
+    dialect: Dialect,
+) -> Result<Submission, Problem> {
+    let Some(id) = &query.model else {
+        return Err(Problem::parameter("model", "Say which model the file is for: `?model=ID`."));
+    };
+    let model = app.store.find_model(id).ok_or_else(Problem::unknown_model)?;
+    let use_cache = query.cache.unwrap_or(true);
+    let said = (&query.model, &query.column, query.header, use_cache);
+    let salt = format!("{dialect:?} {said:?}");
+    let limits = app.config.limits;
+    let mut file = File::new(Rules {
+        dialect,
+        header: query.header.unwrap_or_default(),
+        column: query.column,
+        input: model.input.clone(),
+        limits,
+    });
+    let mut upload = open(app, request, keyed.then_some(salt)).await?;
+    while let Some(piece) = upload.next().await? {
+        file.feed(&piece)?;
+    }
+    let ((inputs, reading), (body_hash, reserved)) = (file.end()?, upload.end());
+    Ok(Submission { model, inputs, reading, use_cache, body_hash, reserved })
+}
+
+async fn read_json(
+    app: &App,
+    request: Request,
+    query: SubmitQuery,
+    keyed: bool,
+) -> Result<Submission, Problem> {
+    if query.model.is_some() || query.column.is_some() || query.header.is_some() {
+        let detail = "With JSON the model stands in the body: {\"model\": ID, \"inputs\": [..]}.";
+        return Err(Problem::parameter("model", detail));
+    }
+    let mut upload = open(app, request, keyed.then(|| "json".into())).await?;
+    let body = json::read(&mut upload, SubmitBody::new(app.config.limits)).await?;
+    let Some(model) = body.model else { return Err(missing("model")) };
+    let model = model.parse().ok().and_then(|id| app.store.find_model(&id));
+    let model = model.ok_or_else(|| Problem::unknown_model().at(At::Pointer("/model".into())))?;
+    let Some(inputs) = body.inputs else { return Err(missing("inputs")) };
+    if inputs.is_empty() {
+        let detail = "There is no input. Send at least one: {\"inputs\": [\"..\"]}.";
+        return Err(Problem::new(Kind::EmptyInput, detail).at(At::Pointer("/inputs".into())));
+    }
+    let reading =
+        Reading { header: Header::NotAFile, rows: inputs.len() as u64, ..Reading::default() };
+    let (inputs, use_cache) = (InputTable { inputs, records: None }, body.cache.unwrap_or(true));
+    let (body_hash, reserved) = upload.end();
+    Ok(Submission { model, inputs, reading, use_cache, body_hash, reserved })
+}
+
+async fn open(app: &App, request: Request, salt: Option<String>) -> Result<Upload, Problem> {
+    let (limit, times) = (app.config.limits.body_bytes, app.config.times);
+    let mut upload = Upload::new(request, &app.uploads, times, limit).await?;
+    if let Some(salt) = salt {
+        upload.hash_with(salt.as_bytes());
+    }
+    Ok(upload)
+}
+
+/// The Content-Type without its parameters, lower case; only UTF-8 is read.
+pub fn media_type(headers: &HeaderMap) -> Result<String, Problem> {
+    let mut given = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (given.next(), given.next()) else { return Err(unsupported()) };
+    let text = value.to_str().map_err(|_| unsupported())?.to_ascii_lowercase();
+    let mut parts = text.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default().to_owned();
+    let charset = parts.find_map(|part| part.strip_prefix("charset=")).unwrap_or("utf-8");
+    if !matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii") {
+        let detail = "Only UTF-8 is read. Save the file with the encoding UTF-8.";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    }
+    Ok(media)
+}
+
+fn unsupported() -> Problem {
+    let detail = "Send JSON with `Content-Type: application/json`, or a file with `Content-Type: \
+                  text/csv` (text/tab-separated-values, text/plain with one input a line).";
+    Problem::new(Kind::UnsupportedMediaType, detail)
+}
+
+fn missing(name: &str) -> Problem {
+    let detail = format!("`{name}` is missing. The body is like {}.", SUBMIT_EXAMPLE);
+    Problem::new(Kind::BadJson, detail).at(At::Pointer(format!("/{name}")))
+}
+
+const SUBMIT_EXAMPLE: &str = r#"{"model": "ID", "inputs": ["..", ".."]}"#;
+
+/// The JSON body of a submission.
+struct SubmitBody {
+    limits: InputLimits,
+    model: Option<String>,
+    inputs: Option<Texts>,
+    cache: Option<bool>,
+}
+
+impl SubmitBody {
+    fn new(limits: InputLimits) -> Self {
+        Self { limits, model: None, inputs: None, cache: None }
+    }
+}
+
+impl json::Object for SubmitBody {
+    const MEMBERS: &'static [(&'static str, &'static str)] = &[
+        ("model", "a string: the model's id"),
+        ("inputs", "an array of strings"),
+        ("cache", "true or false"),
+    ];
+    const EXAMPLE: &'static str = SUBMIT_EXAMPLE;
+
+    fn member<'de, A: MapAccess<'de>>(
+        &mut self,
+        n: usize,
+        map: &mut A,
+        fault: &mut Fault,
+    ) -> Result<(), A::Error> {
+        match n {
+            0 => self.model = Some(map.next_value()?),
+            1 => {
+                let (limits, mut inputs) = (self.limits, Texts::default());
+                map.next_value_seed(EachText(fault, |n, text: &str| {
+                    limits.check(text).map_err(|bad| bad_input(n, &bad))?;
+                    if n as u64 >= limits.inputs {
+                        return Err(
+                            table::too_many(limits.inputs).at(At::Pointer("/inputs".into()))
+                        );
+                    }
+                    inputs.push(text);
+                    Ok(())
+                }))?;
+                self.inputs = Some(inputs);
+            }
+            _ => self.cache = Some(map.next_value()?),
+        }
+        Ok(())
+    }
+}
+
+fn bad_input(n: usize, bad: &BadInput) -> Problem {
+    let kind = match bad {
+        BadInput::TooLong { .. } => Kind::InputTooLong,
+        BadInput::Empty | BadInput::Nul => Kind::BadInput,
+    };
+    let detail = format!("This input cannot be used: {bad}.");
+    Problem::new(kind, detail).at(At::Pointer(format!("/inputs/{n}")))
+}

@@ -1,0 +1,254 @@
+//! `/api/v1/requests`
+
+use std::sync::Arc;
+
+use axum::extract::{Request as HttpRequest, State};
+use axum::response::Response;
+use http::StatusCode;
+use muster_core::input::check_text;
+use muster_core::{ModelId, Part, Request, RequestId};
+use muster_store::{RequestFilter, Submitted};
+use serde::de::MapAccess;
+
+use crate::answer::{json, located};
+use crate::app::{App, seconds};
+use crate::extract::{Pairs, Parameters, Query, RequestPath, idempotency_key};
+use crate::problem::{At, Kind, Problem};
+use crate::reading::body::Upload;
+use crate::reading::json::{Fault, Object, read};
+use crate::reading::{LONGEST_WAIT, SubmitQuery};
+use crate::rows::{self, Kept};
+use crate::session::Bearer;
+use crate::view::{PageView, RequestView};
+
+/// Submit a request
+///
+/// JSON: `{"model": ID, "inputs": ["..", ..], "cache": true}`. Or a file: `Content-Type: text/csv`
+/// with the model and the rest in the query. With `Idempotency-Key` a request that is sent again,
+/// because its answer was lost, is not submitted twice. With `wait` the answer comes when the
+/// request ended, or when the time is over.
+#[utoipa::path(
+    post, path = "/api/v1/requests", operation_id = "submit_request", tag = "requests",
+    params(
+        ("wait" = Option<u32>, Query, description = "Wait so long for the end, 0 to 60 seconds"),
+        ("model" = Option<String>, Query, description = "For a file: the model's id"),
+        ("column" = Option<String>, Query, description = "For a file: the column with the inputs"),
+        ("header" = Option<String>, Query,
+            description = "For a file: is its first line a header? auto, used or absent"),
+        ("cache" = Option<bool>, Query, description = "For a file: may known predictions be used?"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 visible ASCII characters that you use for this request only"),
+    ),
+    request_body(content(
+        (crate::docs::SubmitDocument = "application/json"),
+        (String = "text/csv", example = "name,smiles\nethanol,CCO\n"),
+        (String = "text/tab-separated-values", example = "name\tsmiles\nethanol\tCCO\n"),
+        (String = "text/plain", example = "CCO\nc1ccccc1\n"),
+    )),
+    responses(
+        (status = 201, description = "The request; Location is where it is", body = RequestView),
+        (status = 200, description = "The same request was submitted under this key before",
+            body = RequestView),
+    ),
+    security(("session" = [])),
+)]
+pub async fn submit_request(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    Query(query): Query<SubmitQuery>,
+    request: HttpRequest,
+) -> Result<Response, Problem> {
+    let (wait, key) = (query.wait.filter(|wait| *wait > 0), idempotency_key(request.headers())?);
+    let submission = crate::reading::read(&app, request, query, key.is_some()).await?;
+    let kept = wait.and_then(|_| Kept::of(&submission));
+    let submitted = app.submit(bearer.principal, key, submission).await?;
+    let (created, (request, part)) = (submitted.created, follow(&app, submitted, wait).await?);
+    let known = kept.zip(part).map(|(kept, part)| rows::write(&kept, &part));
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let location = format!("/api/v1/requests/{}", request.id);
+    let answer = show(&app, status, &request, wait.is_some(), known).await?;
+    Ok(located(answer, &location))
+}
+
+/// Waits for the end of a request that was submitted just now, or gives it as it is then.
+async fn follow(
+    app: &App,
+    submitted: Submitted,
+    wait: Option<u32>,
+) -> Result<(Arc<Request>, Option<Arc<Part>>), Problem> {
+    let Submitted { request, ended, .. } = submitted;
+    let Some(wait) = wait.filter(|_| !request.phase.is_ended()) else { return Ok((request, None)) };
+    match app.until_stopping(ended.wait(seconds(wait))).await.flatten() {
+        Some(finished) => Ok((finished.request, finished.part)),
+        None => {
+            let now = app.store.find_request(request.principal, request.id).await?;
+            Ok((now.unwrap_or(request), None))
+        }
+    }
+}
+
+pub struct FindRequest {
+    wait: Option<u32>,
+}
+
+impl Parameters for FindRequest {
+    const NAMES: &'static [&'static str] = &["wait"];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
+        Ok(Self { wait: pairs.number("wait", LONGEST_WAIT)?.filter(|wait| *wait > 0) })
+    }
+}
+
+/// Find a request
+#[utoipa::path(
+    get, path = "/api/v1/requests/{id}", operation_id = "find_request", tag = "requests",
+    params(
+        ("id" = String, Path, description = "The request's id"),
+        ("wait" = Option<u32>, Query, description = "Wait so long for the end, 0 to 60 seconds"),
+    ),
+    responses((status = 200, description = "The request", body = RequestView)),
+    security(("session" = [])),
+)]
+pub async fn find_request(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    RequestPath(id): RequestPath,
+    Query(query): Query<FindRequest>,
+) -> Result<Response, Problem> {
+    let (store, principal) = (&app.store, bearer.principal);
+    let ended = match query.wait {
+        Some(wait) => app.until_stopping(store.wait_ended(principal, id, seconds(wait))).await,
+        None => None,
+    };
+    let found = match ended {
+        Some(found) => found?,
+        None => store.find_request(principal, id).await?,
+    };
+    let request = found.ok_or_else(Problem::no_such_request)?;
+    show(&app, StatusCode::OK, &request, query.wait.is_some(), None).await
+}
+
+/// A request as it is now. `known` are its result's rows, if they are at hand; else they are
+/// fetched if `with_result` asks for them and they are few.
+async fn show(
+    app: &App,
+    status: StatusCode,
+    request: &Request,
+    with_result: bool,
+    known: Option<String>,
+) -> Result<Response, Problem> {
+    let mut view = RequestView::new(request, app.store.held(&request.model));
+    if with_result {
+        view.result = rows::of(app, request, known).await?;
+    }
+    json(status, &view)
+}
+
+pub struct ListRequests(RequestFilter);
+
+impl Parameters for ListRequests {
+    const NAMES: &'static [&'static str] = &["model", "phase", "after", "limit"];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
+        let phases = ["waiting", "running", "completed", "failed", "cancelled"];
+        let phase = pairs.text("phase");
+        if phase.as_deref().is_some_and(|phase| !phases.contains(&phase)) {
+            let detail = format!("This must be one of {}.", phases.join(", "));
+            return Err(Problem::parameter("phase", detail));
+        }
+        let model: Option<ModelId> = pairs.model("model")?;
+        let after: Option<RequestId> = pairs.request_id("after")?;
+        Ok(Self(RequestFilter { model, phase, after, limit: pairs.limit()? }))
+    }
+}
+
+/// List your requests
+#[utoipa::path(
+    get, path = "/api/v1/requests", operation_id = "list_requests", tag = "requests",
+    params(
+        ("model" = Option<String>, Query, description = "Only those of this model"),
+        ("phase" = Option<String>, Query,
+            description = "Only those that are waiting, running, completed, failed or cancelled"),
+        ("after" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 200; 50 if not given"),
+    ),
+    responses((status = 200, description = "A page of requests, newest first",
+        body = PageView<RequestView>)),
+    security(("session" = [])),
+)]
+pub async fn list_requests(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    Query(ListRequests(filter)): Query<ListRequests>,
+) -> Result<Response, Problem> {
+    let page = app.store.list_requests(bearer.principal, &filter).await?;
+    let view = |request| RequestView::new(request, app.store.held(&request.model));
+    let items: Vec<RequestView> = page.items.iter().map(view).collect();
+    json(StatusCode::OK, &PageView { items, next: page.next.map(|id| id.to_string()) })
+}
+
+/// Cancel a request
+///
+/// A request that ended already is answered as it is.
+#[utoipa::path(
+    post, path = "/api/v1/requests/{id}/cancel", operation_id = "cancel_request", tag = "requests",
+    params(("id" = String, Path, description = "The request's id")),
+    request_body(content((crate::docs::CancelDocument = "application/json")),
+        description = "May be left out"),
+    responses((status = 200, description = "The request", body = RequestView)),
+    security(("session" = [])),
+)]
+pub async fn cancel_request(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    RequestPath(id): RequestPath,
+    request: HttpRequest,
+) -> Result<Response, Problem> {
+    let reason = read_reason(&app, request).await?;
+    let (store, principal) = (app.store.clone(), bearer.principal);
+    let cancelled = tokio::spawn(async move { store.cancel_request(principal, id, &reason).await });
+    let cancelled = cancelled.await.map_err(|_| Problem::internal())??;
+    let request = cancelled.ok_or_else(Problem::no_such_request)?;
+    show(&app, StatusCode::OK, &request, false, None).await
+}
+
+const CANCEL_BYTES: u64 = 64 << 10;
+const REASON_BYTES: usize = 1_000;
+
+/// `{"reason": ".."}`, or no body.
+struct CancelBody(Option<String>);
+
+impl Object for CancelBody {
+    const MEMBERS: &'static [(&'static str, &'static str)] = &[("reason", "a string")];
+    const EXAMPLE: &'static str = r#"{"reason": "not needed any more"}"#;
+
+    fn member<'de, A: MapAccess<'de>>(
+        &mut self,
+        _: usize,
+        map: &mut A,
+        fault: &mut Fault,
+    ) -> Result<(), A::Error> {
+        let reason: String = map.next_value()?;
+        if reason.len() > REASON_BYTES || check_text(&reason).is_err() {
+            let detail = format!("A reason has at most {REASON_BYTES} bytes and no NUL character.");
+            let problem = Problem::new(Kind::BadJson, detail);
+            return Err(fault.is(problem.at(At::Pointer("/reason".into()))));
+        }
+        self.0 = Some(reason);
+        Ok(())
+    }
+}
+
+async fn read_reason(app: &App, request: HttpRequest) -> Result<String, Problem> {
+    let usual = "cancelled by its owner";
+    if http_body::Body::is_end_stream(request.body()) {
+        return Ok(usual.into());
+    }
+    if crate::reading::media_type(request.headers())? != "application/json" {
+        let detail = "Send JSON with `Content-Type: application/json`, or no body.";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    }
+    let mut upload = Upload::new(request, &app.uploads, app.config.times, CANCEL_BYTES).await?;
+    let CancelBody(reason) = read(&mut upload, CancelBody(None)).await?;
+    Ok(reason.filter(|reason| !reason.trim().is_empty()).unwrap_or_else(|| usual.into()))
+}

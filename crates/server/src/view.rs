@@ -1,0 +1,282 @@
+//! What the API shows of things: types of their own, so that nothing is shown by accident.
+
+use muster_core::request::{Header, Reading};
+use muster_core::{Column, ColumnKind, Ended, Model, ModelId, Phase, PrincipalId, Request};
+use muster_core::{RequestId, Timestamp};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// A page of a list.
+#[derive(Serialize, ToSchema)]
+pub struct PageView<T> {
+    pub items: Vec<T>,
+    /// Give this as `after` to get the next page; null on the last.
+    #[schema(value_type = Option<String>)]
+    pub next: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
+pub struct SessionView {
+    /// Send it as `Authorization: Bearer TOKEN`. It is shown only here.
+    #[schema(example = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0")]
+    pub token: String,
+    pub principal: PrincipalView,
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Principal)]
+pub struct PrincipalView {
+    #[schema(value_type = String, format = Uuid)]
+    pub id: PrincipalId,
+    #[schema(example = "anonymous")]
+    pub kind: &'static str,
+}
+
+/// A request: one model, N inputs. It ends exactly once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Request)]
+pub struct RequestView<'r> {
+    #[schema(value_type = String, format = Uuid)]
+    pub id: RequestId,
+    #[schema(value_type = String, example = "rdkit-descriptors")]
+    pub model: &'r ModelId,
+    #[schema(example = "1.0.0+3fa9c1d2")]
+    pub model_version: &'r str,
+    #[schema(value_type = PhaseName)]
+    pub phase: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    pub submitted_at: Timestamp,
+    /// When the first inputs were sent to the model.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    pub inputs: u64,
+    /// Inputs with a prediction or an error.
+    pub done: u64,
+    /// Inputs of `done` with an error.
+    pub failed: u64,
+    /// Inputs of `done` answered by a prediction that was known.
+    pub cached: u64,
+    pub reading: ReadingView<'r>,
+    /// Why it waits, while it waits.
+    pub waiting_reason: Option<String>,
+    /// Why it failed or was cancelled.
+    pub reason: Option<&'r str>,
+    /// The result's rows as in the JSON download: when `wait` was given, the request completed in
+    /// that time, and has at most 100 inputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub result: Option<Box<RawValue>>,
+}
+
+/// Where a request is in its life.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it only describes the texts of `phase`")]
+pub enum PhaseName {
+    Waiting,
+    Running,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+/// How the input was read.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Reading)]
+pub struct ReadingView<'r> {
+    /// Was the first line a header?
+    #[schema(example = "used")]
+    pub header: &'static str,
+    /// The column the inputs were taken from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<&'r str>,
+    /// The file's columns, if it has several. They come back in the result.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub columns: &'r [String],
+    pub rows: u64,
+    pub blank_lines_skipped: u64,
+}
+
+impl<'r> RequestView<'r> {
+    /// `held`: why requests of its model wait.
+    pub fn new(request: &'r Request, held: Option<String>) -> Self {
+        let reason = match &request.phase {
+            Phase::Ended {
+                how: Ended::Failed { reason } | Ended::Cancelled { reason }, ..
+            } => Some(reason.as_str()),
+            _ => None,
+        };
+        Self {
+            id: request.id,
+            model: &request.model,
+            model_version: &request.model_version,
+            phase: request.phase.name(),
+            submitted_at: request.submitted_at,
+            started_at: request.phase.started_at(),
+            ended_at: request.phase.ended_at(),
+            inputs: request.progress.inputs,
+            done: request.progress.done,
+            failed: request.progress.failed,
+            cached: request.progress.cached,
+            reading: ReadingView::new(&request.reading),
+            waiting_reason: held.filter(|_| request.phase == Phase::Waiting),
+            reason,
+            result: None,
+        }
+    }
+}
+
+impl<'r> ReadingView<'r> {
+    fn new(reading: &'r Reading) -> Self {
+        let header = match reading.header {
+            Header::Used => "used",
+            Header::Absent => "absent",
+            Header::NotAFile => "not_a_file",
+        };
+        Self {
+            header,
+            column: reading.column.as_deref(),
+            columns: &reading.columns,
+            rows: reading.rows,
+            blank_lines_skipped: reading.blank_lines_skipped,
+        }
+    }
+}
+
+/// What lists show of a model.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelSummary)]
+pub struct ModelSummaryView {
+    #[schema(value_type = String, example = "rdkit-descriptors")]
+    pub id: ModelId,
+    pub title: String,
+    pub version: String,
+    #[schema(value_type = ModelState)]
+    pub state: &'static str,
+    /// Requests that wait.
+    pub waiting: u64,
+    /// Requests that run.
+    pub running: u64,
+    /// Median time from submission to end of recent completed requests, seconds.
+    pub p50_seconds: Option<f64>,
+}
+
+/// `ready`: an instance runs. `starting`: one starts. `cold`: one starts when somebody needs it.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it only describes the texts of `state`")]
+pub enum ModelState {
+    Ready,
+    Starting,
+    Cold,
+}
+
+/// All that a newcomer needs to use a model.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Model)]
+pub struct ModelView<'m> {
+    #[serde(flatten)]
+    pub summary: ModelSummaryView,
+    pub card: CardView<'m>,
+    pub input: InputView<'m>,
+    /// The columns it declares; it may answer more.
+    pub outputs: Vec<OutputView<'m>>,
+    pub limits: LimitsView,
+    /// Inputs to try.
+    pub example: &'m [String],
+    /// Are predictions kept and used again?
+    pub cache: bool,
+    /// How long an instance usually takes to start, if one started lately.
+    pub usual_start_seconds: Option<f64>,
+    pub queue: QueueView,
+    /// Why its requests wait, if they do.
+    pub held: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Card)]
+pub struct CardView<'m> {
+    pub title: &'m str,
+    pub description: &'m str,
+    pub interpretation: &'m str,
+    pub licence: &'m str,
+    pub publication: &'m str,
+    pub source_code: &'m str,
+    pub tags: &'m [String],
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelInput)]
+pub struct InputView<'m> {
+    #[schema(example = "smiles")]
+    pub name: &'m str,
+    pub description: &'m str,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelOutput)]
+pub struct OutputView<'m> {
+    pub name: &'m str,
+    #[schema(example = "float")]
+    pub kind: &'static str,
+    pub description: &'m str,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelLimits)]
+pub struct LimitsView {
+    /// Most inputs in one call of an instance.
+    pub batch_size: u32,
+    pub max_instances: u32,
+    /// Longest time of one call.
+    pub job_seconds: u32,
+    /// Longest time for an instance to start.
+    pub start_seconds: u32,
+    /// Most inputs in a request.
+    pub inputs: u64,
+    /// Most bytes of one input.
+    pub input_bytes: usize,
+    /// Most bytes of a request's body.
+    pub body_bytes: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelQueue)]
+pub struct QueueView {
+    /// Requests that wait.
+    pub waiting: u64,
+    /// Requests that run.
+    pub running: u64,
+}
+
+impl<'m> CardView<'m> {
+    pub fn new(model: &'m Model) -> Self {
+        let card = &model.card;
+        Self {
+            title: &card.title,
+            description: &card.description,
+            interpretation: &card.interpretation,
+            licence: &card.licence,
+            publication: &card.publication,
+            source_code: &card.source_code,
+            tags: &card.tags,
+        }
+    }
+}
+
+impl<'m> OutputView<'m> {
+    pub fn new(column: &'m Column) -> Self {
+        let kind = match column.kind {
+            ColumnKind::Integer => "integer",
+            ColumnKind::Float => "float",
+            ColumnKind::String => "string",
+        };
+        Self { name: &column.name, kind, description: &column.description }
+    }
+}
