@@ -1,1 +1,33 @@
-//! Serves any model folder over the model-server contract.
+//! Serves any model folder over the model-server contract: reads the folder, prepares its Python
+//! environment, runs its command or keeps its predictor warm, and answers over HTTP.
+
+pub mod check;
+pub mod dependencies;
+pub mod folder;
+mod jobs;
+mod logs;
+mod orient;
+pub mod prepare;
+mod process;
+mod routes;
+mod runner;
+pub mod serve;
+mod worker;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub use folder::{Fault, Folder, Kind};
+pub use serve::{Limits, Listen, ServeError, ServeOptions, State, serve};
+
+/// What a model's processes find on this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// Where programs are looked for, as `PATH` says it.
+    pub path: OsString,
+    /// The user's home, where pyenv keeps its Pythons.
+    pub home: Option<PathBuf>,
+    /// What stands in front of every command, so that it ends with this process:
+    /// `muster child PID session`. May be empty.
+    pub child_prefix: Vec<OsString>,
+}

@@ -1,0 +1,128 @@
+//! `model.toml`, our own description of a model.
+
+use std::path::Path;
+
+use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::{Column, Model, Source};
+use serde::Deserialize;
+
+use super::{Fault, Folder, Kind};
+use crate::dependencies::Dependencies;
+
+const FILE: &str = "model.toml";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    id: Option<String>,
+    version: Option<String>,
+    kind: String,
+    #[serde(default = "yes")]
+    cache: bool,
+    python: Option<String>,
+    requirements: Option<String>,
+    function: Option<String>,
+    command: Option<Vec<String>>,
+    url: Option<String>,
+    #[serde(default)]
+    example: Vec<String>,
+    #[serde(default)]
+    card: Card,
+    input: Option<Input>,
+    #[serde(default)]
+    outputs: Vec<Column>,
+    #[serde(default)]
+    limits: ModelLimits,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    name: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    also: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
+    let fault = |what: String| vec![Fault::new(FILE, what)];
+    let text = std::fs::read_to_string(dir.join(FILE)).map_err(|e| fault(e.to_string()))?;
+    let description: Description =
+        ::toml::from_str(&text).map_err(|e| fault(e.to_string().trim().replace('\n', " ")))?;
+    let mut faults = Vec::new();
+    let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let id = description.id.clone().unwrap_or(name);
+    let parsed = id.parse::<muster_core::ModelId>().map_err(|e| {
+        faults.push(Fault::new(FILE, format!("id {id:?}: {e}")));
+    });
+    let kind = kind(dir, &description).map_err(|what| faults.push(Fault::new(FILE, what)));
+    let dependencies =
+        Dependencies::find(dir, description.requirements.as_deref(), description.python.clone());
+    let dependencies = dependencies.map_err(|fault| faults.push(fault));
+    let (Ok(id), Ok(kind), Ok(dependencies)) = (parsed, kind, dependencies) else {
+        return Err(faults);
+    };
+    let source = match &kind {
+        Kind::Http { url } => Source::Server { url: url.clone() },
+        _ => Source::Folder { path: dir.to_string_lossy().into_owned() },
+    };
+    let input = description.input.map_or_else(
+        || InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+        |input| InputColumn { name: input.name, description: input.description, also: input.also },
+    );
+    let mut card = description.card;
+    if card.title.is_empty() {
+        card.title = id.to_string();
+    }
+    let model = Model {
+        id,
+        version: description.version.unwrap_or_else(|| "0".to_owned()),
+        source,
+        card,
+        input,
+        outputs: description.outputs,
+        example: description.example,
+        limits: description.limits,
+        cache: description.cache,
+    };
+    Ok(Folder { dir: dir.to_path_buf(), model, kind, dependencies, example_output: vec![] })
+}
+
+fn kind(dir: &Path, description: &Description) -> Result<Kind, String> {
+    match description.kind.as_str() {
+        "python" => {
+            let function = description.function.as_deref().unwrap_or("predict.py:predict");
+            let (file, function) = function
+                .split_once(':')
+                .ok_or("function is FILE:NAME, for example predict.py:predict")?;
+            let path = dir.join(file);
+            if !path.is_file() {
+                return Err(format!("function: there is no file {file}"));
+            }
+            Ok(Kind::Python { file: path, function: function.to_owned() })
+        }
+        "command" => {
+            let command = description.command.clone().filter(|command| !command.is_empty()).ok_or(
+                "kind \"command\" needs command = [PROGRAM, .., \"{input}\", \"{output}\"]",
+            )?;
+            let names = |word: &str| command.iter().any(|part| part.contains(word));
+            if !names("{input}") || !names("{output}") {
+                return Err("command has to name {input} and {output}".to_owned());
+            }
+            Ok(Kind::Command { command })
+        }
+        "http" => {
+            let url = description.url.clone().ok_or("kind \"http\" needs url = \"http://..\"")?;
+            if !url.starts_with("http://") && !url.starts_with("https://") {
+                return Err("url has to start with http:// or https://".to_owned());
+            }
+            Ok(Kind::Http { url })
+        }
+        other => Err(format!("kind is \"python\", \"command\" or \"http\", not {other:?}")),
+    }
+}

@@ -1,0 +1,121 @@
+//! A program that reads a CSV file and writes one, started anew for each batch.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use muster_core::{Column, ColumnKind};
+
+use super::Failed;
+use crate::logs::Logs;
+use crate::process::Spawner;
+
+/// Biggest output file.
+const LONGEST: u64 = 256 << 20;
+
+pub(crate) struct CommandRunner {
+    pub spawner: Spawner,
+    pub bin: Option<PathBuf>,
+    pub dir: PathBuf,
+    pub command: Vec<String>,
+    pub header: String,
+    pub outputs: Vec<Column>,
+    pub logs: Logs,
+}
+
+impl CommandRunner {
+    pub(crate) async fn run(&mut self, inputs: &[String]) -> Result<Bytes, Failed> {
+        let io = |error: std::io::Error| Failed(format!("its files cannot be used: {error}"));
+        let folder = tempfile::tempdir().map_err(io)?;
+        let (input, output) = (folder.path().join("input.csv"), folder.path().join("output.csv"));
+        write_input(&input, &self.header, inputs).map_err(|error| Failed(error.to_string()))?;
+        let words: Vec<OsString> = self
+            .command
+            .iter()
+            .map(|word| {
+                let word = word.replace("{input}", &input.to_string_lossy());
+                word.replace("{output}", &output.to_string_lossy()).into()
+            })
+            .collect();
+        let started = self.spawner.start(&words, &self.dir, self.bin.as_deref()).await;
+        let mut group =
+            started.map_err(|error| Failed(format!("it cannot be started: {error}")))?;
+        drop(group.child.stdin.take());
+        if let Some(stdout) = group.child.stdout.take() {
+            self.logs.follow(stdout);
+        }
+        if let Some(stderr) = group.child.stderr.take() {
+            self.logs.follow(stderr);
+        }
+        let status = group.child.wait().await.map_err(io)?;
+        if !status.success() {
+            let said = self.logs.tail(1);
+            return Err(Failed(format!("its command ended with {status}; it said last: {said}")));
+        }
+        let length = std::fs::metadata(&output).map(|file| file.len()).unwrap_or(0);
+        if length == 0 {
+            return Err(Failed("its command wrote no output".into()));
+        }
+        if length > LONGEST {
+            return Err(Failed(format!("its output is larger than {} MiB", LONGEST >> 20)));
+        }
+        let text = std::fs::read(&output).map_err(io)?;
+        records(&text, inputs.len(), &self.outputs)
+    }
+}
+
+fn write_input(path: &Path, header: &str, inputs: &[String]) -> csv::Result<()> {
+    let mut writer = csv::Writer::from_path(path)?;
+    writer.write_record([header])?;
+    for input in inputs {
+        writer.write_record([input])?;
+    }
+    writer.flush()?;
+    Ok(())
+}
+
+/// CSV with a header as JSON records.
+fn records(text: &[u8], want: usize, declared: &[Column]) -> Result<Bytes, Failed> {
+    let bad = |error: csv::Error| Failed(format!("its output is not CSV: {error}"));
+    let text = String::from_utf8_lossy(text);
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let names: Vec<String> = reader.headers().map_err(bad)?.iter().map(str::to_owned).collect();
+    let is_text = |name: &str| {
+        declared.iter().any(|column| column.name == name && column.kind == ColumnKind::String)
+    };
+    let kinds: Vec<bool> = names.iter().map(|name| is_text(name)).collect();
+    let mut rows = Vec::new();
+    for row in reader.records() {
+        let row = row.map_err(bad)?;
+        if row.len() > names.len() {
+            return Err(Failed("its output has a row with more cells than the header".into()));
+        }
+        let mut record = serde_json::Map::new();
+        for (n, name) in names.iter().enumerate() {
+            let cell = row.get(n).unwrap_or_default().trim();
+            record.insert(name.clone(), value(cell, kinds[n]));
+        }
+        rows.push(record);
+    }
+    if rows.len() != want {
+        return Err(Failed(format!("its output has {} rows for {want} inputs", rows.len())));
+    }
+    serde_json::to_vec(&rows).map(Bytes::from).map_err(|error| Failed(error.to_string()))
+}
+
+fn value(cell: &str, is_text: bool) -> serde_json::Value {
+    if cell.is_empty() {
+        return serde_json::Value::Null;
+    }
+    if is_text {
+        return cell.into();
+    }
+    if let Ok(integer) = cell.parse::<i64>() {
+        return integer.into();
+    }
+    match cell.parse::<f64>() {
+        // NaN and infinities have no place in JSON: `null`.
+        Ok(float) => serde_json::Number::from_f64(float).into(),
+        Err(_) => cell.into(),
+    }
+}

@@ -1,0 +1,28 @@
+//! Running a model on a batch of inputs.
+
+mod command;
+mod python;
+
+use bytes::Bytes;
+
+pub(crate) use command::CommandRunner;
+pub(crate) use python::PythonRunner;
+
+/// Why a batch has no predictions, in the model's words.
+#[derive(Clone, Debug)]
+pub(crate) struct Failed(pub String);
+
+pub(crate) enum Runner {
+    Python(PythonRunner),
+    Command(CommandRunner),
+}
+
+impl Runner {
+    /// JSON records, one an input. Dropping the future ends the work.
+    pub(crate) async fn run(&mut self, inputs: &[String]) -> Result<Bytes, Failed> {
+        match self {
+            Self::Python(python) => python.run(inputs).await,
+            Self::Command(command) => command.run(inputs).await,
+        }
+    }
+}

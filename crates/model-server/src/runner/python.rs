@@ -1,0 +1,138 @@
+//! A Python predictor kept warm in a process of its own. If the process dies, the batch fails and the next
+//! one gets a new process.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{ChildStdin, ChildStdout};
+
+use super::Failed;
+use crate::logs::Logs;
+use crate::prepare::Environment;
+use crate::process::{Group, Spawner};
+
+const HARNESS: &str = include_str!("harness.py");
+/// Longest answer of the predictor, bytes.
+const LONGEST: u64 = 256 << 20;
+
+pub(crate) struct PythonRunner {
+    pub spawner: Spawner,
+    pub environment: Environment,
+    pub file: PathBuf,
+    pub function: String,
+    pub logs: Logs,
+    pub worker: Option<Warm>,
+}
+
+/// A process that loaded the predictor.
+pub(crate) struct Warm {
+    group: Group,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default)]
+    failed: Option<String>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+impl PythonRunner {
+    /// Starts the process and loads the predictor.
+    pub(crate) async fn load(&mut self) -> Result<(), Failed> {
+        let failed = |error: std::io::Error| Failed(format!("Python cannot be started: {error}"));
+        let dir = self.file.parent().map(PathBuf::from).unwrap_or_default();
+        let words: Vec<OsString> = vec![
+            self.environment.python.clone().into(),
+            "-c".into(),
+            HARNESS.into(),
+            self.file.clone().into(),
+            self.function.clone().into(),
+        ];
+        let bin = self.environment.bin.as_deref();
+        let mut group = self.spawner.start(&words, &dir, bin).await.map_err(failed)?;
+        let child = &mut group.child;
+        let (to, from, log) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(to), Some(from), Some(log)) = (to, from, log) else {
+            return Err(Failed("Python has no pipes".into()));
+        };
+        self.logs.follow(log);
+        let mut warm = Warm { group, to, from: BufReader::new(from) };
+        match warm.line().await {
+            Ok(line) => match serde_json::from_slice::<Said>(&line) {
+                Ok(Said { failed: Some(error), .. }) => return Err(Failed(error)),
+                Ok(_) => {}
+                Err(_) => return Err(Failed("the predictor did not load".into())),
+            },
+            Err(how) => return Err(self.ended(warm, &how).await),
+        }
+        self.worker = Some(warm);
+        Ok(())
+    }
+
+    pub(crate) async fn run(&mut self, inputs: &[String]) -> Result<Bytes, Failed> {
+        if self.worker.is_none() {
+            self.load().await?;
+        }
+        // Taken out: if this future is dropped in the middle, the process goes with it.
+        let Some(mut warm) = self.worker.take() else {
+            return Err(Failed("the predictor did not load".into()));
+        };
+        let mut line = serde_json::to_vec(inputs).map_err(|error| Failed(error.to_string()))?;
+        line.push(b'\n');
+        let answer = match warm.ask(&line).await {
+            Ok(answer) => answer,
+            Err(how) => return Err(self.ended(warm, &how).await),
+        };
+        self.worker = Some(warm);
+        if answer.first() == Some(&b'[') {
+            return Ok(answer.into());
+        }
+        let said: Result<Said, _> = serde_json::from_slice(&answer);
+        let error = said.ok().and_then(|said| said.error);
+        Err(Failed(error.unwrap_or_else(|| "its answer is not JSON".into())))
+    }
+
+    async fn ended(&self, mut warm: Warm, how: &str) -> Failed {
+        let waited =
+            tokio::time::timeout(std::time::Duration::from_secs(2), warm.group.child.wait());
+        let how = match waited.await {
+            Ok(Ok(status)) => format!("its process ended ({status})"),
+            _ => how.to_owned(),
+        };
+        match self.logs.tail(1).as_str() {
+            "" => Failed(how),
+            line => Failed(format!("{how}; it said last: {line}")),
+        }
+    }
+}
+
+impl Warm {
+    async fn ask(&mut self, line: &[u8]) -> Result<Vec<u8>, String> {
+        let broken = |error: std::io::Error| format!("its process cannot be reached: {error}");
+        self.to.write_all(line).await.map_err(broken)?;
+        self.to.flush().await.map_err(broken)?;
+        self.line().await
+    }
+
+    async fn line(&mut self) -> Result<Vec<u8>, String> {
+        let mut line = Vec::new();
+        let mut bounded = (&mut self.from).take(LONGEST);
+        match bounded.read_until(b'\n', &mut line).await {
+            Ok(_) if line.last() == Some(&b'\n') => {
+                line.pop();
+                Ok(line)
+            }
+            Ok(n) if n as u64 == LONGEST => {
+                Err(format!("its answer is longer than {} MiB", LONGEST >> 20))
+            }
+            Ok(_) => Err("its process ended".to_owned()),
+            Err(error) => Err(format!("its process cannot be read: {error}")),
+        }
+    }
+}

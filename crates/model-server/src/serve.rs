@@ -1,0 +1,235 @@
+//! Serving a model folder: bind, prepare, load, answer.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::logs::Logs;
+use crate::prepare::{Environment, prepare};
+use crate::process::Spawner;
+use crate::routes::{Served, router};
+use crate::runner::{CommandRunner, PythonRunner, Runner};
+use crate::worker::Worker;
+use crate::{Fault, Folder, Kind, Machine, folder};
+
+/// A connection that sends no request head for this long is closed.
+const HEAD: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Debug)]
+pub enum Listen {
+    Unix(PathBuf),
+    Tcp(SocketAddr),
+}
+
+/// What the server is busy with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Starting(String),
+    /// It listens at `unix:PATH` or `http://ADDRESS`.
+    Ready(String),
+    Failed(String),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub body_bytes: usize,
+    pub inputs: usize,
+    pub log_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes: 64 << 20, inputs: 1_000_000, log_bytes: 64 << 10 }
+    }
+}
+
+pub struct ServeOptions {
+    pub dir: PathBuf,
+    pub listen: Listen,
+    /// Where prepared Python environments are kept.
+    pub environments: PathBuf,
+    /// Gets the bound address once it is known.
+    pub port_file: Option<PathBuf>,
+    /// Sent as `muster-instance` with every answer.
+    pub instance: Option<String>,
+    pub machine: Machine,
+    pub limits: Limits,
+    pub states: Box<dyn Fn(State) + Send + Sync>,
+    pub shutdown: CancellationToken,
+}
+
+/// Why a model cannot be served; fit for a user.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Folder(Vec<Fault>),
+    #[error("{0} is served by {1}; the hub talks to it directly")]
+    Elsewhere(String, String),
+    #[error("the address cannot be used: {0}")]
+    Bind(io::Error),
+    #[error("{0}")]
+    Start(String),
+}
+
+/// Serves until `shutdown`.
+pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
+    let served = start(&options).await;
+    if let Err(error) = &served {
+        (options.states)(State::Failed(error.to_string()));
+    }
+    served?.await;
+    Ok(())
+}
+
+async fn start(options: &ServeOptions) -> Result<impl Future<Output = ()> + use<>, ServeError> {
+    let folder = folder::read(&options.dir).map_err(ServeError::Folder)?;
+    if let Kind::Http { url } = &folder.kind {
+        return Err(ServeError::Elsewhere(folder.model.id.to_string(), url.clone()));
+    }
+    let logs = Logs::new(options.limits.log_bytes);
+    let (listener, address) = bind(&options.listen).await.map_err(ServeError::Bind)?;
+    if let Some(file) = &options.port_file {
+        let plain = address.strip_prefix("http://").unwrap_or(&address);
+        std::fs::write(file, format!("{plain}\n")).map_err(ServeError::Bind)?;
+    }
+    let (worker, ready) = watch::channel(None);
+    let served = Arc::new(Served::new(folder.clone(), options, logs.clone(), ready));
+    let accepting = tokio::spawn(accept(listener, router(served), options.shutdown.clone()));
+    let runner = runner(&folder, options, logs).await.map_err(ServeError::Start)?;
+    // Whoever asks from now on gets predictions.
+    worker.send_replace(Some(Worker::new(runner, folder.model.limits.job())));
+    (options.states)(State::Ready(address));
+    let shutdown = options.shutdown.clone();
+    Ok(async move {
+        shutdown.cancelled().await;
+        if let Err(error) = accepting.await {
+            tracing::debug!(%error, "the accept loop ended with an error");
+        }
+        drop(worker);
+    })
+}
+
+/// Prepares the environment and loads the model.
+pub(crate) async fn runner(
+    folder: &Folder,
+    options: &ServeOptions,
+    logs: Logs,
+) -> Result<Runner, String> {
+    let say = |progress: crate::prepare::Progress| {
+        let crate::prepare::Progress { step, steps, doing } = progress;
+        (options.states)(State::Starting(format!("{doing} ({step}/{steps})")));
+    };
+    let environment = prepare(folder, &options.environments, &options.machine, say)
+        .await
+        .map_err(|error| error.to_string())?;
+    (options.states)(State::Starting("loading the model".to_owned()));
+    make_runner(folder, environment, &options.machine, logs).await
+}
+
+pub(crate) async fn make_runner(
+    folder: &Folder,
+    environment: Environment,
+    machine: &Machine,
+    logs: Logs,
+) -> Result<Runner, String> {
+    let spawner = Spawner::new(machine.clone()).map_err(|error| error.to_string())?;
+    match &folder.kind {
+        Kind::Python { file, function } => {
+            let (file, function) = (file.clone(), function.clone());
+            let mut runner =
+                PythonRunner { spawner, environment, file, function, logs, worker: None };
+            runner.load().await.map_err(|failed| failed.0)?;
+            Ok(Runner::Python(runner))
+        }
+        Kind::Command { command } => {
+            let framework = folder.dir.join("model/framework");
+            let template = command.get(1).is_some_and(|word| word == "run.sh");
+            Ok(Runner::Command(CommandRunner {
+                spawner,
+                bin: environment.bin,
+                dir: if template { framework } else { folder.dir.clone() },
+                command: command.clone(),
+                header: folder.model.input.name.clone(),
+                outputs: folder.model.outputs.clone(),
+                logs,
+            }))
+        }
+        Kind::Http { url } => Err(format!("it is served at {url}")),
+    }
+}
+
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+async fn bind(listen: &Listen) -> io::Result<(Listener, String)> {
+    match listen {
+        Listen::Unix(path) => {
+            let listener = UnixListener::bind(path)?;
+            Ok((Listener::Unix(listener), format!("unix:{}", path.display())))
+        }
+        Listen::Tcp(address) => {
+            let listener = TcpListener::bind(address).await?;
+            let address = listener.local_addr()?;
+            Ok((Listener::Tcp(listener), format!("http://{address}")))
+        }
+    }
+}
+
+/// The accept loop: `axum::serve` has no limit on how long a request head may take (trap T3).
+async fn accept(listener: Listener, router: axum::Router, shutdown: CancellationToken) {
+    loop {
+        let accepted = async {
+            match &listener {
+                Listener::Unix(unix) => unix.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+                Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| Stream::Tcp(stream)),
+            }
+        };
+        let stream = tokio::select! {
+            () = shutdown.cancelled() => return,
+            stream = accepted => stream,
+        };
+        let service = TowerToHyperService::new(router.clone());
+        match stream {
+            Ok(Stream::Unix(stream)) => {
+                tokio::spawn(connection(TokioIo::new(stream), service));
+            }
+            Ok(Stream::Tcp(stream)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "a connection stays slow");
+                }
+                tokio::spawn(connection(TokioIo::new(stream), service));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+enum Stream {
+    Unix(tokio::net::UnixStream),
+    Tcp(tokio::net::TcpStream),
+}
+
+async fn connection<S>(stream: TokioIo<S>, service: TowerToHyperService<axum::Router>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(64);
+    if let Err(error) = http.serve_connection(stream, service).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

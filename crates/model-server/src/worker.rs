@@ -1,0 +1,102 @@
+//! The one worker of a model server: batches go one after the other; one that fails is split until the
+//! bad input is found.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use muster_core::bisect::{Bisection, Verdict};
+use tokio::sync::Mutex;
+
+use crate::runner::{Failed, Runner};
+
+/// Most calls that wait for the worker.
+const WAITING: usize = 64;
+
+/// What a call comes to.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// JSON records, one an input.
+    Rows(Bytes),
+    Failed(String),
+    TimedOut,
+    /// Too many calls wait.
+    Busy,
+}
+
+pub(crate) struct Worker {
+    runner: Mutex<Runner>,
+    waiting: AtomicUsize,
+    limit: Duration,
+}
+
+/// Counts one waiting call, also when it is dropped.
+struct Place<'w>(&'w AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(runner: Runner, limit: Duration) -> Arc<Self> {
+        Arc::new(Self { runner: Mutex::new(runner), waiting: AtomicUsize::new(0), limit })
+    }
+
+    /// Predicts a batch; `progress` hears how many inputs are done. Dropping the future ends the work.
+    pub(crate) async fn run(&self, inputs: &[String], progress: impl Fn(usize)) -> Outcome {
+        if inputs.is_empty() {
+            return Outcome::Rows(Bytes::from_static(b"[]"));
+        }
+        let before = self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _place = Place(&self.waiting);
+        if before >= WAITING {
+            return Outcome::Busy;
+        }
+        let mut runner = self.runner.lock().await;
+        match tokio::time::timeout(self.limit, split(&mut runner, inputs, progress)).await {
+            Ok(Ok(rows)) => Outcome::Rows(rows),
+            Ok(Err(Failed(error))) => Outcome::Failed(error),
+            Err(_) => Outcome::TimedOut,
+        }
+    }
+}
+
+async fn split(
+    runner: &mut Runner,
+    inputs: &[String],
+    progress: impl Fn(usize),
+) -> Result<Bytes, Failed> {
+    let mut search = Bisection::new(inputs.len());
+    let mut rows = BytesMut::from(&b"["[..]);
+    while let Some(range) = search.next() {
+        let answer = runner.run(&inputs[range.clone()]).await;
+        let some = match answer {
+            Ok(all) if range.len() == inputs.len() => return Ok(all),
+            Ok(some) => {
+                search.succeeded();
+                some
+            }
+            Err(Failed(error)) => match search.failed() {
+                Verdict::Split => continue,
+                Verdict::Bad if inputs.len() > 1 => error_row(&error),
+                Verdict::Bad | Verdict::Hopeless => return Err(Failed(error)),
+            },
+        };
+        let inside = some.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+        if rows.len() > 1 {
+            rows.extend_from_slice(b",");
+        }
+        rows.extend_from_slice(inside.unwrap_or_default());
+        progress(range.end);
+    }
+    rows.extend_from_slice(b"]");
+    Ok(rows.freeze())
+}
+
+fn error_row(error: &str) -> Bytes {
+    let row = serde_json::json!([{ "error": error }]);
+    Bytes::from(row.to_string())
+}
