@@ -1,2 +1,115 @@
 //! Muster: one binary that serves models on demand, and its command line.
-fn main() {}
+
+mod answer;
+mod arguments;
+mod commands;
+mod config;
+mod credentials;
+mod download;
+mod failure;
+mod hub;
+mod human;
+mod screen;
+mod table;
+mod telemetry;
+mod upload;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use muster_cluster::child::Child;
+
+use crate::arguments::{Cli, Command, ModelVerb};
+use crate::commands::{folder, models, requests, run, serve, settings};
+use crate::config::Environment;
+use crate::download::Format;
+use crate::failure::Failure;
+use crate::hub::Hub;
+
+fn main() -> ExitCode {
+    // Before anything that could start a thread: `muster child` becomes another program.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|verb| verb == "child") {
+        return become_child(Child::from_arguments(arguments));
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        unreachable!("nothing else installs one");
+    }
+    let json = cli.command.wants_json();
+    match cli.carry_out(&Environment::of_this_process()) {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.tell(json);
+            failure.exit_code()
+        }
+    }
+}
+
+fn become_child(child: Option<Child>) -> ExitCode {
+    match child {
+        Some(child) => eprintln!("muster child: {}", child.exec()),
+        None => eprintln!("muster child is for the hub only"),
+    }
+    ExitCode::from(2)
+}
+
+impl Cli {
+    fn carry_out(self, environment: &Environment) -> Result<ExitCode, Failure> {
+        let hub = || Hub::new(self.hub.as_deref(), environment);
+        let done = match self.command {
+            Command::Run(arguments) => return client(run::run(&hub()?, &arguments)),
+            Command::Models(arguments) => client(models::models(&hub()?, &arguments)),
+            Command::Requests(arguments) => client(requests::requests(&hub()?, &arguments)),
+            Command::Show(arguments) => client(requests::show(&hub()?, &arguments)),
+            Command::Cancel(arguments) => client(requests::cancel(&hub()?, &arguments)),
+            Command::Result(mut arguments) => {
+                if arguments.json {
+                    arguments.format = Some(Format::Json);
+                }
+                client(requests::result(&hub()?, &arguments))
+            }
+            Command::Serve(arguments) => serve::serve(&arguments, environment),
+            Command::ModelServer(arguments) => folder::serve(&arguments, environment),
+            Command::Model(command) => match command.verb {
+                ModelVerb::Check(arguments) => return folder::check(&arguments, environment),
+                ModelVerb::Prepare(arguments) => folder::prepare(&arguments, environment),
+            },
+            Command::Config(arguments) => settings::show(&arguments, environment),
+            Command::Openapi => table::print(muster_server::openapi().trim_end()),
+            Command::Completions(arguments) => {
+                let mut command = Cli::command();
+                let mut script = Vec::new();
+                clap_complete::generate(arguments.shell, &mut command, "muster", &mut script);
+                table::print(String::from_utf8_lossy(&script).trim_end())
+            }
+        };
+        done.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+impl Command {
+    fn wants_json(&self) -> bool {
+        match self {
+            Self::Run(arguments) => arguments.json,
+            Self::Models(arguments) => arguments.json,
+            Self::Requests(arguments) => arguments.json,
+            Self::Show(arguments) => arguments.json,
+            Self::Cancel(arguments) => arguments.json,
+            Self::Result(arguments) => arguments.json,
+            Self::Config(arguments) => arguments.json,
+            _ => false,
+        }
+    }
+}
+
+/// Runs a client command on this thread.
+fn client<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::failed(format!("no runtime: {error}")))?;
+    runtime.block_on(command)
+}

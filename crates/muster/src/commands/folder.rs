@@ -1,19 +1,169 @@
 //! `muster model-server`, `muster model check` and `muster model prepare`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use muster_core::{Cell, Row};
+use muster_model_server::check::{self, Report};
+use muster_model_server::prepare::{self, Progress};
+use muster_model_server::{Limits, Listen, Machine, ServeOptions, State, folder};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{ModelFolder, ModelServer, PrepareFolder};
 use crate::config::Environment;
-use crate::failure::Failure;
+use crate::failure::{Failure, io_failure};
+use crate::table;
 
-pub fn serve(_arguments: &ModelServer, _environment: &Environment) -> Result<(), Failure> {
-    Err(Failure::failed("not there"))
+pub fn serve(arguments: &ModelServer, environment: &Environment) -> Result<(), Failure> {
+    let listen = match arguments.listen.strip_prefix("unix:") {
+        Some(path) => Listen::Unix(path.into()),
+        None => Listen::Tcp(arguments.listen.parse().map_err(|_| {
+            Failure::usage(format!("{} is not ADDRESS:PORT or unix:PATH", arguments.listen))
+        })?),
+    };
+    let machine_readable = arguments.ready_fd_on_stdout;
+    let options = ServeOptions {
+        dir: arguments.dir.clone(),
+        listen,
+        environments: absolute(&arguments.environments)?,
+        port_file: arguments.port_file.clone(),
+        instance: environment.get("MUSTER_INSTANCE").map(str::to_owned),
+        machine: machine(environment)?,
+        limits: Limits::default(),
+        states: Box::new(move |state| tell(&state, machine_readable)),
+        shutdown: CancellationToken::new(),
+    };
+    let shutdown = options.shutdown.clone();
+    runtime()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(io_failure("a signal"))?;
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            shutdown.cancel();
+        });
+        let served = muster_model_server::serve(options).await;
+        served.map_err(|error| Failure::failed(error.to_string()))
+    })
 }
 
-pub fn check(_arguments: &ModelFolder) -> Result<ExitCode, Failure> {
-    Err(Failure::failed("not there"))
+/// One line a state: for the hub as JSON, for a person in words.
+fn tell(state: &State, machine_readable: bool) {
+    let (name, text) = match state {
+        State::Starting(text) => ("starting", text),
+        State::Ready(text) => ("ready", text),
+        State::Failed(text) => ("failed", text),
+    };
+    let line = if machine_readable {
+        serde_json::json!({ name: text }).to_string()
+    } else {
+        format!("{name}: {text}")
+    };
+    // A closed output must not end the model.
+    drop(table::print(&line));
 }
 
-pub fn prepare(_arguments: &PrepareFolder) -> Result<(), Failure> {
-    Err(Failure::failed("not there"))
+pub fn check(arguments: &ModelFolder, environment: &Environment) -> Result<ExitCode, Failure> {
+    let environments = absolute(&arguments.environments)?;
+    let machine = machine(environment)?;
+    let report = runtime()?.block_on(check::check(&arguments.dir, &environments, &machine, show));
+    if arguments.json {
+        table::print(&as_json(&report).to_string())?;
+    } else {
+        print_report(&report)?;
+    }
+    Ok(match (&report.folder, report.is_good()) {
+        (_, true) => ExitCode::SUCCESS,
+        (Some(_), false) => ExitCode::from(1),
+        (None, _) => ExitCode::from(2),
+    })
+}
+
+pub fn prepare(arguments: &PrepareFolder, environment: &Environment) -> Result<(), Failure> {
+    let environments = absolute(&arguments.environments)?;
+    let machine = machine(environment)?;
+    let folder = folder::read(&arguments.dir).map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Failure::usage(faults.join("\n"))
+    })?;
+    let prepared = runtime()?.block_on(prepare::prepare(&folder, &environments, &machine, show));
+    let made = prepared.map_err(|error| Failure::failed(error.to_string()))?;
+    table::print(&format!("{} is ready: {}", folder.model.id, made.python.display()))
+}
+
+fn show(progress: Progress) {
+    let Progress { step, steps, doing } = progress;
+    let doing: String = doing.chars().take(100).collect();
+    eprintln!("[{step}/{steps}] {doing}");
+}
+
+fn print_report(report: &Report) -> Result<(), Failure> {
+    if let Some(folder) = &report.folder {
+        table::print(&format!("{} {}", folder.model.id, folder.model.version))?;
+    }
+    if let Some((inputs, part)) = &report.example {
+        let mut header: Vec<String> = vec!["input".into()];
+        header.extend(part.columns.iter().map(|(name, _)| name.clone()));
+        let rows: Vec<Vec<String>> = inputs
+            .iter()
+            .zip(&part.rows)
+            .map(|(input, row)| std::iter::once(input.clone()).chain(cells(row)).collect())
+            .collect();
+        table::print(table::preview(&header, &rows, rows.len() as u64).trim_end())?;
+    }
+    for fault in &report.faults {
+        table::print(&format!("fault: {fault}"))?;
+    }
+    table::print(if report.is_good() { "The model works." } else { "The model does not work yet." })
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    match row {
+        Row::Error(error) => vec![format!("error: {error}")],
+        Row::Values(cells) => cells
+            .iter()
+            .map(|cell| match cell {
+                Cell::Null => String::new(),
+                Cell::Integer(n) => n.to_string(),
+                Cell::Float(x) => x.to_string(),
+                Cell::Text(text) => text.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn as_json(report: &Report) -> serde_json::Value {
+    let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+    let example = report.example.as_ref().map(|(inputs, part)| {
+        serde_json::json!({ "inputs": inputs, "columns": part.columns, "rows": part.rows })
+    });
+    serde_json::json!({
+        "model": report.folder.as_ref().map(|folder| &folder.model),
+        "faults": faults,
+        "example": example,
+        "good": report.is_good(),
+    })
+}
+
+/// What the model's processes find here; they end with this process.
+fn machine(environment: &Environment) -> Result<Machine, Failure> {
+    let program = std::env::current_exe().map_err(io_failure("the path of this program"))?;
+    let pid = std::process::id().to_string();
+    Ok(Machine {
+        path: environment.get("PATH").unwrap_or_default().into(),
+        home: environment.get("HOME").map(PathBuf::from),
+        child_prefix: vec![program.into(), "child".into(), pid.into(), "session".into()],
+    })
+}
+
+fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(io_failure("the environments folder"))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| Failure::failed(format!("no runtime: {error}")))
 }

@@ -1,0 +1,24 @@
+//! The API over real sockets, with a real SQLite store; the tests play the engine.
+
+#[path = "all/documents.rs"]
+mod documents;
+#[path = "all/events.rs"]
+mod events;
+#[path = "all/files.rs"]
+mod files;
+#[path = "all/hub.rs"]
+mod hub;
+#[path = "all/leaving.rs"]
+mod leaving;
+#[path = "all/operating.rs"]
+mod operating;
+#[path = "all/requests.rs"]
+mod requests;
+#[path = "all/results.rs"]
+mod results;
+#[path = "all/roles.rs"]
+mod roles;
+#[path = "all/slow.rs"]
+mod slow;
+#[path = "all/wire.rs"]
+mod wire;

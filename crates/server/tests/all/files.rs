@@ -1,0 +1,117 @@
+//! Submitting files: what is read, and what is refused.
+
+use reqwest::Body;
+use serde_json::{Value, json};
+
+use crate::hub::{Hub, gzip, problem, slug};
+
+#[tokio::test]
+async fn the_answer_says_how_a_file_was_read() {
+    let hub = Hub::start().await;
+    let person = hub.person().await;
+    let table: [(&str, &str, Value); 5] = [
+        (
+            "model=lengths",
+            "\u{feff}name,Smiles\r\nethanol,CCO\r\n\r\n\"a, b\",\"C\r\nC\"\r\n",
+            json!({"header": "used", "column": "Smiles", "columns": ["name", "Smiles"], "rows": 2,
+                "blank_lines_skipped": 1}),
+        ),
+        (
+            "model=lengths",
+            "structure\nCCO\n",
+            json!({"header": "used", "column": "structure", "rows": 1, "blank_lines_skipped": 0}),
+        ),
+        (
+            "model=lengths",
+            "CCO\nCC",
+            json!({"header": "absent", "rows": 2, "blank_lines_skipped": 0}),
+        ),
+        (
+            "model=lengths&header=used",
+            "mine\nCCO\n",
+            json!({"header": "used", "column": "mine", "rows": 1, "blank_lines_skipped": 0}),
+        ),
+        (
+            "model=lengths&column=b",
+            "smiles,b\nCCO,C\n",
+            json!({"header": "used", "column": "b", "columns": ["smiles", "b"], "rows": 1,
+                "blank_lines_skipped": 0}),
+        ),
+    ];
+    for (query, file, reading) in table {
+        let answer = person.upload(query, file).send().await.expect("an answer");
+        assert_eq!(answer.status(), 201, "{file}");
+        assert_eq!(answer.json::<Value>().await.expect("JSON")["reading"], reading, "{file}");
+    }
+    for kind in ["text/tab-separated-values", "text/plain; charset=UTF-8"] {
+        let file = if kind.contains("tab") { "a\tsmiles\n1\tC,C\n" } else { "C,C\n" };
+        let sent = person.post("/api/v1/requests?model=lengths").header("content-type", kind);
+        let answer = sent.body(file).send().await.expect("an answer");
+        assert_eq!(answer.status(), 201, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_meant_are_refused_and_not_stored() {
+    let hub = Hub::with(|config| config.limits.inputs = 5).await;
+    let person = hub.person().await;
+    let long = format!("smiles\nCCO\n{}", "C".repeat(10_000_000));
+    let table: [(&str, &[u8], &str, Value); 18] = [
+        ("model=nope", b"CCO", "unknown-model", Value::Null),
+        ("model=lengths", b"", "empty-input", Value::Null),
+        ("model=lengths", b"smiles\n\n", "empty-input", Value::Null),
+        ("model=lengths", b"PK\x03\x04rest", "binary-file", Value::Null),
+        ("model=lengths", b"\x7fELF\0\0\0\x01\x02", "binary-file", Value::Null),
+        ("model=lengths", b"\xff\xfeC\0C\0", "binary-file", Value::Null),
+        ("model=lengths&column=nope", b"smiles,b\nC,1\n", "no-such-column", Value::Null),
+        ("model=lengths", b"a,b\nC,1\n", "no-such-column", Value::Null),
+        ("model=lengths", b"smiles,b,b\nC,1,2\n", "duplicate-header", json!(1)),
+        ("model=lengths", b"smiles,b\nC,1\nC\n", "bad-csv", json!(3)),
+        ("model=lengths", b"smiles,b\nC,\"1\n", "bad-csv", json!(2)),
+        ("model=lengths", b"smiles,b\nC,\"1\"x\n", "bad-csv", json!(2)),
+        ("model=lengths", b"smiles\nCCO\nC\0C\nCCCCCCCCCCC\n", "bad-input", json!(3)),
+        ("model=lengths", b"smiles,b\nCCO,1\n,2\n", "bad-input", json!(3)),
+        ("model=lengths", b"smiles\nCCO\n\xe9\n", "not-utf8", json!(3)),
+        ("model=lengths", b"smiles\nCCO\n\xe2\x82", "not-utf8", json!(3)),
+        ("model=lengths", b"C\nC\nC\nC\nC\nC\n", "too-many-inputs", json!(6)),
+        ("model=lengths", long.as_bytes(), "input-too-long", json!(3)),
+    ];
+    for (query, file, kind, line) in table {
+        let refused = problem(person.upload(query, file.to_vec())).await;
+        let shown = String::from_utf8_lossy(&file[..file.len().min(40)]);
+        assert_eq!((slug(&refused), &refused["line"]), (kind, &line), "{shown}");
+    }
+    let refused = problem(person.upload("model=lengths&column=nope", "smiles,b\nC,1\n")).await;
+    assert_eq!(refused["columns"], json!(["smiles", "b"]));
+    assert_eq!(person.list().await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_cell_without_end_is_refused_while_it_comes() {
+    let hub = Hub::start().await;
+    let person = hub.person().await;
+    let piece = || Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b'C'; 10_000]));
+    // The stream has no end: only a refusal while it comes can be an answer.
+    let endless = futures::stream::repeat_with(piece);
+    let refused = problem(person.upload("model=lengths", Body::wrap_stream(endless))).await;
+    assert_eq!((slug(&refused), &refused["line"]), ("input-too-long", &json!(1)));
+}
+
+#[tokio::test]
+async fn packed_bodies_are_unpacked_within_the_limits() {
+    let hub = Hub::with(|config| config.limits.body_bytes = 1 << 20).await;
+    let person = hub.person().await;
+    let send = |encoding: &str, body: Vec<u8>| {
+        person.upload("model=lengths", body).header("content-encoding", encoding)
+    };
+    let file = b"smiles\nCCO\nCC\n".as_slice();
+    let answer = send("gzip", gzip(&[], file)).send().await.expect("an answer");
+    assert_eq!(answer.status(), 201);
+    assert_eq!(answer.json::<Value>().await.expect("JSON")["inputs"], 2);
+    let bomb = gzip(&[], "C\n".repeat(1 << 20).as_bytes());
+    assert!(bomb.len() < 10_000);
+    assert_eq!(slug(&problem(send("gzip", bomb)).await), "body-too-large");
+    let mut broken = gzip(&[], file);
+    broken.truncate(broken.len() - 5);
+    assert_eq!(slug(&problem(send("gzip", broken)).await), "bad-request");
+}

@@ -1,0 +1,282 @@
+//! A hub to talk to, people who talk to it, and an engine that does what a test says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::{
+    Address, Cell, Column, ColumnKind, InstanceId, Model, ModelId, Part, Row, Source,
+};
+use muster_server::{Server, ServerConfig};
+use muster_store::{
+    Claim, ClaimedTask, Clock, Database, NewInstance, Objects, Store, StoreConfig, TaskDone,
+};
+use reqwest::{Client, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub struct Hub {
+    pub address: SocketAddr,
+    pub metrics: SocketAddr,
+    pub store: Store,
+    pub http: Client,
+    instance: InstanceId,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+/// Somebody with a session.
+pub struct Person {
+    pub token: String,
+    url: String,
+    http: Client,
+}
+
+pub fn model() -> Model {
+    let column = |name: &str, kind| Column { name: name.into(), kind, description: "a".into() };
+    Model {
+        id: "lengths".parse().expect("an id"),
+        version: "1.0.0+00000000".into(),
+        source: Source::Folder { path: "/srv/secret/models/lengths".into() },
+        card: Card { title: "Lengths".into(), ..Card::default() },
+        input: InputColumn {
+            name: "smiles".into(),
+            description: "A molecule".into(),
+            also: vec!["structure".into()],
+        },
+        outputs: vec![column("length", ColumnKind::Integer), column("half", ColumnKind::Float)],
+        example: vec!["CCO".into()],
+        limits: ModelLimits { batch_size: 1000, ..ModelLimits::default() },
+        cache: true,
+    }
+}
+
+/// What the model says of texts: their length, and an error for texts that begin with `bad`.
+pub fn lengths<'t>(texts: impl IntoIterator<Item = &'t str>) -> Part {
+    let row = |text: &str| {
+        if text.starts_with("bad") {
+            return Row::Error("=cannot read it".into());
+        }
+        let length = i64::try_from(text.len()).expect("short");
+        Row::Values(vec![Cell::Integer(length), Cell::Float(length as f64 / 2.0)])
+    };
+    let columns = vec![("length".into(), ColumnKind::Integer), ("half".into(), ColumnKind::Float)];
+    Part { columns, rows: texts.into_iter().map(row).collect() }
+}
+
+impl Hub {
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        // A second test of this process finds one installed.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let config = StoreConfig {
+            database: Database::Memory,
+            objects: Objects::Memory,
+            inline_bytes: 64 << 10,
+        };
+        let store = Store::open(config, Clock::system()).await.expect("a store");
+        store.sync_models(vec![model()]).await.expect("a catalogue");
+        let mut config = ServerConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            ..ServerConfig::default()
+        };
+        change(&mut config);
+        let server = Server::bind(config, store.clone()).expect("an address");
+        let address = server.address().expect("an address");
+        let metrics = server.metrics_address().expect("an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(server.run(async { drop(stopped.await) }));
+        let instance = InstanceId(store.clock().id());
+        let http = Client::builder().no_proxy().build().expect("a client");
+        let (stop, running) = (Some(stop), Some(running));
+        Self { address, metrics, store, http, instance, stop, running }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub async fn person(&self) -> Person {
+        let made = self.http.post(self.url("/api/v1/sessions")).send().await.expect("an answer");
+        assert_eq!(made.status(), StatusCode::CREATED);
+        let session: Value = made.json().await.expect("JSON");
+        let token = session["token"].as_str().expect("a token").to_owned();
+        Person { token, url: format!("http://{}", self.address), http: self.http.clone() }
+    }
+
+    /// An instance of the model becomes ready, if there is none.
+    pub async fn boot(&self) {
+        let new = NewInstance {
+            id: self.instance,
+            model: model().id,
+            version: model().version,
+            slot: 0,
+            local: true,
+            why: "a test".into(),
+        };
+        if self.store.add_instance(new).await.expect("a row") {
+            let address = Address::Socket("/run/secret.sock".into());
+            self.store.instance_ready(self.instance, &address).await.expect("a row");
+        }
+    }
+
+    /// Waits for tasks and takes them.
+    pub async fn claim(&self) -> Vec<ClaimedTask> {
+        self.boot().await;
+        let claim = Claim {
+            instance: self.instance,
+            model: model().id,
+            version: model().version,
+            max_inputs: 1000,
+            lease: Duration::from_secs(60),
+        };
+        self.store.claim(claim).await.expect("tasks")
+    }
+
+    pub async fn complete(&self, tasks: Vec<ClaimedTask>) {
+        let mut done = Vec::new();
+        for task in tasks {
+            let inputs = self.store.load_inputs(&task).await.expect("inputs");
+            let texts: Vec<String> = serde_json::from_slice(&inputs).expect("an array");
+            let part = Arc::new(lengths(texts.iter().map(String::as_str)));
+            let (key, attempt) = (task.key, task.attempt);
+            done.push(TaskDone { key, attempt, part, cached: 0, predictions: vec![] });
+        }
+        self.store.complete(done).await.expect("taken");
+    }
+
+    /// Answers everything from now on, until the hub is dropped.
+    pub async fn work(self: &Arc<Self>) {
+        self.boot().await;
+        let hub = Arc::downgrade(self);
+        tokio::spawn(async move {
+            while let Some(hub) = hub.upgrade() {
+                let tasks = tokio::time::timeout(Duration::from_millis(500), hub.claim()).await;
+                if let Ok(tasks) = tasks {
+                    hub.complete(tasks).await;
+                }
+            }
+        });
+    }
+
+    /// Begins to stop; the handle ends when the server did.
+    pub fn stop(&mut self) -> JoinHandle<std::io::Result<()>> {
+        drop(self.stop.take());
+        self.running.take().expect("a running server")
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("a connection")
+    }
+
+    /// Sends bytes and reads until the server closes or says no more for a while.
+    pub async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes).await.expect("sent");
+        read_answer(&mut stream).await
+    }
+}
+
+/// One answer: the head and as much body as it announces; all there is if the server closes.
+pub async fn read_answer(stream: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    let mut piece = [0; 4096];
+    let whole = |all: &[u8]| {
+        let text = String::from_utf8_lossy(all).to_lowercase();
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+        let length: usize = length.trim().parse().ok()?;
+        (body.len() >= length).then_some(())
+    };
+    while whole(&all).is_none() {
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut piece)).await;
+        match read.expect("an answer in time") {
+            Ok(0) | Err(_) => break,
+            Ok(n) => all.extend_from_slice(&piece[..n]),
+        }
+    }
+    String::from_utf8(all).expect("text")
+}
+
+impl Person {
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token)
+    }
+
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.token)
+    }
+
+    /// Submits texts as JSON.
+    pub async fn submit(&self, inputs: &[&str]) -> Value {
+        let body = json!({"model": "lengths", "inputs": inputs});
+        let answer = self.post("/api/v1/requests").json(&body).send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        answer.json().await.expect("JSON")
+    }
+
+    /// Submits a file.
+    pub fn upload(&self, query: &str, file: impl Into<reqwest::Body>) -> RequestBuilder {
+        let path = format!("/api/v1/requests?{query}");
+        self.post(&path).header("content-type", "text/csv").body(file)
+    }
+
+    pub async fn find(&self, path: &str) -> Value {
+        let answer = self.get(path).send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.json().await.expect("JSON")
+    }
+
+    pub async fn list(&self) -> Vec<Value> {
+        let page = self.find("/api/v1/requests?limit=200").await;
+        page["items"].as_array().expect("items").clone()
+    }
+}
+
+/// Sends a request that is refused; gives the problem after checks that all problems pass.
+pub async fn problem(request: RequestBuilder) -> Value {
+    let answer = request.send().await.expect("an answer");
+    let status = answer.status();
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    assert!(answer.headers().contains_key("x-request-id"));
+    let text = answer.text().await.expect("text");
+    for inner in ["serde", "sqlx", "muster_", "SELECT", "/srv", "/run", "/root", ".rs", "panic"] {
+        assert!(!text.contains(inner), "{inner} in {text}");
+    }
+    let problem: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(problem["status"], status.as_u16());
+    assert!(problem["detail"].as_str().is_some_and(|d| d.len() > 10), "{problem}");
+    problem
+}
+
+/// The slug of a problem.
+pub fn slug(problem: &Value) -> &str {
+    problem["type"].as_str().and_then(|t| t.strip_prefix("/problems/")).expect("a slug")
+}
+
+pub fn model_id() -> ModelId {
+    model().id
+}
+
+/// What the system's gzip makes of bytes.
+pub fn gzip(arguments: &[&str], bytes: &[u8]) -> Vec<u8> {
+    let mut child = std::process::Command::new("gzip")
+        .args(arguments)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("gzip");
+    let (mut input, bytes) = (child.stdin.take().expect("a pipe"), bytes.to_owned());
+    let writer = std::thread::spawn(move || std::io::Write::write_all(&mut input, &bytes));
+    let packed = child.wait_with_output().expect("an output").stdout;
+    writer.join().expect("a thread").expect("written");
+    packed
+}

@@ -1,0 +1,1 @@
+python "$1/code/main.py" "$2" "$3"
