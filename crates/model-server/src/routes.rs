@@ -65,10 +65,10 @@ impl Served {
         }
     }
 
-    fn worker(&self) -> Result<Arc<Worker>, Response> {
+    fn worker(&self) -> Result<Arc<Worker>, Box<Response>> {
         self.worker.borrow().clone().ok_or_else(|| {
             let busy = detail(StatusCode::SERVICE_UNAVAILABLE, "the model is starting");
-            ([(RETRY_AFTER, "1")], busy).into_response()
+            Box::new(([(RETRY_AFTER, "1")], busy).into_response())
         })
     }
 
@@ -123,7 +123,7 @@ fn detail(status: StatusCode, text: impl Into<String>) -> Response {
 async fn healthz(State(served): Model) -> Response {
     match served.worker() {
         Ok(_) => "ok".into_response(),
-        Err(starting) => starting,
+        Err(starting) => *starting,
     }
 }
 
@@ -216,7 +216,7 @@ async fn run(
 ) -> Response {
     let inputs = match inputs(&served, &headers, body) {
         Ok(inputs) => inputs,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let orient = query.orient.unwrap_or_else(|| "records".to_owned());
@@ -226,7 +226,7 @@ async fn run(
 async fn predict(served: &Served, inputs: &[String], shape: &str, ndjson: bool) -> Response {
     let worker = match served.worker() {
         Ok(worker) => worker,
-        Err(starting) => return starting,
+        Err(starting) => return *starting,
     };
     let outcome = worker.run(inputs, |_| {}).await;
     served.count(inputs.len(), &outcome);
@@ -267,15 +267,18 @@ fn inputs(
     served: &Served,
     headers: &HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> Result<Vec<String>, Response> {
+) -> Result<Vec<String>, Box<Response>> {
     let limits = &served.limits;
     let body = body.map_err(|_| {
         let limit = limits.body_bytes >> 20;
-        detail(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} MiB"))
+        Box::new(detail(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is larger than {limit} MiB"),
+        ))
     })?;
     let wrong = |_| {
         let text = "the body has to be a JSON array of texts, or of {\"key\", \"input\"} objects";
-        detail(StatusCode::UNPROCESSABLE_ENTITY, text)
+        Box::new(detail(StatusCode::UNPROCESSABLE_ENTITY, text))
     };
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let inputs: Vec<Input> = if kind.starts_with(NDJSON) {
@@ -286,7 +289,7 @@ fn inputs(
     };
     if inputs.len() > limits.inputs {
         let text = format!("there are more than {} inputs", limits.inputs);
-        return Err(detail(StatusCode::PAYLOAD_TOO_LARGE, text));
+        return Err(Box::new(detail(StatusCode::PAYLOAD_TOO_LARGE, text)));
     }
     Ok(inputs.into_iter().map(String::from).collect())
 }
@@ -298,11 +301,11 @@ async fn submit(
 ) -> Response {
     let inputs = match inputs(&served, &headers, body) {
         Ok(inputs) => inputs,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let worker = match served.worker() {
         Ok(worker) => worker,
-        Err(starting) => return starting,
+        Err(starting) => return *starting,
     };
     let mut random = [0; 16];
     if getrandom::fill(&mut random).is_err() {

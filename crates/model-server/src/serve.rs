@@ -148,7 +148,7 @@ pub(crate) async fn make_runner(
             let mut runner =
                 PythonRunner { spawner, environment, file, function, logs, worker: None };
             runner.load().await.map_err(|failed| failed.0)?;
-            Ok(Runner::Python(runner))
+            Ok(Runner::Python(Box::new(runner)))
         }
         Kind::Command { command } => {
             let framework = folder.dir.join("model/framework");

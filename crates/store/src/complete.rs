@@ -67,8 +67,8 @@ impl Store {
                 for done in prepared.iter() {
                     taken.push(store_done(tx, done).await?);
                 }
-                let mine = prepared.iter().zip(&taken).filter(|(_, taken)| **taken);
-                if let Some((done, _)) = mine.last() {
+                let mut mine = prepared.iter().zip(&taken).rev().filter(|(_, taken)| **taken);
+                if let Some((done, _)) = mine.next() {
                     note_idle(tx, done.task.key).await?;
                 }
                 Ok(taken)

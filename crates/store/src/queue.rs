@@ -13,6 +13,8 @@ use crate::requests::end;
 use crate::writer::{Tx, work};
 use crate::{Error, Figures, Queue, Store};
 
+type Times = Vec<(Ts, Ts)>;
+
 const FIGURES_FRESH: Duration = Duration::from_secs(1);
 
 const QUEUES: &str = "SELECT t.model_id, COUNT(*), CAST(SUM(t.inputs) AS BIGINT), \
@@ -142,7 +144,7 @@ impl Store {
             }
         }
         for model in self.models().iter() {
-            let (ended, started): (Vec<(Ts, Ts)>, Vec<(Ts, Ts)>) = on!(&mut conn, c => {
+            let (ended, started): (Times, Times) = on!(&mut conn, c => {
                 let id = model.id.as_str();
                 let ended = sqlx::query_as(LAST_COMPLETED).bind(id).fetch_all(&mut *c).await?;
                 (ended, sqlx::query_as(LAST_STARTS).bind(id).fetch_all(c).await?)

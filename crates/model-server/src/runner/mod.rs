@@ -13,7 +13,7 @@ pub(crate) use python::PythonRunner;
 pub(crate) struct Failed(pub String);
 
 pub(crate) enum Runner {
-    Python(PythonRunner),
+    Python(Box<PythonRunner>),
     Command(CommandRunner),
 }
 

@@ -37,10 +37,7 @@ impl Writer for CsvWriter {
 
     fn batch(&mut self, batch: Batch) -> Result<Vec<u8>, Error> {
         let mut out = Vec::with_capacity(batch.rows.len() * 64);
-        let lines = match &batch.lines {
-            Some(lines) => Some(split_lines(lines)),
-            None => None,
-        };
+        let lines = batch.lines.as_deref().map(split_lines);
         for (n, row) in batch.rows.iter().enumerate() {
             match &lines {
                 Some(lines) => out.extend_from_slice(lines.get(n).copied().unwrap_or_default()),
