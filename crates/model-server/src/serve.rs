@@ -153,7 +153,7 @@ pub(crate) async fn make_runner(
         Kind::Command { command } => {
             let framework = folder.dir.join("model/framework");
             let template = command.get(1).is_some_and(|word| word == "run.sh");
-            Ok(Runner::Command(CommandRunner {
+            Ok(Runner::Command(Box::new(CommandRunner {
                 spawner,
                 bin: environment.bin,
                 dir: if template { framework } else { folder.dir.clone() },
@@ -161,7 +161,7 @@ pub(crate) async fn make_runner(
                 header: folder.model.input.name.clone(),
                 outputs: folder.model.outputs.clone(),
                 logs,
-            }))
+            })))
         }
         Kind::Http { url } => Err(format!("it is served at {url}")),
     }

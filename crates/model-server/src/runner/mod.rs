@@ -14,7 +14,7 @@ pub(crate) struct Failed(pub String);
 
 pub(crate) enum Runner {
     Python(Box<PythonRunner>),
-    Command(CommandRunner),
+    Command(Box<CommandRunner>),
 }
 
 impl Runner {
