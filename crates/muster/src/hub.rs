@@ -20,6 +20,9 @@ const SILENCE: Duration = Duration::from_secs(90);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// Says something to the person while they wait.
+type Tell = Box<dyn Fn(&str)>;
+
 /// A hub, and who we are there.
 pub struct Hub {
     pub url: String,
@@ -29,7 +32,7 @@ pub struct Hub {
     /// How long to go on when the hub cannot be reached.
     patience: Cell<Duration>,
     /// Tells the person that the hub is not there, and that it is again.
-    tell: RefCell<Box<dyn Fn(&str)>>,
+    tell: RefCell<Tell>,
 }
 
 /// Who sends a request.

@@ -45,11 +45,14 @@ pub fn echo(inputs: &[String]) -> Reply {
     Reply::Rows(inputs.iter().map(row).collect())
 }
 
+/// What is seen of an instance, and its server while it runs.
+type Served = (ObservedState, Option<JoinHandle<()>>);
+
 /// Instances as servers in this process.
 pub struct TestCluster {
     behaviour: Behaviour,
     folder: tempfile::TempDir,
-    instances: Mutex<HashMap<InstanceId, (ObservedState, Option<JoinHandle<()>>)>>,
+    instances: Mutex<HashMap<InstanceId, Served>>,
     changed: watch::Sender<u64>,
     pub launched: AtomicU32,
     /// The inputs of every call, in the order they came.
