@@ -125,7 +125,7 @@ async fn uploads_share_a_limited_space() {
     );
     let mut slow = hub.connect().await;
     slow.write_all(head.as_bytes()).await.expect("sent");
-    slow.write_all("C\n".repeat(400_000).as_bytes()).await.expect("sent");
+    slow.write_all("CCCCCCCCCCCCCCC\n".repeat(50_000).as_bytes()).await.expect("sent");
     let file = format!("smiles\n{}", "CCCCCCCCC\n".repeat(60_000));
     // The server may still be reading the first one.
     let refused = loop {
