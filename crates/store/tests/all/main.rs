@@ -21,4 +21,15 @@ mod cluster;
 mod lab;
 mod raw;
 
+mod attempts;
+mod catalogue;
+mod inputs;
+mod instances;
+mod leases;
+mod outage;
+mod queue;
 mod requests;
+mod results;
+mod schema;
+mod servers;
+mod texts;
