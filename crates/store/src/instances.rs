@@ -1,5 +1,7 @@
 //! Instances in the books: intent first, then what was seen.
 
+use std::collections::BTreeSet;
+
 use futures::FutureExt;
 use muster_core::instance::EndCause;
 use muster_core::{Address, InstanceId, ServerId};
@@ -25,6 +27,10 @@ const ENDED: &str = "UPDATE instance SET state = 'ended', ended_at = $1, end_cau
 
 const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, remote_job = NULL, \
      not_before = $1 WHERE state = 'leased' AND instance_id = $2 RETURNING model_id";
+
+const REST: &str = "UPDATE instance SET idle_since = $1 WHERE id = $2 AND state = 'ready' \
+     AND idle_since IS NULL AND NOT EXISTS (SELECT 1 FROM task \
+     WHERE instance_id = instance.id AND state = 'leased')";
 
 const EVENT: &str =
     "INSERT INTO instance_event (instance_id, at, kind, detail) VALUES ($1, $2, $3, $4)";
@@ -152,6 +158,17 @@ impl Store {
         let rows: Vec<Row> = on!(&mut conn, c => sqlx::query_as(ALIVE).fetch_all(c).await?);
         rows.into_iter().map(instance).collect()
     }
+}
+
+/// These instances lost tasks: those that have none left are idle.
+pub(crate) async fn rest(tx: &mut Tx, instances: BTreeSet<Uuid>) -> Result<(), Error> {
+    let now = tx.now;
+    for id in instances {
+        on!(&mut tx.conn, c => {
+            sqlx::query(REST).bind(Ts(now)).bind(id).execute(c).await.map(|_| ())?
+        });
+    }
+    Ok(())
 }
 
 async fn event(tx: &mut Tx, id: InstanceId, kind: &'static str, detail: &str) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use muster_core::{InstanceId, ModelId, RequestId, TaskKey};
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
+use crate::instances::rest;
 use crate::writer::{Tx, work};
 use crate::{ClaimedTask, Error, RemoteJob, Store};
 
@@ -33,7 +34,7 @@ const ADOPT: &str = "UPDATE task SET server_id = $1, instance_id = $2, lease_unt
 
 const EXPIRED: &str = "UPDATE task SET state = 'queued', lease_until = NULL, remote_job = NULL, \
      not_before = $1 WHERE state = 'leased' AND (lease_until < $1 AND remote_job IS NULL \
-     OR lease_until < $2) RETURNING model_id";
+     OR lease_until < $2) RETURNING model_id, instance_id";
 
 impl Store {
     /// Extends the lease of tasks; returns those that are no longer the instance's.
@@ -178,14 +179,15 @@ impl Store {
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
                 let now = tx.now;
-                let models: Vec<String> = on!(&mut tx.conn, c => {
-                    sqlx::query_scalar(EXPIRED)
+                let lost: Vec<(String, Option<Uuid>)> = on!(&mut tx.conn, c => {
+                    sqlx::query_as(EXPIRED)
                         .bind(Ts(now))
                         .bind(Ts(now - ADOPTABLE))
                         .fetch_all(c)
                         .await?
                 });
-                requeued(tx, models)
+                rest(tx, lost.iter().filter_map(|(_, instance)| *instance).collect()).await?;
+                requeued(tx, lost.into_iter().map(|(model, _)| model).collect())
             }
             .boxed()
         });

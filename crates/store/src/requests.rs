@@ -10,6 +10,7 @@ use muster_core::{Ended, PrincipalId, Request, RequestId};
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
+use crate::instances::rest;
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Finished, Page, RequestFilter, Store};
 
@@ -60,7 +61,7 @@ const END: &str = concat!(
 );
 
 const DROP_TASKS: &str = "UPDATE task SET state = 'dropped', lease_until = NULL \
-     WHERE request_id = $1 AND state IN ('queued', 'leased')";
+     WHERE request_id = $1 AND state IN ('queued', 'leased') RETURNING instance_id";
 
 impl Store {
     pub async fn find_request(
@@ -153,6 +154,10 @@ pub(crate) async fn end(tx: &mut Tx, id: RequestId, how: Ended) -> Result<bool, 
         Ended::Cancelled { reason } => ("cancelled", Some(reason.as_str())),
     };
     let now = tx.now;
+    // Tasks before their request, as a completion does, or the two would wait for each other.
+    let dropped: Vec<Option<Uuid>> = on!(&mut tx.conn, c => {
+        sqlx::query_scalar(DROP_TASKS).bind(id.0).fetch_all(c).await?
+    });
     let row: Option<RequestRow> = on!(&mut tx.conn, c => {
         sqlx::query_as(END)
             .bind(phase)
@@ -163,9 +168,7 @@ pub(crate) async fn end(tx: &mut Tx, id: RequestId, how: Ended) -> Result<bool, 
             .await?
     });
     let Some(row) = row else { return Ok(false) };
-    on!(&mut tx.conn, c => {
-        sqlx::query(DROP_TASKS).bind(id.0).execute(c).await.map(|_| ())?
-    });
+    rest(tx, dropped.into_iter().flatten().collect()).await?;
     let request = Arc::new(request(row)?);
     tx.backlogs.clear();
     tx.after.changes.push(Change::Cancelled { id });
