@@ -101,7 +101,7 @@ impl Store {
     /// Jobs that servers which are gone left running on external model servers.
     pub async fn running_remote_jobs(&self) -> Result<Vec<RemoteJob>, Error> {
         type JobRow = (String, String, Uuid, i64, i64);
-        let alive = self.inner.clock.now() - crate::servers::DEAD_AFTER;
+        let alive = self.inner.now() - crate::servers::DEAD_AFTER;
         let mut conn = self.inner.db.read().await?;
         let rows: Vec<JobRow> = on!(&mut conn, c => {
             sqlx::query_as(REMOTE_JOBS)
