@@ -157,6 +157,23 @@ async fn a_role_that_may_only_use_its_own_schema_is_enough() {
 }
 
 #[tokio::test]
+async fn a_role_that_may_make_nothing_is_enough_once_everything_is_there() {
+    let lab = Lab::postgres_alone(crate::cluster::shared()).await;
+    let role = format!("r{}", Clock::system().id().simple());
+    lab.raw.run(&format!("CREATE ROLE {role} LOGIN")).await;
+    let rights = "SELECT, INSERT, UPDATE, DELETE";
+    lab.raw.run(&format!("GRANT {rights} ON ALL TABLES IN SCHEMA public TO {role}")).await;
+    let mut config = lab.config();
+    let Database::Postgres { url, .. } = &mut config.database else { panic!("PostgreSQL") };
+    *url = url.replacen("postgres@", &format!("{role}@"), 1);
+    let store = Store::open(config, Clock::system()).await.expect("a store");
+    let taken = store.submit(lab.new_request(&["a"])).await.expect("it is taken");
+    let task = crate::lab::claim(&store, lab.wish(1)).await.remove(0);
+    assert!(complete(&store, &task).await);
+    assert_eq!(lab.find(taken.request.id).await.phase.name(), "completed");
+}
+
+#[tokio::test]
 async fn a_schema_name_is_checked_before_it_is_used() {
     let lab = Lab::postgres_alone(crate::cluster::shared()).await;
     for name in ["x\"; DROP SCHEMA public; --", "", "Upper", "nul\0"] {
