@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::db::{Ts, on};
 use crate::leases::requeued;
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Instance, InstanceState, NewInstance, Store};
+use crate::{Change, Error, Instance, InstanceState, NewInstance, Store, text};
 
 const ADD: &str = "INSERT INTO instance (id, model_id, model_version, slot, is_local, server_id, state, \
      why, launched_at, jobs) VALUES ($1, $2, $3, $4, $5, $6, 'starting', $7, $8, 0) \
@@ -56,7 +56,8 @@ type Row = (
 impl Store {
     /// Writes down that an instance shall be; false if its place is taken.
     pub async fn add_instance(&self, new: NewInstance) -> Result<bool, Error> {
-        let new = std::sync::Arc::new(new);
+        text::exact(&new.version)?;
+        let new = std::sync::Arc::new(NewInstance { why: text::words(&new.why), ..new });
         let server = self.inner.server;
         let (op, answer) = work(move |tx: &mut Tx| {
             let new = std::sync::Arc::clone(&new);

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::db::{Ts, on};
 use crate::instances::rest;
 use crate::writer::{Tx, work};
-use crate::{ClaimedTask, Error, RemoteJob, Store};
+use crate::{ClaimedTask, Error, RemoteJob, Store, text};
 
 /// How much longer than its lease a running job of an external server may wait to be picked up.
 const ADOPTABLE: Duration = Duration::from_secs(60);
@@ -75,7 +75,7 @@ impl Store {
 
     /// Remembers the id under which an external server works on tasks.
     pub async fn set_remote_job(&self, tasks: &[(TaskKey, u32)], job: &str) -> Result<(), Error> {
-        let (tasks, job) = (tasks.to_vec(), job.to_owned());
+        let (tasks, job) = (tasks.to_vec(), text::exact(job)?.to_owned());
         let (op, answer) = work(move |tx: &mut Tx| {
             let (tasks, job) = (tasks.clone(), job.clone());
             async move {

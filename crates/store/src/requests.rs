@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::db::{Ts, on};
 use crate::instances::rest;
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Finished, Page, RequestFilter, Store};
+use crate::{Change, Error, Finished, Page, RequestFilter, Store, text};
 
 /// While waiting on PostgreSQL, where another server may end the request.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -83,13 +83,14 @@ impl Store {
         filter: &RequestFilter,
     ) -> Result<Page<Request>, Error> {
         let limit = filter.limit.clamp(1, 1000);
+        let phase = filter.phase.as_deref().map(text::exact).transpose()?;
         let mut conn = self.inner.db.read().await?;
         let rows: Vec<RequestRow> = on!(&mut conn, c => {
             sqlx::query_as(LIST)
                 .bind(principal.0)
                 .bind(filter.after.map(|id| id.0))
                 .bind(filter.model.as_ref().map(|model| model.as_str()))
-                .bind(filter.phase.as_deref())
+                .bind(phase)
                 .bind(i64::from(limit) + 1)
                 .fetch_all(c)
                 .await?
@@ -150,8 +151,8 @@ impl Store {
 pub(crate) async fn end(tx: &mut Tx, id: RequestId, how: Ended) -> Result<bool, Error> {
     let (phase, reason) = match &how {
         Ended::Completed => ("completed", None),
-        Ended::Failed { reason } => ("failed", Some(reason.as_str())),
-        Ended::Cancelled { reason } => ("cancelled", Some(reason.as_str())),
+        Ended::Failed { reason } => ("failed", Some(text::words(reason))),
+        Ended::Cancelled { reason } => ("cancelled", Some(text::words(reason))),
     };
     let now = tx.now;
     // Tasks before their request, as a completion does, or the two would wait for each other.
