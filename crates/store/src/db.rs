@@ -240,6 +240,22 @@ mod tests {
         assert!(check_sqlite("3.53.0").is_ok());
     }
 
+    /// Trap T6: an acknowledged commit is on disk.
+    #[tokio::test]
+    async fn sqlite_writes_are_on_disk_before_a_commit_returns() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("muster.db");
+        let db = Db::connect(&Database::Sqlite { file }).await.expect("a database");
+        let Db::Sqlite { write, read } = &db else { panic!("SQLite") };
+        let full: i64 =
+            sqlx::query_scalar("PRAGMA synchronous").fetch_one(write).await.expect("it");
+        let log: String =
+            sqlx::query_scalar("PRAGMA journal_mode").fetch_one(write).await.expect("it");
+        assert_eq!((full, log.as_str()), (2, "wal"));
+        let made = sqlx::query("CREATE TABLE t (x)").execute(read).await;
+        assert!(made.is_err(), "only the one writer writes");
+    }
+
     #[test]
     fn a_schema_name_cannot_leave_its_quotes() {
         assert!(check_schema_name("muster_2").is_ok());

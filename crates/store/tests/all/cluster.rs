@@ -65,8 +65,12 @@ impl Cluster {
         self.script("up");
     }
 
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("data/.s.PGSQL.5432")
+    }
+
     fn answers(&self) -> bool {
-        std::os::unix::net::UnixStream::connect(self.folder.join("data/.s.PGSQL.5432")).is_ok()
+        std::os::unix::net::UnixStream::connect(self.socket()).is_ok()
     }
 
     fn script(&self, what: &str) {

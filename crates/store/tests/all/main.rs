@@ -26,6 +26,7 @@ mod catalogue;
 mod inputs;
 mod instances;
 mod leases;
+mod opening;
 mod outage;
 mod queue;
 mod requests;

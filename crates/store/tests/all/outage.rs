@@ -77,6 +77,36 @@ async fn a_claim_survives_the_end_of_its_connection() {
     }
 }
 
+/// Trap T1, I-59: what fails right after BEGIN goes back to the pool without its transaction.
+#[tokio::test]
+async fn cancelled_statements_leave_no_transaction_to_inherit() {
+    let lab = Lab::postgres_alone(cluster::shared()).await;
+    let cancel = KILL.replace("terminate", "cancel");
+    let submitting = async {
+        for _ in 0..300 {
+            let id = match lab.store.submit(lab.new_request(&["x"; 25])).await {
+                Ok(taken) => taken.request.id,
+                away => {
+                    assert!(is_away(&away), "{:?}", away.err());
+                    continue;
+                }
+            };
+            let found = lab.store.find_request(lab.me, id).await;
+            assert!(is_away(&found) || found.is_ok_and(|found| found.is_some()));
+        }
+    };
+    let cancelling = async {
+        loop {
+            lab.raw.number(&cancel).await;
+        }
+    };
+    tokio::select! {
+        () = submitting => {}
+        () = cancelling => {}
+    }
+    nothing_is_half_written(&lab, &[]).await;
+}
+
 #[tokio::test]
 async fn a_listener_that_was_cut_off_looks_again() {
     let lab = Lab::postgres_alone(cluster::shared()).await;
@@ -142,15 +172,19 @@ async fn a_database_that_crashes_and_comes_back_is_used_without_reopening() {
     assert!(futures::poll!(&mut claims).is_pending());
     lab.store.heartbeat().await.expect("an answer");
     cluster.down();
+    // A socket that nobody answers: connections are refused, as on a machine that is up again.
+    let socket = std::os::unix::net::UnixListener::bind(cluster.socket()).expect("a socket");
+    drop(socket);
     let started = std::time::Instant::now();
     assert!(is_away(&lab.store.ping().await));
     assert!(started.elapsed() < Duration::from_secs(3), "not ready within 2 seconds");
     let many = (0..40).map(|_| lab.store.submit(lab.new_request(&["x"; 25])));
-    let answers = tokio::time::timeout(LONG, futures::future::join_all(many)).await;
+    let many = tokio::time::timeout(LONG, futures::future::join_all(many));
+    let (answers, found) = tokio::join!(many, lab.store.find_request(lab.me, acknowledged));
     for answer in answers.expect("an answer in time") {
         assert!(is_away(&answer), "no acknowledgement without a database");
     }
-    assert!(is_away(&lab.store.find_request(lab.me, acknowledged).await));
+    assert!(is_away(&found));
     cluster.up();
     let id = lab.new_request(&[]).id;
     until("it is back", async || {

@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use muster_core::RequestId;
-use muster_core::input::{InputTable, Texts};
+use muster_core::input::Texts;
 use muster_store::{Error, Format};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -49,7 +49,7 @@ fn check_batches(batches: &[RecordBatch]) {
     let schema = batches[0].schema();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     assert_eq!(names, ["input", "n", "t", "extra", "error"]);
-    let batch = arrow_select(batches);
+    let batch = lines_of(batches);
     assert_eq!(batch.len(), 20);
     assert_eq!(batch[3], ("in,3".to_owned(), Some(3.0), Some("=x\"3".to_owned()), None, None));
     let error = Some("it is too big".to_owned());
@@ -59,7 +59,7 @@ fn check_batches(batches: &[RecordBatch]) {
 
 type Line = (String, Option<f64>, Option<String>, Option<i64>, Option<String>);
 
-fn arrow_select(batches: &[RecordBatch]) -> Vec<Line> {
+fn lines_of(batches: &[RecordBatch]) -> Vec<Line> {
     let mut lines = Vec::new();
     for batch in batches {
         let text = |n: usize| batch.column(n).as_string::<i32>().iter();
@@ -145,22 +145,25 @@ async fn parquet_rows(lab: &Lab, id: RequestId) -> u64 {
     download.expect("an answer").expect("the request").rows
 }
 
-async fn a_file_comes_back_with_its_own_columns(lab: Lab) {
-    let mut new = lab.new_request(&["a", "b"]);
-    new.reading.columns = vec!["name".into(), "smiles".into(), "n".into()];
-    new.reading.column = Some("smiles".into());
-    let records: Texts = ["\"one\nline\",a,=1+1", "two,b"].into_iter().collect();
-    new.inputs = InputTable { inputs: new.inputs.inputs, records: Some(records) };
-    let id = new.id;
-    lab.store.submit(new).await.expect("it is taken");
-    assert!(lab.work().await);
-    let csv = lab.download(id, Format::Csv).await.expect("a result");
-    let want = "name,smiles,n,n_2\n\"one\nline\",a,=1+1,1\ntwo,b,1\n";
-    assert_eq!(String::from_utf8_lossy(&csv), want, "lines come back as they were");
-    let json = lab.download(id, Format::Json).await.expect("a result");
-    let rows: Vec<serde_json::Value> = serde_json::from_slice(&json).expect("JSON");
-    assert_eq!(rows[0]["name"], "one\nline");
-    assert_eq!((&rows[0]["n"], &rows[0]["n_2"]), (&"=1+1".into(), &1.into()));
+async fn a_file_comes_back_with_its_own_columns(mut lab: Lab) {
+    for inline_bytes in [64 << 10, 8] {
+        lab.restart(inline_bytes).await;
+        let mut new = lab.new_request(&["a", "b"]);
+        new.reading.columns = vec!["name".into(), "smiles".into(), "n".into()];
+        new.reading.column = Some("smiles".into());
+        let records: Texts = ["\"one\nline\",a,=1+1", "two,b"].into_iter().collect();
+        new.inputs.records = Some(records);
+        let id = new.id;
+        lab.store.submit(new).await.expect("it is taken");
+        assert!(lab.work().await);
+        let csv = lab.download(id, Format::Csv).await.expect("a result");
+        let want = "name,smiles,n,n_2\n\"one\nline\",a,=1+1,1\ntwo,b,1\n";
+        assert_eq!(String::from_utf8_lossy(&csv), want, "lines come back as they were");
+        let json = lab.download(id, Format::Json).await.expect("a result");
+        let rows: Vec<serde_json::Value> = serde_json::from_slice(&json).expect("JSON");
+        assert_eq!(rows[0]["name"], "one\nline");
+        assert_eq!((&rows[0]["n"], &rows[0]["n_2"]), (&"=1+1".into(), &1.into()));
+    }
 }
 
 async fn a_long_result_is_whole_and_in_order(lab: Lab) {

@@ -1,10 +1,8 @@
 //! Both schemas are the same; on PostgreSQL they are where `database.schema` says.
 
 use muster_store::{Clock, Database, Error, Store, StoreConfig};
-use sqlx::AssertSqlSafe;
 
 use crate::lab::{LONG, Lab, complete, until};
-use crate::raw::Raw;
 
 on_both!(a_newer_schema_is_refused_with_words, opening_again_changes_nothing);
 
@@ -180,33 +178,4 @@ async fn a_schema_name_is_checked_before_it_is_used() {
         let opened = Store::open(in_schema(&lab, name), Clock::system()).await;
         assert!(matches!(opened, Err(Error::Schema(_))), "{name}");
     }
-}
-
-#[tokio::test]
-async fn a_second_server_on_a_sqlite_folder_is_refused_with_words() {
-    let lab = Lab::sqlite().await;
-    let Err(error) = Store::open(lab.config(), Clock::system()).await else {
-        panic!("it is refused");
-    };
-    assert!(matches!(error, Error::AlreadyServed { .. }));
-    let folder = lab.folder.path().join("data");
-    let words = error.to_string();
-    assert!(words.contains(&folder.display().to_string()) && words.contains("stop it"), "{words}");
-    assert!(lab.store.ping().await.is_ok(), "the first one does not mind");
-    lab.store.close().await;
-    Store::open(lab.config(), Clock::system()).await.expect("the folder is free");
-}
-
-/// Traps T5 and T6, as far as they can be seen from outside.
-#[tokio::test]
-async fn sqlite_is_new_enough_and_keeps_a_write_ahead_log() {
-    let lab = Lab::sqlite().await;
-    let version = lab.raw.texts("SELECT sqlite_version()").await.remove(0);
-    let parts: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
-    assert!(parts >= vec![3, 51, 3], "{version}");
-    assert_eq!(lab.raw.texts("PRAGMA journal_mode").await, ["wal"]);
-    assert_eq!(lab.raw.texts("PRAGMA integrity_check").await, ["ok"]);
-    let Raw::Sqlite(pool) = &lab.raw else { panic!("SQLite") };
-    let broken = sqlx::query(AssertSqlSafe("PRAGMA foreign_key_check")).fetch_all(pool).await;
-    assert!(broken.expect("an answer").is_empty());
 }

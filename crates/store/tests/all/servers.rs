@@ -1,10 +1,13 @@
 //! Several servers on one PostgreSQL, and group commit.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use muster_core::RequestId;
-use muster_store::{Change, Store};
+use futures::stream::{self, StreamExt};
+use muster_core::{RequestId, Timestamp};
+use muster_store::{Change, Clock, NewRequest, Store};
 
 use crate::cluster;
 use crate::lab::{LEASE, LONG, Lab, claim, complete, ones, until};
@@ -30,23 +33,27 @@ async fn two_servers_never_claim_the_same_task() {
         let taken = futures::future::join_all(new).await;
         taken.into_iter().map(|taken| taken.expect("it is taken").request.id).collect()
     };
-    let work = async |store: &Store| {
-        let mut seen = Vec::new();
-        while let Ok(tasks) =
-            tokio::time::timeout(Duration::from_millis(1500), store.claim(lab.wish(7))).await
-        {
-            let tasks = tasks.expect("an answer");
+    let seen = Mutex::new(Vec::new());
+    let work = async |store: &Store, who: usize| -> Infallible {
+        loop {
+            let tasks = claim(store, lab.wish(7)).await;
             let done = tasks.iter().map(ones).collect();
             let taken = store.complete(done).await.expect("an answer");
             assert!(taken.iter().all(|taken| *taken), "nobody else has them");
-            seen.extend(tasks.into_iter().map(|task| task.key.request));
+            let mut seen = seen.lock().expect("no panic");
+            seen.extend(tasks.into_iter().map(|task| (task.key.request, who)));
         }
-        seen
     };
-    let (one, two) = tokio::join!(work(&lab.store), work(&other));
-    assert!(!one.is_empty() && !two.is_empty());
-    let all: HashSet<RequestId> = one.iter().chain(&two).copied().collect();
-    assert_eq!((one.len() + two.len(), all.len()), (ids.len(), ids.len()));
+    let ended = "SELECT COUNT(*) FROM request WHERE phase = 'completed'";
+    tokio::select! {
+        _ = work(&lab.store, 1) => {}
+        _ = work(&other, 2) => {}
+        () = until("all are done", async || lab.raw.number(ended).await == 100) => {}
+    }
+    let seen = seen.into_inner().expect("no panic");
+    let both: HashSet<usize> = seen.iter().map(|(_, who)| *who).collect();
+    let all: HashSet<RequestId> = seen.iter().map(|(id, _)| *id).collect();
+    assert_eq!((both.len(), seen.len(), all), (2, 100, ids.iter().copied().collect()));
     for id in ids {
         assert_eq!(lab.find(id).await.phase.name(), "completed");
     }
@@ -131,13 +138,10 @@ async fn nothing_is_notified_inside_a_transaction_and_none_is_inherited() {
     let all = format!("ALTER DATABASE {database} SET log_statement = 'all'");
     lab.raw.run(&all).await;
     let store = lab.other_server().await;
-    let submissions = (0..300).map(|_| store.submit(lab.new_request(&["a"])));
     let before = store.counters().transactions.get();
-    futures::stream::StreamExt::collect::<Vec<_>>(futures::stream::StreamExt::buffer_unordered(
-        futures::stream::iter(submissions),
-        3,
-    ))
-    .await;
+    let submissions = (0..300).map(|_| store.submit(lab.new_request(&["a"])));
+    let taken: Vec<_> = stream::iter(submissions).buffer_unordered(3).collect().await;
+    assert!(taken.iter().all(Result::is_ok));
     let transactions = store.counters().transactions.get() - before;
     let told =
         || cluster::shared().log_of(&database).iter().filter(|l| l.contains("pg_notify")).count();
@@ -203,4 +207,29 @@ async fn a_job_is_adopted_only_from_a_dead_server() {
     lab.raw.run(&format!("UPDATE server SET seen_at = {past} WHERE id = {id}")).await;
     let jobs = lab.store.running_remote_jobs().await.expect("an answer");
     assert_eq!(jobs[0].tasks, [(task.key, task.attempt)]);
+}
+
+/// Leases, ends of sessions and dead servers are judged by the database's clock.
+#[tokio::test]
+async fn the_clock_of_a_server_decides_nothing() {
+    let lab = Lab::postgres().await;
+    let long_ago = Timestamp::from_micros(1_000_000_000_000_000);
+    let slow = Clock::manual(long_ago, 7);
+    let store = Store::open(lab.config(), slow).await.expect("a second server");
+    let new = NewRequest { id: RequestId(lab.store.clock().id()), ..lab.new_request(&["a"]) };
+    let request = store.submit(new).await.expect("it is taken").request;
+    let now = lab.store.clock().now();
+    assert!(now.since(request.submitted_at) < LONG && request.submitted_at.since(now) < LONG);
+    let task = claim(&store, lab.wish(1)).await.remove(0);
+    assert_eq!(store.release_expired().await.expect("an answer"), 0);
+    lab.store.set_remote_job(&[(task.key, task.attempt)], "job-1").await.expect("an answer");
+    let held = format!("UPDATE task SET server_id = {}", lab.raw.id(lab.store.server().0));
+    lab.raw.run(&held).await;
+    assert!(store.running_remote_jobs().await.expect("an answer").is_empty());
+    let past = lab.raw.earlier("seen_at", 31);
+    lab.raw.run(&format!("UPDATE server SET seen_at = {past}")).await;
+    assert_eq!(store.running_remote_jobs().await.expect("an answer").len(), 1);
+    let token = crate::lab::token();
+    store.create_session(token, Duration::ZERO).await.expect("a session");
+    assert_eq!(store.find_session(&token).await.expect("an answer"), None);
 }
