@@ -117,9 +117,13 @@ impl Db {
                 let settings = sqlx::AssertSqlSafe(settings.clone());
                 Box::pin(async move { conn.execute(sqlx::raw_sql(settings)).await.map(|_| ()) })
             })
-            // T1: a cancelled begin() leaves its transaction open; nobody may inherit it.
+            // T1: a cancelled begin() leaves its transaction open; nobody may inherit it. A ROLLBACK
+            // alone, outside a transaction, would be a warning in our log and the database's for
+            // each statement. A failed transaction refuses the BEGIN; its connection is closed.
             .after_release(|conn, _| {
-                Box::pin(async move { conn.execute(sqlx::raw_sql("ROLLBACK")).await.map(|_| true) })
+                Box::pin(async move {
+                    conn.execute(sqlx::raw_sql("BEGIN; ROLLBACK")).await.map(|_| true)
+                })
             })
             .connect_with(options)
             .await?;
