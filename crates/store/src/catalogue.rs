@@ -8,7 +8,7 @@ use muster_core::{Model, ModelId};
 
 use crate::db::{Ts, on};
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Store};
+use crate::{Change, Error, Store, text};
 
 const PUT: &str = "INSERT INTO model (id, version, spec, enabled, updated_at) \
      VALUES ($1, $2, $3, TRUE, $4) ON CONFLICT (id) DO UPDATE SET version = $2, spec = $3, \
@@ -35,6 +35,7 @@ impl Store {
         models.sort_by(|a, b| a.id.cmp(&b.id));
         let mut specs = Vec::with_capacity(models.len());
         for model in &models {
+            text::exact(&model.version)?;
             let spec = serde_json::to_string(model).map_err(|e| Error::Refused(e.to_string()))?;
             specs.push((model.id.clone(), model.version.clone(), spec));
         }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::db::{Ts, on};
 use crate::writer::{Op, Tx};
-use crate::{Change, Claim, ClaimedTask, Error, Inner, Store, TaskBack, dialect};
+use crate::{Change, Claim, ClaimedTask, Error, Inner, Store, TaskBack, dialect, text};
 
 /// A claim in the writer.
 pub(crate) struct WaitingClaim {
@@ -38,6 +38,7 @@ impl Store {
     /// Waits until there is work for an instance and takes it, up to `max_inputs` inputs; the claim
     /// is durable when this returns. If the caller leaves, what was claimed for it is given back.
     pub async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedTask>, Error> {
+        text::exact(&claim.version)?;
         let (reply, answer) = oneshot::channel();
         self.send(Op::Claim(WaitingClaim { claim, reply })).await?;
         answer.await.map_err(|_| Error::unavailable("the store is closed"))?

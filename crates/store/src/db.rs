@@ -117,9 +117,13 @@ impl Db {
                 let settings = sqlx::AssertSqlSafe(settings.clone());
                 Box::pin(async move { conn.execute(sqlx::raw_sql(settings)).await.map(|_| ()) })
             })
-            // T1: a cancelled begin() leaves its transaction open; nobody may inherit it.
+            // T1: a cancelled begin() leaves its transaction open; nobody may inherit it. A ROLLBACK
+            // alone, outside a transaction, would be a warning in our log and the database's for
+            // each statement. A failed transaction refuses the BEGIN; its connection is closed.
             .after_release(|conn, _| {
-                Box::pin(async move { conn.execute(sqlx::raw_sql("ROLLBACK")).await.map(|_| true) })
+                Box::pin(async move {
+                    conn.execute(sqlx::raw_sql("BEGIN; ROLLBACK")).await.map(|_| true)
+                })
             })
             .connect_with(options)
             .await?;
@@ -238,6 +242,22 @@ mod tests {
         assert!(check_sqlite("3.51.2").is_err());
         assert!(check_sqlite("3.51.3").is_ok());
         assert!(check_sqlite("3.53.0").is_ok());
+    }
+
+    /// Trap T6: an acknowledged commit is on disk.
+    #[tokio::test]
+    async fn sqlite_writes_are_on_disk_before_a_commit_returns() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("muster.db");
+        let db = Db::connect(&Database::Sqlite { file }).await.expect("a database");
+        let Db::Sqlite { write, read } = &db else { panic!("SQLite") };
+        let full: i64 =
+            sqlx::query_scalar("PRAGMA synchronous").fetch_one(write).await.expect("it");
+        let log: String =
+            sqlx::query_scalar("PRAGMA journal_mode").fetch_one(write).await.expect("it");
+        assert_eq!((full, log.as_str()), (2, "wal"));
+        let made = sqlx::query("CREATE TABLE t (x)").execute(read).await;
+        assert!(made.is_err(), "only the one writer writes");
     }
 
     #[test]

@@ -16,6 +16,19 @@ const CANDIDATES_POSTGRES: &str = "SELECT request_id, position, inputs, attempt,
      WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND not_before <= $3 \
      ORDER BY rank, request_id, position LIMIT $4 FOR UPDATE SKIP LOCKED";
 
+pub(crate) const HAS_SCHEMA_POSTGRES: &str =
+    "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)";
+
+/// Each database keeps its own list of tables.
+pub(crate) fn has_table(postgres: bool) -> &'static str {
+    if postgres { HAS_TABLE_POSTGRES } else { HAS_TABLE_SQLITE }
+}
+
+const HAS_TABLE_SQLITE: &str =
+    "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1)";
+
+const HAS_TABLE_POSTGRES: &str = "SELECT to_regclass($1) IS NOT NULL";
+
 /// One planner at a time. SQLite has one server, so nobody contends.
 pub(crate) const LEAD_POSTGRES: &str = "INSERT INTO leader (duty, server_id, epoch, until) \
      VALUES ('plan', $1, 1, $2) \

@@ -1,5 +1,7 @@
 //! Instances in the books: intent first, then what was seen.
 
+use std::collections::BTreeSet;
+
 use futures::FutureExt;
 use muster_core::instance::EndCause;
 use muster_core::{Address, InstanceId, ServerId};
@@ -8,7 +10,7 @@ use uuid::Uuid;
 use crate::db::{Ts, on};
 use crate::leases::requeued;
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Instance, InstanceState, NewInstance, Store};
+use crate::{Change, Error, Instance, InstanceState, NewInstance, Store, text};
 
 const ADD: &str = "INSERT INTO instance (id, model_id, model_version, slot, is_local, server_id, state, \
      why, launched_at, jobs) VALUES ($1, $2, $3, $4, $5, $6, 'starting', $7, $8, 0) \
@@ -25,6 +27,10 @@ const ENDED: &str = "UPDATE instance SET state = 'ended', ended_at = $1, end_cau
 
 const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, remote_job = NULL, \
      not_before = $1 WHERE state = 'leased' AND instance_id = $2 RETURNING model_id";
+
+const REST: &str = "UPDATE instance SET idle_since = $1 WHERE id = $2 AND state = 'ready' \
+     AND idle_since IS NULL AND NOT EXISTS (SELECT 1 FROM task \
+     WHERE instance_id = instance.id AND state = 'leased')";
 
 const EVENT: &str =
     "INSERT INTO instance_event (instance_id, at, kind, detail) VALUES ($1, $2, $3, $4)";
@@ -50,7 +56,8 @@ type Row = (
 impl Store {
     /// Writes down that an instance shall be; false if its place is taken.
     pub async fn add_instance(&self, new: NewInstance) -> Result<bool, Error> {
-        let new = std::sync::Arc::new(new);
+        text::exact(&new.version)?;
+        let new = std::sync::Arc::new(NewInstance { why: text::words(&new.why), ..new });
         let server = self.inner.server;
         let (op, answer) = work(move |tx: &mut Tx| {
             let new = std::sync::Arc::clone(&new);
@@ -152,6 +159,17 @@ impl Store {
         let rows: Vec<Row> = on!(&mut conn, c => sqlx::query_as(ALIVE).fetch_all(c).await?);
         rows.into_iter().map(instance).collect()
     }
+}
+
+/// These instances lost tasks: those that have none left are idle.
+pub(crate) async fn rest(tx: &mut Tx, instances: BTreeSet<Uuid>) -> Result<(), Error> {
+    let now = tx.now;
+    for id in instances {
+        on!(&mut tx.conn, c => {
+            sqlx::query(REST).bind(Ts(now)).bind(id).execute(c).await.map(|_| ())?
+        });
+    }
+    Ok(())
 }
 
 async fn event(tx: &mut Tx, id: InstanceId, kind: &'static str, detail: &str) -> Result<(), Error> {

@@ -9,8 +9,9 @@ use muster_core::{InstanceId, ModelId, RequestId, TaskKey};
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
+use crate::instances::rest;
 use crate::writer::{Tx, work};
-use crate::{ClaimedTask, Error, RemoteJob, Store};
+use crate::{ClaimedTask, Error, RemoteJob, Store, text};
 
 /// How much longer than its lease a running job of an external server may wait to be picked up.
 const ADOPTABLE: Duration = Duration::from_secs(60);
@@ -33,7 +34,7 @@ const ADOPT: &str = "UPDATE task SET server_id = $1, instance_id = $2, lease_unt
 
 const EXPIRED: &str = "UPDATE task SET state = 'queued', lease_until = NULL, remote_job = NULL, \
      not_before = $1 WHERE state = 'leased' AND (lease_until < $1 AND remote_job IS NULL \
-     OR lease_until < $2) RETURNING model_id";
+     OR lease_until < $2) RETURNING model_id, instance_id";
 
 impl Store {
     /// Extends the lease of tasks; returns those that are no longer the instance's.
@@ -74,7 +75,7 @@ impl Store {
 
     /// Remembers the id under which an external server works on tasks.
     pub async fn set_remote_job(&self, tasks: &[(TaskKey, u32)], job: &str) -> Result<(), Error> {
-        let (tasks, job) = (tasks.to_vec(), job.to_owned());
+        let (tasks, job) = (tasks.to_vec(), text::exact(job)?.to_owned());
         let (op, answer) = work(move |tx: &mut Tx| {
             let (tasks, job) = (tasks.clone(), job.clone());
             async move {
@@ -100,7 +101,7 @@ impl Store {
     /// Jobs that servers which are gone left running on external model servers.
     pub async fn running_remote_jobs(&self) -> Result<Vec<RemoteJob>, Error> {
         type JobRow = (String, String, Uuid, i64, i64);
-        let alive = self.inner.clock.now() - crate::servers::DEAD_AFTER;
+        let alive = self.inner.now() - crate::servers::DEAD_AFTER;
         let mut conn = self.inner.db.read().await?;
         let rows: Vec<JobRow> = on!(&mut conn, c => {
             sqlx::query_as(REMOTE_JOBS)
@@ -178,14 +179,15 @@ impl Store {
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
                 let now = tx.now;
-                let models: Vec<String> = on!(&mut tx.conn, c => {
-                    sqlx::query_scalar(EXPIRED)
+                let lost: Vec<(String, Option<Uuid>)> = on!(&mut tx.conn, c => {
+                    sqlx::query_as(EXPIRED)
                         .bind(Ts(now))
                         .bind(Ts(now - ADOPTABLE))
                         .fetch_all(c)
                         .await?
                 });
-                requeued(tx, models)
+                rest(tx, lost.iter().filter_map(|(_, instance)| *instance).collect()).await?;
+                requeued(tx, lost.into_iter().map(|(model, _)| model).collect())
             }
             .boxed()
         });

@@ -23,6 +23,7 @@ mod schema;
 mod servers;
 mod sessions;
 mod submit;
+mod text;
 mod types;
 mod waiters;
 mod writer;

@@ -33,9 +33,10 @@ pub(crate) async fn listen(inner: Arc<Inner>, pool: PgPool) {
         match PgListener::connect_with(&pool).await {
             Ok(mut listener) => {
                 if listener.listen(CHANNEL).await.is_ok() {
-                    while let Ok(note) = listener.recv().await {
-                        if note.payload() != me {
-                            heard(&inner).await;
+                    // Nothing means that the connection was lost, and perhaps a notification.
+                    while let Ok(note) = listener.try_recv().await {
+                        if note.is_none_or(|note| note.payload() != me) {
+                            heard(&inner);
                         }
                     }
                 }
@@ -43,12 +44,12 @@ pub(crate) async fn listen(inner: Arc<Inner>, pool: PgPool) {
             Err(error) => tracing::debug!(%error, "not listening to the other servers"),
         }
         // Whatever was missed meanwhile.
-        heard(&inner).await;
+        heard(&inner);
         tokio::time::sleep(RECONNECT).await;
     }
 }
 
-async fn heard(inner: &Inner) {
+fn heard(inner: &Inner) {
     // A full or closed channel has a writer that looks anyway.
     drop(inner.ops.try_send(Op::Look));
     drop(inner.changes.send(Change::Elsewhere));

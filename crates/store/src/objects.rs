@@ -60,3 +60,16 @@ fn s3(url: &str, options: Vec<(String, String)>) -> Result<Arc<dyn ObjectStore>,
         prefix => Arc::new(PrefixStore::new(store, prefix)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Trap T4. There is no other way to ask than how it prints itself.
+    #[test]
+    fn objects_in_a_folder_are_on_disk_before_they_count() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let objects = ObjectFolder::open(Objects::Folder(folder.path().into())).expect("a folder");
+        assert!(format!("{:?}", objects.store).contains("fsync: true"));
+    }
+}

@@ -3,7 +3,7 @@
 use muster_core::ModelId;
 
 use crate::db::on;
-use crate::{Error, Known, Store, parts};
+use crate::{Error, Known, Store, parts, text};
 
 const FIND: &str = "SELECT part FROM prediction \
      WHERE model_id = $1 AND model_version = $2 AND input_hash = $3";
@@ -19,6 +19,7 @@ impl Store {
         version: &str,
         hashes: &[[u8; 32]],
     ) -> Result<Vec<Option<Known>>, Error> {
+        let version = text::exact(version)?;
         let mut conn = self.inner.db.read().await?;
         let mut known = Vec::with_capacity(hashes.len());
         // A model that was never asked needs one statement, not one for each input.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::db::{Ts, on};
 use crate::requests::end;
 use crate::writer::{Tx, work};
-use crate::{Error, Figures, Queue, Store};
+use crate::{Error, Figures, Queue, Store, text};
 
 type Times = Vec<(Ts, Ts)>;
 
@@ -79,7 +79,8 @@ impl Store {
 
     /// Why the models' requests wait; the others are not held. Writes only what changed.
     pub async fn set_held(&self, held: Vec<(ModelId, String)>) -> Result<(), Error> {
-        let held: HashMap<ModelId, String> = held.into_iter().collect();
+        let held: HashMap<ModelId, String> =
+            held.into_iter().map(|(model, why)| (model, text::words(&why))).collect();
         let changed: Vec<(ModelId, Option<String>)> = {
             let old = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner);
             let new = held.iter().filter(|(model, why)| old.get(*model) != Some(*why));

@@ -10,8 +10,9 @@ use muster_core::{Ended, PrincipalId, Request, RequestId};
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
+use crate::instances::rest;
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Finished, Page, RequestFilter, Store};
+use crate::{Change, Error, Finished, Page, RequestFilter, Store, text};
 
 /// While waiting on PostgreSQL, where another server may end the request.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -60,7 +61,7 @@ const END: &str = concat!(
 );
 
 const DROP_TASKS: &str = "UPDATE task SET state = 'dropped', lease_until = NULL \
-     WHERE request_id = $1 AND state IN ('queued', 'leased')";
+     WHERE request_id = $1 AND state IN ('queued', 'leased') RETURNING instance_id";
 
 impl Store {
     pub async fn find_request(
@@ -82,13 +83,14 @@ impl Store {
         filter: &RequestFilter,
     ) -> Result<Page<Request>, Error> {
         let limit = filter.limit.clamp(1, 1000);
+        let phase = filter.phase.as_deref().map(text::exact).transpose()?;
         let mut conn = self.inner.db.read().await?;
         let rows: Vec<RequestRow> = on!(&mut conn, c => {
             sqlx::query_as(LIST)
                 .bind(principal.0)
                 .bind(filter.after.map(|id| id.0))
                 .bind(filter.model.as_ref().map(|model| model.as_str()))
-                .bind(filter.phase.as_deref())
+                .bind(phase)
                 .bind(i64::from(limit) + 1)
                 .fetch_all(c)
                 .await?
@@ -149,10 +151,14 @@ impl Store {
 pub(crate) async fn end(tx: &mut Tx, id: RequestId, how: Ended) -> Result<bool, Error> {
     let (phase, reason) = match &how {
         Ended::Completed => ("completed", None),
-        Ended::Failed { reason } => ("failed", Some(reason.as_str())),
-        Ended::Cancelled { reason } => ("cancelled", Some(reason.as_str())),
+        Ended::Failed { reason } => ("failed", Some(text::words(reason))),
+        Ended::Cancelled { reason } => ("cancelled", Some(text::words(reason))),
     };
     let now = tx.now;
+    // Tasks before their request, as a completion does, or the two would wait for each other.
+    let dropped: Vec<Option<Uuid>> = on!(&mut tx.conn, c => {
+        sqlx::query_scalar(DROP_TASKS).bind(id.0).fetch_all(c).await?
+    });
     let row: Option<RequestRow> = on!(&mut tx.conn, c => {
         sqlx::query_as(END)
             .bind(phase)
@@ -163,9 +169,7 @@ pub(crate) async fn end(tx: &mut Tx, id: RequestId, how: Ended) -> Result<bool, 
             .await?
     });
     let Some(row) = row else { return Ok(false) };
-    on!(&mut tx.conn, c => {
-        sqlx::query(DROP_TASKS).bind(id.0).execute(c).await.map(|_| ())?
-    });
+    rest(tx, dropped.into_iter().flatten().collect()).await?;
     let request = Arc::new(request(row)?);
     tx.backlogs.clear();
     tx.after.changes.push(Change::Cancelled { id });

@@ -3,8 +3,8 @@
 use muster_core::Timestamp;
 use sqlx::{AssertSqlSafe, Executor};
 
-use crate::Error;
 use crate::db::{Conn, Db, Ts, on};
+use crate::{Error, dialect};
 
 const SQLITE: &[(i64, &str)] = &[(1, include_str!("../migrations/sqlite/0001_first.sql"))];
 const POSTGRES: &[(i64, &str)] = &[(1, include_str!("../migrations/postgres/0001_first.sql"))];
@@ -36,12 +36,16 @@ async fn steps(
 ) -> Result<(), Error> {
     if let Db::Postgres { schema, .. } = db {
         run(conn, LOCK.to_owned()).await?;
-        run(conn, format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"")).await?;
+        if !is_there(conn, dialect::HAS_SCHEMA_POSTGRES, schema).await? {
+            run(conn, format!("CREATE SCHEMA \"{schema}\"")).await?;
+        }
     }
-    let table = format!(
-        "CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY, applied_at {time} NOT NULL)"
-    );
-    run(conn, table).await?;
+    if !is_there(conn, dialect::has_table(db.is_postgres()), "migration").await? {
+        let table = format!(
+            "CREATE TABLE migration (version BIGINT PRIMARY KEY, applied_at {time} NOT NULL)"
+        );
+        run(conn, table).await?;
+    }
     let done: Option<i64> = on!(conn, c => {
         sqlx::query_scalar("SELECT MAX(version) FROM migration").fetch_one(c).await?
     });
@@ -64,6 +68,12 @@ async fn steps(
         });
     }
     Ok(())
+}
+
+/// Looks before it makes something: `IF NOT EXISTS` needs the right to make it even when it is
+/// there, which a role that only uses the database lacks.
+async fn is_there(conn: &mut Conn, question: &'static str, name: &str) -> Result<bool, Error> {
+    Ok(on!(conn, c => sqlx::query_scalar(question).bind(name).fetch_one(c).await?))
 }
 
 async fn run(conn: &mut Conn, sql: String) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::db::{Ts, on};
 use crate::requests::{COLUMNS_SQL, RequestRow};
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Finished, NewRequest, Store, Submitted, parts};
+use crate::{Change, Error, Finished, NewRequest, Store, Submitted, parts, text};
 
 /// Requests up to this size are answered from known predictions at submission.
 const LOOK_UP: usize = 1000;
@@ -83,6 +83,7 @@ impl Store {
 
     /// Cuts the request into tasks and puts big inputs into object storage.
     async fn prepare(&self, new: NewRequest) -> Result<Prepared, Error> {
+        new.key.as_deref().map(text::exact).transpose()?;
         let texts = &new.inputs.inputs;
         let limits = &new.model.limits;
         let records = new.inputs.records.as_ref();

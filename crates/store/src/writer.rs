@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use muster_core::{ModelId, PrincipalId, Timestamp};
@@ -21,6 +21,8 @@ use crate::{Change, Error, Finished, Inner};
 const GROUP: usize = 256;
 /// How often PostgreSQL is asked for work of other servers while claims wait.
 const POLL: Duration = Duration::from_secs(1);
+/// How often an operation is tried when another server is in its way.
+const TRIES: u32 = 3;
 
 /// A transaction, and what is to be done once it is committed.
 pub(crate) struct Tx {
@@ -93,14 +95,22 @@ pub(crate) struct Writer {
     ops: mpsc::Receiver<Op>,
     claims: Vec<WaitingClaim>,
     /// When a model may have something to claim; absent: it has nothing.
-    pub hints: HashMap<ModelId, Timestamp>,
-    /// Models are unknown until they were looked at once.
-    all_unknown: bool,
+    hints: HashMap<ModelId, Timestamp>,
+    /// When other servers' work was looked for.
+    looked: Instant,
+}
+
+/// Why a transaction did not happen.
+enum Failed {
+    /// The database is away; if it went during the commit nobody knows what came of it.
+    Away(Error),
+    /// An operation is at fault, or another server was in the way. Nothing is written.
+    RolledBack(Error),
 }
 
 impl Writer {
     pub(crate) fn new(inner: Arc<Inner>, ops: mpsc::Receiver<Op>) -> Self {
-        Self { inner, ops, claims: Vec::new(), hints: HashMap::new(), all_unknown: true }
+        Self { inner, ops, claims: Vec::new(), hints: HashMap::new(), looked: Instant::now() }
     }
 
     /// Runs until the store is closed.
@@ -121,6 +131,9 @@ impl Writer {
                 self.take(op, &mut works);
             }
             self.claims.retain(|claim| !claim.reply.is_closed());
+            if self.polls() && self.looked.elapsed() >= POLL {
+                self.look_everywhere();
+            }
             if works.is_empty() && !self.has_claimable() {
                 continue;
             }
@@ -132,34 +145,38 @@ impl Writer {
         match op {
             Op::Work(work) => works.push(work),
             Op::Claim(claim) => {
-                let model = &claim.claim.model;
-                if self.all_unknown && !self.hints.contains_key(model) {
-                    self.hints.insert(model.clone(), Timestamp(0));
-                }
+                self.hints.entry(claim.claim.model.clone()).or_insert(Timestamp(0));
                 self.claims.push(claim);
             }
             Op::Look => self.look_everywhere(),
         }
     }
 
+    /// May other servers queue work that the claims wait for?
+    fn polls(&self) -> bool {
+        self.inner.db.is_postgres() && !self.claims.is_empty()
+    }
+
     fn look_everywhere(&mut self) {
+        self.looked = Instant::now();
         for claim in &self.claims {
             self.hints.insert(claim.claim.model.clone(), Timestamp(0));
         }
     }
 
     fn has_claimable(&self) -> bool {
-        let now = self.inner.clock.now();
+        let now = self.inner.now();
         self.claims.iter().any(|c| self.hints.get(&c.claim.model).is_some_and(|due| *due <= now))
     }
 
     /// Ends when a waiting claim should be looked at although nothing arrived.
     fn next_due(&self) -> impl Future<Output = ()> + Send + use<> {
-        let now = self.inner.clock.now();
+        let now = self.inner.now();
         let dues = self.claims.iter().filter_map(|c| self.hints.get(&c.claim.model));
         let mut wait = dues.min().map(|due| due.since(now).max(Duration::from_millis(1)));
-        if self.inner.db.is_postgres() && !self.claims.is_empty() {
-            wait = Some(wait.unwrap_or(POLL).min(POLL));
+        if self.polls() {
+            let poll = POLL.saturating_sub(self.looked.elapsed());
+            wait = Some(wait.unwrap_or(poll).min(poll));
         }
         async move {
             match wait {
@@ -170,25 +187,43 @@ impl Writer {
     }
 
     async fn group(&mut self, mut works: Vec<Box<dyn Work>>) {
-        match self.transaction(&mut works).await {
-            Ok(()) => works.into_iter().for_each(|work| work.finish(Ok(()))),
-            Err(error) if works.len() <= 1 => {
-                works.into_iter().for_each(|work| work.finish(Err(error.clone())));
+        let mut away = None;
+        if works.len() != 1 {
+            match self.transaction(&mut works).await {
+                Ok(()) => return works.into_iter().for_each(|work| work.finish(Ok(()))),
+                Err(Failed::Away(error)) => away = Some(error),
+                Err(Failed::RolledBack(_)) => {}
             }
-            // One of them is at fault: each gets a transaction of its own.
-            Err(_) => {
-                for work in works {
-                    let mut alone = vec![work];
-                    let outcome = self.transaction(&mut alone).await;
-                    alone.into_iter().for_each(|work| work.finish(outcome.clone()));
-                }
+        }
+        // Each gets a transaction of its own, unless the database is away for all of them.
+        for work in works {
+            if let Some(error) = &away {
+                work.finish(Err(error.clone()));
+                continue;
+            }
+            let mut alone = [work];
+            let outcome = self.alone(&mut alone).await;
+            if let Err(Failed::Away(error)) = &outcome {
+                away = Some(error.clone());
+            }
+            let [work] = alone;
+            work.finish(outcome.map_err(|(Failed::Away(error) | Failed::RolledBack(error))| error));
+        }
+    }
+
+    async fn alone(&mut self, work: &mut [Box<dyn Work>; 1]) -> Result<(), Failed> {
+        let mut tries = 1;
+        loop {
+            match self.transaction(work).await {
+                Err(Failed::RolledBack(Error::Unavailable { .. })) if tries < TRIES => tries += 1,
+                outcome => return outcome,
             }
         }
     }
 
-    async fn transaction(&mut self, works: &mut [Box<dyn Work>]) -> Result<(), Error> {
-        let conn = self.inner.db.write().await?;
-        let mut tx = begin(conn, &self.inner).await?;
+    async fn transaction(&mut self, works: &mut [Box<dyn Work>]) -> Result<(), Failed> {
+        let conn = self.inner.db.write().await.map_err(Failed::Away)?;
+        let mut tx = begin(conn, &self.inner).await.map_err(Failed::Away)?;
         let mut served = Vec::new();
         let done = self.fill(&mut tx, works, &mut served).await;
         let done = match done {
@@ -196,16 +231,19 @@ impl Writer {
             Err(error) => Err(error),
         };
         if let Err(error) = done {
-            if end(&mut tx.conn, "ROLLBACK").await.is_err() {
+            let failed = if end(&mut tx.conn, "ROLLBACK").await.is_ok() {
+                Failed::RolledBack(error.clone())
+            } else {
                 abandon(tx.conn);
-            }
+                Failed::Away(error.clone())
+            };
             self.claims.extend(served.into_iter().map(|(claim, _)| claim));
             self.look_everywhere();
             if works.is_empty() {
                 tracing::warn!(%error, "nothing can be claimed");
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
-            return Err(error);
+            return Err(failed);
         }
         self.inner.counters.transactions.add(1);
         for (claim, tasks) in served {
@@ -225,8 +263,9 @@ impl Writer {
             work.apply(tx).await?;
         }
         self.note_queued(&std::mem::take(&mut tx.after.queued), tx);
-        let mut left = Vec::new();
-        for claim in std::mem::take(&mut self.claims) {
+        let (mut left, mut failed) = (Vec::new(), None);
+        let mut claims = std::mem::take(&mut self.claims).into_iter();
+        for claim in claims.by_ref() {
             let model = claim.claim.model.clone();
             if self.hints.get(&model).is_none_or(|due| *due > tx.now) {
                 left.push(claim);
@@ -235,9 +274,9 @@ impl Writer {
             let claimed = match crate::claim::claim(tx, &claim.claim, &self.inner).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
-                    self.claims.extend(left);
-                    self.claims.push(claim);
-                    return Err(error);
+                    left.push(claim);
+                    failed = Some(error);
+                    break;
                 }
             };
             match claimed.more_at {
@@ -250,8 +289,10 @@ impl Writer {
                 served.push((claim, claimed.tasks));
             }
         }
+        // Whoever was not served waits on, also when this comes to nothing.
         self.claims.extend(left);
-        Ok(())
+        self.claims.extend(claims);
+        failed.map_or(Ok(()), Err)
     }
 
     /// Remembers which models have something to claim; wakes the planner after the commit.

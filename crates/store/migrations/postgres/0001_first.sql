@@ -123,7 +123,7 @@ BEGIN
     RAISE EXCEPTION '%', tg_argv[0];
 END $$;
 CREATE TRIGGER request_is_final BEFORE UPDATE ON request
-FOR EACH ROW WHEN (old.ended_at IS NOT NULL AND (new.phase <> old.phase OR new.ended_at <> old.ended_at))
+FOR EACH ROW WHEN (old.ended_at IS NOT NULL)
 EXECUTE FUNCTION refuse('a request that ended does not change');
 CREATE TRIGGER attempt_never_decreases BEFORE UPDATE OF attempt ON task
 FOR EACH ROW WHEN (new.attempt < old.attempt)

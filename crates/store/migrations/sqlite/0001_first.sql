@@ -116,7 +116,7 @@ WHEN new.phase <> old.phase AND new.ended_at IS NOT NULL BEGIN
     VALUES (new.id, new.version, new.phase, new.ended_at);
 END;
 CREATE TRIGGER request_is_final BEFORE UPDATE ON request
-WHEN old.ended_at IS NOT NULL AND (new.phase <> old.phase OR new.ended_at <> old.ended_at) BEGIN
+WHEN old.ended_at IS NOT NULL BEGIN
     SELECT RAISE(ABORT, 'a request that ended does not change');
 END;
 CREATE TRIGGER attempt_never_decreases BEFORE UPDATE OF attempt ON task

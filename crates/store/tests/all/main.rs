@@ -1,0 +1,36 @@
+//! The store's conformance suite: every function on real SQLite files and on a real PostgreSQL.
+
+/// Makes two tests of each function that takes a [`lab::Lab`]: on SQLite and on PostgreSQL.
+macro_rules! on_both {
+    ($($fact:ident),* $(,)?) => {$(
+        mod $fact {
+            #[tokio::test]
+            async fn sqlite() {
+                super::$fact(crate::lab::Lab::sqlite().await).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                super::$fact(crate::lab::Lab::postgres().await).await;
+            }
+        }
+    )*};
+}
+
+mod cluster;
+mod lab;
+mod raw;
+
+mod attempts;
+mod catalogue;
+mod inputs;
+mod instances;
+mod leases;
+mod opening;
+mod outage;
+mod queue;
+mod requests;
+mod results;
+mod schema;
+mod servers;
+mod texts;

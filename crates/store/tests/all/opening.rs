@@ -1,0 +1,77 @@
+//! Where a store may be opened, and what is refused with which words.
+
+use muster_store::{Clock, Database, Error, Objects, Store, StoreConfig};
+
+use crate::lab::{LEASE, Lab, token};
+
+#[tokio::test]
+async fn a_second_server_on_a_sqlite_folder_is_refused_with_words() {
+    let lab = Lab::sqlite().await;
+    let Err(error) = Store::open(lab.config(), Clock::system()).await else {
+        panic!("it is refused");
+    };
+    assert!(matches!(error, Error::AlreadyServed { .. }));
+    let folder = lab.folder.path().join("data");
+    let words = error.to_string();
+    assert!(words.contains(&folder.display().to_string()) && words.contains("stop it"), "{words}");
+    assert!(lab.store.ping().await.is_ok(), "the first one does not mind");
+    lab.store.close().await;
+    Store::open(lab.config(), Clock::system()).await.expect("the folder is free");
+}
+
+/// Traps T5 and T6, as far as they can be seen from outside.
+#[tokio::test]
+async fn sqlite_is_new_enough_and_keeps_a_write_ahead_log() {
+    let lab = Lab::sqlite().await;
+    let version = lab.raw.texts("SELECT sqlite_version()").await.remove(0);
+    let parts: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
+    assert!(parts >= vec![3, 51, 3], "{version}");
+    assert_eq!(lab.raw.texts("PRAGMA journal_mode").await, ["wal"]);
+    assert_eq!(lab.raw.texts("PRAGMA integrity_check").await, ["ok"]);
+}
+
+#[tokio::test]
+async fn a_store_in_memory_leaves_no_trace() {
+    let config = || StoreConfig {
+        database: Database::Memory,
+        objects: Objects::Memory,
+        inline_bytes: 64 << 10,
+    };
+    let mine = || {
+        let name = format!("muster-{}-", std::process::id());
+        let all = std::fs::read_dir(std::env::temp_dir()).expect("the folder");
+        let is_mine =
+            |name_of: &std::fs::DirEntry| name_of.file_name().to_string_lossy().starts_with(&name);
+        all.filter_map(Result::ok).filter(is_mine).count()
+    };
+    let (one, two) = (
+        Store::open(config(), Clock::system()).await.expect("a store"),
+        Store::open(config(), Clock::system()).await.expect("another store"),
+    );
+    let hash = token();
+    one.create_session(hash, LEASE).await.expect("a session");
+    assert!(one.find_session(&hash).await.expect("an answer").is_some());
+    assert!(two.find_session(&hash).await.expect("an answer").is_none());
+    assert!(mine() >= 2);
+    for store in [one, two] {
+        store.close().await;
+    }
+    crate::lab::until("their files are gone", async || mine() == 0).await;
+}
+
+#[tokio::test]
+async fn a_bad_url_is_refused_without_repeating_its_password() {
+    let lab = Lab::sqlite().await;
+    let open = async |url: &str| {
+        let database = Database::Postgres { url: url.into(), schema: None, max_connections: 3 };
+        let opened = Store::open(StoreConfig { database, ..lab.config() }, Clock::system()).await;
+        opened.err().expect("it is refused")
+    };
+    let error = open("postgres://me:s3cret@host:port/").await;
+    assert!(matches!(error, Error::Schema(_)), "{error:?}");
+    assert!(!format!("{error:?}").contains("s3cret"));
+    let nowhere = lab.folder.path().display();
+    let error = open(&format!("postgres://me:s3cret@localhost/db?host={nowhere}")).await;
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    assert!(!format!("{error:?}").contains("s3cret"));
+}
