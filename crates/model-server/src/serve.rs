@@ -150,19 +150,15 @@ pub(crate) async fn make_runner(
             runner.load().await.map_err(|failed| failed.0)?;
             Ok(Runner::Python(Box::new(runner)))
         }
-        Kind::Command { command } => {
-            let framework = folder.dir.join("model/framework");
-            let template = command.get(1).is_some_and(|word| word == "run.sh");
-            Ok(Runner::Command(Box::new(CommandRunner {
-                spawner,
-                bin: environment.bin,
-                dir: if template { framework } else { folder.dir.clone() },
-                command: command.clone(),
-                header: folder.model.input.name.clone(),
-                outputs: folder.model.outputs.clone(),
-                logs,
-            })))
-        }
+        Kind::Command { command, dir } => Ok(Runner::Command(Box::new(CommandRunner {
+            spawner,
+            bin: environment.bin,
+            dir: dir.clone(),
+            command: command.clone(),
+            header: folder.model.input.name.clone(),
+            outputs: folder.model.outputs.clone(),
+            logs,
+        }))),
         Kind::Http { url } => Err(format!("it is served at {url}")),
     }
 }
