@@ -69,7 +69,9 @@ async fn run_example(
     let rows = match worker.run(&inputs, |_| {}).await {
         Outcome::Rows(rows) => rows,
         Outcome::Failed(error) => return Err(fault(format!("the example fails: {error}"))),
-        Outcome::TimedOut => return Err(fault("the example takes longer than job_seconds".into())),
+        Outcome::TimedOut { .. } => {
+            return Err(fault("the example takes longer than job_seconds".into()));
+        }
         Outcome::Busy => return Err(fault("the model is busy".into())),
     };
     let part = read_records(&rows, inputs.len(), &folder.model.outputs)

@@ -25,7 +25,7 @@ use crate::jobs::{Job, JobState, Jobs};
 use crate::logs::Logs;
 use crate::orient::{lines, orient};
 use crate::serve::ServeOptions;
-use crate::worker::{Outcome, Worker};
+use crate::worker::{Outcome, Worker, timed_out};
 use crate::{Folder, Limits};
 
 /// Longest `?wait=`.
@@ -243,7 +243,7 @@ async fn predict(served: &Served, inputs: &[String], shape: &str, ndjson: bool) 
             ([(CONTENT_TYPE, "application/json")], Body::from(rows)).into_response()
         }
         Outcome::Failed(error) => detail(StatusCode::INTERNAL_SERVER_ERROR, error),
-        Outcome::TimedOut => detail(StatusCode::GATEWAY_TIMEOUT, "the model took too long"),
+        Outcome::TimedOut { seconds } => detail(StatusCode::GATEWAY_TIMEOUT, timed_out(seconds)),
         Outcome::Busy => {
             let busy = detail(StatusCode::TOO_MANY_REQUESTS, "too many calls wait for the model");
             ([(RETRY_AFTER, "1")], busy).into_response()
@@ -285,7 +285,7 @@ async fn submit(
         job.state.send_replace(match outcome {
             Outcome::Rows(rows) => JobState::Completed(rows),
             Outcome::Failed(error) => JobState::Failed(error),
-            Outcome::TimedOut => JobState::Failed("the model took too long".to_owned()),
+            Outcome::TimedOut { seconds } => JobState::Failed(timed_out(seconds)),
             Outcome::Busy => JobState::Failed("too many calls wait for the model".to_owned()),
         });
     });

@@ -76,7 +76,8 @@ async fn a_model_that_hangs_is_ended_at_its_time_limit() {
     let server = folder.serve().await;
     let begun = Instant::now();
     let (status, detail) = server.fail(&["hang"]).await;
-    assert_eq!((status, detail.as_str()), (504, "the model took too long"));
+    assert_eq!(status, 504);
+    assert!(detail.contains("its time limit of 1 seconds"), "{detail}");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     until_gone(pid_in(&folder.dir().join("pid")).await).await;
     assert_eq!(server.run(&["abc"]).await, json!([{"n": 1}]));

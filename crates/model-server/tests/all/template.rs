@@ -126,7 +126,7 @@ async fn a_command_that_hangs_is_ended_with_all_that_it_started() {
         ("run.sh", "sleep 600 & echo $! > child; echo $$ > self; wait\n"),
     ]);
     let server = folder.serve().await;
-    assert_eq!(server.fail(&["a"]).await, (504, "the model took too long".to_owned()));
+    assert_eq!(server.fail(&["a"]).await.0, 504);
     for file in ["child", "self"] {
         until_gone(crate::support::pid_in(&folder.dir().join(file)).await).await;
     }
