@@ -63,7 +63,12 @@ impl Child {
     /// Becomes the command. Returns only if that fails.
     pub fn exec(&self) -> io::Error {
         match self.prepare() {
-            Ok(()) => self.isolation.wrap(&self.command).exec(),
+            Ok(()) => {
+                let mut command = self.isolation.wrap(&self.command);
+                let error = command.exec();
+                let program = command.get_program().display();
+                io::Error::new(error.kind(), format!("{program} cannot be started: {error}"))
+            }
             Err(error) => error,
         }
     }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use muster_core::Part;
 use muster_core::answer::read_records;
+use muster_core::{Part, Row};
 
 use crate::logs::Logs;
 use crate::prepare::{Progress, prepare};
@@ -69,12 +69,23 @@ async fn run_example(
     let rows = match worker.run(&inputs, |_| {}).await {
         Outcome::Rows(rows) => rows,
         Outcome::Failed(error) => return Err(fault(format!("the example fails: {error}"))),
-        Outcome::TimedOut => return Err(fault("the example takes longer than job_seconds".into())),
+        Outcome::TimedOut { .. } => {
+            return Err(fault("the example takes longer than job_seconds".into()));
+        }
         Outcome::Busy => return Err(fault("the model is busy".into())),
     };
     let part = read_records(&rows, inputs.len(), &folder.model.outputs)
         .map_err(|error| fault(format!("the example's answer cannot be used: {error}")))?;
     let mut faults = Vec::new();
+    let errors = part.rows.iter().filter_map(|row| match row {
+        Row::Error(error) => Some(error),
+        Row::Values(_) => None,
+    });
+    if part.failed() == part.rows.len() as u64
+        && let Some(error) = errors.into_iter().next()
+    {
+        faults.push(fault(format!("no input of the example has a prediction: {error}")));
+    }
     for column in &folder.model.outputs {
         if !part.columns.iter().any(|(name, _)| *name == column.name) {
             let what =

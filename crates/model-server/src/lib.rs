@@ -1,6 +1,7 @@
 //! Serves any model folder over the model-server contract: reads the folder, prepares its Python
 //! environment, runs its command or keeps its predictor warm, and answers over HTTP.
 
+mod body;
 pub mod check;
 pub mod dependencies;
 pub mod folder;

@@ -1,9 +1,10 @@
 //! The model's own Python environment: made once for what it needs, and found again by its content.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -13,6 +14,8 @@ use crate::{Folder, Machine};
 
 /// Lines of a failing builder that are shown.
 const LAST_LINES: usize = 12;
+/// How often a builder looks whether another one is done.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a model's Python is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +72,13 @@ pub async fn prepare(
     fs::create_dir_all(environments)?;
     // One builder at a time; the others find its work done.
     let lock = File::create(environments.join(format!("{name}.lock")))?;
-    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await;
-    let _lock = lock.map_err(|error| PrepareError(error.to_string()))??;
+    while let Err(taken) = lock.try_lock() {
+        match taken {
+            // Asked for again rather than waited for, so that a start can be given up.
+            TryLockError::WouldBlock => tokio::time::sleep(LOCK_PAUSE).await,
+            TryLockError::Error(error) => return Err(error.into()),
+        }
+    }
     if complete.is_file() {
         return Ok(made);
     }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use axum::http::{HeaderName, StatusCode};
 use axum::middleware::{self, Next};
@@ -19,14 +20,14 @@ use tokio::sync::watch;
 use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
+use crate::body::{NDJSON, Params, inputs};
 use crate::jobs::{Job, JobState, Jobs};
 use crate::logs::Logs;
 use crate::orient::{lines, orient};
 use crate::serve::ServeOptions;
-use crate::worker::{Outcome, Worker};
+use crate::worker::{Outcome, Worker, timed_out};
 use crate::{Folder, Limits};
 
-const NDJSON: &str = "application/x-ndjson";
 /// Longest `?wait=`.
 const LONGEST_WAIT: u64 = 60;
 
@@ -100,6 +101,9 @@ pub(crate) fn router(served: Arc<Served>) -> Router {
         .route("/job/result/{id}", get(job_result))
         .route("/job/{id}/cancel", post(job_cancel))
         .fallback(async || detail(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .method_not_allowed_fallback(async || {
+            detail(StatusCode::METHOD_NOT_ALLOWED, "this path does not know the method")
+        })
         .layer(DefaultBodyLimit::max(served.limits.body_bytes))
         .layer(RequestDecompressionLayer::new())
         .layer(CompressionLayer::new())
@@ -116,7 +120,7 @@ async fn prove(State(served): Model, request: Request, next: Next) -> Response {
     response
 }
 
-fn detail(status: StatusCode, text: impl Into<String>) -> Response {
+pub(crate) fn detail(status: StatusCode, text: impl Into<String>) -> Response {
     (status, Json(json!({ "detail": text.into() }))).into_response()
 }
 
@@ -210,11 +214,11 @@ struct RunQuery {
 
 async fn run(
     State(served): Model,
-    Query(query): Query<RunQuery>,
+    Params(query): Params<RunQuery>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let inputs = match inputs(&served, &headers, body) {
+    let inputs = match inputs(&served.limits, &headers, body) {
         Ok(inputs) => inputs,
         Err(refused) => return *refused,
     };
@@ -239,7 +243,7 @@ async fn predict(served: &Served, inputs: &[String], shape: &str, ndjson: bool) 
             ([(CONTENT_TYPE, "application/json")], Body::from(rows)).into_response()
         }
         Outcome::Failed(error) => detail(StatusCode::INTERNAL_SERVER_ERROR, error),
-        Outcome::TimedOut => detail(StatusCode::GATEWAY_TIMEOUT, "the model took too long"),
+        Outcome::TimedOut { seconds } => detail(StatusCode::GATEWAY_TIMEOUT, timed_out(seconds)),
         Outcome::Busy => {
             let busy = detail(StatusCode::TOO_MANY_REQUESTS, "too many calls wait for the model");
             ([(RETRY_AFTER, "1")], busy).into_response()
@@ -247,59 +251,12 @@ async fn predict(served: &Served, inputs: &[String], shape: &str, ndjson: bool) 
     }
 }
 
-/// One input of a body: a text, or an object as older clients send it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Input {
-    Text(String),
-    Keyed { input: String },
-}
-
-impl From<Input> for String {
-    fn from(input: Input) -> Self {
-        match input {
-            Input::Text(text) | Input::Keyed { input: text } => text,
-        }
-    }
-}
-
-fn inputs(
-    served: &Served,
-    headers: &HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> Result<Vec<String>, Box<Response>> {
-    let limits = &served.limits;
-    let body = body.map_err(|_| {
-        let limit = limits.body_bytes >> 20;
-        Box::new(detail(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is larger than {limit} MiB"),
-        ))
-    })?;
-    let wrong = |_| {
-        let text = "the body has to be a JSON array of texts, or of {\"key\", \"input\"} objects";
-        Box::new(detail(StatusCode::UNPROCESSABLE_ENTITY, text))
-    };
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let inputs: Vec<Input> = if kind.starts_with(NDJSON) {
-        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-        lines.map(serde_json::from_slice).collect::<Result<_, _>>().map_err(wrong)?
-    } else {
-        serde_json::from_slice(&body).map_err(wrong)?
-    };
-    if inputs.len() > limits.inputs {
-        let text = format!("there are more than {} inputs", limits.inputs);
-        return Err(Box::new(detail(StatusCode::PAYLOAD_TOO_LARGE, text)));
-    }
-    Ok(inputs.into_iter().map(String::from).collect())
-}
-
 async fn submit(
     State(served): Model,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let inputs = match inputs(&served, &headers, body) {
+    let inputs = match inputs(&served.limits, &headers, body) {
         Ok(inputs) => inputs,
         Err(refused) => return *refused,
     };
@@ -328,7 +285,7 @@ async fn submit(
         job.state.send_replace(match outcome {
             Outcome::Rows(rows) => JobState::Completed(rows),
             Outcome::Failed(error) => JobState::Failed(error),
-            Outcome::TimedOut => JobState::Failed("the model took too long".to_owned()),
+            Outcome::TimedOut { seconds } => JobState::Failed(timed_out(seconds)),
             Outcome::Busy => JobState::Failed("too many calls wait for the model".to_owned()),
         });
     });
@@ -347,7 +304,7 @@ fn unknown_job() -> Response {
 async fn job_status(
     State(served): Model,
     Path(id): Path<String>,
-    Query(query): Query<StatusQuery>,
+    Params(query): Params<StatusQuery>,
 ) -> Response {
     let Some(job) = served.jobs.find(&id) else { return unknown_job() };
     let wait = Duration::from_secs(query.wait.unwrap_or(0).min(LONGEST_WAIT));
@@ -375,7 +332,7 @@ fn status_of(id: &str, job: &Job) -> Value {
 async fn job_result(
     State(served): Model,
     Path(id): Path<String>,
-    Query(query): Query<RunQuery>,
+    Params(query): Params<RunQuery>,
 ) -> Response {
     let Some(job) = served.jobs.find(&id) else { return unknown_job() };
     let rows = match &*job.state.borrow() {

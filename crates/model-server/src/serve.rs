@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,13 +76,19 @@ pub enum ServeError {
     Elsewhere(String, String),
     #[error("the address cannot be used: {0}")]
     Bind(io::Error),
+    #[error("the port file cannot be written: {0}")]
+    PortFile(io::Error),
     #[error("{0}")]
     Start(String),
 }
 
 /// Serves until `shutdown`.
 pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
-    let served = start(&options).await;
+    let served = tokio::select! {
+        served = start(&options) => served,
+        // A start may take long: whoever wants it to end does not wait for it.
+        () = options.shutdown.cancelled() => return Ok(()),
+    };
     if let Err(error) = &served {
         (options.states)(State::Failed(error.to_string()));
     }
@@ -99,7 +105,7 @@ async fn start(options: &ServeOptions) -> Result<impl Future<Output = ()> + use<
     let (listener, address) = bind(&options.listen).await.map_err(ServeError::Bind)?;
     if let Some(file) = &options.port_file {
         let plain = address.strip_prefix("http://").unwrap_or(&address);
-        std::fs::write(file, format!("{plain}\n")).map_err(ServeError::Bind)?;
+        write_port_file(file, plain).map_err(ServeError::PortFile)?;
     }
     let (worker, ready) = watch::channel(None);
     let served = Arc::new(Served::new(folder.clone(), options, logs.clone(), ready));
@@ -150,21 +156,25 @@ pub(crate) async fn make_runner(
             runner.load().await.map_err(|failed| failed.0)?;
             Ok(Runner::Python(Box::new(runner)))
         }
-        Kind::Command { command } => {
-            let framework = folder.dir.join("model/framework");
-            let template = command.get(1).is_some_and(|word| word == "run.sh");
-            Ok(Runner::Command(Box::new(CommandRunner {
-                spawner,
-                bin: environment.bin,
-                dir: if template { framework } else { folder.dir.clone() },
-                command: command.clone(),
-                header: folder.model.input.name.clone(),
-                outputs: folder.model.outputs.clone(),
-                logs,
-            })))
-        }
+        Kind::Command { command, dir } => Ok(Runner::Command(Box::new(CommandRunner {
+            spawner,
+            bin: environment.bin,
+            dir: dir.clone(),
+            command: command.clone(),
+            header: folder.model.input.name.clone(),
+            outputs: folder.model.outputs.clone(),
+            logs,
+        }))),
         Kind::Http { url } => Err(format!("it is served at {url}")),
     }
+}
+
+/// Whoever waits for the file finds it whole.
+fn write_port_file(file: &Path, address: &str) -> io::Result<()> {
+    let mut part = file.as_os_str().to_owned();
+    part.push(".part");
+    std::fs::write(&part, format!("{address}\n"))?;
+    std::fs::rename(part, file)
 }
 
 enum Listener {

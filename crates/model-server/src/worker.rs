@@ -20,9 +20,16 @@ pub(crate) enum Outcome {
     /// JSON records, one an input.
     Rows(Bytes),
     Failed(String),
-    TimedOut,
+    TimedOut {
+        seconds: u64,
+    },
     /// Too many calls wait.
     Busy,
+}
+
+/// What is said of a call that took too long.
+pub(crate) fn timed_out(seconds: u64) -> String {
+    format!("the model did not answer within its time limit of {seconds} seconds")
 }
 
 pub(crate) struct Worker {
@@ -59,7 +66,7 @@ impl Worker {
         match tokio::time::timeout(self.limit, split(&mut runner, inputs, progress)).await {
             Ok(Ok(rows)) => Outcome::Rows(rows),
             Ok(Err(Failed(error))) => Outcome::Failed(error),
-            Err(_) => Outcome::TimedOut,
+            Err(_) => Outcome::TimedOut { seconds: self.limit.as_secs() },
         }
     }
 }

@@ -84,6 +84,9 @@ impl Failure {
         if let Some(columns) = problem.columns {
             advice = format!("{advice}\nThe file's columns: {}", columns.join(", "));
         }
+        if problem.r#type == "/problems/no-such-column" {
+            advice = format!("{advice}\nFor `muster run` that is --column NAME.");
+        }
         let advice = Some(advice).filter(|advice| !advice.is_empty());
         Self { kind, what, advice, document: Some(body.to_owned()) }
     }
@@ -141,7 +144,10 @@ mod tests {
         assert_eq!(failure.what, "The input column was not found");
         assert_eq!(
             failure.advice.as_deref(),
-            Some("Name it with column=.\nThe file's columns: a, b")
+            Some(
+                "Name it with column=.\nThe file's columns: a, b\nFor `muster run` that is \
+                 --column NAME."
+            )
         );
         assert!(failure.is_problem("no-such-column") && !failure.is_problem("busy"));
     }

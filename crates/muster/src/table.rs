@@ -1,6 +1,6 @@
 //! Tables on a terminal.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
 use crate::failure::{Failure, io_failure};
 
@@ -8,8 +8,17 @@ use crate::failure::{Failure, io_failure};
 const NARROWEST: usize = 12;
 const WIDTH_OF_NO_TERMINAL: u16 = 100;
 
-/// Rows under a header, as wide as the terminal at most. `right` are columns of numbers.
+/// Rows under a header, as wide as the terminal at most. `right` are columns of numbers; the first
+/// column is what one copies to the next command: it is not broken.
 pub fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
+    let mut table = arranged(header, rows, right);
+    if let Some(column) = table.column_mut(0) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    table.trim_fmt()
+}
+
+fn arranged(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -23,7 +32,7 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.trim_fmt()
+    table
 }
 
 /// The start of a result: as many columns as fit, with a note of what is missing.
@@ -46,7 +55,7 @@ pub fn preview(header: &[String], rows: &[Vec<String>], all_rows: u64) -> String
         cells.peek().is_some() && cells.all(|cell| cell.parse::<f64>().is_ok())
     };
     let right: Vec<usize> = (0..columns.len()).filter(|at| is_number(&columns[*at])).collect();
-    let mut text = table(&names, rows.iter().map(pick).collect(), &right);
+    let mut text = arranged(&names, rows.iter().map(pick).collect(), &right).trim_fmt();
     let (more_rows, more_columns) =
         (all_rows.saturating_sub(rows.len() as u64), header.len() - columns.len());
     let mut missing = Vec::new();

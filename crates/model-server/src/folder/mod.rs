@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use muster_core::Model;
+use muster_core::model::ModelLimits;
 use sha2::{Digest, Sha256};
 
 use crate::dependencies::Dependencies;
@@ -30,8 +31,8 @@ pub struct Folder {
 pub enum Kind {
     /// `function` of the Python file `file`, kept loaded.
     Python { file: PathBuf, function: String },
-    /// A program; `{input}` and `{output}` stand for CSV files.
-    Command { command: Vec<String> },
+    /// A program, run in `dir`; `{input}` and `{output}` stand for CSV files.
+    Command { command: Vec<String>, dir: PathBuf },
     /// A server that runs elsewhere.
     Http { url: String },
 }
@@ -73,13 +74,10 @@ pub fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
     };
     let digest = digest(&dir).map_err(|error| wrong(error.to_string()))?;
     folder.model.version = format!("{}+{digest}", folder.model.version);
-    check_limits(&folder.model)?;
     Ok(folder)
 }
 
-fn check_limits(model: &Model) -> Result<(), Vec<Fault>> {
-    let limits = &model.limits;
-    let mut faults = Vec::new();
+fn check_limits(limits: &ModelLimits, faults: &mut Vec<Fault>) {
     let mut fault = |what: &str| faults.push(Fault::new("model.toml", format!("limits: {what}")));
     if limits.batch_size == 0 || limits.batch_size > 100_000 {
         fault("batch_size is 1 to 100000");
@@ -93,7 +91,6 @@ fn check_limits(model: &Model) -> Result<(), Vec<Fault>> {
     if limits.memory_mib < 16 {
         fault("memory_mib is at least 16");
     }
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
 /// The first 8 hex digits of a hash over names and contents of the folder's files.

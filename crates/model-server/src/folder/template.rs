@@ -63,9 +63,11 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         limits: ModelLimits { batch_size: 1000, job_seconds: 3600, ..ModelLimits::default() },
         cache: true,
     };
-    let command = ["bash", "run.sh", ".", "{input}", "{output}"].map(str::to_owned).to_vec();
+    // The whole path: scripts in the wild change the directory before they use it.
+    let here = framework.to_string_lossy();
+    let command = ["bash", "run.sh", &here, "{input}", "{output}"].map(str::to_owned).to_vec();
     let example_output = output.as_deref().map(header).unwrap_or_default();
-    let kind = Kind::Command { command };
+    let kind = Kind::Command { command, dir: framework };
     Ok(Folder { dir: dir.to_path_buf(), model, kind, dependencies, example_output })
 }
 

@@ -64,7 +64,10 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
     let dependencies =
         Dependencies::find(dir, description.requirements.as_deref(), description.python.clone());
     let dependencies = dependencies.map_err(|fault| faults.push(fault));
-    let (Ok(id), Ok(kind), Ok(dependencies)) = (parsed, kind, dependencies) else {
+    super::check_limits(&description.limits, &mut faults);
+    let (Ok(id), Ok(kind), Ok(dependencies), true) =
+        (parsed, kind, dependencies, faults.is_empty())
+    else {
         return Err(faults);
     };
     let source = match &kind {
@@ -114,7 +117,7 @@ fn kind(dir: &Path, description: &Description) -> Result<Kind, String> {
             if !names("{input}") || !names("{output}") {
                 return Err("command has to name {input} and {output}".to_owned());
             }
-            Ok(Kind::Command { command })
+            Ok(Kind::Command { command, dir: dir.to_path_buf() })
         }
         "http" => {
             let url = description.url.clone().ok_or("kind \"http\" needs url = \"http://..\"")?;

@@ -37,20 +37,22 @@ impl CommandRunner {
                 word.replace("{output}", &output.to_string_lossy()).into()
             })
             .collect();
+        let begun = self.logs.mark();
         let started = self.spawner.start(&words, &self.dir, self.bin.as_deref()).await;
-        let mut group =
-            started.map_err(|error| Failed(format!("it cannot be started: {error}")))?;
+        let mut group = started.map_err(|error| {
+            Failed(format!("its command {} cannot be started: {error}", self.command[0]))
+        })?;
         drop(group.child.stdin.take());
-        if let Some(stdout) = group.child.stdout.take() {
-            self.logs.follow(stdout);
-        }
-        if let Some(stderr) = group.child.stderr.take() {
-            self.logs.follow(stderr);
-        }
+        let stdout = group.child.stdout.take().map(|stdout| self.logs.follow(stdout));
+        let stderr = group.child.stderr.take().map(|stderr| self.logs.follow(stderr));
         let status = group.child.wait().await.map_err(io)?;
         if !status.success() {
-            let said = self.logs.tail(1);
-            return Err(Failed(format!("its command ended with {status}; it said last: {said}")));
+            for mut output in stdout.into_iter().chain(stderr) {
+                output.whole().await;
+            }
+            let said = self.logs.last_line(begun);
+            let said = said.map(|line| format!("; it said last: {line}")).unwrap_or_default();
+            return Err(Failed(format!("its command ended with {status}{said}")));
         }
         let length = std::fs::metadata(&output).map(|file| file.len()).unwrap_or(0);
         if length == 0 {
@@ -80,6 +82,9 @@ fn records(text: &[u8], want: usize, declared: &[Column]) -> Result<Bytes, Faile
     let text = String::from_utf8_lossy(text);
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     let names: Vec<String> = reader.headers().map_err(bad)?.iter().map(str::to_owned).collect();
+    if let Some((_, name)) = names.iter().enumerate().find(|(n, name)| names[..*n].contains(name)) {
+        return Err(Failed(format!("its output has two columns named {name}")));
+    }
     let is_text = |name: &str| {
         declared.iter().any(|column| column.name == name && column.kind == ColumnKind::String)
     };

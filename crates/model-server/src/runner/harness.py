@@ -7,8 +7,11 @@ import os
 import sys
 import traceback
 
-# Only this program writes answers; what the model prints goes to the log.
+# Only this program reads inputs and writes answers; what the model prints goes to the log, and its
+# standard input is empty.
+batches = os.fdopen(os.dup(0), "rb")
 answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.dup2(2, 1)
 
 
@@ -73,7 +76,7 @@ def main():
         say({"failed": last_line()})
         return
     say({"ready": True})
-    for line in sys.stdin.buffer:
+    for line in batches:
         try:
             say(rows_of(predict, json.loads(line)))
         except Exception:

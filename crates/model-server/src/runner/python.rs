@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, ChildStdout};
 
 use super::Failed;
-use crate::logs::Logs;
+use crate::logs::{Followed, Logs, Mark};
 use crate::prepare::Environment;
 use crate::process::{Group, Spawner};
 
@@ -32,6 +32,7 @@ pub(crate) struct Warm {
     group: Group,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
+    log: Followed,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +55,7 @@ impl PythonRunner {
             self.file.clone().into(),
             self.function.clone().into(),
         ];
+        let begun = self.logs.mark();
         let bin = self.environment.bin.as_deref();
         let mut group = self.spawner.start(&words, &dir, bin).await.map_err(failed)?;
         let child = &mut group.child;
@@ -61,15 +63,15 @@ impl PythonRunner {
         let (Some(to), Some(from), Some(log)) = (to, from, log) else {
             return Err(Failed("Python has no pipes".into()));
         };
-        self.logs.follow(log);
-        let mut warm = Warm { group, to, from: BufReader::new(from) };
+        let log = self.logs.follow(log);
+        let mut warm = Warm { group, to, from: BufReader::new(from), log };
         match warm.line().await {
             Ok(line) => match serde_json::from_slice::<Said>(&line) {
                 Ok(Said { failed: Some(error), .. }) => return Err(Failed(error)),
                 Ok(_) => {}
                 Err(_) => return Err(Failed("the predictor did not load".into())),
             },
-            Err(how) => return Err(self.ended(warm, &how).await),
+            Err(how) => return Err(self.ended(warm, begun, &how).await),
         }
         self.worker = Some(warm);
         Ok(())
@@ -85,9 +87,10 @@ impl PythonRunner {
         };
         let mut line = serde_json::to_vec(inputs).map_err(|error| Failed(error.to_string()))?;
         line.push(b'\n');
+        let begun = self.logs.mark();
         let answer = match warm.ask(&line).await {
             Ok(answer) => answer,
-            Err(how) => return Err(self.ended(warm, &how).await),
+            Err(how) => return Err(self.ended(warm, begun, &how).await),
         };
         self.worker = Some(warm);
         if answer.first() == Some(&b'[') {
@@ -98,16 +101,17 @@ impl PythonRunner {
         Err(Failed(error.unwrap_or_else(|| "its answer is not JSON".into())))
     }
 
-    async fn ended(&self, mut warm: Warm, how: &str) -> Failed {
+    async fn ended(&self, mut warm: Warm, begun: Mark, how: &str) -> Failed {
         let waited =
             tokio::time::timeout(std::time::Duration::from_secs(2), warm.group.child.wait());
         let how = match waited.await {
             Ok(Ok(status)) => format!("its process ended ({status})"),
             _ => how.to_owned(),
         };
-        match self.logs.tail(1).as_str() {
-            "" => Failed(how),
-            line => Failed(format!("{how}; it said last: {line}")),
+        warm.log.whole().await;
+        match self.logs.last_line(begun) {
+            None => Failed(how),
+            Some(line) => Failed(format!("{how}; it said last: {line}")),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! `muster run`: submit, wait, fetch.
 
-use std::cell::RefCell;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
 use muster_store::Clock;
 use reqwest::header::CONTENT_TYPE;
+use tokio::sync::watch;
 
 use crate::answer::{Model, Request};
 use crate::arguments::Run;
@@ -27,19 +27,51 @@ const PARTIAL: u8 = 3;
 /// In this time a second Ctrl-C cancels the request.
 const SECOND_CTRL_C: Duration = Duration::from_secs(3);
 
+/// How far the submission is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Submission {
+    NotSent,
+    /// The hub may have it already.
+    Sent,
+    Known {
+        id: String,
+    },
+}
+
 pub async fn run(hub: &Hub, run: &Run) -> Result<ExitCode, Failure> {
     let screen = Rc::new(Screen::new(run.quiet || run.json));
-    let submitted: RefCell<Option<String>> = RefCell::default();
-    let work = whole(hub, run, &screen, &submitted);
+    let (submission, mut seen) = watch::channel(Submission::NotSent);
+    let work = whole(hub, run, &screen, &submission);
     tokio::pin!(work);
     tokio::select! {
         done = &mut work => return done,
         pressed = tokio::signal::ctrl_c() => pressed.map_err(no_signals)?,
     }
-    let Some(id) = submitted.borrow().clone() else {
+    if *seen.borrow() == Submission::NotSent {
         screen.clear();
         return Err(Failure::new(Kind::Interrupted, "nothing was submitted"));
+    }
+    // The hub answers in a moment under which id the request goes on.
+    let (known, mut again) = (id_of(&mut seen), false);
+    tokio::pin!(known);
+    let known = loop {
+        tokio::select! {
+            done = &mut work => return done,
+            known = &mut known => break known,
+            pressed = tokio::signal::ctrl_c() => {
+                pressed.map_err(no_signals)?;
+                again = true;
+            }
+        }
     };
+    let Some(id) = known else {
+        screen.clear();
+        let what = "the hub may have the request";
+        return Err(Failure::new(Kind::Interrupted, what).advice("See `muster requests`."));
+    };
+    if again {
+        return cancelled(hub, &id, &screen).await;
+    }
     let then = |file: &str| format!("muster show {id}\n  muster result {id} -o {file}");
     let file = run.output.as_ref().map_or("out.csv".into(), |file| file.display().to_string());
     screen.say(&format!("\nthe request goes on without this command:\n  {}", then(&file)));
@@ -48,9 +80,7 @@ pub async fn run(hub: &Hub, run: &Run) -> Result<ExitCode, Failure> {
         done = work => done,
         pressed = tokio::signal::ctrl_c() => {
             pressed.map_err(no_signals)?;
-            cancel(hub, &id).await?;
-            screen.clear();
-            Err(Failure::new(Kind::Interrupted, format!("request {id} was cancelled")))
+            cancelled(hub, &id, &screen).await
         }
         () = tokio::time::sleep(SECOND_CTRL_C) => {
             screen.clear();
@@ -59,24 +89,34 @@ pub async fn run(hub: &Hub, run: &Run) -> Result<ExitCode, Failure> {
     }
 }
 
+async fn id_of(submission: &mut watch::Receiver<Submission>) -> Option<String> {
+    let known = submission.wait_for(|submission| matches!(submission, Submission::Known { .. }));
+    match &*tokio::time::timeout(SECOND_CTRL_C, known).await.ok()?.ok()? {
+        Submission::Known { id } => Some(id.clone()),
+        Submission::NotSent | Submission::Sent => None,
+    }
+}
+
 fn no_signals(error: std::io::Error) -> Failure {
     Failure::failed(format!("Ctrl-C cannot be waited for: {error}"))
 }
 
-async fn cancel(hub: &Hub, id: &str) -> Result<(), Failure> {
+async fn cancelled(hub: &Hub, id: &str, screen: &Screen) -> Result<ExitCode, Failure> {
     let path = format!("/api/v1/requests/{id}/cancel");
     let reason = serde_json::json!({ "reason": "cancelled with Ctrl-C" }).to_string();
     let fill = |post: reqwest::RequestBuilder| {
         post.header(CONTENT_TYPE, "application/json").body(reason.clone())
     };
-    hub.post(&path, fill).await.map(drop)
+    hub.post(&path, fill).await?;
+    screen.clear();
+    Err(Failure::new(Kind::Interrupted, format!("request {id} was cancelled")))
 }
 
 async fn whole(
     hub: &Hub,
     run: &Run,
     screen: &Rc<Screen>,
-    submitted: &RefCell<Option<String>>,
+    submission: &watch::Sender<Submission>,
 ) -> Result<ExitCode, Failure> {
     let target = Target::new(run.output.as_deref(), run.format)?;
     let model = find_model(hub, &run.model).await?;
@@ -86,8 +126,9 @@ async fn whole(
     hub.be_patient(PATIENCE, move |text| says.say(text));
     let watched = if screen.shows_a_bar() { WATCHED } else { UNWATCHED };
     let key = run.idempotency_key.clone().unwrap_or_else(|| Clock::system().id().to_string());
+    submission.send_replace(Submission::Sent);
     let first = submit(hub, upload, &key, watched.min(WATCHED)).await?;
-    let (request, body) = wait(hub, first, watched, screen, submitted).await?;
+    let (request, body) = wait(hub, first, watched, screen, submission).await?;
     screen.clear();
     match request.phase.as_str() {
         "completed" => {}
@@ -155,10 +196,10 @@ async fn wait(
     first: (Request, String),
     watched: u32,
     screen: &Screen,
-    submitted: &RefCell<Option<String>>,
+    submission: &watch::Sender<Submission>,
 ) -> Result<(Request, String), Failure> {
     let (mut request, mut body) = first;
-    submitted.replace(Some(request.id.clone()));
+    submission.send_replace(Submission::Known { id: request.id.clone() });
     while !request.has_ended() {
         screen.show(&request);
         let answer = hub.get(&format!("/api/v1/requests/{}?wait={watched}", request.id)).await?;

@@ -136,7 +136,13 @@ async fn open_store(serve: &Serve, data: &Path, clock: Clock) -> Result<Store, F
 }
 
 fn store_failure(error: &muster_store::Error) -> Failure {
-    Failure::failed(error.to_string())
+    let failure = Failure::failed(error.to_string());
+    match error {
+        muster_store::Error::Unavailable { .. } => failure.advice(
+            "Is the database there, and is MUSTER_DATABASE_URL its address? See `muster config`.",
+        ),
+        _ => failure,
+    }
 }
 
 /// Every model folder in `dir`. One that is not right is logged with its faults and left out.

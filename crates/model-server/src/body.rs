@@ -1,0 +1,83 @@
+//! What a client sends: parameters and inputs. What is wrong with them is said as the contract says
+//! errors, `{"detail": ..}`.
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequestParts, Query};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::http::request::Parts;
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::Limits;
+use crate::routes::detail;
+
+pub(crate) const NDJSON: &str = "application/x-ndjson";
+
+/// Query parameters.
+pub(crate) struct Params<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(wrong) => Err(detail(StatusCode::UNPROCESSABLE_ENTITY, wrong.body_text())),
+        }
+    }
+}
+
+/// One input of a body: a text, or an object as older clients send it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Input {
+    Text(String),
+    Keyed { input: String },
+}
+
+impl From<Input> for String {
+    fn from(input: Input) -> Self {
+        match input {
+            Input::Text(text) | Input::Keyed { input: text } => text,
+        }
+    }
+}
+
+/// The inputs of a body, as JSON or one JSON value a line.
+pub(crate) fn inputs(
+    limits: &Limits,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Vec<String>, Box<Response>> {
+    let refuse = |status, text: String| Box::new(detail(status, text));
+    let body = body.map_err(|wrong| match wrong.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let limit = limits.body_bytes >> 20;
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} MiB"))
+        }
+        _ => {
+            let text = "the body cannot be read to its end, or not unpacked as its \
+                        Content-Encoding says";
+            refuse(StatusCode::UNPROCESSABLE_ENTITY, text.to_owned())
+        }
+    })?;
+    let wrong = |_| {
+        let text = "the body has to be a JSON array of texts, or of {\"key\", \"input\"} objects";
+        refuse(StatusCode::UNPROCESSABLE_ENTITY, text.to_owned())
+    };
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let inputs: Vec<Input> = if kind.starts_with(NDJSON) {
+        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        lines.map(serde_json::from_slice).collect::<Result<_, _>>().map_err(wrong)?
+    } else {
+        serde_json::from_slice(&body).map_err(wrong)?
+    };
+    if inputs.len() > limits.inputs {
+        let text = format!("there are more than {} inputs", limits.inputs);
+        return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, text));
+    }
+    Ok(inputs.into_iter().map(String::from).collect())
+}

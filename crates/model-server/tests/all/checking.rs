@@ -1,0 +1,97 @@
+//! Checking folders: everything that is wrong is said at once, in words that help.
+
+use crate::support::{Folder, machine};
+use muster_core::{Cell, Row};
+use muster_model_server::check::{Report, check};
+
+async fn report(folder: &Folder) -> Report {
+    check(&folder.dir(), &folder.beside("environments"), &machine(), |_| {}).await
+}
+
+/// The faults, as they are shown.
+async fn faults(files: &[(&str, &str)]) -> String {
+    let report = report(&Folder::new(files)).await;
+    assert!(!report.is_good(), "{report:?}");
+    report.faults.iter().map(|fault| format!("{fault}\n")).collect()
+}
+
+fn says(faults: &str, words: &[&str]) {
+    for word in words {
+        assert!(faults.contains(word), "{word:?} is not in:\n{faults}");
+    }
+}
+
+#[tokio::test]
+async fn a_good_folder_runs_its_example() {
+    let body = "def predict(inputs): return [{'n': len(text)} for text in inputs]\n";
+    let report = report(&Folder::python(body, "")).await;
+    assert!(report.is_good(), "{report:?}");
+    let (inputs, part) = report.example.expect("an example");
+    assert_eq!(inputs, ["a", "bb"]);
+    assert_eq!(part.rows[1], Row::Values(vec![Cell::Integer(2)]));
+}
+
+#[tokio::test]
+async fn a_folder_of_nothing_says_what_a_model_needs() {
+    says(&faults(&[]).await, &["model.toml", "model/framework"]);
+    let folder = Folder::new(&[]);
+    let gone = check(&folder.beside("gone"), &folder.beside("e"), &machine(), |_| {}).await;
+    assert!(gone.folder.is_none() && gone.faults[0].to_string().contains("gone"));
+}
+
+#[tokio::test]
+async fn every_fault_of_a_description_is_said_at_once() {
+    let text = "id = 'Not An Id'\nkind = 'python'\nrequirements = 'needs.txt'\n\
+                [limits]\nbatch_size = 0\nmemory_mib = 1\n";
+    let faults = faults(&[("model.toml", text)]).await;
+    says(&faults, &["Not An Id", "predict.py", "needs.txt", "batch_size", "memory_mib"]);
+}
+
+#[tokio::test]
+async fn a_description_that_cannot_be_read_says_where() {
+    let unknown = "kind = 'python'\nfunktion = 'x.py:predict'\n";
+    says(&faults(&[("model.toml", unknown)]).await, &["model.toml", "funktion"]);
+    says(&faults(&[("model.toml", "kind = ")]).await, &["model.toml", "line 1"]);
+    says(&faults(&[("model.toml", "kind = 'java'")]).await, &["python", "command", "http", "java"]);
+    says(&faults(&[("model.toml", "kind = 'http'\nurl = 'ftp://x'")]).await, &["http://"]);
+    says(&faults(&[("model.toml", "kind = 'command'")]).await, &["{input}", "{output}"]);
+    let half = "kind = 'command'\ncommand = ['sh', '{input}']";
+    says(&faults(&[("model.toml", half)]).await, &["{output}"]);
+}
+
+#[tokio::test]
+async fn every_fault_of_a_template_folder_is_said_at_once() {
+    let faults = faults(&[
+        ("metadata.yml", "Identifier: [\n"),
+        ("install.yml", "commands:\n  - [cargo, install, x]\n"),
+        ("model/framework/code/main.py", ""),
+    ])
+    .await;
+    says(&faults, &["metadata.yml", "not YAML", "run.sh", "missing", "install.yml", "cargo"]);
+    let json = self::faults(&[("metadata.json", "{"), ("model/framework/run.sh", "")]).await;
+    says(&json, &["metadata.json", "not JSON"]);
+}
+
+#[tokio::test]
+async fn an_example_that_fails_or_is_missing_is_a_fault() {
+    let broken = "import nothing_of_that_name\n";
+    let toml = ("model.toml", "kind = 'python'\nexample = ['a']\n");
+    says(&faults(&[toml, ("predict.py", broken)]).await, &["nothing_of_that_name"]);
+    let raises = "def predict(inputs): raise ValueError('no weights')\n";
+    says(&faults(&[toml, ("predict.py", raises)]).await, &["example", "no weights"]);
+    let without = ("model.toml", "kind = 'python'\n");
+    let good = "def predict(inputs): return [{'n': 1} for _ in inputs]\n";
+    says(&faults(&[without, ("predict.py", good)]).await, &["no example"]);
+    let each = "def predict(inputs): return [{'error': 'no'} for _ in inputs]\n";
+    says(
+        &faults(&[toml, ("predict.py", each)]).await,
+        &["no input of the example has a prediction: no"],
+    );
+}
+
+#[tokio::test]
+async fn a_declared_column_that_is_not_answered_is_a_fault() {
+    let toml = "kind = 'python'\nexample = ['a']\n[[outputs]]\nname = 'mw'\nkind = 'float'\n";
+    let body = "def predict(inputs): return [{'weight': 1} for _ in inputs]\n";
+    says(&faults(&[("model.toml", toml), ("predict.py", body)]).await, &["mw", "does not answer"]);
+}

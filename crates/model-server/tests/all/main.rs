@@ -1,0 +1,12 @@
+//! Model servers as a client meets them: folders as they are in the wild, real processes, real HTTP.
+
+mod batches;
+mod checking;
+mod commands;
+mod contract;
+mod encodings;
+mod environments;
+mod jobs;
+mod predictors;
+mod support;
+mod template;

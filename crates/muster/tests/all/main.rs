@@ -1,0 +1,13 @@
+//! The muster binary as a person and a script use it: real hubs, real models, real processes.
+
+mod commands;
+mod crashes;
+mod exits;
+mod faults;
+mod folders;
+mod processes;
+mod results;
+mod servers;
+mod serving;
+mod support;
+mod uploads;
