@@ -153,6 +153,8 @@ impl ModelServer {
         Err(match status.as_u16() {
             400..500 => JobFailure::Refused { error: format!("{} {error}", status.as_u16()) },
             500 => JobFailure::Model { error },
+            // Our own model server says it in words.
+            504 if self.proof.is_some() => JobFailure::Model { error },
             504 => JobFailure::Model { error: format!("its own time limit was over. {error}") },
             other => JobFailure::Model { error: format!("its server answered {other}. {error}") },
         })
