@@ -79,8 +79,12 @@ fn metadata(dir: &Path) -> Result<Value, Fault> {
         }
     }
     match std::fs::read_to_string(dir.join("metadata.json")) {
-        Ok(text) => serde_json::from_str(&text)
-            .map_err(|error| Fault::new("metadata.json", format!("it is not JSON: {error}"))),
+        // Read as YAML too, which holds JSON: folders in the wild have a comma before the last
+        // brace.
+        Ok(text) => serde_json::from_str(&text).or_else(|error| {
+            let fault = Fault::new("metadata.json", format!("it is not JSON: {error}"));
+            serde_saphyr::from_str(&text).map_err(|_| fault)
+        }),
         // A folder without a card can be run all the same.
         Err(_) => Ok(Value::Null),
     }

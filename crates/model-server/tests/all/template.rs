@@ -83,7 +83,10 @@ async fn cards_are_read_from_yaml_and_from_json() {
                 Input: Compound\nLicense: MIT\nVersion: 1.0.0\nPublication Year: 2020\n";
     let json = r#"{"Identifier": "eos4e40", "Title": "A title", "Tag": ["One", "Two"],
         "License": "MIT", "Publication": null, "Version": 2}"#;
-    for (name, text) in [("metadata.yml", yaml), ("metadata.json", json)] {
+    let comma = json.replace('}', ",\n}");
+    for (name, text) in
+        [("metadata.yml", yaml), ("metadata.json", json), ("metadata.json", comma.as_str())]
+    {
         let folder = Folder::template(RUN, MAIN);
         folder.write(name, text);
         let model = folder::read(&folder.dir()).expect("it is right").model;
