@@ -1,12 +1,17 @@
 //! Tables on a terminal.
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle,
+};
 
 use crate::failure::{Failure, io_failure};
 
 /// Narrowest column of a result that is still worth showing.
 const NARROWEST: usize = 12;
 const WIDTH_OF_NO_TERMINAL: u16 = 100;
+/// Only a line under the header.
+const STYLE: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// Rows under a header, as wide as the terminal at most. `right` are columns of numbers; the first
 /// column is what one copies to the next command: it is not broken.
@@ -18,17 +23,23 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String
     table.trim_fmt()
 }
 
+/// How wide a table may be.
+pub fn width() -> u16 {
+    Table::new().width().unwrap_or(WIDTH_OF_NO_TERMINAL)
+}
+
 fn arranged(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(STYLE);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_none() {
         table.set_width(WIDTH_OF_NO_TERMINAL);
     }
     table.set_header(header.to_vec());
     table.add_rows(rows);
-    for column in right {
-        if let Some(column) = table.column_mut(*column) {
+    for (number, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if right.contains(&number) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -37,8 +48,7 @@ fn arranged(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> Table {
 
 /// The start of a result: as many columns as fit, with a note of what is missing.
 pub fn preview(header: &[String], rows: &[Vec<String>], all_rows: u64) -> String {
-    let width = Table::new().width().unwrap_or(WIDTH_OF_NO_TERMINAL);
-    let fit = (usize::from(width) / NARROWEST).max(2).min(header.len());
+    let fit = (usize::from(width()) / NARROWEST).max(2).min(header.len());
     // Errors are what one looks for first.
     let error = header.iter().rposition(|name| name == "error").filter(|at| *at >= fit);
     let columns: Vec<usize> = match error {

@@ -13,6 +13,8 @@ use crate::failure::Failure;
 use crate::hub::{Hub, parse};
 use crate::{human, table};
 
+/// Narrowest terminal, in characters, on which the list shows all columns.
+const WIDE: u16 = 100;
 /// Longest time the hub holds an answer back.
 const LONGEST_WAIT: u64 = 60;
 
@@ -35,16 +37,25 @@ pub async fn requests(hub: &Hub, arguments: &Requests) -> Result<(), Failure> {
         return table::print("no requests");
     }
     let now = Clock::system().now();
+    // On a narrow terminal when it was and how long it took are left to `muster show`.
+    let columns = if table::width() < WIDE { 4 } else { 6 };
     let rows = requests.into_iter().map(|request| {
         let took = request.ended_at.map(|end| human::duration(end.since(request.submitted_at)));
         let submitted = human::ago(request.submitted_at, now);
-        let done = human::count(request.done);
-        let (inputs, failed) = (human::count(request.inputs), human::count(request.failed));
+        let mut done = human::count(request.done);
+        if request.done < request.inputs {
+            done = format!("{done} of {}", human::count(request.inputs));
+        }
+        if request.failed > 0 {
+            done = format!("{done}, {} failed", human::count(request.failed));
+        }
         let took = took.unwrap_or_else(|| "-".to_owned());
-        vec![request.id, request.model, request.phase, inputs, done, failed, submitted, took]
+        let mut row = vec![request.id, request.model, request.phase, done, submitted, took];
+        row.truncate(columns);
+        row
     });
-    let header = ["id", "model", "phase", "inputs", "done", "failed", "submitted", "took"];
-    let mut text = table::table(&header, rows.collect(), &[3, 4, 5]);
+    let header = ["id", "model", "phase", "done", "submitted", "took"];
+    let mut text = table::table(&header[..columns], rows.collect(), &[]);
     if more {
         text.push_str("\nthere are more; see --limit");
     }
