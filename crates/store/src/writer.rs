@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::claim::WaitingClaim;
 use crate::db::{Conn, Ts};
+use crate::submit::{Submission, Submissions};
 use crate::{Change, Error, Finished, Inner};
 
 /// Most operations in one transaction.
@@ -45,6 +46,7 @@ pub(crate) struct After {
 
 pub(crate) enum Op {
     Work(Box<dyn Work>),
+    Submit(Submission),
     Claim(WaitingClaim),
     /// Another server may have queued something.
     Look,
@@ -54,6 +56,9 @@ pub(crate) enum Op {
 pub(crate) trait Work: Send {
     fn apply<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>>;
     fn finish(self: Box<Self>, outcome: Result<(), Error>);
+    /// How many parts it has that can be done without the others.
+    fn parts(&self) -> usize;
+    fn split(self: Box<Self>) -> Vec<Box<dyn Work>>;
 }
 
 struct Typed<F, T> {
@@ -64,8 +69,8 @@ struct Typed<F, T> {
 
 impl<F, T> Work for Typed<F, T>
 where
-    F: for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, Error>> + Send,
-    T: Send,
+    F: for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    T: Send + 'static,
 {
     fn apply<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
@@ -78,6 +83,14 @@ where
         let out = self.out.ok_or_else(|| Error::unavailable("the transaction did not run"));
         // Whoever asked may have left; the work is done all the same.
         drop(self.reply.send(outcome.and(out)));
+    }
+
+    fn parts(&self) -> usize {
+        1
+    }
+
+    fn split(self: Box<Self>) -> Vec<Box<dyn Work>> {
+        vec![self]
     }
 }
 
@@ -108,6 +121,26 @@ enum Failed {
     RolledBack(Error),
 }
 
+/// What came in for the next transaction.
+#[derive(Default)]
+struct Arrived {
+    works: Vec<Box<dyn Work>>,
+    submissions: Vec<Submission>,
+}
+
+impl Arrived {
+    fn len(&self) -> usize {
+        self.works.len() + self.submissions.len()
+    }
+
+    fn into_works(mut self) -> Vec<Box<dyn Work>> {
+        if !self.submissions.is_empty() {
+            self.works.push(Submissions::new(self.submissions));
+        }
+        self.works
+    }
+}
+
 impl Writer {
     pub(crate) fn new(inner: Arc<Inner>, ops: mpsc::Receiver<Op>) -> Self {
         Self { inner, ops, claims: Vec::new(), hints: HashMap::new(), looked: Instant::now() }
@@ -116,20 +149,21 @@ impl Writer {
     /// Runs until the store is closed.
     pub(crate) async fn run(mut self) {
         loop {
-            let mut works = Vec::new();
+            let mut arrived = Arrived::default();
             let due = self.next_due();
             tokio::select! {
                 op = self.ops.recv() => match op {
-                    Some(op) => self.take(op, &mut works),
+                    Some(op) => self.take(op, &mut arrived),
                     None => return,
                 },
                 () = due => {}
             }
-            while works.len() < GROUP
+            while arrived.len() < GROUP
                 && let Ok(op) = self.ops.try_recv()
             {
-                self.take(op, &mut works);
+                self.take(op, &mut arrived);
             }
+            let works = arrived.into_works();
             self.claims.retain(|claim| !claim.reply.is_closed());
             if self.polls() && self.looked.elapsed() >= POLL {
                 self.look_everywhere();
@@ -141,9 +175,10 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, op: Op, works: &mut Vec<Box<dyn Work>>) {
+    fn take(&mut self, op: Op, arrived: &mut Arrived) {
         match op {
-            Op::Work(work) => works.push(work),
+            Op::Work(work) => arrived.works.push(work),
+            Op::Submit(submission) => arrived.submissions.push(submission),
             Op::Claim(claim) => {
                 self.hints.entry(claim.claim.model.clone()).or_insert(Timestamp(0));
                 self.claims.push(claim);
@@ -188,7 +223,7 @@ impl Writer {
 
     async fn group(&mut self, mut works: Vec<Box<dyn Work>>) {
         let mut away = None;
-        if works.len() != 1 {
+        if works.iter().map(|work| work.parts()).sum::<usize>() != 1 {
             match self.transaction(&mut works).await {
                 Ok(()) => return works.into_iter().for_each(|work| work.finish(Ok(()))),
                 Err(Failed::Away(error)) => away = Some(error),
@@ -196,7 +231,7 @@ impl Writer {
             }
         }
         // Each gets a transaction of its own, unless the database is away for all of them.
-        for work in works {
+        for work in works.into_iter().flat_map(|work| work.split()) {
             if let Some(error) = &away {
                 work.finish(Err(error.clone()));
                 continue;
