@@ -25,8 +25,6 @@ pub(crate) struct Claimed {
 /// Most tasks in one job.
 const MOST_TASKS: i64 = 512;
 
-const WORKING: &str = "UPDATE instance SET idle_since = NULL, jobs = jobs + 1 WHERE id = $1";
-
 const NEXT_DUE: &str = "SELECT MIN(not_before) FROM task WHERE model_id = $1 AND state = 'queued' AND model_version = $2";
 
 impl Store {
@@ -140,18 +138,14 @@ async fn lease(
     for rows in batch::texts(tasks.iter().map(leased))? {
         on!(&mut tx.conn, c => {
             sqlx::query(batches.lease)
-                .bind(&rows)
+                .bind(rows)
                 .bind(inner.server.0)
                 .bind(claim.instance.0)
                 .bind(Ts(until))
-                .execute(&mut *c)
-                .await?;
-            sqlx::query(batches.start).bind(&rows).bind(Ts(now)).execute(c).await?;
-        });
-    }
-    if !tasks.is_empty() {
-        on!(&mut tx.conn, c => {
-            sqlx::query(WORKING).bind(claim.instance.0).execute(c).await.map(|_| ())?
+                .bind(Ts(now))
+                .execute(c)
+                .await
+                .map(|_| ())?
         });
     }
     Ok(())

@@ -45,8 +45,8 @@ pub(crate) struct Batches {
     pub request: &'static str,
     pub task: &'static str,
     pub backlog: &'static str,
+    /// Leases tasks, starts their requests, and notes that the instance works.
     pub lease: &'static str,
-    pub start: &'static str,
     pub task_done: &'static str,
     pub progress: &'static str,
     pub keep: &'static str,
@@ -81,12 +81,14 @@ const BATCHES_SQLITE: Batches = Batches {
          WHERE principal_id = unhex(j.value ->> 'j_principal') \
          AND model_id = j.value ->> 'j_model' AND state = 'queued') FROM json_each($1) AS j \
          ORDER BY j.key",
+    // Three statements in one text: one trip to the thread that runs them.
     lease: "UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $2, \
          instance_id = $3, lease_until = $4 FROM json_each($1) AS j \
          WHERE task.request_id = unhex(j.value ->> 'j_request') \
-         AND task.position = j.value ->> 'j_position' AND task.state = 'queued'",
-    start: "UPDATE request SET phase = 'running', started_at = $2, version = version + 1 \
-         WHERE phase = 'waiting' AND id IN (SELECT unhex(value ->> 'j_request') FROM json_each($1))",
+         AND task.position = j.value ->> 'j_position' AND task.state = 'queued'; \
+         UPDATE request SET phase = 'running', started_at = $5, version = version + 1 \
+         WHERE phase = 'waiting' AND id IN (SELECT unhex(value ->> 'j_request') FROM json_each($1)); \
+         UPDATE instance SET idle_since = NULL, jobs = jobs + 1 WHERE id = $3",
     task_done: "UPDATE task SET state = 'done', lease_until = NULL, \
          result = unhex(j.value ->> 'j_result'), result_object = j.value ->> 'j_object', \
          result_sha = unhex(j.value ->> 'j_sha'), result_columns = j.value ->> 'j_columns' \
@@ -137,13 +139,14 @@ const BATCHES_POSTGRES: Batches = Batches {
          AND model_id = j_model AND state = 'queued') \
          FROM ROWS FROM (json_to_recordset($1::json) AS (j_principal uuid, j_model text)) \
          WITH ORDINALITY AS j(j_principal, j_model, j_place) ORDER BY j_place",
-    lease: "UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $2, \
-         instance_id = $3, lease_until = $4 \
-         FROM json_to_recordset($1::json) AS j(j_request uuid, j_position bigint) \
-         WHERE request_id = j_request AND position = j_position AND state = 'queued'",
-    start: "UPDATE request SET phase = 'running', started_at = $2, version = version + 1 \
-         WHERE phase = 'waiting' AND id IN (SELECT j_request \
-         FROM json_to_recordset($1::json) AS j(j_request uuid))",
+    lease: "WITH j AS MATERIALIZED (SELECT * FROM json_to_recordset($1::json) \
+         AS j(j_request uuid, j_position bigint)), \
+         leased AS (UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $2, \
+         instance_id = $3, lease_until = $4 FROM j \
+         WHERE request_id = j_request AND position = j_position AND state = 'queued'), \
+         started AS (UPDATE request SET phase = 'running', started_at = $5, version = version + 1 \
+         WHERE phase = 'waiting' AND id IN (SELECT j_request FROM j)) \
+         UPDATE instance SET idle_since = NULL, jobs = jobs + 1 WHERE id = $3",
     task_done: "UPDATE task SET state = 'done', lease_until = NULL, \
          result = decode(j_result, 'hex'), result_object = j_object, \
          result_sha = decode(j_sha, 'hex'), result_columns = j_columns \

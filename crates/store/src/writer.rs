@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use muster_core::{ModelId, PrincipalId, Timestamp};
-use sqlx::Executor;
+use sqlx::{Executor, Row};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::claim::WaitingClaim;
-use crate::db::{Conn, Ts};
+use crate::db::Conn;
 use crate::submit::{Submission, Submissions};
 use crate::{Change, Error, Finished, Inner};
 
@@ -24,6 +24,10 @@ const GROUP: usize = 256;
 const POLL: Duration = Duration::from_secs(1);
 /// How often an operation is tried when another server is in its way.
 const TRIES: u32 = 3;
+
+/// Both in one trip.
+const BEGIN_POSTGRES: &str =
+    "BEGIN; SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
 /// A transaction, and what is to be done once it is committed.
 pub(crate) struct Tx {
@@ -107,6 +111,9 @@ pub(crate) struct Writer {
     inner: Arc<Inner>,
     ops: mpsc::Receiver<Op>,
     claims: Vec<WaitingClaim>,
+    /// Kept between transactions, never inside one: what the pool does before it lends a
+    /// connection and when it gets it back would be two trips more for each.
+    conn: Option<Conn>,
     /// When a model may have something to claim; absent: it has nothing.
     hints: HashMap<ModelId, Timestamp>,
     /// When other servers' work was looked for.
@@ -143,7 +150,14 @@ impl Arrived {
 
 impl Writer {
     pub(crate) fn new(inner: Arc<Inner>, ops: mpsc::Receiver<Op>) -> Self {
-        Self { inner, ops, claims: Vec::new(), hints: HashMap::new(), looked: Instant::now() }
+        Self {
+            inner,
+            ops,
+            claims: Vec::new(),
+            conn: None,
+            hints: HashMap::new(),
+            looked: Instant::now(),
+        }
     }
 
     /// Runs until the store is closed.
@@ -256,9 +270,19 @@ impl Writer {
         }
     }
 
+    /// On the connection of the last transaction, unless that was lost in the meantime.
+    async fn begin(&mut self) -> Result<Tx, Error> {
+        if let Some(conn) = self.conn.take() {
+            match begin(conn, &self.inner).await {
+                Ok(tx) => return Ok(tx),
+                Err(error) => tracing::debug!(%error, "the writer takes another connection"),
+            }
+        }
+        begin(self.inner.db.write().await?, &self.inner).await
+    }
+
     async fn transaction(&mut self, works: &mut [Box<dyn Work>]) -> Result<(), Failed> {
-        let conn = self.inner.db.write().await.map_err(Failed::Away)?;
-        let mut tx = begin(conn, &self.inner).await.map_err(Failed::Away)?;
+        let mut tx = self.begin().await.map_err(Failed::Away)?;
         let mut served = Vec::new();
         let done = self.fill(&mut tx, works, &mut served).await;
         let done = match done {
@@ -267,6 +291,7 @@ impl Writer {
         };
         if let Err(error) = done {
             let failed = if end(&mut tx.conn, "ROLLBACK").await.is_ok() {
+                self.conn = Some(tx.conn);
                 Failed::RolledBack(error.clone())
             } else {
                 abandon(tx.conn);
@@ -280,6 +305,7 @@ impl Writer {
             }
             return Err(failed);
         }
+        self.conn = Some(tx.conn);
         self.inner.counters.transactions.add(1);
         for (claim, tasks) in served {
             claim.answer(tasks, &self.inner);
@@ -361,21 +387,27 @@ impl Writer {
     }
 }
 
-pub(crate) async fn begin(mut conn: Conn, inner: &Inner) -> Result<Tx, Error> {
-    let now = match &mut conn {
+/// Begins a transaction. A connection that cannot is not given to anybody else.
+async fn begin(mut conn: Conn, inner: &Inner) -> Result<Tx, Error> {
+    let begun = match &mut conn {
         Conn::Sqlite(conn) => {
-            (&mut **conn).execute(sqlx::raw_sql("BEGIN IMMEDIATE")).await?;
-            inner.clock.now()
+            let begun = (&mut **conn).execute(sqlx::raw_sql("BEGIN IMMEDIATE")).await;
+            begun.map(|_| inner.clock.now())
         }
         // Several servers share this database: its clock judges.
         Conn::Postgres(conn) => {
-            (&mut **conn).execute(sqlx::raw_sql("BEGIN")).await?;
-            let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut **conn).await;
-            let Ts(now) = now?;
-            inner.database_now(now)
+            let begun = (&mut **conn).fetch_one(sqlx::raw_sql(BEGIN_POSTGRES)).await;
+            let micros = begun.and_then(|row| row.try_get::<i64, _>(0));
+            micros.map(|micros| inner.database_now(Timestamp(micros)))
         }
     };
-    Ok(Tx { conn, now, after: After::default(), backlogs: HashMap::new() })
+    match begun {
+        Ok(now) => Ok(Tx { conn, now, after: After::default(), backlogs: HashMap::new() }),
+        Err(error) => {
+            abandon(conn);
+            Err(error.into())
+        }
+    }
 }
 
 pub(crate) async fn end(conn: &mut Conn, how: &'static str) -> Result<(), Error> {
