@@ -1,12 +1,13 @@
 # make demo   build Muster, run 1,000 molecules through a real model, leave the hub running
 # make test   everything CI checks
 # make fmt    format the code, and write openapi.json anew
+# make bench  measure speed and memory (release build, at most 15 minutes; make bench-quick: at most 2)
 # make deny   licences and sources of the dependencies (needs cargo-deny)
 
 CARGO ?= cargo
 TEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo nextest run || echo test)
 
-.PHONY: demo test fmt deny
+.PHONY: demo test fmt bench bench-quick deny
 
 demo:
 	$(CARGO) build --release -p muster
@@ -21,6 +22,12 @@ test:
 fmt:
 	$(CARGO) fmt
 	$(CARGO) run -q -p muster -- openapi > openapi.json.new && mv openapi.json.new openapi.json
+
+# BENCH="--only small,durable-sqlite --keep" and the like: see `muster-bench table --help`.
+bench bench-quick:
+	scripts/need-postgres
+	$(CARGO) build --release -p muster -p muster-bench
+	target/release/muster-bench table $(if $(findstring quick,$@),--quick) $(BENCH)
 
 deny:
 	$(CARGO) deny check

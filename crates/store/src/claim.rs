@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use muster_core::{RequestId, TaskKey, Timestamp};
+use serde::Serialize;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
 use crate::writer::{Op, Tx};
-use crate::{Change, Claim, ClaimedTask, Error, Inner, Store, TaskBack, dialect, text};
+use crate::{Change, Claim, ClaimedTask, Error, Inner, Store, TaskBack, batch, dialect, text};
 
 /// A claim in the writer.
 pub(crate) struct WaitingClaim {
@@ -23,14 +24,6 @@ pub(crate) struct Claimed {
 
 /// Most tasks in one job.
 const MOST_TASKS: i64 = 512;
-
-const LEASE: &str = "UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $1, \
-     instance_id = $2, lease_until = $3 WHERE request_id = $4 AND position = $5 AND state = 'queued'";
-
-const START: &str = "UPDATE request SET phase = 'running', started_at = $1, version = version + 1 \
-     WHERE id = $2 AND phase = 'waiting'";
-
-const WORKING: &str = "UPDATE instance SET idle_since = NULL, jobs = jobs + 1 WHERE id = $1";
 
 const NEXT_DUE: &str = "SELECT MIN(not_before) FROM task WHERE model_id = $1 AND state = 'queued' AND model_version = $2";
 
@@ -66,6 +59,13 @@ impl WaitingClaim {
             });
         }
     }
+}
+
+#[derive(Serialize)]
+struct Leased {
+    #[serde(serialize_with = "batch::id")]
+    j_request: Uuid,
+    j_position: u32,
 }
 
 type Candidate = (Uuid, i64, i64, i64, i64, bool, Option<Vec<u8>>, Option<i64>, Option<i64>, Uuid);
@@ -130,26 +130,22 @@ async fn lease(
     inner: &Inner,
 ) -> Result<(), Error> {
     let (now, until) = (tx.now, tx.now + claim.lease);
-    let mut last = None;
-    for task in tasks {
-        let (request, position) = (task.key.request, i64::from(task.key.position));
+    let batches = dialect::batches(inner.db.is_postgres());
+    let leased = |task: &ClaimedTask| Leased {
+        j_request: task.key.request.0,
+        j_position: task.key.position,
+    };
+    for rows in batch::texts(tasks.iter().map(leased))? {
         on!(&mut tx.conn, c => {
-            sqlx::query(LEASE)
+            sqlx::query(batches.lease)
+                .bind(rows)
                 .bind(inner.server.0)
                 .bind(claim.instance.0)
                 .bind(Ts(until))
-                .bind(request.0)
-                .bind(position)
-                .execute(&mut *c)
-                .await?;
-            if last.replace(request) != Some(request) {
-                sqlx::query(START).bind(Ts(now)).bind(request.0).execute(c).await?;
-            }
-        });
-    }
-    if !tasks.is_empty() {
-        on!(&mut tx.conn, c => {
-            sqlx::query(WORKING).bind(claim.instance.0).execute(c).await.map(|_| ())?
+                .bind(Ts(now))
+                .execute(c)
+                .await
+                .map(|_| ())?
         });
     }
     Ok(())

@@ -1,32 +1,20 @@
 //! What became of claimed tasks: done, or back to the queue. Every write names the attempt it belongs
 //! to; one that is not the current one changes nothing (I-11).
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::FutureExt;
 use muster_core::retry::Retry;
 use muster_core::{Ended, ModelId, Part, Request, Row, TaskKey};
+use serde::Serialize;
+use uuid::Uuid;
 
+use crate::batch::Hex;
 use crate::db::{Ts, on};
-use crate::requests::{RequestRow, columns, end, note_ended, request};
+use crate::requests::{RequestRow, end, note_ended, request};
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Store, TaskBack, TaskDone, parts};
-
-const TASK_DONE: &str = "UPDATE task SET state = 'done', lease_until = NULL, result = $1, \
-     result_object = $2, result_sha = $3, result_columns = $4 \
-     WHERE request_id = $5 AND position = $6 AND attempt = $7 AND state = 'leased'";
-
-const PROGRESS: &str = concat!(
-    "UPDATE request SET done = done + $1, failed = failed + $2, cached = cached + $3, \
-     open_tasks = open_tasks - 1, version = version + 1, \
-     phase = CASE WHEN open_tasks = 1 THEN 'completed' ELSE phase END, \
-     ended_at = CASE WHEN open_tasks = 1 THEN $4 ELSE ended_at END \
-     WHERE id = $5 AND phase IN ('waiting', 'running') RETURNING ",
-    columns!()
-);
-
-const KEEP: &str = "INSERT INTO prediction (model_id, model_version, input_hash, part, created_at) \
-     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (model_id, model_version, input_hash) DO NOTHING";
+use crate::{Change, Error, Store, TaskBack, TaskDone, batch, dialect, parts};
 
 const IDLE: &str = "UPDATE instance SET idle_since = $1 WHERE id = (SELECT instance_id FROM task \
      WHERE request_id = $2 AND position = $3) AND NOT EXISTS (SELECT 1 FROM task \
@@ -51,6 +39,70 @@ struct Prepared {
     keep: Vec<([u8; 32], Vec<u8>)>,
 }
 
+/// A task that is done, as `Batches::task_done` reads it.
+#[derive(Serialize)]
+struct DoneRow<'d> {
+    #[serde(serialize_with = "batch::id")]
+    j_request: Uuid,
+    j_position: u32,
+    j_attempt: u32,
+    j_result: Option<Hex<'d>>,
+    j_object: Option<&'d str>,
+    j_sha: Option<Hex<'d>>,
+    j_columns: &'d str,
+}
+
+/// What a request gained, as `Batches::progress` reads it.
+#[derive(Serialize)]
+struct ProgressRow {
+    #[serde(serialize_with = "batch::id")]
+    j_request: Uuid,
+    j_done: u64,
+    j_failed: u64,
+    j_cached: u64,
+    j_tasks: u64,
+}
+
+/// A prediction, as `Batches::keep` reads it.
+#[derive(Serialize)]
+struct KeptRow<'k> {
+    j_model: &'k str,
+    j_version: &'k str,
+    j_hash: Hex<'k>,
+    j_part: Hex<'k>,
+}
+
+impl<'d> DoneRow<'d> {
+    fn of(done: &'d Prepared) -> Self {
+        let (result, object, sha) = match &done.stored {
+            Stored::Inline(bytes) => (Some(Hex(bytes)), None, None),
+            Stored::Object { path, sha } => (None, Some(path.as_str()), Some(Hex(sha))),
+        };
+        Self {
+            j_request: done.task.key.request.0,
+            j_position: done.task.key.position,
+            j_attempt: done.task.attempt,
+            j_result: result,
+            j_object: object,
+            j_sha: sha,
+            j_columns: &done.columns,
+        }
+    }
+}
+
+impl ProgressRow {
+    fn of(request: Uuid) -> Self {
+        Self { j_request: request, j_done: 0, j_failed: 0, j_cached: 0, j_tasks: 0 }
+    }
+
+    fn add(&mut self, task: &TaskDone) {
+        self.j_done += task.part.rows.len() as u64;
+        self.j_failed += task.part.failed();
+        self.j_cached += task.cached;
+        self.j_tasks += 1;
+    }
+}
+
 impl Store {
     /// Stores the rows of tasks; false for those that are no longer the caller's. The request ends
     /// with its last task.
@@ -63,10 +115,7 @@ impl Store {
         let (op, answer) = work(move |tx: &mut Tx| {
             let prepared = Arc::clone(&prepared);
             async move {
-                let mut taken = Vec::with_capacity(prepared.len());
-                for done in prepared.iter() {
-                    taken.push(store_done(tx, done).await?);
-                }
+                let taken = store_done(tx, &prepared).await?;
                 let mut mine = prepared.iter().zip(&taken).rev().filter(|(_, taken)| **taken);
                 if let Some((done, _)) = mine.next() {
                     note_idle(tx, done.task.key).await?;
@@ -125,70 +174,72 @@ impl Store {
     }
 }
 
-async fn store_done(tx: &mut Tx, done: &Prepared) -> Result<bool, Error> {
-    let task = &done.task;
-    let (request_id, position) = (task.key.request.0, i64::from(task.key.position));
-    let (result, object, sha) = match &done.stored {
-        Stored::Inline(bytes) => (Some(bytes.as_slice()), None, None),
-        Stored::Object { path, sha } => (None, Some(path.as_str()), Some(sha.as_slice())),
-    };
-    let now = tx.now;
-    let updated = on!(&mut tx.conn, c => {
-        sqlx::query(TASK_DONE)
-            .bind(result)
-            .bind(object)
-            .bind(sha)
-            .bind(&done.columns)
-            .bind(request_id)
-            .bind(position)
-            .bind(i64::from(task.attempt))
-            .execute(c)
-            .await?
-            .rows_affected()
-    });
-    if updated == 0 {
-        tx.after.stale += 1;
-        return Ok(false);
+/// The tasks, then their requests, then the predictions: each all at once. Which ones were the
+/// caller's?
+async fn store_done(tx: &mut Tx, done: &[Prepared]) -> Result<Vec<bool>, Error> {
+    let batches = dialect::batches(tx.conn.is_postgres());
+    let mut updated: HashSet<(Uuid, i64)> = HashSet::new();
+    for rows in batch::texts(done.iter().map(DoneRow::of))? {
+        let some: Vec<(Uuid, i64)> = on!(&mut tx.conn, c => {
+            sqlx::query_as(batches.task_done).bind(rows).fetch_all(c).await?
+        });
+        updated.extend(some);
     }
-    let row: Option<RequestRow> = on!(&mut tx.conn, c => {
-        sqlx::query_as(PROGRESS)
-            .bind(task.part.rows.len() as i64)
-            .bind(task.part.failed() as i64)
-            .bind(task.cached as i64)
-            .bind(Ts(now))
-            .bind(request_id)
-            .fetch_optional(c)
-            .await?
-    });
-    let Some(row) = row else { return Ok(false) };
-    let request = Arc::new(request(row)?);
-    keep(tx, &request, done).await?;
-    if request.phase.is_ended() {
-        let whole = task.part.rows.len() as u64 == request.progress.inputs;
-        note_ended(tx, request, whole.then(|| Arc::clone(&task.part)));
-    } else {
-        let (id, principal) = (request.id, request.principal);
-        tx.after.changes.push(Change::Progress { id, principal });
+    let is_ours = |done: &Prepared| updated.contains(&place(done));
+    let mut progress: BTreeMap<Uuid, ProgressRow> = BTreeMap::new();
+    for done in done.iter().filter(|done| is_ours(done)) {
+        let request = done.task.key.request.0;
+        progress.entry(request).or_insert_with(|| ProgressRow::of(request)).add(&done.task);
     }
-    Ok(true)
-}
-
-async fn keep(tx: &mut Tx, request: &Request, done: &Prepared) -> Result<(), Error> {
-    let now = tx.now;
-    for (hash, part) in &done.keep {
+    let mut requests: HashMap<Uuid, Arc<Request>> = HashMap::new();
+    for rows in batch::texts(progress.values())? {
+        let rows: Vec<RequestRow> = on!(&mut tx.conn, c => {
+            sqlx::query_as(batches.progress).bind(rows).bind(Ts(tx.now)).fetch_all(c).await?
+        });
+        for row in rows {
+            let request = request(row)?;
+            requests.insert(request.id.0, Arc::new(request));
+        }
+    }
+    let mut taken = Vec::with_capacity(done.len());
+    let mut keep = Vec::new();
+    for done in done {
+        tx.after.stale += u64::from(!is_ours(done));
+        let request = requests.get(&done.task.key.request.0).filter(|_| is_ours(done));
+        taken.push(request.is_some());
+        let Some(request) = request else { continue };
+        keep.extend(done.keep.iter().map(|(hash, part)| KeptRow {
+            j_model: request.model.as_str(),
+            j_version: &request.model_version,
+            j_hash: Hex(hash),
+            j_part: Hex(part),
+        }));
+    }
+    for rows in batch::texts(keep)? {
         on!(&mut tx.conn, c => {
-            sqlx::query(KEEP)
-                .bind(request.model.as_str())
-                .bind(&request.model_version)
-                .bind(hash.as_slice())
-                .bind(part.as_slice())
-                .bind(Ts(now))
-                .execute(c)
-                .await
-                .map(|_| ())?
+            sqlx::query(batches.keep).bind(rows).bind(Ts(tx.now)).execute(c).await.map(|_| ())?
         });
     }
-    Ok(())
+    note_requests(tx, done, requests);
+    Ok(taken)
+}
+
+/// Tells of requests that ended, or got further.
+fn note_requests(tx: &mut Tx, done: &[Prepared], mut requests: HashMap<Uuid, Arc<Request>>) {
+    for done in done {
+        let Some(request) = requests.remove(&done.task.key.request.0) else { continue };
+        if request.phase.is_ended() {
+            let whole = done.task.part.rows.len() as u64 == request.progress.inputs;
+            note_ended(tx, request, whole.then(|| Arc::clone(&done.task.part)));
+        } else {
+            let (id, principal) = (request.id, request.principal);
+            tx.after.changes.push(Change::Progress { id, principal });
+        }
+    }
+}
+
+fn place(done: &Prepared) -> (Uuid, i64) {
+    (done.task.key.request.0, i64::from(done.task.key.position))
 }
 
 /// The instance of this task may have become idle.

@@ -58,6 +58,12 @@ pub(crate) enum Conn {
     Postgres(PoolConnection<Postgres>),
 }
 
+impl Conn {
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+}
+
 impl Db {
     pub(crate) async fn connect(database: &Database) -> Result<Self, Error> {
         match database {
@@ -106,9 +112,10 @@ impl Db {
             .map_err(|_| Error::Schema("database.url is not a PostgreSQL URL".into()))?
             .application_name("muster")
             .disable_statement_logging();
+        // enable_seqscan: a plan made while a table was small is used when it has grown.
         let settings = format!(
             "SET search_path TO \"{schema}\"; SET idle_in_transaction_session_timeout TO '15s'; \
-             SET synchronous_commit TO on; SET default_transaction_isolation TO 'read committed'"
+             SET synchronous_commit TO on; SET default_transaction_isolation TO 'read committed'; SET enable_seqscan TO off"
         );
         let pool = PgPoolOptions::new()
             .max_connections(most.max(3))

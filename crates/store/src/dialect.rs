@@ -1,5 +1,7 @@
 //! The statements that must differ between the databases, side by side, each with its reason.
 
+use crate::requests::columns;
+
 /// The next tasks of a model. PostgreSQL has several writers: what another one is just taking is
 /// passed over. SQLite has one.
 pub(crate) fn candidates(postgres: bool) -> &'static str {
@@ -35,3 +37,136 @@ pub(crate) const LEAD_POSTGRES: &str = "INSERT INTO leader (duty, server_id, epo
      ON CONFLICT (duty) DO UPDATE SET server_id = $1, until = $2, \
      epoch = leader.epoch + CASE WHEN leader.server_id = $1 THEN 0 ELSE 1 END \
      WHERE leader.server_id = $1 OR leader.until < $3";
+
+/// Statements over many rows, which come as JSON (`batch.rs`): SQLite reads it with `json_each`,
+/// PostgreSQL with `json_to_recordset`. Names of its columns begin with `j_`, so that they are not
+/// those of the table.
+pub(crate) struct Batches {
+    pub request: &'static str,
+    pub task: &'static str,
+    pub backlog: &'static str,
+    /// Leases tasks, starts their requests, and notes that the instance works.
+    pub lease: &'static str,
+    pub task_done: &'static str,
+    pub progress: &'static str,
+    pub keep: &'static str,
+}
+
+pub(crate) fn batches(postgres: bool) -> &'static Batches {
+    if postgres { &BATCHES_POSTGRES } else { &BATCHES_SQLITE }
+}
+
+const BATCHES_SQLITE: Batches = Batches {
+    request: "INSERT INTO request (id, principal_id, model_id, model_version, phase, submitted_at, \
+         ended_at, inputs, done, failed, cached, open_tasks, reading, input_object, input_sha, \
+         idempotency_key, body_hash, version) \
+         SELECT unhex(value ->> 'j_id'), unhex(value ->> 'j_principal'), value ->> 'j_model', \
+         value ->> 'j_version', value ->> 'j_phase', $2, \
+         CASE WHEN value ->> 'j_phase' = 'completed' THEN $2 END, value ->> 'j_inputs', \
+         value ->> 'j_done', 0, value ->> 'j_done', value ->> 'j_open', value ->> 'j_reading', \
+         value ->> 'j_object', unhex(value ->> 'j_sha'), value ->> 'j_key', \
+         unhex(value ->> 'j_body'), 1 FROM json_each($1) WHERE true \
+         ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id",
+    task: "INSERT INTO task (request_id, position, model_id, model_version, principal_id, state, \
+         inputs, rank, rank_end, not_before, attempt, failures, use_cache, input, input_at, \
+         input_len, records, records_at, records_len, result, result_columns) \
+         SELECT unhex(value ->> 'j_request'), value ->> 'j_position', value ->> 'j_model', \
+         value ->> 'j_version', unhex(value ->> 'j_principal'), value ->> 'j_state', \
+         value ->> 'j_inputs', value ->> 'j_rank', value ->> 'j_rank_end', $2, 0, 0, \
+         value ->> 'j_use_cache', unhex(value ->> 'j_input'), value ->> 'j_input_at', \
+         value ->> 'j_input_len', unhex(value ->> 'j_records'), value ->> 'j_records_at', \
+         value ->> 'j_records_len', unhex(value ->> 'j_result'), value ->> 'j_columns' \
+         FROM json_each($1)",
+    backlog: "SELECT (SELECT MAX(rank_end) FROM task \
+         WHERE principal_id = unhex(j.value ->> 'j_principal') \
+         AND model_id = j.value ->> 'j_model' AND state = 'queued') FROM json_each($1) AS j \
+         ORDER BY j.key",
+    // Three statements in one text: one trip to the thread that runs them.
+    lease: "UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $2, \
+         instance_id = $3, lease_until = $4 FROM json_each($1) AS j \
+         WHERE task.request_id = unhex(j.value ->> 'j_request') \
+         AND task.position = j.value ->> 'j_position' AND task.state = 'queued'; \
+         UPDATE request SET phase = 'running', started_at = $5, version = version + 1 \
+         WHERE phase = 'waiting' AND id IN (SELECT unhex(value ->> 'j_request') FROM json_each($1)); \
+         UPDATE instance SET idle_since = NULL, jobs = jobs + 1 WHERE id = $3",
+    task_done: "UPDATE task SET state = 'done', lease_until = NULL, \
+         result = unhex(j.value ->> 'j_result'), result_object = j.value ->> 'j_object', \
+         result_sha = unhex(j.value ->> 'j_sha'), result_columns = j.value ->> 'j_columns' \
+         FROM json_each($1) AS j WHERE task.request_id = unhex(j.value ->> 'j_request') \
+         AND task.position = j.value ->> 'j_position' AND task.attempt = j.value ->> 'j_attempt' \
+         AND task.state = 'leased' RETURNING request_id, position",
+    progress: concat!(
+        "UPDATE request SET done = done + (j.value ->> 'j_done'), \
+         failed = failed + (j.value ->> 'j_failed'), cached = cached + (j.value ->> 'j_cached'), \
+         open_tasks = open_tasks - (j.value ->> 'j_tasks'), version = version + 1, \
+         phase = CASE WHEN open_tasks = j.value ->> 'j_tasks' THEN 'completed' ELSE phase END, \
+         ended_at = CASE WHEN open_tasks = j.value ->> 'j_tasks' THEN $2 ELSE ended_at END \
+         FROM json_each($1) AS j WHERE request.id = unhex(j.value ->> 'j_request') \
+         AND request.phase IN ('waiting', 'running') RETURNING ",
+        columns!()
+    ),
+    keep: "INSERT INTO prediction (model_id, model_version, input_hash, part, created_at) \
+         SELECT value ->> 'j_model', value ->> 'j_version', unhex(value ->> 'j_hash'), \
+         unhex(value ->> 'j_part'), $2 FROM json_each($1) WHERE true \
+         ON CONFLICT (model_id, model_version, input_hash) DO NOTHING",
+};
+
+const BATCHES_POSTGRES: Batches = Batches {
+    request: "INSERT INTO request (id, principal_id, model_id, model_version, phase, submitted_at, \
+         ended_at, inputs, done, failed, cached, open_tasks, reading, input_object, input_sha, \
+         idempotency_key, body_hash, version) \
+         SELECT j_id, j_principal, j_model, j_version, j_phase, $2, \
+         CASE WHEN j_phase = 'completed' THEN $2 END, j_inputs, j_done, 0, j_done, j_open, \
+         j_reading, j_object, decode(j_sha, 'hex'), j_key, decode(j_body, 'hex'), 1 \
+         FROM json_to_recordset($1::json) AS j(j_id uuid, j_principal uuid, j_model text, \
+         j_version text, j_phase text, j_inputs bigint, j_done bigint, j_open bigint, \
+         j_reading text, j_object text, j_sha text, j_key text, j_body text) \
+         ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id",
+    task: "INSERT INTO task (request_id, position, model_id, model_version, principal_id, state, \
+         inputs, rank, rank_end, not_before, attempt, failures, use_cache, input, input_at, \
+         input_len, records, records_at, records_len, result, result_columns) \
+         SELECT j_request, j_position, j_model, j_version, j_principal, j_state, j_inputs, \
+         timestamptz 'epoch' + j_rank * interval '1 microsecond', \
+         timestamptz 'epoch' + j_rank_end * interval '1 microsecond', $2, 0, 0, j_use_cache, \
+         decode(j_input, 'hex'), j_input_at, j_input_len, decode(j_records, 'hex'), \
+         j_records_at, j_records_len, decode(j_result, 'hex'), j_columns \
+         FROM json_to_recordset($1::json) AS j(j_request uuid, j_position bigint, j_model text, \
+         j_version text, j_principal uuid, j_state text, j_inputs bigint, j_rank bigint, \
+         j_rank_end bigint, j_use_cache boolean, j_input text, j_input_at bigint, \
+         j_input_len bigint, j_records text, j_records_at bigint, j_records_len bigint, \
+         j_result text, j_columns text)",
+    backlog: "SELECT (SELECT MAX(rank_end) FROM task WHERE principal_id = j_principal \
+         AND model_id = j_model AND state = 'queued') \
+         FROM ROWS FROM (json_to_recordset($1::json) AS (j_principal uuid, j_model text)) \
+         WITH ORDINALITY AS j(j_principal, j_model, j_place) ORDER BY j_place",
+    lease: "WITH j AS MATERIALIZED (SELECT * FROM json_to_recordset($1::json) \
+         AS j(j_request uuid, j_position bigint)), \
+         leased AS (UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $2, \
+         instance_id = $3, lease_until = $4 FROM j \
+         WHERE request_id = j_request AND position = j_position AND state = 'queued'), \
+         started AS (UPDATE request SET phase = 'running', started_at = $5, version = version + 1 \
+         WHERE phase = 'waiting' AND id IN (SELECT j_request FROM j)) \
+         UPDATE instance SET idle_since = NULL, jobs = jobs + 1 WHERE id = $3",
+    task_done: "UPDATE task SET state = 'done', lease_until = NULL, \
+         result = decode(j_result, 'hex'), result_object = j_object, \
+         result_sha = decode(j_sha, 'hex'), result_columns = j_columns \
+         FROM json_to_recordset($1::json) AS j(j_request uuid, j_position bigint, \
+         j_attempt bigint, j_result text, j_object text, j_sha text, j_columns text) \
+         WHERE request_id = j_request AND position = j_position AND attempt = j_attempt \
+         AND state = 'leased' RETURNING request_id, position",
+    progress: concat!(
+        "UPDATE request SET done = done + j_done, failed = failed + j_failed, \
+         cached = cached + j_cached, open_tasks = open_tasks - j_tasks, version = version + 1, \
+         phase = CASE WHEN open_tasks = j_tasks THEN 'completed' ELSE phase END, \
+         ended_at = CASE WHEN open_tasks = j_tasks THEN $2 ELSE ended_at END \
+         FROM json_to_recordset($1::json) AS j(j_request uuid, j_done bigint, j_failed bigint, \
+         j_cached bigint, j_tasks bigint) \
+         WHERE id = j_request AND phase IN ('waiting', 'running') RETURNING ",
+        columns!()
+    ),
+    keep: "INSERT INTO prediction (model_id, model_version, input_hash, part, created_at) \
+         SELECT j_model, j_version, decode(j_hash, 'hex'), decode(j_part, 'hex'), $2 \
+         FROM json_to_recordset($1::json) \
+         AS j(j_model text, j_version text, j_hash text, j_part text) \
+         ON CONFLICT (model_id, model_version, input_hash) DO NOTHING",
+};

@@ -1,6 +1,7 @@
 //! The memory of Muster: requests, tasks, instances, predictions and results, on SQLite or PostgreSQL,
 //! with large inputs and results in object storage. The only crate that knows SQL.
 
+mod batch;
 mod catalogue;
 mod claim;
 mod clock;

@@ -1,42 +1,32 @@
 //! Taking a request in.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures::FutureExt;
+use futures::future::BoxFuture;
 use muster_core::rank::ranks;
 use muster_core::request::{Phase, Progress};
 use muster_core::slice::slices;
-use muster_core::{Part, PrincipalId, Request, RequestId, Row, Timestamp};
+use muster_core::{Ended, ModelId, Part, PrincipalId, Request, RequestId, Row};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::batch::Hex;
 use crate::db::{Ts, on};
 use crate::requests::{COLUMNS_SQL, RequestRow};
-use crate::writer::{Tx, work};
-use crate::{Change, Error, Finished, NewRequest, Store, Submitted, parts, text};
+use crate::writer::{Op, Tx, Work};
+use crate::{Change, Error, Finished, NewRequest, Store, Submitted, batch, dialect, parts, text};
 
 /// Requests up to this size are answered from known predictions at submission.
 const LOOK_UP: usize = 1000;
-
-const INSERT_REQUEST: &str = "INSERT INTO request (id, principal_id, model_id, model_version, phase, \
-     submitted_at, started_at, ended_at, reason, inputs, done, failed, cached, open_tasks, reading, \
-     input_object, input_sha, idempotency_key, body_hash, version) \
-     VALUES ($1, $2, $3, $4, $5, $6, NULL, $7, NULL, $8, $9, 0, $9, $10, $11, $12, $13, $14, $15, 1) \
-     ON CONFLICT (principal_id, idempotency_key) DO NOTHING";
-
-const INSERT_TASK: &str = "INSERT INTO task (request_id, position, model_id, model_version, \
-     principal_id, state, inputs, rank, rank_end, not_before, attempt, failures, use_cache, input, \
-     input_at, input_len, records, records_at, records_len, result, result_columns) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
-
-const BACKLOG: &str = "SELECT MAX(rank_end) FROM task \
-     WHERE principal_id = $1 AND model_id = $2 AND state = 'queued'";
 
 const FIND_KEY: &str = "SELECT id, body_hash FROM request \
      WHERE principal_id = $1 AND idempotency_key = $2";
 
 /// A request ready to be written: its tasks with their inputs as they are stored.
-struct Prepared {
+pub(crate) struct Prepared {
     id: RequestId,
     principal: PrincipalId,
     model: Arc<muster_core::Model>,
@@ -49,6 +39,128 @@ struct Prepared {
     object: Option<(String, [u8; 32])>,
     /// The whole result, when all inputs were known.
     known: Option<Arc<Part>>,
+}
+
+/// A submission on its way to the writer.
+pub(crate) struct Submission {
+    pub new: Arc<Prepared>,
+    pub reply: oneshot::Sender<Taken>,
+}
+
+/// Several of them in one go.
+pub(crate) struct Submissions {
+    all: Vec<Submission>,
+    taken: Vec<Taken>,
+}
+
+impl Submissions {
+    pub(crate) fn new(all: Vec<Submission>) -> Box<Self> {
+        Box::new(Self { all, taken: Vec::new() })
+    }
+}
+
+impl Work for Submissions {
+    fn apply<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let new: Vec<Arc<Prepared>> = self.all.iter().map(|one| Arc::clone(&one.new)).collect();
+            self.taken = insert(tx, &new).await?;
+            Ok(())
+        })
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<(), Error>) {
+        let mut taken = self.taken.into_iter();
+        for one in self.all {
+            let taken = taken.next();
+            let taken = taken.unwrap_or(Err(Error::unavailable("the transaction did not run")));
+            // Whoever asked may have left; the work is done all the same.
+            drop(one.reply.send(outcome.clone().and(taken)));
+        }
+    }
+
+    fn parts(&self) -> usize {
+        self.all.len()
+    }
+
+    fn split(self: Box<Self>) -> Vec<Box<dyn Work>> {
+        let alone = |one| Submissions::new(vec![one]) as Box<dyn Work>;
+        self.all.into_iter().map(alone).collect()
+    }
+}
+
+/// A request, as `Batches::request` reads it.
+#[derive(Serialize)]
+struct RequestRowIn<'n> {
+    #[serde(serialize_with = "batch::id")]
+    j_id: Uuid,
+    #[serde(serialize_with = "batch::id")]
+    j_principal: Uuid,
+    j_model: &'n str,
+    j_version: &'n str,
+    j_phase: &'static str,
+    j_inputs: u64,
+    j_done: u64,
+    j_open: usize,
+    j_reading: &'n str,
+    j_object: Option<&'n str>,
+    j_sha: Option<Hex<'n>>,
+    j_key: Option<&'n str>,
+    j_body: Hex<'n>,
+}
+
+/// A task, as `Batches::task` reads it.
+#[derive(Serialize)]
+struct TaskRowIn<'n> {
+    #[serde(serialize_with = "batch::id")]
+    j_request: Uuid,
+    j_position: usize,
+    j_model: &'n str,
+    j_version: &'n str,
+    #[serde(serialize_with = "batch::id")]
+    j_principal: Uuid,
+    j_state: &'static str,
+    j_inputs: u64,
+    j_rank: i64,
+    j_rank_end: i64,
+    j_use_cache: bool,
+    j_input: Option<Hex<'n>>,
+    j_input_at: Option<i64>,
+    j_input_len: Option<i64>,
+    j_records: Option<Hex<'n>>,
+    j_records_at: Option<i64>,
+    j_records_len: Option<i64>,
+    j_result: Option<Hex<'n>>,
+    j_columns: Option<&'n str>,
+}
+
+/// Whose backlog, as `Batches::backlog` reads it.
+#[derive(Serialize)]
+struct BacklogRow {
+    #[serde(serialize_with = "batch::id")]
+    j_principal: Uuid,
+    j_model: String,
+}
+
+impl<'n> RequestRowIn<'n> {
+    fn of(new: &'n Prepared) -> Self {
+        let known = new.known.is_some();
+        let object = new.object.as_ref();
+        Self {
+            j_id: new.id.0,
+            j_principal: new.principal.0,
+            j_model: new.model.id.as_str(),
+            j_version: &new.model.version,
+            j_phase: if known { "completed" } else { "waiting" },
+            j_inputs: new.inputs,
+            j_done: if known { new.inputs } else { 0 },
+            j_open: if known { 0 } else { new.tasks.len() },
+            j_reading: &new.reading,
+            j_object: object.map(|(path, _)| path.as_str()),
+            j_sha: object.map(|(_, sha)| Hex(sha)),
+            j_key: new.key.as_deref(),
+            j_body: Hex(&new.body_hash),
+        }
+    }
 }
 
 struct PreparedTask {
@@ -68,10 +180,8 @@ impl Store {
         let id = new.id;
         let ended = self.inner.waiters.register(id);
         let prepared = Arc::new(self.prepare(new).await?);
-        let (op, answer) = work(move |tx: &mut Tx| {
-            let prepared = Arc::clone(&prepared);
-            async move { insert(tx, &prepared).await }.boxed()
-        });
+        let (reply, answer) = oneshot::channel();
+        let op = Op::Submit(Submission { new: prepared, reply });
         let (request, created) = self.answer(op, answer).await?;
         if created {
             self.inner.counters.submitted.add(1);
@@ -154,41 +264,42 @@ impl Store {
     }
 }
 
-async fn insert(tx: &mut Tx, new: &Prepared) -> Result<(Arc<Request>, bool), Error> {
-    let now = tx.now;
-    let known = new.known.as_ref();
-    let phase = if known.is_some() { "completed" } else { "waiting" };
-    let done = if known.is_some() { new.inputs as i64 } else { 0 };
-    let open = if known.is_some() { 0 } else { new.tasks.len() as i64 };
-    let object = new.object.as_ref();
-    let inserted = on!(&mut tx.conn, c => {
-        sqlx::query(INSERT_REQUEST)
-            .bind(new.id.0)
-            .bind(new.principal.0)
-            .bind(new.model.id.as_str())
-            .bind(&new.model.version)
-            .bind(phase)
-            .bind(Ts(now))
-            .bind(known.map(|_| Ts(now)))
-            .bind(new.inputs as i64)
-            .bind(done)
-            .bind(open)
-            .bind(&new.reading)
-            .bind(object.map(|(path, _)| path.as_str()))
-            .bind(object.map(|(_, hash)| hash.to_vec()))
-            .bind(new.key.as_deref())
-            .bind(new.body_hash.to_vec())
-            .execute(c)
-            .await?
-            .rows_affected()
-    });
-    if inserted == 0 {
-        return earlier(tx, new).await;
+/// What became of one submission, and whether it is new.
+pub(crate) type Taken = Result<(Arc<Request>, bool), Error>;
+
+/// Takes requests in, all at once. The error is that of the transaction; each request has its own.
+pub(crate) async fn insert(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<Vec<Taken>, Error> {
+    let batches = dialect::batches(tx.conn.is_postgres());
+    let mut inserted: HashSet<Uuid> = HashSet::new();
+    for rows in batch::texts(new.iter().map(|new| RequestRowIn::of(new)))? {
+        let some: Vec<Uuid> = on!(&mut tx.conn, c => {
+            sqlx::query_scalar(batches.request).bind(rows).bind(Ts(tx.now)).fetch_all(c).await?
+        });
+        inserted.extend(some);
     }
-    insert_tasks(tx, new).await?;
-    let ended = known.map(|_| muster_core::Ended::Completed);
-    let phase = match ended {
-        Some(how) => Phase::Ended { started_at: None, ended_at: now, how },
+    let created: Vec<&Prepared> =
+        new.iter().map(|new| &**new).filter(|new| inserted.contains(&new.id.0)).collect();
+    insert_tasks(tx, &created).await?;
+    let mut taken = Vec::with_capacity(new.len());
+    for new in new {
+        taken.push(if inserted.contains(&new.id.0) {
+            Ok((note_submitted(tx, new), true))
+        } else {
+            match earlier(tx, new).await {
+                Ok(request) => Ok((request, false)),
+                Err(Error::KeyReused) => Err(Error::KeyReused),
+                Err(error) => return Err(error),
+            }
+        });
+    }
+    Ok(taken)
+}
+
+fn note_submitted(tx: &mut Tx, new: &Prepared) -> Arc<Request> {
+    let now = tx.now;
+    let done = if new.known.is_some() { new.inputs } else { 0 };
+    let phase = match new.known {
+        Some(_) => Phase::Ended { started_at: None, ended_at: now, how: Ended::Completed },
         None => Phase::Waiting,
     };
     let request = Arc::new(Request {
@@ -198,70 +309,71 @@ async fn insert(tx: &mut Tx, new: &Prepared) -> Result<(Arc<Request>, bool), Err
         model_version: new.model.version.clone(),
         submitted_at: now,
         phase,
-        progress: Progress {
-            inputs: new.inputs,
-            done: done as u64,
-            failed: 0,
-            cached: done as u64,
-        },
+        progress: Progress { inputs: new.inputs, done, failed: 0, cached: done },
         reading: serde_json::from_str(&new.reading).unwrap_or_default(),
     });
     let change =
         Change::Request { id: new.id, principal: new.principal, phase: request.phase.name() };
     tx.after.changes.push(change);
-    if let Some(part) = known {
+    if let Some(part) = &new.known {
         let finished = Finished { request: Arc::clone(&request), part: Some(Arc::clone(part)) };
         tx.after.ended.push(finished);
     } else {
         tx.after.queued.push((new.model.id.clone(), now));
     }
-    Ok((request, true))
+    request
 }
 
-async fn insert_tasks(tx: &mut Tx, new: &Prepared) -> Result<(), Error> {
+async fn insert_tasks(tx: &mut Tx, new: &[&Prepared]) -> Result<(), Error> {
     let now = tx.now;
-    let backlog = backlog(tx, new).await?;
-    let places: Vec<_> = ranks(now, backlog, new.tasks.iter().map(|task| task.count)).collect();
-    let columns = match &new.known {
-        Some(part) => Some((parts::encode(part)?, parts::columns_text(part)?)),
-        None => None,
-    };
-    let state = if columns.is_some() { "done" } else { "queued" };
-    for (position, (task, rank)) in new.tasks.iter().zip(&places).enumerate() {
-        let (input, input_range) = task.input.columns();
-        let (records, records_range) = match &task.records {
-            Some(records) => records.columns(),
-            None => (None, None),
-        };
-        on!(&mut tx.conn, c => {
-            sqlx::query(INSERT_TASK)
-                .bind(new.id.0)
-                .bind(position as i64)
-                .bind(new.model.id.as_str())
-                .bind(&new.model.version)
-                .bind(new.principal.0)
-                .bind(state)
-                .bind(task.count as i64)
-                .bind(Ts(rank.start))
-                .bind(Ts(rank.end))
-                .bind(Ts(now))
-                .bind(new.use_cache)
-                .bind(input)
-                .bind(input_range.map(|(at, _)| at))
-                .bind(input_range.map(|(_, len)| len))
-                .bind(records)
-                .bind(records_range.map(|(at, _)| at))
-                .bind(records_range.map(|(_, len)| len))
-                .bind(columns.as_ref().map(|(result, _)| result.as_slice()))
-                .bind(columns.as_ref().map(|(_, names)| names.as_str()))
-                .execute(c)
-                .await?;
+    find_backlogs(tx, new).await?;
+    let mut known = Vec::with_capacity(new.len());
+    for new in new {
+        known.push(match &new.known {
+            Some(part) => Some((parts::encode(part)?, parts::columns_text(part)?)),
+            None => None,
         });
     }
-    if new.known.is_none()
-        && let Some(last) = places.last()
-    {
-        tx.backlogs.insert((new.principal, new.model.id.clone()), Some(last.end));
+    let mut rows = Vec::with_capacity(new.len());
+    for (new, known) in new.iter().zip(&known) {
+        let backlog = tx.backlogs.entry((new.principal, new.model.id.clone())).or_default();
+        let ranks = ranks(now, *backlog, new.tasks.iter().map(|task| task.count));
+        for (position, (task, rank)) in new.tasks.iter().zip(ranks).enumerate() {
+            if known.is_none() {
+                *backlog = Some(rank.end);
+            }
+            let (input, input_range) = task.input.columns();
+            let (records, records_range) = match &task.records {
+                Some(records) => records.columns(),
+                None => (None, None),
+            };
+            rows.push(TaskRowIn {
+                j_request: new.id.0,
+                j_position: position,
+                j_model: new.model.id.as_str(),
+                j_version: &new.model.version,
+                j_principal: new.principal.0,
+                j_state: if known.is_some() { "done" } else { "queued" },
+                j_inputs: task.count,
+                j_rank: rank.start.micros(),
+                j_rank_end: rank.end.micros(),
+                j_use_cache: new.use_cache,
+                j_input: input.map(Hex),
+                j_input_at: input_range.map(|(at, _)| at),
+                j_input_len: input_range.map(|(_, len)| len),
+                j_records: records.map(Hex),
+                j_records_at: records_range.map(|(at, _)| at),
+                j_records_len: records_range.map(|(_, len)| len),
+                j_result: known.as_ref().map(|(result, _)| Hex(result)),
+                j_columns: known.as_ref().map(|(_, columns)| columns.as_str()),
+            });
+        }
+    }
+    let batches = dialect::batches(tx.conn.is_postgres());
+    for rows in batch::texts(rows)? {
+        on!(&mut tx.conn, c => {
+            sqlx::query(batches.task).bind(rows).bind(Ts(now)).execute(c).await.map(|_| ())?
+        });
     }
     Ok(())
 }
@@ -275,26 +387,35 @@ impl Stored {
     }
 }
 
-/// Where the person's backlog at this model ends; asked once a transaction.
-async fn backlog(tx: &mut Tx, new: &Prepared) -> Result<Option<Timestamp>, Error> {
-    let key = (new.principal, new.model.id.clone());
-    if let Some(known) = tx.backlogs.get(&key) {
-        return Ok(*known);
+/// Where each person's backlog at a model ends; asked once a transaction.
+async fn find_backlogs(tx: &mut Tx, new: &[&Prepared]) -> Result<(), Error> {
+    let mut asked: Vec<(PrincipalId, &ModelId)> = new
+        .iter()
+        .map(|new| (new.principal, &new.model.id))
+        .filter(|(principal, model)| !tx.backlogs.contains_key(&(*principal, (*model).clone())))
+        .collect();
+    asked.sort();
+    asked.dedup();
+    let row = |(principal, model): &(PrincipalId, &ModelId)| BacklogRow {
+        j_principal: principal.0,
+        j_model: model.to_string(),
+    };
+    let batches = dialect::batches(tx.conn.is_postgres());
+    let mut ends: Vec<Option<Ts>> = Vec::with_capacity(asked.len());
+    for rows in batch::texts(asked.iter().map(row))? {
+        let some: Vec<Option<Ts>> = on!(&mut tx.conn, c => {
+            sqlx::query_scalar(batches.backlog).bind(rows).fetch_all(c).await?
+        });
+        ends.extend(some);
     }
-    let end: Option<Ts> = on!(&mut tx.conn, c => {
-        sqlx::query_scalar(BACKLOG)
-            .bind(new.principal.0)
-            .bind(new.model.id.as_str())
-            .fetch_one(c)
-            .await?
-    });
-    let end = end.map(|end| end.0);
-    tx.backlogs.insert(key, end);
-    Ok(end)
+    for ((principal, model), end) in asked.into_iter().zip(ends) {
+        tx.backlogs.insert((principal, model.clone()), end.map(|end| end.0));
+    }
+    Ok(())
 }
 
 /// The key is taken: the same body means the same request.
-async fn earlier(tx: &mut Tx, new: &Prepared) -> Result<(Arc<Request>, bool), Error> {
+async fn earlier(tx: &mut Tx, new: &Prepared) -> Result<Arc<Request>, Error> {
     let found: Option<(Uuid, Vec<u8>)> = on!(&mut tx.conn, c => {
         sqlx::query_as(FIND_KEY)
             .bind(new.principal.0)
@@ -311,5 +432,5 @@ async fn earlier(tx: &mut Tx, new: &Prepared) -> Result<(Arc<Request>, bool), Er
     let row: RequestRow = on!(&mut tx.conn, c => {
         sqlx::query_as(COLUMNS_SQL).bind(id).fetch_one(c).await?
     });
-    Ok((Arc::new(crate::requests::request(row)?), false))
+    Ok(Arc::new(crate::requests::request(row)?))
 }

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use muster_core::{ModelId, PrincipalId, Timestamp};
-use sqlx::Executor;
+use sqlx::{Executor, Row};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::claim::WaitingClaim;
-use crate::db::{Conn, Ts};
+use crate::db::Conn;
+use crate::submit::{Submission, Submissions};
 use crate::{Change, Error, Finished, Inner};
 
 /// Most operations in one transaction.
@@ -23,6 +24,10 @@ const GROUP: usize = 256;
 const POLL: Duration = Duration::from_secs(1);
 /// How often an operation is tried when another server is in its way.
 const TRIES: u32 = 3;
+
+/// Both in one trip.
+const BEGIN_POSTGRES: &str =
+    "BEGIN; SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
 /// A transaction, and what is to be done once it is committed.
 pub(crate) struct Tx {
@@ -45,6 +50,7 @@ pub(crate) struct After {
 
 pub(crate) enum Op {
     Work(Box<dyn Work>),
+    Submit(Submission),
     Claim(WaitingClaim),
     /// Another server may have queued something.
     Look,
@@ -54,6 +60,9 @@ pub(crate) enum Op {
 pub(crate) trait Work: Send {
     fn apply<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>>;
     fn finish(self: Box<Self>, outcome: Result<(), Error>);
+    /// How many parts it has that can be done without the others.
+    fn parts(&self) -> usize;
+    fn split(self: Box<Self>) -> Vec<Box<dyn Work>>;
 }
 
 struct Typed<F, T> {
@@ -64,8 +73,8 @@ struct Typed<F, T> {
 
 impl<F, T> Work for Typed<F, T>
 where
-    F: for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, Error>> + Send,
-    T: Send,
+    F: for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    T: Send + 'static,
 {
     fn apply<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
@@ -78,6 +87,14 @@ where
         let out = self.out.ok_or_else(|| Error::unavailable("the transaction did not run"));
         // Whoever asked may have left; the work is done all the same.
         drop(self.reply.send(outcome.and(out)));
+    }
+
+    fn parts(&self) -> usize {
+        1
+    }
+
+    fn split(self: Box<Self>) -> Vec<Box<dyn Work>> {
+        vec![self]
     }
 }
 
@@ -94,6 +111,9 @@ pub(crate) struct Writer {
     inner: Arc<Inner>,
     ops: mpsc::Receiver<Op>,
     claims: Vec<WaitingClaim>,
+    /// Kept between transactions, never inside one: what the pool does before it lends a
+    /// connection and when it gets it back would be two trips more for each.
+    conn: Option<Conn>,
     /// When a model may have something to claim; absent: it has nothing.
     hints: HashMap<ModelId, Timestamp>,
     /// When other servers' work was looked for.
@@ -108,28 +128,56 @@ enum Failed {
     RolledBack(Error),
 }
 
+/// What came in for the next transaction.
+#[derive(Default)]
+struct Arrived {
+    works: Vec<Box<dyn Work>>,
+    submissions: Vec<Submission>,
+}
+
+impl Arrived {
+    fn len(&self) -> usize {
+        self.works.len() + self.submissions.len()
+    }
+
+    fn into_works(mut self) -> Vec<Box<dyn Work>> {
+        if !self.submissions.is_empty() {
+            self.works.push(Submissions::new(self.submissions));
+        }
+        self.works
+    }
+}
+
 impl Writer {
     pub(crate) fn new(inner: Arc<Inner>, ops: mpsc::Receiver<Op>) -> Self {
-        Self { inner, ops, claims: Vec::new(), hints: HashMap::new(), looked: Instant::now() }
+        Self {
+            inner,
+            ops,
+            claims: Vec::new(),
+            conn: None,
+            hints: HashMap::new(),
+            looked: Instant::now(),
+        }
     }
 
     /// Runs until the store is closed.
     pub(crate) async fn run(mut self) {
         loop {
-            let mut works = Vec::new();
+            let mut arrived = Arrived::default();
             let due = self.next_due();
             tokio::select! {
                 op = self.ops.recv() => match op {
-                    Some(op) => self.take(op, &mut works),
+                    Some(op) => self.take(op, &mut arrived),
                     None => return,
                 },
                 () = due => {}
             }
-            while works.len() < GROUP
+            while arrived.len() < GROUP
                 && let Ok(op) = self.ops.try_recv()
             {
-                self.take(op, &mut works);
+                self.take(op, &mut arrived);
             }
+            let works = arrived.into_works();
             self.claims.retain(|claim| !claim.reply.is_closed());
             if self.polls() && self.looked.elapsed() >= POLL {
                 self.look_everywhere();
@@ -141,9 +189,10 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, op: Op, works: &mut Vec<Box<dyn Work>>) {
+    fn take(&mut self, op: Op, arrived: &mut Arrived) {
         match op {
-            Op::Work(work) => works.push(work),
+            Op::Work(work) => arrived.works.push(work),
+            Op::Submit(submission) => arrived.submissions.push(submission),
             Op::Claim(claim) => {
                 self.hints.entry(claim.claim.model.clone()).or_insert(Timestamp(0));
                 self.claims.push(claim);
@@ -188,7 +237,7 @@ impl Writer {
 
     async fn group(&mut self, mut works: Vec<Box<dyn Work>>) {
         let mut away = None;
-        if works.len() != 1 {
+        if works.iter().map(|work| work.parts()).sum::<usize>() != 1 {
             match self.transaction(&mut works).await {
                 Ok(()) => return works.into_iter().for_each(|work| work.finish(Ok(()))),
                 Err(Failed::Away(error)) => away = Some(error),
@@ -196,7 +245,7 @@ impl Writer {
             }
         }
         // Each gets a transaction of its own, unless the database is away for all of them.
-        for work in works {
+        for work in works.into_iter().flat_map(|work| work.split()) {
             if let Some(error) = &away {
                 work.finish(Err(error.clone()));
                 continue;
@@ -221,9 +270,19 @@ impl Writer {
         }
     }
 
+    /// On the connection of the last transaction, unless that was lost in the meantime.
+    async fn begin(&mut self) -> Result<Tx, Error> {
+        if let Some(conn) = self.conn.take() {
+            match begin(conn, &self.inner).await {
+                Ok(tx) => return Ok(tx),
+                Err(error) => tracing::debug!(%error, "the writer takes another connection"),
+            }
+        }
+        begin(self.inner.db.write().await?, &self.inner).await
+    }
+
     async fn transaction(&mut self, works: &mut [Box<dyn Work>]) -> Result<(), Failed> {
-        let conn = self.inner.db.write().await.map_err(Failed::Away)?;
-        let mut tx = begin(conn, &self.inner).await.map_err(Failed::Away)?;
+        let mut tx = self.begin().await.map_err(Failed::Away)?;
         let mut served = Vec::new();
         let done = self.fill(&mut tx, works, &mut served).await;
         let done = match done {
@@ -232,6 +291,7 @@ impl Writer {
         };
         if let Err(error) = done {
             let failed = if end(&mut tx.conn, "ROLLBACK").await.is_ok() {
+                self.conn = Some(tx.conn);
                 Failed::RolledBack(error.clone())
             } else {
                 abandon(tx.conn);
@@ -245,6 +305,7 @@ impl Writer {
             }
             return Err(failed);
         }
+        self.conn = Some(tx.conn);
         self.inner.counters.transactions.add(1);
         for (claim, tasks) in served {
             claim.answer(tasks, &self.inner);
@@ -326,21 +387,27 @@ impl Writer {
     }
 }
 
-pub(crate) async fn begin(mut conn: Conn, inner: &Inner) -> Result<Tx, Error> {
-    let now = match &mut conn {
+/// Begins a transaction. A connection that cannot is not given to anybody else.
+async fn begin(mut conn: Conn, inner: &Inner) -> Result<Tx, Error> {
+    let begun = match &mut conn {
         Conn::Sqlite(conn) => {
-            (&mut **conn).execute(sqlx::raw_sql("BEGIN IMMEDIATE")).await?;
-            inner.clock.now()
+            let begun = (&mut **conn).execute(sqlx::raw_sql("BEGIN IMMEDIATE")).await;
+            begun.map(|_| inner.clock.now())
         }
         // Several servers share this database: its clock judges.
         Conn::Postgres(conn) => {
-            (&mut **conn).execute(sqlx::raw_sql("BEGIN")).await?;
-            let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut **conn).await;
-            let Ts(now) = now?;
-            inner.database_now(now)
+            let begun = (&mut **conn).fetch_one(sqlx::raw_sql(BEGIN_POSTGRES)).await;
+            let micros = begun.and_then(|row| row.try_get::<i64, _>(0));
+            micros.map(|micros| inner.database_now(Timestamp(micros)))
         }
     };
-    Ok(Tx { conn, now, after: After::default(), backlogs: HashMap::new() })
+    match begun {
+        Ok(now) => Ok(Tx { conn, now, after: After::default(), backlogs: HashMap::new() }),
+        Err(error) => {
+            abandon(conn);
+            Err(error.into())
+        }
+    }
 }
 
 pub(crate) async fn end(conn: &mut Conn, how: &'static str) -> Result<(), Error> {

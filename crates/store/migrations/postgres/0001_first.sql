@@ -106,17 +106,25 @@ CREATE TABLE transition (
     PRIMARY KEY (request_id, version)
 );
 
-CREATE FUNCTION note_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Once for a statement, which may concern many requests.
+CREATE FUNCTION note_submitted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO transition (request_id, version, phase, at)
-    VALUES (new.id, new.version, new.phase, coalesce(new.ended_at, new.submitted_at));
+    SELECT id, version, phase, submitted_at FROM now_there;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION note_ended() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO transition (request_id, version, phase, at)
+    SELECT n.id, n.version, n.phase, n.ended_at FROM now_there n JOIN before b ON b.id = n.id
+    WHERE n.phase <> b.phase AND n.ended_at IS NOT NULL;
     RETURN NULL;
 END $$;
 CREATE TRIGGER request_submitted AFTER INSERT ON request
-FOR EACH ROW EXECUTE FUNCTION note_transition();
-CREATE TRIGGER request_ended AFTER UPDATE OF phase ON request
-FOR EACH ROW WHEN (new.phase <> old.phase AND new.ended_at IS NOT NULL)
-EXECUTE FUNCTION note_transition();
+REFERENCING NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION note_submitted();
+CREATE TRIGGER request_ended AFTER UPDATE ON request
+REFERENCING OLD TABLE AS before NEW TABLE AS now_there
+FOR EACH STATEMENT EXECUTE FUNCTION note_ended();
 
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,0 +1,210 @@
+//! The cases of the table. Each has a hub, a model and a folder of its own.
+
+mod big;
+mod durable;
+mod fair;
+mod idle;
+mod million;
+mod rdkit;
+mod ready;
+mod small;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::check::{self, Evidence};
+use crate::hub::{Config, Hub};
+use crate::ledger::Ledger;
+use crate::machine::Machine;
+use crate::postgres::Postgres;
+use crate::report::{self, Line};
+use crate::{Result, arguments};
+
+const CASES: [&str; 10] = [
+    "small-sqlite",
+    "small-postgres",
+    "durable-sqlite",
+    "durable-postgres",
+    "million",
+    "instances",
+    "ready",
+    "rdkit",
+    "fair",
+    "idle",
+];
+
+/// What the cases share.
+pub struct Bench {
+    muster: PathBuf,
+    /// This program.
+    own: PathBuf,
+    work: PathBuf,
+    cache: PathBuf,
+    quick: bool,
+    rate: Option<f64>,
+}
+
+/// The folder of a case, with its models, ledger and model log.
+struct Place {
+    folder: PathBuf,
+    models: PathBuf,
+    ledger: PathBuf,
+    log: PathBuf,
+}
+
+pub async fn run(arguments: arguments::Table) -> Result<bool> {
+    let wanted = |case: &str| {
+        arguments.only.is_empty() || arguments.only.iter().any(|only| case.starts_with(only))
+    };
+    let cases: Vec<&str> = CASES.into_iter().filter(|case| wanted(case)).collect();
+    if cases.is_empty() {
+        return Err(format!("the cases are {}", CASES.join(", ")).into());
+    }
+    let mut work = tempfile::Builder::new().prefix("muster-bench-").tempdir()?;
+    work.disable_cleanup(arguments.keep);
+    fs::create_dir_all(&arguments.cache)?;
+    let bench = Bench {
+        muster: arguments.muster.canonicalize().map_err(|error| {
+            format!("{}: {error} (cargo build --release)", arguments.muster.display())
+        })?,
+        own: std::env::current_exe()?,
+        work: work.path().to_owned(),
+        cache: arguments.cache.canonicalize()?,
+        quick: arguments.quick,
+        rate: arguments.rate,
+    };
+    let machine = Machine::look(work.path())?;
+    let (mut lines, mut good) = (Vec::new(), true);
+    for case in cases {
+        let begun = Instant::now();
+        let measured = match bench.case(case).await {
+            Ok(measured) => measured,
+            Err(error) => {
+                good = false;
+                vec![Line::unmeasured(case, &*error)]
+            }
+        };
+        for line in &measured {
+            eprintln!(
+                "{case} ({:.0} s): {}: {}",
+                begun.elapsed().as_secs_f64(),
+                line.case,
+                line.figure
+            );
+        }
+        lines.extend(measured);
+    }
+    let file = report::save(&arguments.results, &machine, arguments.quick, &lines)?;
+    println!("{machine}\n{}\nraw results: {file}", report::table(&lines));
+    if arguments.keep {
+        println!("databases, ledgers and logs: {}", work.path().display());
+    }
+    Ok(good)
+}
+
+impl Bench {
+    async fn case(&self, name: &str) -> Result<Vec<Line>> {
+        match name {
+            "small-sqlite" => small::run(self, None).await,
+            "small-postgres" => small::run(self, Some(Postgres::start(&[]).await?)).await,
+            "durable-sqlite" => durable::run(self, None).await,
+            "durable-postgres" => durable::run(self, Some(Postgres::start(&[]).await?)).await,
+            "million" => million::run(self).await,
+            "instances" => million::instances(self).await,
+            "ready" => ready::run(self).await,
+            "rdkit" => rdkit::run(self).await,
+            "fair" => fair::run(self).await,
+            _ => idle::run(self).await,
+        }
+    }
+
+    fn place(&self, case: &str) -> Result<Place> {
+        let folder = self.work.join(case);
+        let models = folder.join("models");
+        fs::create_dir_all(&models)?;
+        let (ledger, log) = (folder.join("ledger.jsonl"), folder.join("model.jsonl"));
+        Ok(Place { folder, models, ledger, log })
+    }
+
+    /// One of two numbers: for the whole run, and for the quick one.
+    fn pick<T>(&self, whole: T, quick: T) -> T {
+        if self.quick { quick } else { whole }
+    }
+}
+
+impl Place {
+    /// `database`: that of a PostgreSQL; SQLite without.
+    async fn hub(&self, bench: &Bench, database: Option<&str>, flags: &[&str]) -> Result<Hub> {
+        let (muster, folder, models) = (&bench.muster, &self.folder, &self.models);
+        Hub::start(&Config { muster, folder, models, database, flags }).await
+    }
+
+    /// Stops the hub, closes the ledger and compares everything.
+    async fn check(&self, hub: Hub, ledger: Ledger, log: Option<&Path>) -> Result<()> {
+        let (database, objects) = (hub.database(), hub.objects());
+        hub.stop().await?;
+        ledger.close()?;
+        let evidence = Evidence {
+            ledger: &self.ledger,
+            database: &database,
+            schema: "public",
+            objects: &objects,
+            model_log: log,
+            may_fail: false,
+        };
+        let verdict = check::check(&evidence).await?;
+        check::say(&verdict);
+        if verdict.is_good() {
+            return Ok(());
+        }
+        Err(format!("the checker found {:?}", verdict.found).into())
+    }
+}
+
+impl Line {
+    fn unmeasured(case: &str, error: &dyn std::error::Error) -> Self {
+        Self {
+            case: case.to_owned(),
+            figure: format!("FAILED: {error}"),
+            target: String::new(),
+            reached: Some(false),
+            raw: serde_json::Value::Null,
+        }
+    }
+}
+
+/// The echo model as a process of its own.
+struct EchoServer {
+    child: Child,
+    url: String,
+}
+
+impl EchoServer {
+    async fn start(bench: &Bench, place: &Place, flags: &[&str]) -> Result<Self> {
+        let port_file = place.folder.join("echo-port");
+        let mut command = Command::new(&bench.own);
+        command.arg("echo").arg("--port-file").arg(&port_file).args(flags);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        let begun = Instant::now();
+        let address = loop {
+            if let Ok(text) = fs::read_to_string(&port_file) {
+                break text.trim().to_owned();
+            }
+            if child.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(10) {
+                return Err("the echo model does not start".into());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        Ok(Self { child, url: format!("http://{address}") })
+    }
+}
+
+impl Drop for EchoServer {
+    fn drop(&mut self) {
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
+            eprintln!("the echo model is left running: {error}");
+        }
+    }
+}

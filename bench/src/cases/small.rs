@@ -1,0 +1,53 @@
+//! One small request after the other: from submission to the stored result in the client's hand.
+
+use super::Bench;
+use crate::Result;
+use crate::ledger::Ledger;
+use crate::load::pace::Pace;
+use crate::load::{Load, Sum};
+use crate::models::{Python, python};
+use crate::postgres::Postgres;
+use crate::report::Line;
+
+const P50: f64 = 1.5;
+const P99: f64 = 10.0;
+
+pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>> {
+    let name = if postgres.is_some() { "PostgreSQL" } else { "SQLite" };
+    let place = bench.place(&format!("small-{name}"))?;
+    python(&place.models, &Python { log: Some(&place.log), ..Python::default() })?;
+    let hub =
+        place.hub(bench, postgres.as_ref().map(|postgres| postgres.url.as_str()), &[]).await?;
+    hub.ready("trivial", 1).await?;
+    let ledger = Ledger::append_to(&place.ledger)?;
+    let load = |pace, connections| Load {
+        hub: hub.address,
+        model: "trivial".to_owned(),
+        pace,
+        connections,
+        sessions: 1,
+        inputs: 1,
+        wait: 60,
+        prefix: String::new(),
+    };
+    load(Pace::Closed { seconds: 1 }, 1).send(&ledger).await?;
+    let closed = Pace::Closed { seconds: bench.pick(15, 4) };
+    let closed = load(closed, 1).send(&ledger).await?;
+    let open = Pace::Open { rate: 50.0, seconds: bench.pick(30, 6) };
+    let open = load(open, 32).send(&ledger).await?;
+    place.check(hub, ledger, Some(&place.log)).await?;
+    let line = |how: &str, sum: &Sum| Line {
+        case: format!("small request, {name}, {how}"),
+        figure: format!(
+            "p50 {:.2} ms, p99 {:.2} ms ({} requests, {} late)",
+            sum.millis(0.5),
+            sum.millis(0.99),
+            sum.completed,
+            sum.late
+        ),
+        target: format!("p50 <= {P50} ms, p99 <= {P99} ms"),
+        reached: Some(sum.millis(0.5) <= P50 && sum.millis(0.99) <= P99),
+        raw: sum.to_json(),
+    };
+    Ok(vec![line("closed loop", &closed), line("open loop 50/s", &open)])
+}

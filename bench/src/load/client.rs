@@ -1,0 +1,122 @@
+//! One connection to the hub, made anew when it breaks.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+
+use crate::Result;
+
+/// A request without an answer for so long has an unknown outcome.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub struct Client {
+    address: SocketAddr,
+    host: String,
+    sender: Option<SendRequest<Full<Bytes>>>,
+}
+
+/// What is sent beside method and path.
+#[derive(Default)]
+pub struct Extra<'e> {
+    pub token: Option<&'e str>,
+    pub key: Option<&'e str>,
+    pub body: Bytes,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: Bytes,
+}
+
+impl Client {
+    /// Load is only for this machine.
+    pub fn new(address: SocketAddr) -> Result<Self> {
+        if !address.ip().is_loopback() {
+            return Err(format!("{address} is not on this machine").into());
+        }
+        Ok(Self { address, host: address.to_string(), sender: None })
+    }
+
+    pub async fn send(&mut self, method: Method, path: &str, extra: Extra<'_>) -> Result<Answer> {
+        let mut request = Request::builder().method(method).uri(path).header("host", &self.host);
+        if let Some(token) = extra.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(key) = extra.key {
+            request = request.header("idempotency-key", key);
+        }
+        if !extra.body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        let request = request.body(Full::new(extra.body))?;
+        let mut sender = match self.sender.take().filter(|sender| !sender.is_closed()) {
+            Some(sender) => sender,
+            None => self.connect().await?,
+        };
+        let exchange = async {
+            sender.ready().await?;
+            let answer = sender.send_request(request).await?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await?.to_bytes();
+            Ok::<Answer, hyper::Error>(Answer { status, body })
+        };
+        let answer = tokio::time::timeout(PATIENCE, exchange).await??;
+        self.sender = Some(sender);
+        Ok(answer)
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(async move {
+            // Whoever waits for an answer hears of it too.
+            drop(connection.await);
+        });
+        Ok(sender)
+    }
+
+    pub async fn get<T: DeserializeOwned>(&mut self, path: &str, token: &str) -> Result<T> {
+        let extra = Extra { token: Some(token), ..Extra::default() };
+        let answer = self.send(Method::GET, path, extra).await?;
+        answer.read()
+    }
+
+    pub async fn post<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        token: &str,
+        body: Bytes,
+    ) -> Result<T> {
+        let extra = Extra { token: Some(token), body, ..Extra::default() };
+        self.send(Method::POST, path, extra).await?.read()
+    }
+
+    /// The token of a new anonymous session.
+    pub async fn session(&mut self) -> Result<String> {
+        #[derive(Deserialize)]
+        struct Session {
+            token: String,
+        }
+        let answer = self.send(Method::POST, "/api/v1/sessions", Extra::default()).await?;
+        Ok(answer.read::<Session>()?.token)
+    }
+}
+
+impl Answer {
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        if !self.status.is_success() {
+            let text = String::from_utf8_lossy(&self.body);
+            return Err(format!("the hub answered {}: {text}", self.status).into());
+        }
+        Ok(serde_json::from_slice(&self.body)?)
+    }
+}
