@@ -14,6 +14,7 @@ demo:
 
 test:
 	scripts/need-postgres
+	scripts/need-s3
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) $(TEST) --workspace

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
+use crate::objects::seal;
 use crate::requests::{COLUMNS_SQL, RequestRow};
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Finished, NewRequest, Store, Submitted, parts, text};
@@ -89,6 +90,7 @@ impl Store {
         let records = new.inputs.records.as_ref();
         let mut tasks = Vec::new();
         let mut object = Vec::new();
+        let path = format!("inputs/{}", new.id);
         let total = texts.bytes() + records.map_or(0, |records| records.bytes());
         let inline = total <= self.inner.inline_bytes;
         for slice in slices(texts.len() as u64, limits) {
@@ -101,7 +103,8 @@ impl Store {
                 }
                 let at = object.len() as u64;
                 object.extend_from_slice(&bytes);
-                Stored::Object { at, len: bytes.len() as u64 }
+                object.extend_from_slice(&seal(&path, at, &bytes));
+                Stored::Object { at, len: object.len() as u64 - at }
             };
             tasks.push(PreparedTask {
                 count: slice.end - slice.start,
@@ -114,7 +117,6 @@ impl Store {
             None
         } else {
             let hash: [u8; 32] = Sha256::digest(&object).into();
-            let path = format!("inputs/{}", new.id);
             self.inner.objects.put(&path, object.into()).await?;
             Some((path, hash))
         };

@@ -19,7 +19,9 @@ macro_rules! on_both {
 
 mod cluster;
 mod lab;
+mod proxy;
 mod raw;
+mod s3_server;
 
 mod attempts;
 mod catalogue;
@@ -31,6 +33,8 @@ mod outage;
 mod queue;
 mod requests;
 mod results;
+mod s3;
 mod schema;
 mod servers;
+mod sweep;
 mod texts;
