@@ -16,6 +16,7 @@ mod notify;
 mod objects;
 mod open;
 mod parts;
+mod pooler;
 mod predictions;
 mod queue;
 mod requests;
