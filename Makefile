@@ -15,6 +15,7 @@ demo:
 
 test:
 	scripts/need-postgres
+	scripts/need-s3
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) $(TEST) --workspace

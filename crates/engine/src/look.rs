@@ -22,6 +22,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest time without a look: with instances, and without.
 const TICK: Duration = Duration::from_secs(5);
 const IDLE_TICK: Duration = Duration::from_secs(10);
+/// How often objects that no row points to are looked for, how old they are, and how many objects are
+/// looked at each time.
+const SWEEP: Duration = Duration::from_secs(3600);
+const ORPHAN: Duration = Duration::from_secs(24 * 3600);
+const SWEPT_AT_ONCE: usize = 20_000;
 /// How long the planning lease holds.
 const LEAD: Duration = Duration::from_secs(15);
 
@@ -38,6 +43,7 @@ pub(crate) struct Loop {
     pub(crate) running: Arc<Running>,
     pub(crate) gone: (mpsc::UnboundedSender<InstanceId>, mpsc::UnboundedReceiver<InstanceId>),
     housekept: Option<Instant>,
+    swept: Option<Instant>,
 }
 
 /// An instance of ours that is not ready yet.
@@ -76,6 +82,7 @@ impl Loop {
             running: Arc::default(),
             gone: mpsc::unbounded_channel(),
             housekept: None,
+            swept: None,
         }
     }
 
@@ -137,12 +144,17 @@ impl Loop {
         Ok(Looked { acted, rest: next.clamp(Duration::from_millis(1), tick) })
     }
 
-    /// Says that this server lives, and returns what dead ones held to the queue.
+    /// Says that this server lives, returns what dead ones held to the queue, and sweeps objects.
     async fn housekeep(&mut self) -> Result<(), Error> {
         if self.housekept.is_none_or(|at| at.elapsed() >= TICK) {
             self.housekept = Some(Instant::now());
             self.store.heartbeat().await?;
             self.store.release_expired().await?;
+        }
+        if self.swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+            self.swept = Some(Instant::now());
+            // Storage may be slow; the loop does not wait for it.
+            tokio::spawn(sweep(self.store.clone()));
         }
         Ok(())
     }
@@ -217,6 +229,14 @@ impl Loop {
                 () = tokio::time::sleep(Duration::from_secs(1)) => self.observe().await,
             }
         }
+    }
+}
+
+async fn sweep(store: Store) {
+    match store.sweep_objects(ORPHAN, SWEPT_AT_ONCE).await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "objects that nothing points to are removed"),
+        Err(error) => tracing::warn!(%error, "objects are not swept; they are next time"),
     }
 }
 

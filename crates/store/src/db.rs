@@ -17,7 +17,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Decode, Encode, Executor, PgPool, SqlitePool, Type};
 
-use crate::{Database, Error};
+use crate::{Database, Error, pooler};
 
 /// How long to wait for a connection before the database counts as away.
 const ACQUIRE: Duration = Duration::from_secs(5);
@@ -111,11 +111,15 @@ impl Db {
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| Error::Schema("database.url is not a PostgreSQL URL".into()))?
             .application_name("muster")
+            // Only for numbers as text, of old versions; PgBouncer does not take it.
+            .extra_float_digits(None)
             .disable_statement_logging();
+        pooler::check(options.clone(), ACQUIRE).await?;
         // enable_seqscan: a plan made while a table was small is used when it has grown.
         let settings = format!(
             "SET search_path TO \"{schema}\"; SET idle_in_transaction_session_timeout TO '15s'; \
-             SET synchronous_commit TO on; SET default_transaction_isolation TO 'read committed'; SET enable_seqscan TO off"
+             SET synchronous_commit TO on; SET default_transaction_isolation TO 'read committed'; \
+             SET enable_seqscan TO off"
         );
         let pool = PgPoolOptions::new()
             .max_connections(most.max(3))

@@ -17,6 +17,7 @@ mod notify;
 mod objects;
 mod open;
 mod parts;
+mod pooler;
 mod predictions;
 mod queue;
 mod requests;
@@ -24,6 +25,7 @@ mod schema;
 mod servers;
 mod sessions;
 mod submit;
+mod sweep;
 mod text;
 mod types;
 mod waiters;
@@ -112,7 +114,7 @@ impl Store {
         let (at, len) =
             task.range.ok_or_else(|| Error::Corrupt("the inputs of a task are missing".into()))?;
         let path = format!("inputs/{}", task.key.request);
-        self.inner.objects.get_range(&path, at, len).await
+        self.inner.objects.get_sealed(&path, at, len).await
     }
 
     async fn send(&self, op: Op) -> Result<(), Error> {

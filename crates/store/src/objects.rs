@@ -1,18 +1,41 @@
 //! Large inputs and results: a folder, or S3-compatible storage.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{
+    BackoffConfig, ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
+};
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
 
 use crate::{Error, Objects};
 
+/// Larger objects go up in parts of this size, bytes: each is tried again by itself, and none takes
+/// longer than [`TRY`] on a usable network.
+const PART: usize = 8 << 20;
+/// Parts of one object on their way at once.
+const PARTS_AT_ONCE: usize = 4;
+/// S3: one try, connecting, and when no other try begins. So an answer comes within 45 seconds.
+const TRY: Duration = Duration::from_secs(15);
+const CONNECT: Duration = Duration::from_secs(3);
+const TRIES: Duration = Duration::from_secs(30);
+const MOST_RETRIES: usize = 5;
+/// Bytes of a seal.
+pub(crate) const SEAL: usize = 32;
+
+type Listing = BoxStream<'static, object_store::Result<ObjectMeta>>;
+
 pub(crate) struct ObjectFolder {
     store: Arc<dyn ObjectStore>,
+    /// Where the sweep is in the list of all objects.
+    listing: Mutex<Option<Listing>>,
 }
 
 impl ObjectFolder {
@@ -26,21 +49,96 @@ impl ObjectFolder {
             }
             Objects::S3 { url, options } => s3(&url, options)?,
         };
-        Ok(Self { store })
+        Ok(Self { store, listing: Mutex::default() })
     }
 
+    /// When this returns the object is there, whole.
     pub(crate) async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
-        self.store.put(&Path::from(path), PutPayload::from_bytes(bytes)).await?;
-        Ok(())
+        let path = Path::from(path);
+        let put = if bytes.len() <= PART {
+            self.store.put(&path, PutPayload::from_bytes(bytes)).await.map(|_| ())
+        } else {
+            self.put_in_parts(&path, &bytes).await
+        };
+        put.map_err(|error| match error {
+            // No bucket, or no such upload any more: nothing that was stored is missing.
+            object_store::Error::NotFound { .. } => Error::unavailable(error),
+            error => error.into(),
+        })
+    }
+
+    async fn put_in_parts(&self, path: &Path, bytes: &Bytes) -> object_store::Result<()> {
+        let mut upload = self.store.put_multipart(path).await?;
+        let mut parts = Vec::new();
+        for at in (0..bytes.len()).step_by(PART) {
+            let part = bytes.slice(at..bytes.len().min(at + PART));
+            parts.push(upload.put_part(PutPayload::from_bytes(part)));
+        }
+        let sent = stream::iter(parts).buffer_unordered(PARTS_AT_ONCE).try_collect::<()>().await;
+        let done = match sent {
+            Ok(()) => upload.complete().await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        // Parts of an object that never came to be are kept, and paid for, until they are let go.
+        // A server that is killed leaves them to a lifecycle rule of the bucket.
+        if done.is_err()
+            && let Err(error) = upload.abort().await
+        {
+            tracing::debug!(%error, %path, "the parts of an object stay");
+        }
+        done
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Bytes, Error> {
         Ok(self.store.get(&Path::from(path)).await?.bytes().await?)
     }
 
-    pub(crate) async fn get_range(&self, path: &str, at: u64, len: u64) -> Result<Bytes, Error> {
-        Ok(self.store.get_range(&Path::from(path), at..at + len).await?)
+    /// A range that was stored with its [`seal`]; without it.
+    pub(crate) async fn get_sealed(&self, path: &str, at: u64, len: u64) -> Result<Bytes, Error> {
+        let damaged = || Error::Corrupt(format!("object {path} is not what was stored"));
+        let place = Path::from(path);
+        let mut bytes = match self.store.get_range(&place, at..at + len).await {
+            Ok(bytes) => bytes,
+            // Every storage has words of its own for a range that is not there.
+            Err(error) => match self.store.head(&place).await {
+                Ok(meta) if meta.size < at + len => return Err(damaged()),
+                _ => return Err(error.into()),
+            },
+        };
+        if bytes.len() as u64 != len || bytes.len() < SEAL {
+            return Err(damaged());
+        }
+        let sealed = bytes.split_off(bytes.len() - SEAL);
+        if seal(path, at, &bytes)[..] == sealed[..] { Ok(bytes) } else { Err(damaged()) }
     }
+
+    /// The next objects of the list of all; nothing at its end.
+    pub(crate) async fn next_objects(&self, most: usize) -> Result<Vec<ObjectMeta>, Error> {
+        let mut listing = self.listing.lock().await;
+        let mut list = listing.take().unwrap_or_else(|| self.store.list(None));
+        let mut found = Vec::new();
+        while found.len() < most {
+            match list.next().await {
+                Some(meta) => found.push(meta?),
+                None => return Ok(found),
+            }
+        }
+        *listing = Some(list);
+        Ok(found)
+    }
+
+    pub(crate) async fn remove(&self, path: &Path) -> Result<(), Error> {
+        match self.store.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What stands behind a range of an object: says that these bytes belong there.
+pub(crate) fn seal(path: &str, at: u64, bytes: &[u8]) -> [u8; SEAL] {
+    let place = Sha256::new().chain_update(path).chain_update(at.to_be_bytes());
+    place.chain_update(bytes).finalize().into()
 }
 
 fn s3(url: &str, options: Vec<(String, String)>) -> Result<Arc<dyn ObjectStore>, Error> {
@@ -49,7 +147,16 @@ fn s3(url: &str, options: Vec<(String, String)>) -> Result<Arc<dyn ObjectStore>,
         .strip_prefix("s3://")
         .ok_or_else(|| wrong("the URL is s3://BUCKET/PREFIX".to_owned()))?;
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let mut builder = object_store::aws::AmazonS3Builder::new().with_bucket_name(bucket);
+    let backoff = BackoffConfig {
+        init_backoff: Duration::from_millis(100),
+        max_backoff: Duration::from_secs(3),
+        base: 2.0,
+    };
+    let client = ClientOptions::new().with_timeout(TRY).with_connect_timeout(CONNECT);
+    let mut builder = object_store::aws::AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_client_options(client)
+        .with_retry(RetryConfig { backoff, max_retries: MOST_RETRIES, retry_timeout: TRIES });
     for (name, value) in options {
         let key = name.parse().map_err(|_| wrong(format!("there is no option {name}")))?;
         builder = builder.with_config(key, value);
@@ -71,5 +178,25 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let objects = ObjectFolder::open(Objects::Folder(folder.path().into())).expect("a folder");
         assert!(format!("{:?}", objects.store).contains("fsync: true"));
+    }
+
+    #[tokio::test]
+    async fn a_range_is_only_what_was_stored_there() {
+        let objects = ObjectFolder::open(Objects::Memory).expect("a store");
+        let mut object = Vec::new();
+        for bytes in [b"one", b"two"] {
+            let at = object.len() as u64;
+            object.extend_from_slice(bytes);
+            object.extend_from_slice(&seal("a", at, bytes));
+        }
+        objects.put("a", object.clone().into()).await.expect("it is stored");
+        objects.put("b", object.into()).await.expect("it is stored");
+        assert_eq!(objects.get_sealed("a", 35, 35).await.expect("it"), "two");
+        for (path, at, len) in
+            [("b", 35, 35), ("a", 0, 34), ("a", 36, 34), ("a", 35, 36), ("a", 0, 3)]
+        {
+            let read = objects.get_sealed(path, at, len).await;
+            assert!(matches!(read, Err(Error::Corrupt(_))), "{path} {at} {len}: {read:?}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::batch::Hex;
 use crate::db::{Ts, on};
+use crate::objects::seal;
 use crate::requests::{COLUMNS_SQL, RequestRow};
 use crate::writer::{Op, Tx, Work};
 use crate::{Change, Error, Finished, NewRequest, Store, Submitted, batch, dialect, parts, text};
@@ -199,6 +200,7 @@ impl Store {
         let records = new.inputs.records.as_ref();
         let mut tasks = Vec::new();
         let mut object = Vec::new();
+        let path = format!("inputs/{}", new.id);
         let total = texts.bytes() + records.map_or(0, |records| records.bytes());
         let inline = total <= self.inner.inline_bytes;
         for slice in slices(texts.len() as u64, limits) {
@@ -211,7 +213,8 @@ impl Store {
                 }
                 let at = object.len() as u64;
                 object.extend_from_slice(&bytes);
-                Stored::Object { at, len: bytes.len() as u64 }
+                object.extend_from_slice(&seal(&path, at, &bytes));
+                Stored::Object { at, len: object.len() as u64 - at }
             };
             tasks.push(PreparedTask {
                 count: slice.end - slice.start,
@@ -224,7 +227,6 @@ impl Store {
             None
         } else {
             let hash: [u8; 32] = Sha256::digest(&object).into();
-            let path = format!("inputs/{}", new.id);
             self.inner.objects.put(&path, object.into()).await?;
             Some((path, hash))
         };

@@ -305,7 +305,7 @@ impl Reader {
         let (Some(path), Some(at), Some(len)) = (&self.object, at, len) else {
             return Err(Error::Corrupt("the inputs of a task are missing".into()));
         };
-        let bytes = self.store.inner.objects.get_range(path, at as u64, len as u64).await?;
+        let bytes = self.store.inner.objects.get_sealed(path, at as u64, len as u64).await?;
         Ok(bytes.to_vec())
     }
 }

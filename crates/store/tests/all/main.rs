@@ -19,7 +19,9 @@ macro_rules! on_both {
 
 mod cluster;
 mod lab;
+mod proxy;
 mod raw;
+mod s3_server;
 
 mod attempts;
 mod catalogue;
@@ -28,9 +30,12 @@ mod instances;
 mod leases;
 mod opening;
 mod outage;
+mod pooler;
 mod queue;
 mod requests;
 mod results;
+mod s3;
 mod schema;
 mod servers;
+mod sweep;
 mod texts;

@@ -1,0 +1,124 @@
+//! Objects that no row points to: of submissions and results that were stored and then refused, or
+//! whose server died before it wrote the row (I-10).
+
+use std::time::Duration;
+
+use muster_core::Timestamp;
+use object_store::path::Path;
+use uuid::Uuid;
+
+use crate::db::{Conn, on};
+use crate::{Error, Store};
+
+/// Objects looked up on one connection before others may have it.
+const AT_ONCE: usize = 256;
+
+const INPUTS_NEEDED: &str =
+    "SELECT EXISTS (SELECT 1 FROM request WHERE id = $1 AND input_object = $2)";
+
+/// The current attempt may still write the row that points to its object. A later one never takes
+/// an earlier one's number.
+const RESULT_NEEDED: &str = "SELECT EXISTS (SELECT 1 FROM task WHERE request_id = $1 \
+     AND position = $2 AND (result_object = $3 OR (state = 'leased' AND attempt = $4)))";
+
+/// Whose object it is, by its name.
+#[derive(Debug, PartialEq, Eq)]
+enum Owner {
+    Request(Uuid),
+    Task { request: Uuid, position: i64, attempt: i64 },
+}
+
+impl Store {
+    /// Removes objects older than `older_than` that no row points to; says how many. `older_than` is
+    /// longer than anybody takes from storing an object to writing its row. Looks at `most` objects;
+    /// the next call goes on from there, and after the last object from the first.
+    pub async fn sweep_objects(&self, older_than: Duration, most: usize) -> Result<u64, Error> {
+        let objects = &self.inner.objects;
+        let before = self.inner.clock.now() - older_than;
+        let (mut looked, mut removed) = (0, 0);
+        while looked < most {
+            let wanted = AT_ONCE.min(most - looked);
+            let found = objects.next_objects(wanted).await?;
+            looked += found.len();
+            let last = found.len() < wanted;
+            let old = |at: i64| Timestamp(at) <= before;
+            let found = found.into_iter().filter(|meta| old(meta.last_modified.timestamp_micros()));
+            for path in self.orphans(found.map(|meta| meta.location).collect()).await? {
+                objects.remove(&path).await?;
+                removed += 1;
+            }
+            if last {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn orphans(&self, paths: Vec<Path>) -> Result<Vec<Path>, Error> {
+        let mut orphans = Vec::new();
+        if paths.is_empty() {
+            return Ok(orphans);
+        }
+        let mut conn = self.inner.db.read().await?;
+        for path in paths {
+            // What has another name is not ours to remove.
+            let Some(owner) = owner(path.as_ref()) else { continue };
+            if !is_needed(&mut conn, &owner, path.as_ref()).await? {
+                orphans.push(path);
+            }
+        }
+        Ok(orphans)
+    }
+}
+
+async fn is_needed(conn: &mut Conn, owner: &Owner, path: &str) -> Result<bool, Error> {
+    Ok(match owner {
+        Owner::Request(id) => on!(conn, c => {
+            sqlx::query_scalar(INPUTS_NEEDED).bind(id).bind(path).fetch_one(c).await?
+        }),
+        Owner::Task { request, position, attempt } => on!(conn, c => {
+            sqlx::query_scalar(RESULT_NEEDED)
+                .bind(request)
+                .bind(position)
+                .bind(path)
+                .bind(attempt)
+                .fetch_one(c)
+                .await?
+        }),
+    })
+}
+
+fn owner(path: &str) -> Option<Owner> {
+    if let Some(id) = path.strip_prefix("inputs/") {
+        return id.parse().ok().map(Owner::Request);
+    }
+    let (request, part) = path.strip_prefix("results/")?.split_once('/')?;
+    let (position, attempt) = part.strip_suffix(".parquet")?.split_once('-')?;
+    Some(Owner::Task {
+        request: request.parse().ok()?,
+        position: position.parse().ok()?,
+        attempt: attempt.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_known_by_its_name() {
+        let id = Uuid::from_u128(7);
+        assert_eq!(owner(&format!("inputs/{id}")), Some(Owner::Request(id)));
+        let task = Owner::Task { request: id, position: 12, attempt: 3 };
+        assert_eq!(owner(&format!("results/{id}/12-3.parquet")), Some(task));
+        for other in [
+            "inputs/x",
+            "inputs",
+            "results/1-2.parquet",
+            "backup/inputs/7",
+            "results/x/1-2.parquet",
+        ] {
+            assert_eq!(owner(other), None, "{other}");
+        }
+    }
+}
