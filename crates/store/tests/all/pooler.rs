@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use muster_store::{Clock, Database, Error, Format, Objects, Store, StoreConfig};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Executor};
 use tempfile::TempDir;
 
 use crate::cluster;
@@ -48,13 +50,30 @@ impl Pooler {
         pooler
     }
 
-    fn config(&self, lab: &Lab) -> StoreConfig {
+    fn url(&self) -> String {
         let place = self.folder.path().display();
+        format!("postgres://postgres@localhost/postgres?host={place}&port=6432&sslmode=disable")
+    }
+
+    /// Others were here: it has this many sessions to hand out.
+    async fn warm_up(&self, sessions: usize) {
+        let options: PgConnectOptions = self.url().parse().expect("a URL");
+        let options = options.extra_float_digits(None);
+        let mut held = Vec::new();
+        for _ in 0..sessions {
+            let mut conn = options.connect().await.expect("a connection");
+            conn.execute(sqlx::raw_sql("BEGIN")).await.expect("a session");
+            held.push(conn);
+        }
+        for mut conn in held {
+            conn.execute(sqlx::raw_sql("ROLLBACK")).await.expect("the session goes back");
+        }
+    }
+
+    fn config(&self, lab: &Lab) -> StoreConfig {
         StoreConfig {
             database: Database::Postgres {
-                url: format!(
-                    "postgres://postgres@localhost/postgres?host={place}&port=6432&sslmode=disable"
-                ),
+                url: self.url(),
                 schema: Some(format!("p{}", lab.store.clock().id().simple())),
                 max_connections: 5,
             },
@@ -82,20 +101,21 @@ fn other_user() -> Option<(u32, u32)> {
 #[tokio::test]
 async fn a_pooler_that_hands_sessions_round_is_refused_with_words() {
     let lab = Lab::sqlite().await;
-    for settings in [
-        "pool_mode = transaction",
-        "pool_mode = transaction\nserver_round_robin = 1\nmin_pool_size = 3",
-        "pool_mode = transaction\ndefault_pool_size = 1",
-        "pool_mode = statement",
+    for (settings, sessions) in [
+        ("pool_mode = transaction", 0),
+        ("pool_mode = transaction", 3),
+        ("pool_mode = transaction\nserver_round_robin = 1", 2),
+        ("pool_mode = transaction\nserver_round_robin = 1", 3),
+        ("pool_mode = transaction\nserver_round_robin = 1", 7),
+        ("pool_mode = transaction\ndefault_pool_size = 1", 0),
+        ("pool_mode = statement", 0),
     ] {
         let pooler = Pooler::start(settings).await;
-        // Whether others have used it, and whether it has sessions to hand out, does not matter.
-        for _ in 0..2 {
-            let opened = Store::open(pooler.config(&lab), Clock::system()).await;
-            let error = opened.err().unwrap_or_else(|| panic!("{settings}: it is refused"));
-            assert!(matches!(error, Error::Schema(_)), "{settings}: {error:?}");
-            assert!(error.to_string().contains("pool_mode = session"), "{error}");
-        }
+        pooler.warm_up(sessions).await;
+        let opened = Store::open(pooler.config(&lab), Clock::system()).await;
+        let error = opened.err().unwrap_or_else(|| panic!("{settings}: it is refused"));
+        assert!(matches!(error, Error::Schema(_)), "{settings}, {sessions}: {error:?}");
+        assert!(error.to_string().contains("pool_mode = session"), "{error}");
     }
 }
 
