@@ -211,6 +211,8 @@ impl Hub {
         start_fails: Option<EndCause>,
         behaviour: impl Fn(&[String]) -> Reply + Send + Sync + 'static,
     ) -> Self {
+        // Another test of this process may have done it.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let config = StoreConfig {
             database: Database::Memory,
             objects: Objects::Memory,
