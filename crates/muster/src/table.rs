@@ -38,7 +38,7 @@ fn arranged(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> Table {
     table.set_header(header.to_vec());
     table.add_rows(rows);
     for (number, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
+        column.set_padding((0, 1));
         if right.contains(&number) {
             column.set_cell_alignment(CellAlignment::Right);
         }
