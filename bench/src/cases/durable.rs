@@ -37,7 +37,7 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
     let closed = load(closed, 256).send(&ledger).await?;
     let rate = bench.rate.unwrap_or(closed.rate() * SHARE);
     let (transactions, cpu) = (hub.metric("muster_transactions_total").await?, hub.cpu_seconds()?);
-    let open = Pace::Open { rate, seconds: bench.pick(60, 10) };
+    let open = Pace::Open { rate, seconds: bench.pick(60, 8) };
     let open = load(open, 512).send(&ledger).await?;
     let transactions = hub.metric("muster_transactions_total").await? - transactions;
     let cpu = hub.cpu_seconds()? - cpu;

@@ -98,7 +98,10 @@ pub async fn run(arguments: arguments::Table) -> Result<bool> {
     }
     let file = report::save(&arguments.results, &machine, arguments.quick, &lines)?;
     println!("{machine}\n{}\nraw results: {file}", report::table(&lines));
-    if arguments.keep {
+    // What failed is looked into: the hub's log is there.
+    let keep = arguments.keep || !good;
+    work.disable_cleanup(keep);
+    if keep {
         println!("databases, ledgers and logs: {}", work.path().display());
     }
     Ok(good)
