@@ -23,16 +23,8 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
         place.hub(bench, postgres.as_ref().map(|postgres| postgres.url.as_str()), &[]).await?;
     hub.ready("trivial", 1).await?;
     let ledger = Ledger::append_to(&place.ledger)?;
-    let load = |pace, connections| Load {
-        hub: hub.address,
-        model: "trivial".to_owned(),
-        pace,
-        connections,
-        sessions: 8,
-        inputs: 1,
-        wait: 60,
-        prefix: String::new(),
-    };
+    let load =
+        |pace, connections| Load { sessions: 8, ..Load::singles(hub.address, pace, connections) };
     let closed = Pace::Closed { seconds: bench.pick(5, 3) };
     let closed = load(closed, 256).send(&ledger).await?;
     let rate = bench.rate.unwrap_or(closed.rate() * SHARE);

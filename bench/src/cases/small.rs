@@ -20,16 +20,7 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
         place.hub(bench, postgres.as_ref().map(|postgres| postgres.url.as_str()), &[]).await?;
     hub.ready("trivial", 1).await?;
     let ledger = Ledger::append_to(&place.ledger)?;
-    let load = |pace, connections| Load {
-        hub: hub.address,
-        model: "trivial".to_owned(),
-        pace,
-        connections,
-        sessions: 1,
-        inputs: 1,
-        wait: 60,
-        prefix: String::new(),
-    };
+    let load = |pace, connections| Load::singles(hub.address, pace, connections);
     load(Pace::Closed { seconds: 1 }, 1).send(&ledger).await?;
     let closed = Pace::Closed { seconds: bench.pick(15, 4) };
     let closed = load(closed, 1).send(&ledger).await?;

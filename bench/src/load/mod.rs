@@ -75,6 +75,20 @@ pub async fn run(arguments: arguments::Load) -> Result<bool> {
 }
 
 impl Load {
+    /// Requests of one input for the trivial model, from one session, each waited for.
+    pub fn singles(hub: SocketAddr, pace: Pace, connections: usize) -> Self {
+        Self {
+            hub,
+            model: "trivial".to_owned(),
+            pace,
+            connections,
+            sessions: 1,
+            inputs: 1,
+            wait: 60,
+            prefix: String::new(),
+        }
+    }
+
     pub async fn send(&self, ledger: &Ledger) -> Result<Sum> {
         let mut client = Client::new(self.hub)?;
         let mut tokens = Vec::new();
