@@ -28,10 +28,11 @@ const WAITING: &str = "SELECT DISTINCT t.request_id FROM task t WHERE t.model_id
 const HELD: &str = "UPDATE model SET held = $1 WHERE id = $2";
 
 const OPEN: &str = "SELECT model_id, phase, COUNT(*) FROM request \
-     WHERE phase IN ('waiting', 'running') GROUP BY model_id, phase";
+     WHERE ended_at IS NULL GROUP BY model_id, phase";
 
 const LAST_COMPLETED: &str = "SELECT submitted_at, ended_at FROM request \
-     WHERE model_id = $1 AND phase = 'completed' ORDER BY id DESC LIMIT 101";
+     WHERE model_id = $1 AND phase = 'completed' AND ended_at IS NOT NULL \
+     ORDER BY ended_at DESC LIMIT 101";
 
 const LAST_STARTS: &str = "SELECT launched_at, ready_at FROM instance \
      WHERE model_id = $1 AND ready_at IS NOT NULL ORDER BY id DESC LIMIT 21";

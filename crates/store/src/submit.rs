@@ -23,6 +23,9 @@ use crate::{Change, Error, Finished, NewRequest, Store, Submitted, batch, dialec
 /// Requests up to this size are answered from known predictions at submission.
 const LOOK_UP: usize = 1000;
 
+/// No rows.
+const NONE: &str = "[]";
+
 const FIND_KEY: &str = "SELECT id, body_hash FROM request \
      WHERE principal_id = $1 AND idempotency_key = $2";
 
@@ -89,7 +92,7 @@ impl Work for Submissions {
     }
 }
 
-/// A request, as `Batches::request` reads it.
+/// A request, as `Batches::submit` reads it.
 #[derive(Serialize)]
 struct RequestRowIn<'n> {
     #[serde(serialize_with = "batch::id")]
@@ -109,7 +112,7 @@ struct RequestRowIn<'n> {
     j_body: Hex<'n>,
 }
 
-/// A task, as `Batches::task` reads it.
+/// A task, as `Batches::submit` reads it.
 #[derive(Serialize)]
 struct TaskRowIn<'n> {
     #[serde(serialize_with = "batch::id")]
@@ -271,17 +274,28 @@ pub(crate) type Taken = Result<(Arc<Request>, bool), Error>;
 
 /// Takes requests in, all at once. The error is that of the transaction; each request has its own.
 pub(crate) async fn insert(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<Vec<Taken>, Error> {
-    let batches = dialect::batches(tx.conn.is_postgres());
+    find_backlogs(tx, new).await?;
+    let mut requests = batch::texts(new.iter().map(|new| RequestRowIn::of(new)))?;
+    let mut tasks = task_texts(tx, new)?.into_iter();
+    let last = requests.pop();
+    // Tasks come with the last requests or after them.
+    let mut texts: Vec<(String, Option<String>)> =
+        requests.into_iter().map(|rows| (rows, None)).collect();
+    texts.extend(last.map(|rows| (rows, tasks.next())));
+    texts.extend(tasks.map(|rows| (NONE.to_owned(), Some(rows))));
+    let submit = dialect::batches(tx.conn.is_postgres()).submit;
     let mut inserted: HashSet<Uuid> = HashSet::new();
-    for rows in batch::texts(new.iter().map(|new| RequestRowIn::of(new)))? {
+    for (requests, tasks) in texts {
         let some: Vec<Uuid> = on!(&mut tx.conn, c => {
-            sqlx::query_scalar(batches.request).bind(rows).bind(Ts(tx.now)).fetch_all(c).await?
+            sqlx::query_scalar(submit)
+                .bind(requests)
+                .bind(Ts(tx.now))
+                .bind(tasks.unwrap_or_else(|| NONE.to_owned()))
+                .fetch_all(c)
+                .await?
         });
         inserted.extend(some);
     }
-    let created: Vec<&Prepared> =
-        new.iter().map(|new| &**new).filter(|new| inserted.contains(&new.id.0)).collect();
-    insert_tasks(tx, &created).await?;
     let mut taken = Vec::with_capacity(new.len());
     for new in new {
         taken.push(if inserted.contains(&new.id.0) {
@@ -326,9 +340,9 @@ fn note_submitted(tx: &mut Tx, new: &Prepared) -> Arc<Request> {
     request
 }
 
-async fn insert_tasks(tx: &mut Tx, new: &[&Prepared]) -> Result<(), Error> {
+/// The rows of the requests' tasks, each with its place in the queue.
+fn task_texts(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<Vec<String>, Error> {
     let now = tx.now;
-    find_backlogs(tx, new).await?;
     let mut known = Vec::with_capacity(new.len());
     for new in new {
         known.push(match &new.known {
@@ -371,13 +385,7 @@ async fn insert_tasks(tx: &mut Tx, new: &[&Prepared]) -> Result<(), Error> {
             });
         }
     }
-    let batches = dialect::batches(tx.conn.is_postgres());
-    for rows in batch::texts(rows)? {
-        on!(&mut tx.conn, c => {
-            sqlx::query(batches.task).bind(rows).bind(Ts(now)).execute(c).await.map(|_| ())?
-        });
-    }
-    Ok(())
+    batch::texts(rows)
 }
 
 impl Stored {
@@ -390,7 +398,7 @@ impl Stored {
 }
 
 /// Where each person's backlog at a model ends; asked once a transaction.
-async fn find_backlogs(tx: &mut Tx, new: &[&Prepared]) -> Result<(), Error> {
+async fn find_backlogs(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<(), Error> {
     let mut asked: Vec<(PrincipalId, &ModelId)> = new
         .iter()
         .map(|new| (new.principal, &new.model.id))
