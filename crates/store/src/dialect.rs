@@ -22,7 +22,7 @@ pub(crate) const LEAD_POSTGRES: &str = "INSERT INTO leader (duty, server_id, epo
      epoch = leader.epoch + CASE WHEN leader.server_id = $1 THEN 0 ELSE 1 END \
      WHERE leader.server_id = $1 OR leader.until < $3";
 
-/// Statements over many rows, which come as JSON (`batch.rs`): SQLite reads it with `json_each`,
+/// Statements over many rows, which come as JSON (`batch.rs`): SQLite reads it with `jsonb_each`,
 /// PostgreSQL with `json_to_recordset`. Names of its columns begin with `j_`, so that they are not
 /// those of the table.
 ///
@@ -58,7 +58,7 @@ const BATCHES_SQLITE: Batches = Batches {
          CASE WHEN value ->> 'j_phase' = 'completed' THEN $2 END, value ->> 'j_inputs', \
          value ->> 'j_done', 0, value ->> 'j_done', value ->> 'j_open', value ->> 'j_reading', \
          value ->> 'j_object', unhex(value ->> 'j_sha'), value ->> 'j_key', \
-         unhex(value ->> 'j_body'), 1 FROM json_each($1) WHERE true \
+         unhex(value ->> 'j_body'), 1 FROM jsonb_each($1) WHERE true \
          ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id; \
          INSERT INTO task (request_id, position, model_id, model_version, principal_id, state, \
          inputs, rank, rank_end, not_before, attempt, failures, use_cache, input, input_at, \
@@ -69,11 +69,11 @@ const BATCHES_SQLITE: Batches = Batches {
          value ->> 'j_use_cache', unhex(value ->> 'j_input'), value ->> 'j_input_at', \
          value ->> 'j_input_len', unhex(value ->> 'j_records'), value ->> 'j_records_at', \
          value ->> 'j_records_len', unhex(value ->> 'j_result'), value ->> 'j_columns' \
-         FROM json_each($3) \
+         FROM jsonb_each($3) \
          WHERE EXISTS (SELECT 1 FROM request WHERE id = unhex(value ->> 'j_request'))",
     backlog: "SELECT (SELECT MAX(rank_end) FROM task \
          WHERE principal_id = unhex(j.value ->> 'j_principal') \
-         AND model_id = j.value ->> 'j_model' AND state = 'queued') FROM json_each($1) AS j \
+         AND model_id = j.value ->> 'j_model' AND state = 'queued') FROM jsonb_each($1) AS j \
          ORDER BY j.key",
     claim: "UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $5, \
          instance_id = $6, lease_until = $7 FROM (SELECT j_request, j_position FROM \
@@ -98,7 +98,7 @@ const BATCHES_SQLITE: Batches = Batches {
     task_done: "UPDATE task SET state = 'done', lease_until = NULL, \
          result = unhex(j.value ->> 'j_result'), result_object = j.value ->> 'j_object', \
          result_sha = unhex(j.value ->> 'j_sha'), result_columns = j.value ->> 'j_columns' \
-         FROM json_each($1) AS j WHERE task.request_id = unhex(j.value ->> 'j_request') \
+         FROM jsonb_each($1) AS j WHERE task.request_id = unhex(j.value ->> 'j_request') \
          AND task.position = j.value ->> 'j_position' AND task.attempt = j.value ->> 'j_attempt' \
          AND task.state = 'leased' RETURNING request_id, position, instance_id",
     progress: concat!(
@@ -107,7 +107,7 @@ const BATCHES_SQLITE: Batches = Batches {
          open_tasks = open_tasks - (j.value ->> 'j_tasks'), version = version + 1, \
          phase = CASE WHEN open_tasks = j.value ->> 'j_tasks' THEN 'completed' ELSE phase END, \
          ended_at = CASE WHEN open_tasks = j.value ->> 'j_tasks' THEN $2 ELSE ended_at END \
-         FROM json_each($1) AS j WHERE request.id = unhex(j.value ->> 'j_request') \
+         FROM jsonb_each($1) AS j WHERE request.id = unhex(j.value ->> 'j_request') \
          AND request.phase IN ('waiting', 'running') RETURNING ",
         columns!(),
         "; UPDATE instance SET idle_since = $2 WHERE id = $3 AND NOT EXISTS \
@@ -115,7 +115,7 @@ const BATCHES_SQLITE: Batches = Batches {
     ),
     keep: "INSERT INTO prediction (model_id, model_version, input_hash, part, created_at) \
          SELECT value ->> 'j_model', value ->> 'j_version', unhex(value ->> 'j_hash'), \
-         unhex(value ->> 'j_part'), $2 FROM json_each($1) WHERE true \
+         unhex(value ->> 'j_part'), $2 FROM jsonb_each($1) WHERE true \
          ON CONFLICT (model_id, model_version, input_hash) DO NOTHING",
 };
 
