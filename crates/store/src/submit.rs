@@ -397,12 +397,18 @@ impl Stored {
     }
 }
 
-/// Where each person's backlog at a model ends; asked once a transaction.
+/// Where each person's backlog at a model ends; asked once a transaction, and not at all when
+/// nothing is queued.
 async fn find_backlogs(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<(), Error> {
+    let is_quiet = |model: &ModelId| {
+        tx.quiet.contains(model) && tx.after.queued.iter().all(|(queued, _)| queued != model)
+    };
     let mut asked: Vec<(PrincipalId, &ModelId)> = new
         .iter()
         .map(|new| (new.principal, &new.model.id))
-        .filter(|(principal, model)| !tx.backlogs.contains_key(&(*principal, (*model).clone())))
+        .filter(|(principal, model)| {
+            !is_quiet(model) && !tx.backlogs.contains_key(&(*principal, (*model).clone()))
+        })
         .collect();
     asked.sort();
     asked.dedup();
