@@ -27,8 +27,10 @@ const IDLE_TICK: Duration = Duration::from_secs(10);
 const SWEEP: Duration = Duration::from_secs(3600);
 const ORPHAN: Duration = Duration::from_secs(24 * 3600);
 const SWEPT_AT_ONCE: usize = 20_000;
-/// How long the planning lease holds.
-const LEAD: Duration = Duration::from_secs(15);
+/// How long the planning lease holds, which is renewed with each housekeeping; and how often who does
+/// not have it asks for it.
+const LEAD: Duration = Duration::from_secs(20);
+const ASK_TO_LEAD: Duration = Duration::from_secs(1);
 
 pub(crate) struct Loop {
     pub(crate) store: Store,
@@ -43,6 +45,7 @@ pub(crate) struct Loop {
     pub(crate) running: Arc<Running>,
     pub(crate) gone: (mpsc::UnboundedSender<InstanceId>, mpsc::UnboundedReceiver<InstanceId>),
     housekept: Option<Instant>,
+    leads: bool,
     swept: Option<Instant>,
 }
 
@@ -82,6 +85,7 @@ impl Loop {
             running: Arc::default(),
             gone: mpsc::unbounded_channel(),
             housekept: None,
+            leads: false,
             swept: None,
         }
     }
@@ -123,12 +127,12 @@ impl Loop {
 
     async fn look(&mut self) -> Result<Looked, Error> {
         self.observe().await;
-        self.housekeep().await?;
+        let leads = self.housekeep().await?;
         let instances = self.store.instances().await?;
         self.follow(&instances).await;
         let busy = !instances.is_empty();
         let tick = if busy { TICK } else { IDLE_TICK };
-        if !self.store.lead(LEAD).await? {
+        if !leads {
             return Ok(Looked { acted: false, rest: tick });
         }
         let world = self.world(&instances).await?;
@@ -144,19 +148,27 @@ impl Loop {
         Ok(Looked { acted, rest: next.clamp(Duration::from_millis(1), tick) })
     }
 
-    /// Says that this server lives, returns what dead ones held to the queue, and sweeps objects.
-    async fn housekeep(&mut self) -> Result<(), Error> {
-        if self.housekept.is_none_or(|at| at.elapsed() >= TICK) {
-            self.housekept = Some(Instant::now());
-            self.store.heartbeat().await?;
-            self.store.release_expired().await?;
+    /// Says that this server lives, returns what dead ones held to the queue, and sweeps objects. Is
+    /// this server the one that plans?
+    async fn housekeep(&mut self) -> Result<bool, Error> {
+        let rest = if self.leads { TICK } else { ASK_TO_LEAD };
+        if self.housekept.is_none_or(|at| at.elapsed() >= rest) {
+            let asked = Instant::now();
+            let store = &self.store;
+            // Together, so that they share a transaction.
+            let (alive, released, leads) =
+                tokio::join!(store.heartbeat(), store.release_expired(), store.lead(LEAD));
+            alive?;
+            released?;
+            self.leads = leads?;
+            self.housekept = Some(asked);
         }
         if self.swept.is_none_or(|at| at.elapsed() >= SWEEP) {
             self.swept = Some(Instant::now());
             // Storage may be slow; the loop does not wait for it.
             tokio::spawn(sweep(self.store.clone()));
         }
-        Ok(())
+        Ok(self.leads)
     }
 
     async fn world(&self, instances: &[Instance]) -> Result<World, Error> {
