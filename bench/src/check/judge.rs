@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::model_log::{ModelLog, overlap};
+use super::model_log::{ModelLog, Sent, overlap};
 use super::stored::{Request, Task};
 use crate::ledger::{Entry, Outcome, input_sha};
 
@@ -19,6 +19,8 @@ pub enum Finding {
     NotCompleted,
     /// It ended more than once, or never by its transitions (I-02).
     EndedTwice,
+    /// It was said to have ended otherwise than it did (I-02, I-14).
+    TakenBack,
     /// Nobody sent it (I-04).
     NobodySentIt,
     /// It exists although it was refused (I-04).
@@ -75,7 +77,11 @@ pub fn judge(
     let by_id: HashMap<&str, &Request> = stored.iter().map(|r| (r.id.as_str(), r)).collect();
     let mut sent: HashMap<&str, &Entry> = HashMap::new();
     for entry in ledger {
-        sent.insert(&entry.key, entry);
+        // A key may have been sent again: it is refused if it always was.
+        let known = sent.entry(&entry.key).or_insert(entry);
+        if entry.outcome != Outcome::Fail {
+            *known = entry;
+        }
         let Some(id) = entry.id.as_deref().filter(|_| entry.outcome == Outcome::Ok) else {
             continue;
         };
@@ -83,6 +89,9 @@ pub fn judge(
             None => verdict.note(Finding::Lost, id),
             Some(request) if request.key.as_deref() != Some(&entry.key) => {
                 verdict.note(Finding::Changed, id);
+            }
+            Some(request) if has_ended(&entry.phase) && entry.phase != request.phase => {
+                verdict.note(Finding::TakenBack, id);
             }
             Some(request) if !may_fail && request.phase != "completed" => {
                 verdict.note(Finding::NotCompleted, id);
@@ -118,7 +127,7 @@ pub fn judge(
 
 fn judge_request(request: &Request, may_fail: bool, verdict: &mut Verdict) {
     let id = &request.id;
-    let ended = matches!(request.phase.as_str(), "completed" | "failed" | "cancelled");
+    let ended = has_ended(&request.phase);
     if !ended || (!may_fail && request.phase != "completed") {
         verdict.note(Finding::NotCompleted, id);
     }
@@ -155,6 +164,10 @@ fn judge_request(request: &Request, may_fail: bool, verdict: &mut Verdict) {
     }
 }
 
+fn has_ended(phase: &str) -> bool {
+    matches!(phase, "completed" | "failed" | "cancelled")
+}
+
 fn judge_log(stored: &[Request], log: &ModelLog, may_fail: bool, verdict: &mut Verdict) {
     let mut known: HashSet<&str> = HashSet::new();
     for task in stored.iter().flat_map(|request| &request.tasks) {
@@ -167,7 +180,9 @@ fn judge_log(stored: &[Request], log: &ModelLog, may_fail: bool, verdict: &mut V
             if sent.len() as u64 > task.attempt {
                 verdict.note(Finding::SentTooOften, input);
             }
-            if !may_fail && overlap(sent) {
+            // A call that a fault broke off has no end, and is done again.
+            let answered: Vec<Sent> = sent.iter().filter(|s| s.ended.is_some()).copied().collect();
+            if overlap(if may_fail { &answered } else { sent }) {
                 verdict.note(Finding::TwoAtOnce, input);
             }
         }
@@ -180,7 +195,6 @@ fn judge_log(stored: &[Request], log: &ModelLog, may_fail: bool, verdict: &mut V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::model_log::Sent;
 
     fn entry(key: &str, outcome: Outcome) -> Entry {
         Entry {
@@ -269,6 +283,24 @@ mod tests {
             log.remove("a");
         };
         assert_eq!(found(other_input), [Finding::Changed]);
+    }
+
+    #[test]
+    fn a_key_that_was_sent_again_is_refused_only_if_it_always_was() {
+        let found = |outcomes: &[Outcome]| {
+            let ledger: Vec<Entry> = outcomes.iter().map(|outcome| entry("a", *outcome)).collect();
+            judge(&ledger, &[request("a")], None, true).is_good()
+        };
+        assert!(found(&[Outcome::Unknown, Outcome::Fail]));
+        assert!(found(&[Outcome::Fail, Outcome::Ok]));
+        assert!(!found(&[Outcome::Fail, Outcome::Fail]));
+    }
+
+    #[test]
+    fn an_end_that_was_told_is_not_taken_back() {
+        let told = Entry { phase: "cancelled".into(), ..entry("a", Outcome::Ok) };
+        let verdict = judge(&[told], &[request("a")], None, true);
+        assert!(verdict.found.contains_key(&Finding::TakenBack));
     }
 
     #[test]
