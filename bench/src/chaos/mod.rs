@@ -265,7 +265,7 @@ fn secrets(world: &World, token: &str) -> Result<Vec<String>> {
 fn faketime() -> Option<PathBuf> {
     let triple = format!("/usr/lib/{}-linux-gnu/faketime", std::env::consts::ARCH);
     [triple.as_str(), "/usr/lib/faketime"]
-        .map(|folder| Path::new(folder).join("libfaketime.so.1"))
+        .map(|folder| Path::new(folder).join("libfaketimeMT.so.1"))
         .into_iter()
         .find(|library| library.exists())
 }
