@@ -175,6 +175,9 @@ pub struct Chaos {
     /// Only `kill -9` of the hub, so often
     #[arg(long, value_name = "NUMBER")]
     pub kills: Option<u32>,
+    /// Only the crash points in the code of a debug build, one by one
+    #[arg(long)]
+    pub walk: bool,
     /// Only these faults, by the beginnings of their names, with commas between
     #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
     pub only: Vec<String>,

@@ -8,6 +8,7 @@ mod proxy;
 mod server;
 mod traffic;
 mod view;
+mod walk;
 mod watch;
 mod world;
 
@@ -106,16 +107,21 @@ async fn once(
     let people: Vec<Draw> = (1..=PEOPLE).map(|person| draw.fork(person)).collect();
     let traffic = Traffic::start(world.balancer.address, &token, &ledger, &people)?;
 
-    let mut run = Run { world, watch, traffic, begun: Instant::now(), faults: 0 };
+    let mut run = Run { muster: muster.to_owned(), world, watch, traffic, begun: Instant::now(), faults: 0 };
     let broken = match arguments.kills {
         Some(kills) => run.kills(kills, &mut draw).await,
+        None if arguments.walk => run.walk(&mut draw).await.map(|has_points| {
+            if !has_points {
+                println!("this build has no crash points: they are in debug builds");
+            }
+        }),
         None => {
             let kinds = possible.kinds(&arguments.only);
             let lasts = Duration::from_secs_f64(arguments.minutes * 60.0);
             run.faults(lasts, &possible, &kinds, &mut draw).await
         }
     };
-    let Run { mut world, watch, traffic, begun, faults } = run;
+    let Run { mut world, watch, traffic, begun, faults, .. } = run;
     broken?;
     println!("{:7.1} s  healed; waiting until everything ended", begun.elapsed().as_secs_f64());
     let told = std::sync::Arc::clone(&traffic.told);
@@ -161,6 +167,7 @@ async fn once(
 }
 
 struct Run {
+    muster: PathBuf,
     world: World,
     watch: Watch,
     traffic: Traffic,
@@ -208,16 +215,20 @@ impl Run {
 
     async fn one(&mut self, fault: &Fault) -> Result<()> {
         self.faults += 1;
+        self.say(&fault.to_string());
+        self.world.break_it(fault, &self.watch).await
+    }
+
+    fn say(&self, what: &str) {
         let seen = &self.watch.seen;
         println!(
-            "{:7.1} s  {:3}: {fault}; {} acknowledged, {} ended, {} open",
+            "{:7.1} s  {:3}: {what}; {} acknowledged, {} ended, {} open",
             self.begun.elapsed().as_secs_f64(),
             self.faults,
             self.traffic.told.acknowledged.load(Ordering::Relaxed),
             seen.ended.load(Ordering::Relaxed),
             seen.open.load(Ordering::Relaxed),
         );
-        self.world.break_it(fault, &self.watch).await
     }
 
     async fn is_stuck(&self) -> Result<()> {

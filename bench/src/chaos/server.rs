@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
@@ -134,6 +135,8 @@ impl Server {
         while self.child.is_some() {
             if let Some(status) = self.ended()?
                 && !status.success()
+                // It may not listen to signals yet.
+                && status.signal() != Some(Signal::TERM.as_raw())
             {
                 return Err(format!("a hub that was told to stop ended with {status}").into());
             }

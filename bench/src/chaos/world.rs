@@ -129,7 +129,7 @@ impl World {
         })
     }
 
-    fn hub(&mut self, which: u64) -> &mut Server {
+    pub fn server(&mut self, which: u64) -> &mut Server {
         let n = which as usize % self.servers.len();
         &mut self.servers[n]
     }
@@ -139,12 +139,12 @@ impl World {
         watch.seen.calm.store(false, Ordering::Relaxed);
         match fault.what {
             What::Kill { whom: Whom::Hub, again } => {
-                self.hub(which).kill()?;
+                self.server(which).kill()?;
                 let mut life = Draw::new(which);
                 for _ in 0..again {
-                    self.hub(which).start(None)?;
+                    self.server(which).start(None)?;
                     tokio::time::sleep(life.millis(0, 300)).await;
-                    self.hub(which).kill()?;
+                    self.server(which).kill()?;
                 }
             }
             What::Kill { whom: Whom::Model, .. } => {
@@ -168,8 +168,8 @@ impl World {
                 }
             }
             What::Restart => {
-                self.hub(which).stop().await?;
-                self.hub(which).start(None)?;
+                self.server(which).stop().await?;
+                self.server(which).start(None)?;
             }
             What::Cut { wire, way } => {
                 let wires = match wire {
@@ -180,7 +180,7 @@ impl World {
                     wire.set(way);
                 }
             }
-            What::Clock { seconds } => self.hub(which).set_clock(seconds)?,
+            What::Clock { seconds } => self.server(which).set_clock(seconds)?,
             What::SlowDisk { millis } => {
                 let micros = millis * 1000;
                 self.trace(which, &format!("fsync,fdatasync:delay_enter={micros}"))?;
@@ -236,7 +236,7 @@ impl World {
 
     fn pids(&mut self, whom: Whom, which: u64) -> Result<Vec<i32>> {
         Ok(match whom {
-            Whom::Hub => self.hub(which).pid().into_iter().collect(),
+            Whom::Hub => self.server(which).pid().into_iter().collect(),
             Whom::Model => self.model_process(which)?.into_iter().collect(),
             Whom::Server => {
                 let n = which as usize % self.echoes.len();
@@ -250,7 +250,7 @@ impl World {
     }
 
     fn trace(&mut self, which: u64, inject: &str) -> Result<()> {
-        let Some(pid) = self.hub(which).pid() else { return Ok(()) };
+        let Some(pid) = self.server(which).pid() else { return Ok(()) };
         let mut command = Command::new("strace");
         command.args(["-f", "-q", "-o", "/dev/null", "-p", &pid.to_string()]);
         command.args(["-e", "trace=fsync,fdatasync", "-e", &format!("inject={inject}")]);

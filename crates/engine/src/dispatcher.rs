@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use muster_core::TaskKey;
 use muster_core::instance::EndCause;
 use muster_core::retry::{JobFailure, Retry, retry};
-use muster_store::{Claim, ClaimedTask, TaskBack, TaskDone};
+use muster_store::{Claim, ClaimedTask, TaskBack, TaskDone, crash_point};
 use tokio_util::sync::CancellationToken;
 
 use crate::job::Runner;
@@ -59,7 +59,11 @@ impl Dispatcher {
             // Saving comes first, so that the store does both in one transaction.
             let ((), next) = tokio::join!(biased; self.save(finished), self.next());
             match next {
-                Ok(tasks) => finished = self.work(tasks).await,
+                Ok(tasks) => {
+                    crash_point("after-claim-before-dispatch");
+                    finished = self.work(tasks).await;
+                    crash_point("after-answer-before-result");
+                }
                 Err(leave) => return leave,
             }
             if self.health.unresponsive {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use muster_cluster::Cluster;
 use muster_core::plan::{InstanceView, ModelView, Policy, QueueView, Stage, Starts, World, plan};
 use muster_core::{EndCause, InstanceId, ModelId, Timestamp};
-use muster_store::{Change, Error, Instance, InstanceState, Store};
+use muster_store::{Change, Error, Instance, InstanceState, Store, crash_point};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -218,6 +218,7 @@ impl Loop {
             self.local.stop(id, Duration::ZERO);
             crate::supervisor::end_in_store(&self.store, id, &EndCause::ServerGone).await;
         }
+        crash_point("while-draining");
         let (mut local, mut external) = (self.local.changed(), self.external.changed());
         while !self.supervisors.is_empty() {
             tokio::select! {

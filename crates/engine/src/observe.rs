@@ -5,7 +5,7 @@ use std::sync::Arc;
 use muster_cluster::{Cluster, Launch};
 use muster_core::instance::{EndCause, Observed, ObservedState};
 use muster_core::{Address, InstanceId, Model, Source, Timestamp};
-use muster_store::{Instance, InstanceState};
+use muster_store::{Instance, InstanceState, crash_point};
 
 use crate::call::ModelServer;
 use crate::dispatcher::{Dispatcher, Health};
@@ -62,6 +62,7 @@ impl Loop {
             cluster.stop(instance, std::time::Duration::ZERO);
             return;
         };
+        crash_point("after-spawn-before-row");
         if let Err(error) = self.store.instance_ready(instance, address).await {
             tracing::warn!(%error, instance.id = %instance, "its readiness is not written down yet");
             self.starting.insert(instance, starting);

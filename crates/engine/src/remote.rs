@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use muster_core::TaskKey;
 use muster_core::retry::JobFailure;
-use muster_store::ClaimedTask;
+use muster_store::{ClaimedTask, crash_point};
 
 use crate::job::Runner;
 
@@ -29,6 +29,7 @@ impl Runner {
             Some(job) => job,
             None => match self.server.submit(body.clone()).await? {
                 Some(job) => {
+                    crash_point("after-remote-job-before-id");
                     let keys: Vec<(TaskKey, u32)> =
                         tasks.iter().map(|task| (task.key, task.attempt)).collect();
                     if let Err(error) = self.store.set_remote_job(&keys, &job).await {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::db::{Ts, on};
 use crate::leases::requeued;
 use crate::writer::{Tx, work};
-use crate::{Error, Store, dialect};
+use crate::{Error, Store, crash_point, dialect};
 
 /// A server that was not seen for this long is dead.
 pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(30);
@@ -52,6 +52,7 @@ impl Store {
                 });
                 for id in dead {
                     release(tx, id).await?;
+                    crash_point("during-recovery");
                 }
                 Ok(())
             }
@@ -93,7 +94,9 @@ impl Store {
                 on!(&mut tx.conn, c => {
                     sqlx::query(STEP_DOWN).bind(server.0).execute(c).await.map(|_| ())?
                 });
-                release(tx, server.0).await
+                release(tx, server.0).await?;
+                crash_point("during-leave");
+                Ok(())
             }
             .boxed()
         });
