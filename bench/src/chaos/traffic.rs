@@ -21,9 +21,9 @@ use crate::{Result, clock};
 const PAUSE: (u64, u64) = (20, 250);
 /// Before a request with unknown outcome is sent again.
 const AGAIN: Duration = Duration::from_millis(200);
-/// Inputs that do not stay in the database.
-const BIG: u64 = 300;
-const BIG_TEXT: usize = 400;
+/// So many inputs of so many bytes do not stay in the database, nor do the results of a batch.
+const BIG: u64 = 120;
+const BIG_TEXT: usize = 2000;
 
 /// What all of them were told.
 #[derive(Default)]

@@ -31,7 +31,7 @@ enum How {
     Terminated,
 }
 
-const POINTS: [Point; 17] = [
+const POINTS: [Point; 16] = [
     Point { name: "before-commit", how: How::ByItself, most: 60 },
     Point { name: "after-commit-before-reply", how: How::ByItself, most: 20 },
     Point { name: "after-input-object-before-commit", how: How::ByItself, most: 2 },
@@ -48,7 +48,6 @@ const POINTS: [Point; 17] = [
     Point { name: "during-recovery", how: How::Killed, most: 1 },
     Point { name: "while-draining", how: How::Terminated, most: 1 },
     Point { name: "during-leave", how: How::Terminated, most: 1 },
-    Point { name: "before-commit", how: How::Terminated, most: 3 },
 ];
 
 impl Run {
