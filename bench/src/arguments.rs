@@ -178,6 +178,9 @@ pub struct Chaos {
     /// Only the crash points in the code of a debug build, one by one
     #[arg(long)]
     pub walk: bool,
+    /// Only a disk that gets full, of one hub on SQLite
+    #[arg(long)]
+    pub full_disk: bool,
     /// Only these faults, by the beginnings of their names, with commas between
     #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
     pub only: Vec<String>,

@@ -53,8 +53,7 @@ impl Postgres {
         let settings: Vec<String> =
             DURABLE.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
         let child = serve(folder.path(), address, &settings)?;
-        let mut postgres =
-            Self { child, address, url, version: String::new(), settings, folder };
+        let mut postgres = Self { child, address, url, version: String::new(), settings, folder };
         postgres.version = postgres.answers().await?;
         for (name, want) in [("fsync", "on"), ("synchronous_commit", "on")] {
             let found = postgres.scalar(&format!("SHOW {name}")).await?;

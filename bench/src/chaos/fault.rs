@@ -26,16 +26,28 @@ pub enum Wire {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// `kill -9`, and for hubs so many times more while they start.
-    Kill { whom: Whom, again: u64 },
+    Kill {
+        whom: Whom,
+        again: u64,
+    },
     /// SIGSTOP, and SIGCONT later.
-    Freeze { whom: Whom },
+    Freeze {
+        whom: Whom,
+    },
     /// SIGTERM, and a new start.
     Restart,
-    Cut { wire: Wire, way: Way },
+    Cut {
+        wire: Wire,
+        way: Way,
+    },
     /// The wall clock of a hub jumps, and jumps back.
-    Clock { seconds: i64 },
+    Clock {
+        seconds: i64,
+    },
     /// `fsync` takes so long, milliseconds.
-    SlowDisk { millis: u64 },
+    SlowDisk {
+        millis: u64,
+    },
     /// `fsync` fails with EIO.
     DiskErrors,
 }

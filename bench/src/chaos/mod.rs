@@ -5,6 +5,7 @@ mod draw;
 mod fault;
 mod processes;
 mod proxy;
+mod scenes;
 mod server;
 mod traffic;
 mod view;
@@ -20,7 +21,8 @@ use std::time::{Duration, Instant};
 
 use self::draw::Draw;
 use self::fault::{Fault, Possible, What, Whom};
-use self::traffic::Traffic;
+use self::scenes::SmallDisk;
+use self::traffic::{Person, Traffic};
 use self::watch::{STUCK, Watch};
 use self::world::{CANARY, World};
 use crate::arguments::{self, DatabaseKind};
@@ -92,6 +94,12 @@ async fn once(
             println!("{what} is not installed: what needs it is left out");
         }
     }
+    let disk = folder.join("hub-0/data");
+    let disk = if arguments.full_disk { SmallDisk::mount(&disk)? } else { SmallDisk::none() };
+    if arguments.full_disk && !disk.is_there() {
+        println!("this user may not mount a small disk: nothing is done");
+        return Ok(Vec::new());
+    }
     let mut world = World::make(muster, folder, postgres).await?;
     if let Some(library) = clock {
         for server in &mut world.servers {
@@ -104,23 +112,17 @@ async fn once(
     let ledger_file = folder.join("ledger.jsonl");
     let ledger = Ledger::append_to(&ledger_file)?;
     let mut draw = Draw::new(seed);
-    let people: Vec<Draw> = (1..=PEOPLE).map(|person| draw.fork(person)).collect();
-    let traffic = Traffic::start(world.balancer.address, &token, &ledger, &people)?;
+    let mut traffic = Traffic::new(world.balancer.address, &token, &ledger);
+    let mut person = traffic.person(0, draw.fork(0))?;
+    let people = if arguments.full_disk { 0 } else { PEOPLE };
+    for number in 1..=people {
+        traffic.add(number, draw.fork(number))?;
+    }
 
-    let mut run = Run { muster: muster.to_owned(), world, watch, traffic, begun: Instant::now(), faults: 0 };
-    let broken = match arguments.kills {
-        Some(kills) => run.kills(kills, &mut draw).await,
-        None if arguments.walk => run.walk(&mut draw).await.map(|has_points| {
-            if !has_points {
-                println!("this build has no crash points: they are in debug builds");
-            }
-        }),
-        None => {
-            let kinds = possible.kinds(&arguments.only);
-            let lasts = Duration::from_secs_f64(arguments.minutes * 60.0);
-            run.faults(lasts, &possible, &kinds, &mut draw).await
-        }
-    };
+    let mut run =
+        Run { muster: muster.to_owned(), world, watch, traffic, begun: Instant::now(), faults: 0 };
+    let broken = run.break_all(arguments, &possible, &mut draw, &mut person).await;
+    drop(person);
     let Run { mut world, watch, traffic, begun, faults, .. } = run;
     broken?;
     println!("{:7.1} s  healed; waiting until everything ended", begun.elapsed().as_secs_f64());
@@ -176,6 +178,33 @@ struct Run {
 }
 
 impl Run {
+    async fn break_all(
+        &mut self,
+        arguments: &arguments::Chaos,
+        possible: &Possible,
+        draw: &mut Draw,
+        person: &mut Person,
+    ) -> Result<()> {
+        if arguments.full_disk {
+            return self.full_disk(person).await;
+        }
+        if let Some(kills) = arguments.kills {
+            return self.kills(kills, draw).await;
+        }
+        if arguments.walk && !self.walk(draw).await? {
+            println!("this build has no crash points: they are in debug builds");
+        }
+        if arguments.only.is_empty() {
+            self.remote_job(person).await?;
+            if possible.postgres {
+                self.rolling_restart().await?;
+                self.frozen_server().await?;
+            }
+        }
+        let lasts = Duration::from_secs_f64(arguments.minutes * 60.0);
+        self.faults(lasts, possible, &possible.kinds(&arguments.only), draw).await
+    }
+
     /// Faults until the time is over.
     async fn faults(
         &mut self,
@@ -184,7 +213,8 @@ impl Run {
         kinds: &[&str],
         draw: &mut Draw,
     ) -> Result<()> {
-        while self.begun.elapsed() < lasts {
+        let begun = Instant::now();
+        while begun.elapsed() < lasts {
             let Some(fault) = possible.draw(draw, kinds) else { return Ok(()) };
             self.one(&fault).await?;
             if draw.percent(TOGETHER)

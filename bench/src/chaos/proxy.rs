@@ -20,7 +20,9 @@ const SLICE: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Open,
-    Late { millis: u64 },
+    Late {
+        millis: u64,
+    },
     Slices,
     /// Every connection is reset, also new ones.
     Reset,

@@ -41,33 +41,45 @@ pub struct Traffic {
     stop: Arc<AtomicBool>,
     pub told: Arc<Told>,
     people: JoinSet<Result<()>>,
+    front: SocketAddr,
+    token: String,
+    ledger: mpsc::Sender<Entry>,
+    run: String,
 }
 
 impl Traffic {
-    pub fn start(
-        front: SocketAddr,
-        token: &str,
-        ledger: &Ledger,
-        people: &[Draw],
-    ) -> Result<Self> {
-        let (stop, told) = (Arc::<AtomicBool>::default(), Arc::<Told>::default());
-        let run = format!("{:x}", clock::micros());
-        let mut all = JoinSet::new();
-        for (number, draw) in people.iter().enumerate() {
-            let person = Person {
-                client: Client::new(front)?,
-                token: token.to_owned(),
-                name: format!("{run}-{number}"),
-                number: number as u32,
-                sent: 0,
-                draw: draw.clone(),
-                ledger: ledger.writer(),
-                stop: Arc::clone(&stop),
-                told: Arc::clone(&told),
-            };
-            all.spawn(person.run());
+    pub fn new(front: SocketAddr, token: &str, ledger: &Ledger) -> Self {
+        Self {
+            stop: Arc::default(),
+            told: Arc::default(),
+            people: JoinSet::new(),
+            front,
+            token: token.to_owned(),
+            ledger: ledger.writer(),
+            run: format!("{:x}", clock::micros()),
         }
-        Ok(Self { stop, told, people: all })
+    }
+
+    /// Somebody who does what they are told.
+    pub fn person(&self, number: u64, draw: Draw) -> Result<Person> {
+        Ok(Person {
+            client: Client::new(self.front)?,
+            token: self.token.clone(),
+            name: format!("{}-{number}", self.run),
+            number: number as u32,
+            sent: 0,
+            draw,
+            ledger: self.ledger.clone(),
+            stop: Arc::clone(&self.stop),
+            told: Arc::clone(&self.told),
+            last_status: 0,
+        })
+    }
+
+    /// Somebody who submits what they draw until the end.
+    pub fn add(&mut self, number: u64, draw: Draw) -> Result<()> {
+        self.people.spawn(self.person(number, draw)?.run());
+        Ok(())
     }
 
     /// Everybody finishes what they are at.
@@ -80,7 +92,7 @@ impl Traffic {
     }
 }
 
-struct Person {
+pub struct Person {
     client: Client,
     token: String,
     name: String,
@@ -90,6 +102,8 @@ struct Person {
     ledger: mpsc::Sender<Entry>,
     stop: Arc<AtomicBool>,
     told: Arc<Told>,
+    /// HTTP status of the last submission, 0 without an answer.
+    pub last_status: u16,
 }
 
 /// What somebody asks for.
@@ -136,6 +150,29 @@ impl Person {
         Ok(())
     }
 
+    /// An input that is nobody else's; `before` is how it begins.
+    pub fn name(&self, what: &str, before: &str) -> String {
+        format!("{before}{}-{what}", self.name)
+    }
+
+    /// One request of one input, sent once; its id if it was acknowledged.
+    pub async fn send(
+        &mut self,
+        model: &'static str,
+        input: &str,
+        wait: u32,
+    ) -> Result<Option<String>> {
+        let (key, inputs) =
+            (format!("{}-key", &input[input.len().saturating_sub(200)..]), vec![input.to_owned()]);
+        self.submit(&Wish { key, model, inputs, wait, patient: false }).await
+    }
+
+    /// What phase a request is in.
+    pub async fn phase(&mut self, id: &str) -> Result<String> {
+        let path = format!("/api/v1/requests/{id}");
+        Ok(self.client.get::<Said>(&path, &self.token).await?.phase)
+    }
+
     fn wish(&mut self) -> Wish {
         self.sent += 1;
         let key = format!("{}-{}", self.name, self.sent);
@@ -169,6 +206,7 @@ impl Person {
             let mut entry = self.entry("submit", wish, begun);
             let status = answer.as_ref().map(|answer| answer.status);
             entry.status = status.as_ref().map_or(0, |status| status.as_u16());
+            self.last_status = entry.status;
             match &answer {
                 Ok(answer) if answer.status.is_success() => {
                     let said: Said = answer.read()?;

@@ -16,6 +16,8 @@ const LEASED: &str = "SELECT request_id, position, attempt, instance_id, remote_
 
 const INSTANCES: &str = "SELECT id, model_id FROM instance WHERE state <> 'ended'";
 
+const LEADER: &str = "SELECT server_id, epoch FROM leader";
+
 const OPEN: &str = "SELECT r.id, r.model_id, t.position, t.state, t.attempt, t.failures, \
      t.instance_id, t.remote_job, CAST(t.lease_until AS TEXT), CAST(t.not_before AS TEXT) \
      FROM request r JOIN task t ON t.request_id = r.id \
@@ -80,6 +82,19 @@ impl View {
     /// Instances that did not end, and their models.
     pub async fn instances(&self) -> Result<Vec<(Uuid, String)>> {
         Ok(all!(self, INSTANCES))
+    }
+
+    /// Which server plans, and how often that changed. Only PostgreSQL has several.
+    pub async fn leader(&self) -> Result<(String, i64)> {
+        let rows: Vec<(Uuid, i64)> = all!(self, LEADER);
+        let (server, epoch) = rows.first().ok_or("nobody plans")?;
+        Ok((server.to_string(), *epoch))
+    }
+
+    /// Does a job of this request run at a server elsewhere?
+    pub async fn has_remote_job(&self, request: &str) -> Result<bool> {
+        let request: Uuid = request.parse()?;
+        Ok(self.leased().await?.iter().any(|(id, .., job)| *id == request && job.is_some()))
     }
 
     /// What hangs, for people.

@@ -148,8 +148,11 @@ async fn leftovers(view: Arc<View>, seen: Arc<Seen>, runs: Vec<PathBuf>) {
             continue;
         };
         let alive: BTreeSet<String> = alive.into_iter().map(|(id, _)| id.to_string()).collect();
-        let strays: BTreeSet<String> =
-            all.into_iter().map(|process| process.instance).filter(|i| !alive.contains(i)).collect();
+        let strays: BTreeSet<String> = all
+            .into_iter()
+            .map(|process| process.instance)
+            .filter(|i| !alive.contains(i))
+            .collect();
         since.retain(|instance, _| strays.contains(instance));
         for instance in strays {
             let begun = since.entry(instance.clone()).or_insert_with(Instant::now);
