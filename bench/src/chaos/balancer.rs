@@ -55,9 +55,15 @@ impl Balancer {
     /// Waits until so many servers are ready.
     pub async fn until_ready(&self, servers: usize, patience: Duration) -> Result<()> {
         let mut ready = self.ready.clone();
-        let enough = ready.wait_for(|ready| ready.len() >= servers);
+        ready.mark_unchanged();
+        let enough = async {
+            // The look that is under way may have begun before.
+            ready.changed().await?;
+            ready.changed().await?;
+            ready.wait_for(|ready| ready.len() >= servers).await.map(drop)
+        };
         match tokio::time::timeout(patience, enough).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(())) => Ok(()),
             _ => Err(format!("not {servers} servers are ready after {patience:?}").into()),
         }
     }
