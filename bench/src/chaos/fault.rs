@@ -118,8 +118,8 @@ impl Possible {
             What::Freeze { .. } if long => draw.millis(33_000, 40_000),
             What::Freeze { .. } => draw.millis(500, 6000),
             What::Cut { .. } if long => draw.millis(5000, 35_000),
-            What::Kill { whom: Whom::Model, .. } | What::Restart => Duration::ZERO,
-            What::Kill { .. } => draw.millis(0, 1500),
+            What::Kill { whom: Whom::Model, .. } => Duration::ZERO,
+            What::Restart | What::Kill { .. } => draw.millis(0, 1500),
             _ => draw.millis(300, 4000),
         };
         let most = if self.short { 1500 } else { 5000 };

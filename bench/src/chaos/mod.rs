@@ -199,6 +199,7 @@ impl Run {
             if possible.postgres {
                 self.rolling_restart().await?;
                 self.frozen_server().await?;
+                self.dead_server(person).await?;
             }
         }
         let lasts = Duration::from_secs_f64(arguments.minutes * 60.0);

@@ -85,6 +85,32 @@ impl Run {
         Ok(0)
     }
 
+    /// A server that is dead and stays so holds nobody up for longer than its leases.
+    pub async fn dead_server(&mut self, person: &mut Person) -> Result<()> {
+        self.world.start(START).await?;
+        self.next("a hub is dead and stays so");
+        self.watch.seen.calm.store(false, Ordering::Relaxed);
+        self.world.server(0).kill()?;
+        let begun = Instant::now();
+        for model in ["trivial", "echo", "plain"] {
+            let input = person.name(&format!("dead-{model}"), "");
+            let mut id = None;
+            while id.is_none() && begun.elapsed() < PICKED_UP {
+                id = person.send(model, &input, 0).await?;
+            }
+            let id = id.ok_or("nothing is taken in")?;
+            while !matches!(person.phase(&id).await.as_deref(), Ok("completed")) {
+                if begun.elapsed() > PICKED_UP {
+                    let wrong = format!("one hub is dead, and {id} of {model} does not end");
+                    self.watch.seen.wrong(wrong);
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        self.world.heal(&self.watch).await
+    }
+
     /// Part 6: jobs at a server elsewhere go on while all hubs are dead, and are picked up.
     pub async fn remote_job(&mut self, person: &mut Person) -> Result<()> {
         self.world.start(START).await?;

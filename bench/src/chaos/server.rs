@@ -27,6 +27,8 @@ pub struct Server {
     /// libfaketime, where it is installed: the file says how far the clock is off.
     clock: Option<(PathBuf, PathBuf)>,
     child: Option<Child>,
+    /// It was told to stop.
+    leaving: bool,
 }
 
 impl Server {
@@ -42,6 +44,7 @@ impl Server {
             flags: Vec::new(),
             clock: None,
             child: None,
+            leaving: false,
         })
     }
 
@@ -89,6 +92,7 @@ impl Server {
             command.env("FAKETIME_CACHE_DURATION", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }
         self.child = Some(command.spawn()?);
+        self.leaving = false;
         Ok(())
     }
 
@@ -128,9 +132,22 @@ impl Server {
         Ok(())
     }
 
+    /// SIGTERM.
+    pub fn leave(&mut self) -> Result<()> {
+        self.leaving = true;
+        self.signal(Signal::TERM)
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
     /// SIGTERM, and waits for the end.
     pub async fn stop(&mut self) -> Result<()> {
-        self.signal(Signal::TERM)?;
+        // A second one would make it leave at once.
+        if !self.leaving {
+            self.leave()?;
+        }
         let begun = Instant::now();
         while self.child.is_some() {
             if let Some(status) = self.ended()?

@@ -21,6 +21,8 @@ use crate::{Result, clock};
 const PAUSE: (u64, u64) = (20, 250);
 /// Before a request with unknown outcome is sent again.
 const AGAIN: Duration = Duration::from_millis(200);
+/// For an answer, beside what was asked to be waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// So many inputs of so many bytes do not stay in the database, nor do the results of a batch.
 const BIG: u64 = 120;
 const BIG_TEXT: usize = 2000;
@@ -202,7 +204,13 @@ impl Person {
                 key: Some(&wish.key),
                 body: Bytes::from(body.clone()),
             };
-            let answer = self.client.send(Method::POST, &path, extra).await;
+            // Nobody waits for ever: whoever gives up closes the connection.
+            let patience = PATIENCE + Duration::from_secs(u64::from(wish.wait));
+            let sent = self.client.send(Method::POST, &path, extra);
+            let answer = match tokio::time::timeout(patience, sent).await {
+                Ok(answer) => answer,
+                Err(over) => Err(over.into()),
+            };
             let mut entry = self.entry("submit", wish, begun);
             let status = answer.as_ref().map(|answer| answer.status);
             entry.status = status.as_ref().map_or(0, |status| status.as_u16());

@@ -167,10 +167,7 @@ impl World {
                     processes::signal(*pid, Signal::STOP)?;
                 }
             }
-            What::Restart => {
-                self.server(which).stop().await?;
-                self.server(which).start(None)?;
-            }
+            What::Restart => self.server(which).leave()?,
             What::Cut { wire, way } => {
                 let wires = match wire {
                     Wire::Database => &self.database_wires,
@@ -214,6 +211,9 @@ impl World {
         }
         for server in &mut self.servers {
             server.set_clock(0)?;
+            if server.is_leaving() {
+                server.stop().await?;
+            }
             if let Some(status) = server.ended()? {
                 // One that cannot reach its database when it starts says so and ends.
                 let log = fs::read_to_string(server.log())?;

@@ -8,7 +8,7 @@ use muster_cluster::Cluster;
 use muster_core::plan::{InstanceView, ModelView, Policy, QueueView, Stage, Starts, World, plan};
 use muster_core::{EndCause, InstanceId, ModelId, Timestamp};
 use muster_store::{Change, Error, Instance, InstanceState, Store, crash_point};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::EngineConfig;
@@ -42,6 +42,7 @@ pub(crate) struct Loop {
     pub(crate) supervisors: HashMap<InstanceId, Supervisor>,
     pub(crate) running: Arc<Running>,
     pub(crate) gone: (mpsc::UnboundedSender<InstanceId>, mpsc::UnboundedReceiver<InstanceId>),
+    pub(crate) buried: watch::Sender<u64>,
     housekept: Option<Instant>,
     swept: Option<Instant>,
 }
@@ -81,6 +82,7 @@ impl Loop {
             supervisors: HashMap::new(),
             running: Arc::default(),
             gone: mpsc::unbounded_channel(),
+            buried: watch::channel(0).0,
             housekept: None,
             swept: None,
         }
@@ -148,7 +150,9 @@ impl Loop {
     async fn housekeep(&mut self) -> Result<(), Error> {
         if self.housekept.is_none_or(|at| at.elapsed() >= TICK) {
             self.housekept = Some(Instant::now());
-            self.store.heartbeat().await?;
+            if self.store.heartbeat().await? > 0 {
+                self.buried.send_modify(|n| *n += 1);
+            }
             self.store.release_expired().await?;
         }
         if self.swept.is_none_or(|at| at.elapsed() >= SWEEP) {

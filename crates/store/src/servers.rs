@@ -30,13 +30,13 @@ const FORGET: &str = "DELETE FROM server WHERE id = $1";
 const STEP_DOWN: &str = "DELETE FROM leader WHERE server_id = $1";
 
 impl Store {
-    /// Says that this server lives, and ends what dead ones held.
-    pub async fn heartbeat(&self) -> Result<(), Error> {
+    /// Says that this server lives, and ends what dead ones held; says how many died.
+    pub async fn heartbeat(&self) -> Result<usize, Error> {
         self.bury(false).await
     }
 
     /// `alone`: nobody else uses the database, so every other server is dead.
-    pub(crate) async fn bury(&self, alone: bool) -> Result<(), Error> {
+    pub(crate) async fn bury(&self, alone: bool) -> Result<usize, Error> {
         let server = self.inner.server;
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
@@ -50,11 +50,11 @@ impl Store {
                         .fetch_all(c)
                         .await?
                 });
-                for id in dead {
-                    release(tx, id).await?;
+                for id in &dead {
+                    release(tx, *id).await?;
                     crash_point("during-recovery");
                 }
-                Ok(())
+                Ok(dead.len())
             }
             .boxed()
         });
