@@ -218,12 +218,14 @@ impl Run {
         while begun.elapsed() < lasts {
             let Some(fault) = possible.draw(draw, kinds) else { return Ok(()) };
             self.one(&fault).await?;
+            let mut lasts = fault.lasts;
             if draw.percent(TOGETHER)
                 && let Some(second) = possible.draw(draw, kinds)
             {
                 self.one(&second).await?;
+                lasts = lasts.max(second.lasts);
             }
-            tokio::time::sleep(fault.lasts).await;
+            tokio::time::sleep(lasts).await;
             self.world.heal(&self.watch).await?;
             tokio::time::sleep(fault.rest).await;
             self.is_stuck().await?;
