@@ -46,8 +46,8 @@ chaos-quick:
 	scripts/need-postgres
 	scripts/need-chaos
 	$(CARGO) build -p muster -p muster-bench
-	$(QUICK) --database sqlite --walk
-	$(QUICK) --database sqlite
+	$(QUICK) --full-disk
+	$(QUICK) --walk
 	$(QUICK) --database postgres
 
 deny:

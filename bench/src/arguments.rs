@@ -160,6 +160,7 @@ pub enum DatabaseKind {
 
 /// Break everything at random under load, heal it, and look whether anything was lost
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 pub struct Chaos {
     /// The binary under test
     #[arg(long, value_name = "FILE", default_value = "target/release/muster")]
@@ -175,7 +176,7 @@ pub struct Chaos {
     /// Only `kill -9` of the hub, so often
     #[arg(long, value_name = "NUMBER")]
     pub kills: Option<u32>,
-    /// Only the crash points in the code of a debug build, one by one
+    /// Before anything else the crash points in the code of a debug build, one by one
     #[arg(long)]
     pub walk: bool,
     /// Only a disk that gets full, of one hub on SQLite

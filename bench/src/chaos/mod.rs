@@ -13,11 +13,14 @@ mod walk;
 mod watch;
 mod world;
 
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::draw::Draw;
 use self::fault::{Fault, Possible, What, Whom};
@@ -45,7 +48,11 @@ pub async fn run(arguments: arguments::Chaos) -> Result<bool> {
     let mut folder = tempfile::Builder::new().prefix("muster-chaos-").tempdir()?;
     folder.disable_cleanup(true);
     println!("chaos with seed {seed} on {:?}, in {}", arguments.database, folder.path().display());
-    let found = once(&arguments, seed, &muster, folder.path()).await;
+    // Also then everything that was started ends.
+    let found = tokio::select! {
+        found = once(&arguments, seed, &muster, folder.path()) => found,
+        interrupted = interrupted() => Err(interrupted),
+    };
     let good = match &found {
         Ok(found) => found.is_empty(),
         Err(error) => {
@@ -60,15 +67,25 @@ pub async fn run(arguments: arguments::Chaos) -> Result<bool> {
     if good {
         println!("passed, seed {seed}");
     } else {
-        println!(
-            "FAILED, seed {seed}; everything is in {}; again with: muster-bench chaos --seed {seed} \
-             --database {} --minutes {}",
-            folder.path().display(),
-            if arguments.database == DatabaseKind::Sqlite { "sqlite" } else { "postgres" },
-            arguments.minutes
-        );
+        let again: Vec<String> = std::env::args().collect();
+        println!("FAILED, seed {seed}; everything is in {}", folder.path().display());
+        println!("again with: {} --seed {seed}", again.join(" "));
     }
     Ok(good)
+}
+
+async fn interrupted() -> Box<dyn Error + Send + Sync> {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+    "interrupted".into()
 }
 
 /// What is wrong.
@@ -272,7 +289,7 @@ impl Run {
     }
 }
 
-async fn hanging(watch: &Watch, what: &str) -> Box<dyn std::error::Error + Send + Sync> {
+async fn hanging(watch: &Watch, what: &str) -> Box<dyn Error + Send + Sync> {
     let open = watch.view().open_requests().await.unwrap_or_else(|error| vec![error.to_string()]);
     format!("{what}:\n  {}", open.join("\n  ")).into()
 }
