@@ -8,7 +8,7 @@
 CARGO ?= cargo
 TEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo nextest run || echo test)
 
-.PHONY: demo test fmt bench bench-quick chaos chaos-quick deny
+.PHONY: demo test fmt bench bench-quick chaos chaos-quick chaos-sqlite chaos-postgres deny
 
 demo:
 	$(CARGO) build --release -p muster
@@ -40,14 +40,19 @@ chaos:
 	target/release/muster-bench chaos --database $(or $(DB),sqlite) --minutes $(or $(MINUTES),5) \
 		$(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(CHAOS)
 
-# At most three minutes, with what `make test` has built.
-QUICK = target/debug/muster-bench chaos --muster target/debug/muster --seed 7 --short --minutes 0.3
+# At most three minutes, with what `make test` has built; both databases at once: most of it is waiting.
+QUICK = target/debug/muster-bench chaos --muster target/debug/muster --seed 7 --short --minutes 0.2
 chaos-quick:
 	scripts/need-postgres
 	scripts/need-chaos
 	$(CARGO) build -p muster -p muster-bench
+	$(MAKE) -j2 --output-sync=target chaos-sqlite chaos-postgres
+
+chaos-sqlite:
 	$(QUICK) --full-disk
 	$(QUICK) --walk
+
+chaos-postgres:
 	$(QUICK) --database postgres
 
 deny:

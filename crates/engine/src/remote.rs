@@ -60,10 +60,19 @@ impl Runner {
                     tokio::time::sleep(after).await;
                     continue;
                 }
+                // Asking again does no harm, and the job goes on.
+                Err(JobFailure::Disconnected) => {
+                    tokio::time::sleep(LONGEST_PAUSE).await;
+                    continue;
+                }
                 status => status?,
             };
             match status.status.as_str() {
-                "completed" => return self.server.job_result(job, total).await,
+                "completed" => match self.server.job_result(job, total).await {
+                    Err(JobFailure::Disconnected) => tokio::time::sleep(LONGEST_PAUSE).await,
+                    Err(JobFailure::GivenBack { after }) => tokio::time::sleep(after).await,
+                    answer => return answer,
+                },
                 "failed" | "cancelled" => {
                     let error = status.error.unwrap_or_else(|| "it gave no reason".to_owned());
                     return Err(JobFailure::Model { error });
