@@ -254,7 +254,9 @@ impl Run {
     async fn kills(&mut self, kills: u32, draw: &mut Draw) -> Result<()> {
         for _ in 0..kills {
             let what = What::Kill { whom: Whom::Hub, again: 0 };
-            let (lasts, rest) = (Duration::ZERO, draw.millis(50, 1500));
+            // Some live long enough for a model to get ready and work.
+            let most = if draw.percent(15) { 4000 } else { 1200 };
+            let (lasts, rest) = (Duration::ZERO, draw.millis(50, most));
             self.one(&Fault { what, which: draw.below(1000), lasts, rest }).await?;
             self.world.heal(&self.watch).await?;
             tokio::time::sleep(rest).await;

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::balancer::NOBODY;
 use super::draw::Draw;
 use crate::ledger::{Entry, Ledger, Outcome, input_sha};
-use crate::load::client::{Client, Extra};
+use crate::load::client::{Answer, Client, Extra};
 use crate::{Result, clock};
 
 /// Between two requests of one person.
@@ -172,7 +172,13 @@ impl Person {
     /// What phase a request is in.
     pub async fn phase(&mut self, id: &str) -> Result<String> {
         let path = format!("/api/v1/requests/{id}");
-        Ok(self.client.get::<Said>(&path, &self.token).await?.phase)
+        let answer = self.ask(Method::GET, &path).await.ok_or("no answer")?;
+        Ok(answer.read::<Said>()?.phase)
+    }
+
+    async fn ask(&mut self, method: Method, path: &str) -> Option<Answer> {
+        let extra = Extra { token: Some(&self.token), ..Extra::default() };
+        tokio::time::timeout(PATIENCE, self.client.send(method, path, extra)).await.ok()?.ok()
     }
 
     fn wish(&mut self) -> Wish {
@@ -196,8 +202,9 @@ impl Person {
     /// The request's id once it is acknowledged.
     async fn submit(&mut self, wish: &Wish) -> Result<Option<String>> {
         let body = serde_json::to_vec(&json!({"model": wish.model, "inputs": wish.inputs}))?;
-        let path = format!("/api/v1/requests?wait={}", wish.wait);
+        let mut wait = wish.wait;
         loop {
+            let path = format!("/api/v1/requests?wait={wait}");
             let begun = Instant::now();
             let extra = Extra {
                 token: Some(&self.token),
@@ -205,7 +212,7 @@ impl Person {
                 body: Bytes::from(body.clone()),
             };
             // Nobody waits for ever: whoever gives up closes the connection.
-            let patience = PATIENCE + Duration::from_secs(u64::from(wish.wait));
+            let patience = PATIENCE + Duration::from_secs(u64::from(wait));
             let sent = self.client.send(Method::POST, &path, extra);
             let answer = match tokio::time::timeout(patience, sent).await {
                 Ok(answer) => answer,
@@ -238,6 +245,8 @@ impl Person {
             }
             self.note(entry)?;
             tokio::time::sleep(AGAIN).await;
+            // Whoever waited in vain wants to know at least that it is taken in.
+            wait = 0;
             if !wish.patient || self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
@@ -248,8 +257,7 @@ impl Person {
     async fn look_again(&mut self, wish: &Wish, id: &str) -> Result<()> {
         let begun = Instant::now();
         let path = format!("/api/v1/requests/{id}");
-        let extra = Extra { token: Some(&self.token), ..Extra::default() };
-        let Ok(answer) = self.client.send(Method::GET, &path, extra).await else { return Ok(()) };
+        let Some(answer) = self.ask(Method::GET, &path).await else { return Ok(()) };
         if answer.status == StatusCode::NOT_FOUND {
             self.wrong(format!("{id} was acknowledged and is not there"));
         }
@@ -259,19 +267,12 @@ impl Person {
     async fn cancel(&mut self, wish: &Wish, id: &str) -> Result<()> {
         let begun = Instant::now();
         let path = format!("/api/v1/requests/{id}/cancel");
-        let extra = Extra { token: Some(&self.token), ..Extra::default() };
-        let Ok(answer) = self.client.send(Method::POST, &path, extra).await else { return Ok(()) };
+        let Some(answer) = self.ask(Method::POST, &path).await else { return Ok(()) };
         self.heard("cancel", wish, &answer, begun)
     }
 
     /// What was said of a request stays true if it had ended (I-02, I-14).
-    fn heard(
-        &mut self,
-        op: &str,
-        wish: &Wish,
-        answer: &crate::load::client::Answer,
-        begun: Instant,
-    ) -> Result<()> {
+    fn heard(&mut self, op: &str, wish: &Wish, answer: &Answer, begun: Instant) -> Result<()> {
         if answer.status != StatusCode::OK {
             return Ok(());
         }

@@ -39,7 +39,7 @@ pub struct World {
     database_wires: Vec<Proxy>,
     /// What is stopped, to be continued.
     frozen: Vec<i32>,
-    strace: Option<Child>,
+    straces: Vec<Child>,
 }
 
 const ECHOES: [(&str, &[&str]); 2] = [("echo", &[]), ("plain", &["--no-jobs"])];
@@ -94,7 +94,7 @@ impl World {
             model_wires,
             database_wires,
             frozen: Vec::new(),
-            strace: None,
+            straces: Vec::new(),
         })
     }
 
@@ -162,10 +162,12 @@ impl World {
                 }
             }
             What::Freeze { whom } => {
-                self.frozen = self.pids(whom, which)?;
-                for pid in &self.frozen {
+                let pids = self.pids(whom, which)?;
+                for pid in &pids {
                     processes::signal(*pid, Signal::STOP)?;
                 }
+                // Beside what another fault has stopped.
+                self.frozen.extend(pids);
             }
             What::Restart => self.server(which).leave()?,
             What::Cut { wire, way } => {
@@ -194,7 +196,7 @@ impl World {
         for wire in self.database_wires.iter().chain(&self.model_wires) {
             wire.set(Way::Open);
         }
-        if let Some(mut strace) = self.strace.take() {
+        for mut strace in std::mem::take(&mut self.straces) {
             processes::signal(strace.id() as i32, Signal::TERM)?;
             strace.wait()?;
         }
@@ -255,7 +257,7 @@ impl World {
         command.args(["-f", "-q", "-o", "/dev/null", "-p", &pid.to_string()]);
         command.args(["-e", "trace=fsync,fdatasync", "-e", &format!("inject={inject}")]);
         let log = fs::File::options().create(true).append(true).open(self.folder.join("strace"))?;
-        self.strace = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?);
+        self.straces.push(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?);
         Ok(())
     }
 
@@ -278,7 +280,7 @@ impl Drop for World {
         for pid in std::mem::take(&mut self.frozen) {
             drop(processes::signal(pid, Signal::CONT));
         }
-        if let Some(mut strace) = self.strace.take() {
+        for mut strace in std::mem::take(&mut self.straces) {
             drop(processes::signal(strace.id() as i32, Signal::TERM));
             drop(strace.wait());
         }
