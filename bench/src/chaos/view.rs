@@ -32,7 +32,7 @@ pub type Leased = (Uuid, i64, i64, Option<Uuid>, Option<String>);
 pub enum View {
     /// Opened anew each time: a hub that was killed must find the file without company.
     Sqlite(PathBuf),
-    Postgres(PgConnectOptions),
+    Postgres(Box<PgConnectOptions>),
 }
 
 macro_rules! all {
@@ -61,7 +61,10 @@ impl View {
     pub fn new(url: &str) -> Result<Self> {
         Ok(match url.strip_prefix("sqlite:") {
             Some(file) => Self::Sqlite(file.into()),
-            None => Self::Postgres(url.parse::<PgConnectOptions>()?.disable_statement_logging()),
+            None => {
+                let options: PgConnectOptions = url.parse()?;
+                Self::Postgres(Box::new(options.disable_statement_logging()))
+            }
         })
     }
 
