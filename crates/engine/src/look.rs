@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use muster_cluster::Cluster;
 use muster_core::plan::{InstanceView, ModelView, Policy, QueueView, Stage, Starts, World, plan};
 use muster_core::{EndCause, InstanceId, ModelId, Timestamp};
-use muster_store::{Change, Error, Instance, InstanceState, Store};
-use tokio::sync::{broadcast, mpsc};
+use muster_store::{Change, Error, Instance, InstanceState, Store, crash_point};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::EngineConfig;
@@ -44,6 +44,7 @@ pub(crate) struct Loop {
     pub(crate) supervisors: HashMap<InstanceId, Supervisor>,
     pub(crate) running: Arc<Running>,
     pub(crate) gone: (mpsc::UnboundedSender<InstanceId>, mpsc::UnboundedReceiver<InstanceId>),
+    pub(crate) buried: watch::Sender<u64>,
     housekept: Option<Instant>,
     leads: bool,
     swept: Option<Instant>,
@@ -84,6 +85,7 @@ impl Loop {
             supervisors: HashMap::new(),
             running: Arc::default(),
             gone: mpsc::unbounded_channel(),
+            buried: watch::channel(0).0,
             housekept: None,
             leads: false,
             swept: None,
@@ -156,9 +158,11 @@ impl Loop {
             let asked = Instant::now();
             let store = &self.store;
             // Together, so that they share a transaction.
-            let (alive, released, leads) =
+            let (buried, released, leads) =
                 tokio::join!(store.heartbeat(), store.release_expired(), store.lead(LEAD));
-            alive?;
+            if buried? > 0 {
+                self.buried.send_modify(|n| *n += 1);
+            }
             released?;
             self.leads = leads?;
             self.housekept = Some(asked);
@@ -230,6 +234,7 @@ impl Loop {
             self.local.stop(id, Duration::ZERO);
             crate::supervisor::end_in_store(&self.store, id, &EndCause::ServerGone).await;
         }
+        crash_point("while-draining");
         let (mut local, mut external) = (self.local.changed(), self.external.changed());
         while !self.supervisors.is_empty() {
             tokio::select! {

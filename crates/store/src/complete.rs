@@ -14,7 +14,7 @@ use crate::batch::Hex;
 use crate::db::{Ts, on};
 use crate::requests::{RequestRow, end, note_ended, request};
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Store, TaskBack, TaskDone, batch, dialect, parts};
+use crate::{Change, Error, Store, TaskBack, TaskDone, batch, crash_point, dialect, parts};
 
 /// As in `Batches::progress`, for tasks that are not done.
 const IDLE: &str = "UPDATE instance SET idle_since = $1 WHERE id = (SELECT instance_id FROM task \
@@ -132,6 +132,7 @@ impl Store {
             let TaskKey { request, position } = task.key;
             let path = format!("results/{request}/{position}-{}.parquet", task.attempt);
             self.inner.objects.put(&path, bytes.into()).await?;
+            crash_point("after-result-object-before-commit");
             Stored::Object { path, sha }
         };
         let mut keep = Vec::with_capacity(task.predictions.len());

@@ -7,6 +7,7 @@ mod claim;
 mod clock;
 mod complete;
 mod counters;
+mod crash;
 mod db;
 mod dialect;
 mod download;
@@ -44,6 +45,7 @@ use tokio::task::JoinHandle;
 
 pub use clock::Clock;
 pub use counters::{Counter, Counters};
+pub use crash::crash_point;
 pub use download::Format;
 pub use error::Error;
 pub use types::*;

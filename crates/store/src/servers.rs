@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::db::{Ts, on};
 use crate::leases::requeued;
 use crate::writer::{Tx, work};
-use crate::{Error, Store, dialect};
+use crate::{Error, Store, crash_point, dialect};
 
 /// A server that was not seen for this long is dead.
 pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(30);
@@ -30,13 +30,13 @@ const FORGET: &str = "DELETE FROM server WHERE id = $1";
 const STEP_DOWN: &str = "DELETE FROM leader WHERE server_id = $1";
 
 impl Store {
-    /// Says that this server lives, and ends what dead ones held.
-    pub async fn heartbeat(&self) -> Result<(), Error> {
+    /// Says that this server lives, and ends what dead ones held; says how many died.
+    pub async fn heartbeat(&self) -> Result<usize, Error> {
         self.bury(false).await
     }
 
     /// `alone`: nobody else uses the database, so every other server is dead.
-    pub(crate) async fn bury(&self, alone: bool) -> Result<(), Error> {
+    pub(crate) async fn bury(&self, alone: bool) -> Result<usize, Error> {
         let server = self.inner.server;
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
@@ -50,10 +50,11 @@ impl Store {
                         .fetch_all(c)
                         .await?
                 });
-                for id in dead {
-                    release(tx, id).await?;
+                for id in &dead {
+                    release(tx, *id).await?;
+                    crash_point("during-recovery");
                 }
-                Ok(())
+                Ok(dead.len())
             }
             .boxed()
         });
@@ -93,7 +94,9 @@ impl Store {
                 on!(&mut tx.conn, c => {
                     sqlx::query(STEP_DOWN).bind(server.0).execute(c).await.map(|_| ())?
                 });
-                release(tx, server.0).await
+                release(tx, server.0).await?;
+                crash_point("during-leave");
+                Ok(())
             }
             .boxed()
         });

@@ -18,7 +18,9 @@ use crate::db::{Ts, on};
 use crate::objects::seal;
 use crate::requests::{COLUMNS_SQL, RequestRow};
 use crate::writer::{Op, Tx, Work};
-use crate::{Change, Error, Finished, NewRequest, Store, Submitted, batch, dialect, parts, text};
+use crate::{
+    Change, Error, Finished, NewRequest, Store, Submitted, batch, crash_point, dialect, parts, text,
+};
 
 /// Requests up to this size are answered from known predictions at submission.
 const LOOK_UP: usize = 1000;
@@ -187,6 +189,7 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         let op = Op::Submit(Submission { new: prepared, reply });
         let (request, created) = self.answer(op, answer).await?;
+        crash_point("after-commit-before-reply");
         if created {
             self.inner.counters.submitted.add(1);
             return Ok(Submitted { request, created, ended });
@@ -231,6 +234,7 @@ impl Store {
         } else {
             let hash: [u8; 32] = Sha256::digest(&object).into();
             self.inner.objects.put(&path, object.into()).await?;
+            crash_point("after-input-object-before-commit");
             Some((path, hash))
         };
         Ok(Prepared {

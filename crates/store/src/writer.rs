@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::claim::WaitingClaim;
 use crate::db::Conn;
 use crate::submit::{Submission, Submissions};
-use crate::{Change, Error, Finished, Inner};
+use crate::{Change, Error, Finished, Inner, crash_point};
 
 /// Most operations in one transaction.
 const GROUP: usize = 256;
@@ -303,7 +303,10 @@ impl Writer {
         let mut served = Vec::new();
         let done = self.fill(&mut tx, works, &mut served).await;
         let done = match done {
-            Ok(()) => end(&mut tx.conn, "COMMIT").await,
+            Ok(()) => {
+                crash_point("before-commit");
+                end(&mut tx.conn, "COMMIT").await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = done {
@@ -388,6 +391,9 @@ impl Writer {
         let inner = &self.inner;
         inner.counters.stale_writes_refused.add(after.stale);
         let told = !after.changes.is_empty() || !after.ended.is_empty();
+        if !after.ended.is_empty() {
+            crash_point("after-completion-before-telling");
+        }
         for finished in &after.ended {
             inner.waiters.tell(finished);
         }
