@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::db::{Ts, on};
 use crate::requests::end;
+use crate::servers::leads;
 use crate::writer::{Tx, work};
 use crate::{Error, Figures, Queue, Store, text};
 
@@ -55,12 +56,17 @@ impl Store {
         rows.into_iter().map(queue).collect()
     }
 
-    /// Requests of the model that wait, and of which nothing runs, fail with the reason.
+    /// Requests of the model that wait, and of which nothing runs, fail with the reason; none if
+    /// another server plans by now.
     pub async fn fail_waiting(&self, model: &ModelId, reason: &str) -> Result<u64, Error> {
         let (model, reason) = (model.clone(), reason.to_owned());
+        let server = self.inner.server;
         let (op, answer) = work(move |tx: &mut Tx| {
             let (model, reason) = (model.clone(), reason.clone());
             async move {
+                if !leads(tx, server).await? {
+                    return Ok(0);
+                }
                 let waiting: Vec<Uuid> = on!(&mut tx.conn, c => {
                     sqlx::query_scalar(WAITING).bind(model.as_str()).fetch_all(c).await?
                 });

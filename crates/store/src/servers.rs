@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::FutureExt;
+use muster_core::ServerId;
 use muster_core::instance::EndCause;
 use uuid::Uuid;
 
@@ -26,6 +27,9 @@ const END_INSTANCES: &str = "UPDATE instance SET state = 'ended', ended_at = $1,
      WHERE server_id = $3 AND is_local AND state <> 'ended'";
 
 const FORGET: &str = "DELETE FROM server WHERE id = $1";
+
+const LEADS: &str = "SELECT COUNT(*) FROM leader \
+     WHERE duty = 'plan' AND server_id = $1 AND until > $2";
 
 const STEP_DOWN: &str = "DELETE FROM leader WHERE server_id = $1";
 
@@ -102,6 +106,18 @@ impl Store {
         });
         self.answer(op, answer).await
     }
+}
+
+/// Does this server still plan? One that was frozen since it planned may not.
+pub(crate) async fn leads(tx: &mut Tx, server: ServerId) -> Result<bool, Error> {
+    if !tx.conn.is_postgres() {
+        return Ok(true);
+    }
+    let now = tx.now;
+    let leases: i64 = on!(&mut tx.conn, c => {
+        sqlx::query_scalar(LEADS).bind(server.0).bind(Ts(now)).fetch_one(c).await?
+    });
+    Ok(leases > 0)
 }
 
 async fn release(tx: &mut Tx, server: Uuid) -> Result<(), Error> {

@@ -72,6 +72,12 @@ async fn one_server_leads_until_its_lease_is_over_or_it_stops() {
     lab.raw.run(&format!("UPDATE leader SET until = {past}")).await;
     assert!(leads(second).await && !leads(first).await);
     assert_eq!(lab.raw.number("SELECT epoch FROM leader").await, 2);
+    // What the first one still wants to do, because it was frozen meanwhile, is not done.
+    let id = lab.submit(&["a"]).await.id;
+    let fail = async |store: &Store| store.fail_waiting(&lab.model.id, "").await;
+    assert_eq!(fail(first).await.expect("an answer"), 0);
+    assert_eq!(lab.find(id).await.phase.name(), "waiting");
+    assert_eq!(fail(second).await.expect("an answer"), 1);
     second.close().await;
     assert!(leads(first).await);
 }
