@@ -14,18 +14,20 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
-use muster_core::{PrincipalId, RequestId, Timestamp};
+use muster_core::{PrincipalId, RequestId};
 use muster_store::{Change, Store};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::app::App;
+use crate::identity::Caller;
+use crate::identity::secret::TokenHash;
 use crate::problem::{Kind, Problem};
-use crate::session::Bearer;
 
 /// A request is told of at most so often.
 const EVERY: Duration = Duration::from_millis(200);
+const STILL_HERE: &str = ": still here\n\n";
 /// More changed requests at one time are told as one `resync`.
 const MOST_REQUESTS: usize = 50;
 
@@ -43,10 +45,10 @@ const MOST_REQUESTS: usize = 50;
 )]
 pub async fn follow_events(
     State(app): State<Arc<App>>,
-    bearer: Bearer,
+    caller: Caller,
 ) -> Result<Response, Problem> {
-    let listener = Streams::open(&app, bearer.principal)?;
-    let stream = Stream { app, listener, until: bearer.expires_at, told: None };
+    let listener = Streams::open(&app, caller.principal)?;
+    let stream = Stream { app, listener, session: caller.hash, told: None };
     let body = Body::from_stream(futures::stream::unfold(stream, Stream::next));
     let kind = [
         (CONTENT_TYPE, "text/event-stream"),
@@ -116,6 +118,14 @@ impl Streams {
 
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the streams of these principals look whether their sessions still live.
+    pub fn wake(&self, changed: &[PrincipalId]) {
+        let open = self.lock();
+        for listener in changed.iter().flat_map(|id| open.streams.get(id)).flatten() {
+            listener.wake.notify_one();
+        }
     }
 
     fn open(app: &Arc<App>, principal: PrincipalId) -> Result<Listening, Problem> {
@@ -193,8 +203,8 @@ fn tell_all(open: &Open, note: impl Fn(&mut News)) {
 struct Stream {
     app: Arc<App>,
     listener: Listening,
-    /// When its session expires.
-    until: Timestamp,
+    /// Of its session's secret.
+    session: TokenHash,
     /// When it last told something.
     told: Option<Instant>,
 }
@@ -207,10 +217,9 @@ impl Stream {
             return Some((Ok(Bytes::from_static(b": connected\n\n")), self));
         }
         let app = self.app.clone();
-        if app.store.clock().now() >= self.until {
-            return None;
-        }
         let text = app.until_stopping(self.wait()).await??;
+        // A session that is over tells nothing any more; if nobody can say, the client asks again.
+        app.sessions.live(&app, &self.session).await.ok()??;
         self.told = Some(Instant::now());
         Some((Ok(Bytes::from(text)), self))
     }
@@ -220,7 +229,7 @@ impl Stream {
         let (now, listener) = (Instant::now(), &self.listener.listener);
         let comment = now + self.app.config.times.event_comment;
         if timeout_at(comment, listener.wake.notified()).await.is_err() {
-            return Some(": still here\n\n".into());
+            return Some(STILL_HERE.into());
         }
         if let Some(told) = self.told {
             sleep_until(told + EVERY).await;
@@ -249,5 +258,6 @@ async fn write_events(store: &Store, principal: PrincipalId, news: News) -> Opti
         )
         .unwrap_or_default();
     }
-    Some(text)
+    // Woken for nothing to tell: a comment.
+    Some(if text.is_empty() { STILL_HERE.into() } else { text })
 }

@@ -1,5 +1,7 @@
 //! The API over real sockets, with a real SQLite store; the tests play the engine.
 
+#[path = "all/accounts.rs"]
+mod accounts;
 #[path = "all/documents.rs"]
 mod documents;
 #[path = "all/events.rs"]
@@ -18,6 +20,8 @@ mod requests;
 mod results;
 #[path = "all/roles.rs"]
 mod roles;
+#[path = "all/sessions.rs"]
+mod sessions;
 #[path = "all/slow.rs"]
 mod slow;
 #[path = "all/wire.rs"]

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::db::Ts;
 use crate::sessions::end_all;
 use crate::statement::{rows, run};
+use crate::users::is_last_admin;
 use crate::writer::{Tx, work};
 use crate::{Error, Store, requests};
 
@@ -80,9 +81,18 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes an account, its sessions, requests and results. What runs is cancelled.
-    pub async fn delete_account(&self, id: PrincipalId) -> Result<(), Error> {
-        let (op, answer) = work(move |tx: &mut Tx| async move { delete(tx, id).await }.boxed());
+    /// Deletes an account, its sessions, requests and results. What runs is cancelled. False if it
+    /// is the last admin's.
+    pub async fn delete_account(&self, id: PrincipalId) -> Result<bool, Error> {
+        let (op, answer) = work(move |tx: &mut Tx| {
+            async move {
+                if is_last_admin(tx, id).await? {
+                    return Ok(false);
+                }
+                delete(tx, id).await.map(|()| true)
+            }
+            .boxed()
+        });
         self.answer(op, answer).await
     }
 }

@@ -139,6 +139,20 @@ impl Session {
     ///
     /// Why it is over.
     pub fn left(&self, policy: &SessionPolicy, now: Timestamp) -> Result<Duration, EndReason> {
+        self.left_since(self.times.seen, policy, now)
+    }
+
+    /// The same if it was used last at `seen`.
+    ///
+    /// # Errors
+    ///
+    /// Why it is over.
+    pub fn left_since(
+        &self,
+        seen: Timestamp,
+        policy: &SessionPolicy,
+        now: Timestamp,
+    ) -> Result<Duration, EndReason> {
         if let Some(reason) = self.ended {
             return Err(reason);
         }
@@ -146,10 +160,11 @@ impl Session {
         if disabled || self.replaced.is_some_and(|at| now >= at + OVERLAP) {
             return Err(EndReason::Revoked);
         }
-        self.times.left(self.lifetimes(policy), now)
+        Times { seen, ..self.times }.left(self.lifetimes(policy), now)
     }
 
-    fn lifetimes(&self, policy: &SessionPolicy) -> Option<Lifetimes> {
+    /// Its lifetimes; `None` for API tokens, which end at a moment that was set.
+    pub fn lifetimes(&self, policy: &SessionPolicy) -> Option<Lifetimes> {
         match &self.account {
             _ if self.kind == SessionKind::Token => None,
             None => Some(policy.anonymous),

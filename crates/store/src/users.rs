@@ -34,8 +34,8 @@ const LIST: &str = concat!(
 /// Whoever changes who is admin waits here for others who do.
 const LOCK_ADMINS: &str = "UPDATE account SET version = version WHERE permissions LIKE '%ADMIN%'";
 
-const OTHER_ADMINS: &str = "SELECT COUNT(*) FROM account WHERE permissions LIKE '%ADMIN%' \
-     AND disabled_at IS NULL AND principal_id <> $1";
+const ADMINS: &str = "SELECT principal_id FROM account WHERE permissions LIKE '%ADMIN%' \
+     AND disabled_at IS NULL LIMIT 2";
 
 const PERMIT: &str =
     "UPDATE account SET permissions = $2, version = version + 1 WHERE principal_id = $1";
@@ -161,18 +161,11 @@ async fn administer(
     subject: PrincipalId,
     act: AdminAct,
 ) -> Result<Administered, Error> {
-    if act.takes_admin() {
-        run!(&mut tx.conn, LOCK_ADMINS);
+    if act.takes_admin() && is_last_admin(tx, subject).await? {
+        return Ok(Administered::LastAdmin);
     }
     let before: Option<AccountRow> = row!(&mut tx.conn, ACCOUNT, subject.0);
     let Some(before) = before.map(account).transpose()? else { return Ok(Administered::Unknown) };
-    let admin = before.permissions.contains(&Permission::Admin) && before.disabled_at.is_none();
-    if act.takes_admin() && admin {
-        let others: Option<(i64,)> = row!(&mut tx.conn, OTHER_ADMINS, subject.0);
-        if others.is_none_or(|(others,)| others == 0) {
-            return Ok(Administered::LastAdmin);
-        }
-    }
     let mut detail = before.name.clone();
     match act {
         AdminAct::Grant(permission) | AdminAct::Revoke(permission) => {
@@ -212,6 +205,14 @@ async fn administer(
     let after: Option<AccountRow> = row!(&mut tx.conn, ACCOUNT, subject.0);
     let after = after.map(account).transpose()?;
     Ok(after.map_or(Administered::Unknown, Administered::Done))
+}
+
+/// Is it the only one who can administer the hub? Nobody else changes that before the end of this
+/// transaction.
+pub(crate) async fn is_last_admin(tx: &mut Tx, id: PrincipalId) -> Result<bool, Error> {
+    run!(&mut tx.conn, LOCK_ADMINS);
+    let admins: Vec<(Uuid,)> = rows!(&mut tx.conn, ADMINS);
+    Ok(admins == [(id.0,)])
 }
 
 async fn write_down(

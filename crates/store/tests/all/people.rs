@@ -295,7 +295,7 @@ async fn an_account_goes_with_its_data(lab: Lab) {
     }
     let task = lab.claim(1).await.remove(0);
     let mine = lab.submit(&["mine"]).await.id;
-    lab.store.delete_account(ada.id).await.expect("it is gone");
+    assert!(lab.store.delete_account(ada.id).await.expect("an answer"));
     assert!(!crate::lab::complete(&lab.store, &task).await, "what ran is refused");
     assert_eq!(lab.store.find_account(ada.id).await.expect("an answer"), None);
     assert_eq!(lab.store.find_session(&hash).await.expect("an answer"), None);
