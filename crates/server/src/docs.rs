@@ -123,7 +123,6 @@ const PROVE: &[Kind] = {
         Unauthorised,
         Forbidden,
         WrongLogin,
-        EmailNotVerified,
         TooManyTries,
         LastAdmin,
         BadValues,

@@ -12,6 +12,8 @@ mod files;
 mod hub;
 #[path = "all/leaving.rs"]
 mod leaving;
+#[path = "all/mail.rs"]
+mod mail;
 #[path = "all/operating.rs"]
 mod operating;
 #[path = "all/requests.rs"]
@@ -24,5 +26,7 @@ mod roles;
 mod sessions;
 #[path = "all/slow.rs"]
 mod slow;
+#[path = "all/smtp.rs"]
+mod smtp;
 #[path = "all/wire.rs"]
 mod wire;

@@ -36,11 +36,9 @@ const TOO_MANY: &str = "UPDATE session SET ended_at = $2, end_reason = 'revoked'
      AND kind <> 'token' AND ended_at IS NULL ORDER BY created_at DESC, id DESC \
      LIMIT 1000 OFFSET $3)";
 
-const FIND: &str = concat!(
-    "SELECT s.id, s.principal_id, s.kind, s.name, s.scopes, s.created_at, s.seen_at, \
+const FIND: &str = "SELECT s.id, s.principal_id, s.kind, s.name, s.scopes, s.created_at, s.seen_at, \
      s.expires_at, s.end_reason, t.replaced_at \
-     FROM token t JOIN session s ON s.id = t.session_id WHERE t.hash = $1"
-);
+     FROM token t JOIN session s ON s.id = t.session_id WHERE t.hash = $1";
 
 const LIST: &str = "SELECT id, principal_id, kind, name, scopes, created_at, seen_at, expires_at, \
      end_reason, NULL FROM session WHERE principal_id = $1 AND ended_at IS NULL \

@@ -102,6 +102,7 @@ pub async fn log_in(
     let password = form.needed("password")?.to_owned();
     to_the_end(async move {
         let account = authenticate(&app, LoginTry { name, network }, password).await?;
+        may_log_in(&app, &account)?;
         if let Some(before) = before {
             leave(&app, before.session(), &account, claim).await?;
         }
@@ -224,7 +225,6 @@ async fn authenticate(app: &App, who: LoginTry, password: String) -> Result<Acco
     if let (Checked::Rehashed(new), Some(old)) = (checked, stored) {
         app.store.rehash(account.id, old, new).await?;
     }
-    may_log_in(app, &account)?;
     Ok(account)
 }
 

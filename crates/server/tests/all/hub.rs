@@ -155,7 +155,7 @@ impl Hub {
         kind: SessionKind,
         scopes: &str,
     ) -> (String, SessionId) {
-        let secret = Secret::new().ok().expect("randomness");
+        let secret = Secret::new().expect("randomness");
         let new = NewSession {
             principal: Some(principal),
             token_hash: secret.hash(),

@@ -84,7 +84,7 @@ async fn a_name_is_taken_whatever_its_case(lab: Lab) {
     assert_eq!(found.as_ref(), Some(&ada));
     assert_eq!(ada.email, "Ada@Example.org");
     let of = lab.store.find_accounts_of("ada@example.ORG").await.expect("an answer");
-    assert_eq!(of, [ada.clone()]);
+    assert_eq!(of, std::slice::from_ref(&ada));
     let password = lab.store.find_password(ada.id).await.expect("an answer");
     assert_eq!(password.as_deref(), Some("$argon2id$"));
     assert_eq!(lab.raw.number("SELECT COUNT(*) FROM principal").await, 2);
