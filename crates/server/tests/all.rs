@@ -2,6 +2,9 @@
 
 #[path = "all/accounts.rs"]
 mod accounts;
+#[path = "../../store/tests/all/cluster.rs"]
+#[expect(dead_code, reason = "only the store's own tests break it")]
+mod cluster;
 #[path = "all/documents.rs"]
 mod documents;
 #[path = "all/events.rs"]
@@ -16,6 +19,8 @@ mod leaving;
 mod mail;
 #[path = "all/operating.rs"]
 mod operating;
+#[path = "all/replicas.rs"]
+mod replicas;
 #[path = "all/requests.rs"]
 mod requests;
 #[path = "all/results.rs"]

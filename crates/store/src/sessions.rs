@@ -27,7 +27,8 @@ const ADD_ANONYMOUS: &str =
     "INSERT INTO principal (id, kind, created_at) VALUES ($1, 'anonymous', $2)";
 
 const ADD: &str = "INSERT INTO session (id, principal_id, kind, name, scopes, created_at, seen_at, \
-     expires_at) VALUES ($1, $2, $3, $4, $5, $6, $6, $7)";
+     expires_at, permissions_version) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, \
+     COALESCE((SELECT version FROM account WHERE principal_id = $2), 0))";
 
 const ADD_TOKEN: &str = "INSERT INTO token (hash, session_id) VALUES ($1, $2)";
 
@@ -37,11 +38,11 @@ const TOO_MANY: &str = "UPDATE session SET ended_at = $2, end_reason = 'revoked'
      LIMIT 1000 OFFSET $3)";
 
 const FIND: &str = "SELECT s.id, s.principal_id, s.kind, s.name, s.scopes, s.created_at, s.seen_at, \
-     s.expires_at, s.end_reason, t.replaced_at \
+     s.expires_at, s.end_reason, s.permissions_version, t.replaced_at \
      FROM token t JOIN session s ON s.id = t.session_id WHERE t.hash = $1";
 
 const LIST: &str = "SELECT id, principal_id, kind, name, scopes, created_at, seen_at, expires_at, \
-     end_reason, NULL FROM session WHERE principal_id = $1 AND ended_at IS NULL \
+     end_reason, permissions_version, NULL FROM session WHERE principal_id = $1 AND ended_at IS NULL \
      ORDER BY created_at DESC, id DESC LIMIT 1000";
 
 const SEEN: &str = "UPDATE session SET seen_at = $2 \
@@ -55,6 +56,10 @@ const END_ALL: &str = "UPDATE session SET ended_at = $2, end_reason = $3 \
 
 const REPLACE: &str = "UPDATE token SET replaced_at = $2 WHERE hash = $1 AND replaced_at IS NULL \
      AND session_id IN (SELECT id FROM session WHERE ended_at IS NULL) RETURNING session_id";
+
+const UP_TO_DATE: &str = "UPDATE session SET permissions_version = \
+     COALESCE((SELECT version FROM account a WHERE a.principal_id = session.principal_id), 0) \
+     WHERE id = $1";
 
 const OF_TOKEN: &str = "SELECT s.id, s.principal_id, t.replaced_at FROM token t \
      JOIN session s ON s.id = t.session_id WHERE t.hash = $1 AND s.ended_at IS NULL";
@@ -124,6 +129,8 @@ pub struct Session {
     pub times: Times,
     /// Why it was ended before its time.
     pub ended: Option<EndReason>,
+    /// The account's permissions when the secret was made, by their version.
+    pub permissions_version: i64,
     /// When the secret that was given was replaced by another one.
     pub replaced: Option<Timestamp>,
     /// Nobody for anonymous sessions.
@@ -184,10 +191,11 @@ pub enum Rotation {
     Unknown,
 }
 
-type SessionRow = (Uuid, Uuid, String, String, String, Ts, Ts, Ts, Option<String>, Option<Ts>);
+type SessionRow = (Uuid, Uuid, String, String, String, Ts, Ts, Ts, Option<String>, i64, Option<Ts>);
 
 fn session(row: SessionRow, account: Option<Account>) -> Session {
-    let (id, principal, kind, name, scopes, created, seen, expires, reason, replaced) = row;
+    let (id, principal, kind, name, scopes, created, seen, expires, reason, version, replaced) =
+        row;
     Session {
         id: SessionId(id),
         principal: PrincipalId(principal),
@@ -196,6 +204,7 @@ fn session(row: SessionRow, account: Option<Account>) -> Session {
         scopes,
         times: Times { created: created.0, seen: seen.0, expires: expires.0 },
         ended: reason.map(|reason| EndReason::of(&reason).unwrap_or(EndReason::Revoked)),
+        permissions_version: version,
         replaced: replaced.map(|at| at.0),
         account,
     }
@@ -303,6 +312,28 @@ impl Store {
                 run!(&mut tx.conn, END_ONE, id, principal, Ts(now), "revoked");
                 note_changed(tx, PrincipalId(principal)).await?;
                 Ok(Rotation::Reused)
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+
+    /// Gives a session one more secret: its owner's password or permissions changed. The old one
+    /// stays good for a moment, and within that may be replaced again, for the answer with the new
+    /// one may be lost. False if the session is over.
+    pub async fn reissue(&self, old: [u8; 32], new: [u8; 32]) -> Result<bool, Error> {
+        let (op, answer) = work(move |tx: &mut Tx| {
+            async move {
+                let known: Option<(Uuid, Uuid, Option<Ts>)> =
+                    row!(&mut tx.conn, OF_TOKEN, old.to_vec());
+                let Some((id, _, replaced)) = known else { return Ok(false) };
+                if replaced.is_some_and(|Ts(at)| tx.now >= at + OVERLAP) {
+                    return Ok(false);
+                }
+                run!(&mut tx.conn, REPLACE, old.to_vec(), Ts(tx.now));
+                run!(&mut tx.conn, ADD_TOKEN, new.to_vec(), id);
+                run!(&mut tx.conn, UP_TO_DATE, id);
+                Ok(true)
             }
             .boxed()
         });

@@ -109,7 +109,8 @@ impl FromRequestParts<Arc<App>> for Admin {
     }
 }
 
-fn nobody() -> Problem {
+/// There is no live session.
+pub fn nobody() -> Problem {
     let detail = "Send `Authorization: Bearer TOKEN` with the token of a live session. POST \
                   /api/v1/session/renew says what became of yours; POST /api/v1/sessions gives an \
                   anonymous one.";

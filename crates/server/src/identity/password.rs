@@ -47,7 +47,9 @@ pub enum Checked {
 }
 
 fn check(password: &str, stored: Option<&str>) -> Result<Checked, String> {
-    let text = stored.unwrap_or(&NOBODY);
+    // Made at the first login of all, whoever that is.
+    let nobody = NOBODY.as_str();
+    let text = stored.unwrap_or(nobody);
     let hash_of = PasswordHash::new(text).map_err(|error| error.to_string())?;
     match argon2().verify_password(password.as_bytes(), &hash_of) {
         Ok(()) if stored.is_none() => Ok(Checked::Wrong),

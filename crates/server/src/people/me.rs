@@ -16,7 +16,7 @@ use crate::extract::SessionPath;
 use crate::identity::Person;
 use crate::identity::peer::Network;
 use crate::people::links::{check_password, mail_verification};
-use crate::people::session::{confirm, refresh};
+use crate::people::session::{confirm, reissue};
 use crate::people::view::{AccountView, DoneView, SessionInfoView, SessionView};
 use crate::problem::Problem;
 use crate::reading::form::{Form, SECRET, Shape, TEXT};
@@ -194,7 +194,7 @@ pub async fn change_password(
         let hashed = app.passwords.hash(new).await?;
         app.store.set_password(id, hashed, person.caller.session().id).await?;
         app.forget(&[id]);
-        refresh(&app, &person.caller).await
+        reissue(&app, person.caller.hash, StatusCode::CREATED).await
     })
     .await
 }

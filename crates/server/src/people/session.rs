@@ -16,8 +16,8 @@ use crate::answer::json;
 use crate::app::{App, to_the_end};
 use crate::identity::password::Checked;
 use crate::identity::peer::Network;
-use crate::identity::secret::Secret;
-use crate::identity::{Caller, MaybeCaller};
+use crate::identity::secret::{Secret, TokenHash};
+use crate::identity::{Caller, MaybeCaller, nobody};
 use crate::people::view::{EndedView, PrincipalView, RenewalView, SessionView};
 use crate::problem::{At, Kind, Problem};
 use crate::reading::form::{FLAG, Form, SECRET, Shape, TEXT};
@@ -149,6 +149,9 @@ pub async fn renew_session(
         return ended(reason);
     }
     app.store.touch_session(session.id).await?;
+    if needs_new_secret(&session) {
+        return to_the_end(async move { reissue(&app, secret.hash(), StatusCode::OK).await }).await;
+    }
     session.times.seen = app.store.now();
     let view = live_view(&app, &session, None);
     app.sessions.keep(secret.hash(), session);
@@ -274,7 +277,7 @@ async fn open(app: &App, account: Option<Account>, kind: SessionKind) -> Result<
         lifetime,
     };
     let session = app.store.add_session(new).await?;
-    answer(app, &session, &secret, lifetime)
+    answer(app, &session, &secret, StatusCode::CREATED)
 }
 
 /// The answer that hands a secret over.
@@ -282,22 +285,31 @@ fn answer(
     app: &App,
     session: &Session,
     secret: &Secret,
-    lifetime: Duration,
+    status: StatusCode,
 ) -> Result<Response, Problem> {
     if session.kind == SessionKind::Cookie {
-        let view = live_view(app, session, None);
-        let cookie = [(SET_COOKIE, app.config.cookie.set(Some(secret), lifetime))];
-        return Ok((cookie, json(StatusCode::CREATED, &view)?).into_response());
+        let left = session.times.expires.since(app.store.now());
+        let cookie = [(SET_COOKIE, app.config.cookie.set(Some(secret), left))];
+        return Ok((cookie, json(status, &live_view(app, session, None))?).into_response());
     }
-    json(StatusCode::CREATED, &live_view(app, session, Some(secret)))
+    json(status, &live_view(app, session, Some(secret)))
 }
 
-/// The same session with another secret, after its owner's password changed.
-pub async fn refresh(app: &App, caller: &Caller) -> Result<Response, Problem> {
+/// Browsers get a new secret when the permissions changed, and again if that answer was lost.
+fn needs_new_secret(session: &Session) -> bool {
+    let version = session.account.as_ref().map_or(0, |account| account.version);
+    let old = session.permissions_version != version || session.replaced.is_some();
+    session.kind == SessionKind::Cookie && old
+}
+
+/// The same session with another secret, after its owner's password or permissions changed.
+pub async fn reissue(app: &App, old: TokenHash, status: StatusCode) -> Result<Response, Problem> {
     let secret = Secret::new()?;
-    app.store.rotate(caller.hash, secret.hash()).await?;
-    let found = app.store.find_session(&secret.hash()).await?.ok_or_else(Problem::internal)?;
-    answer(app, &found, &secret, app.config.sessions.policy.user.absolute)
+    app.store.reissue(old, secret.hash()).await?;
+    // It may have ended this moment.
+    let found = app.store.find_session(&secret.hash()).await?.ok_or_else(nobody)?;
+    app.forget(&[found.principal]);
+    answer(app, &found, &secret, status)
 }
 
 fn live_view(app: &App, session: &Session, secret: Option<&Secret>) -> SessionView {

@@ -80,13 +80,13 @@ impl Hub {
     }
 
     pub async fn with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::on(Database::Memory, change).await
+    }
+
+    pub async fn on(database: Database, change: impl FnOnce(&mut ServerConfig)) -> Self {
         // A second test of this process finds one installed.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let config = StoreConfig {
-            database: Database::Memory,
-            objects: Objects::Memory,
-            inline_bytes: 64 << 10,
-        };
+        let config = StoreConfig { database, objects: Objects::Memory, inline_bytes: 64 << 10 };
         let store = Store::open(config, Clock::system()).await.expect("a store");
         store.sync_models(vec![model()]).await.expect("a catalogue");
         let mut config = ServerConfig {

@@ -258,3 +258,87 @@ async fn an_event_stream_ends_with_its_session() {
     let ended = tokio::time::timeout(Duration::from_secs(5), stream.chunk()).await;
     assert!(matches!(ended.expect("soon"), Ok(None) | Err(_)));
 }
+
+#[tokio::test]
+async fn a_browser_gets_a_new_secret_when_the_permissions_changed() {
+    let hub = Hub::start().await;
+    let (root, ada) = (hub.admin("root").await, hub.user("ada").await);
+    let secret = hub.session_of(ada.id, SessionKind::Cookie, "").await.0;
+    let renew = async |secret: &str| {
+        let sent = hub.http.post(hub.url(RENEW)).header("sec-fetch-site", "same-origin");
+        let answer = sent.header("cookie", format!("__Host-muster={secret}")).send().await;
+        let answer = answer.expect("an answer");
+        let new = answer.headers().get("set-cookie").map(|cookie| {
+            let cookie = cookie.to_str().expect("text");
+            let value = cookie.strip_prefix("__Host-muster=").expect("our cookie");
+            value.split(';').next().expect("a value").to_owned()
+        });
+        (new, json_of(answer).await)
+    };
+    assert_eq!(renew(&secret).await.0, None);
+    let path = format!("/api/v1/users/{}/grant", ada.id);
+    root.send(Method::POST, &path, json!({"permission": "ADMIN"})).await;
+    let (new, view) = renew(&secret).await;
+    assert_eq!((&view["state"], &view["permissions"]), (&json!("live"), &json!(["ADMIN"])));
+    assert!(view.get("token").is_none());
+    let new = new.expect("a new secret");
+    assert_eq!(renew(&new).await.0, None);
+    let (again, view) = renew(&secret).await;
+    assert_eq!(view["state"], "live", "the answer may have been lost");
+    assert!(again.is_some_and(|again| again != new));
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_ends_no_session() {
+    let hub = Hub::start().await;
+    let ada = hub.user("ada").await;
+    assert_eq!(ada.status(SESSION).await, 200);
+    hub.store.close().await;
+    crate::hub::until("it is not answered from memory", async || {
+        let status = ada.status(SESSION).await;
+        assert!(matches!(status, 200 | 503), "{status}");
+        status == 503
+    })
+    .await;
+    let renew = ada.request(Method::POST, RENEW).json(&json!({}));
+    assert_eq!(slug(&problem(renew).await), "busy");
+    let login = hub.http.post(hub.url(SESSION)).json(&login("ada"));
+    assert_eq!(slug(&problem(login).await), "busy");
+}
+
+/// Many logins at once: some are told to come back, none breaks anything, and others do not wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_logins_leaves_others_alone() {
+    let hub = Hub::start().await;
+    let ada = hub.user("ada").await;
+    let storm = async {
+        let logins = (0..200).map(|n| {
+            let body = json!({"name": format!("somebody{n}"), "password": PASSWORD});
+            hub.send(Method::POST, SESSION, body)
+        });
+        let all = futures::future::join_all(logins).await;
+        all.iter().map(|answer| answer.status().as_u16()).collect::<Vec<_>>()
+    };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let others = async {
+        let mut times = Vec::new();
+        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            let begun = std::time::Instant::now();
+            assert_eq!(ada.status("/api/v1/requests").await, 200);
+            times.push(begun.elapsed());
+        }
+        times.sort();
+        times
+    };
+    let storm = async {
+        let statuses = storm.await;
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        statuses
+    };
+    let (statuses, times) = tokio::join!(storm, others);
+    assert!(statuses.iter().all(|status| matches!(status, 403 | 429 | 503)), "{statuses:?}");
+    assert!(statuses.contains(&403) && statuses.iter().any(|status| *status != 403));
+    let p99 = times[times.len() * 99 / 100];
+    println!("{} others meanwhile, p99 {p99:?}", times.len());
+    assert!(p99 < Duration::from_secs(1), "{p99:?}");
+}

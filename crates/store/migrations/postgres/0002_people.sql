@@ -34,6 +34,7 @@ CREATE TABLE session (
     expires_at    TIMESTAMPTZ NOT NULL,
     ended_at      TIMESTAMPTZ,
     end_reason    TEXT,
+    permissions_version BIGINT NOT NULL,
     CHECK ((ended_at IS NULL) = (end_reason IS NULL))
 );
 CREATE INDEX session_by_principal ON session (principal_id, created_at);
@@ -50,8 +51,9 @@ CREATE INDEX token_by_session ON token (session_id);
 -- Sessions that there are get an id.
 CREATE TABLE session_id (token_hash BYTEA PRIMARY KEY, id UUID NOT NULL);
 INSERT INTO session_id SELECT token_hash, gen_random_uuid() FROM session_before;
-INSERT INTO session (id, principal_id, kind, name, scopes, created_at, seen_at, expires_at)
-SELECT i.id, b.principal_id, 'bearer', '', '', b.created_at, b.created_at, b.expires_at
+INSERT INTO session (id, principal_id, kind, name, scopes, created_at, seen_at, expires_at,
+    permissions_version)
+SELECT i.id, b.principal_id, 'bearer', '', '', b.created_at, b.created_at, b.expires_at, 0
 FROM session_before b JOIN session_id i ON i.token_hash = b.token_hash;
 INSERT INTO token (hash, session_id) SELECT token_hash, id FROM session_id;
 DROP TABLE session_id;

@@ -33,6 +33,7 @@ CREATE TABLE session (
     expires_at    INTEGER NOT NULL,
     ended_at      INTEGER,
     end_reason    TEXT,
+    permissions_version BIGINT NOT NULL,
     CHECK ((ended_at IS NULL) = (end_reason IS NULL))
 ) WITHOUT ROWID;
 CREATE INDEX session_by_principal ON session (principal_id, created_at);
@@ -49,8 +50,9 @@ CREATE INDEX token_by_session ON token (session_id);
 -- Sessions that there are get an id.
 CREATE TABLE session_id (token_hash BLOB PRIMARY KEY, id BLOB NOT NULL);
 INSERT INTO session_id SELECT token_hash, randomblob(16) FROM session_before;
-INSERT INTO session (id, principal_id, kind, name, scopes, created_at, seen_at, expires_at)
-SELECT i.id, b.principal_id, 'bearer', '', '', b.created_at, b.created_at, b.expires_at
+INSERT INTO session (id, principal_id, kind, name, scopes, created_at, seen_at, expires_at,
+    permissions_version)
+SELECT i.id, b.principal_id, 'bearer', '', '', b.created_at, b.created_at, b.expires_at, 0
 FROM session_before b JOIN session_id i ON i.token_hash = b.token_hash;
 INSERT INTO token (hash, session_id) SELECT token_hash, id FROM session_id;
 DROP TABLE session_id;

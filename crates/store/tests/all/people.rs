@@ -16,6 +16,7 @@ on_both!(
     one_of_many_who_want_a_name_gets_it,
     a_secret_that_was_replaced_is_good_for_a_minute_and_ends_its_session_after_that,
     of_twenty_rotations_at_once_one_happens,
+    a_secret_is_made_anew_as_often_as_its_answer_is_lost,
     sessions_end_one_by_one_or_all,
     the_oldest_of_too_many_sessions_ends,
     a_session_lives_as_long_as_its_owner_may_stay,
@@ -128,6 +129,27 @@ async fn of_twenty_rotations_at_once_one_happens(lab: Lab) {
     let current = "SELECT COUNT(*) FROM token t JOIN session s ON s.id = t.session_id \
          WHERE t.replaced_at IS NULL AND s.kind = 'bearer' AND s.name = 'n'";
     assert_eq!(lab.raw.number(current).await, 1);
+}
+
+async fn a_secret_is_made_anew_as_often_as_its_answer_is_lost(lab: Lab) {
+    let ada = account(&lab.store, "ada").await;
+    let (first, old) = session(&lab.store, ada.id, SessionKind::Cookie).await;
+    let act = AdminAct::Grant(Permission::Admin);
+    lab.store.administer(None, ada.id, act).await.expect("an answer");
+    let version = find(&lab.store, &old).await.account.expect("an account").version;
+    assert!(version > first.permissions_version);
+    for n in [1, 2] {
+        assert!(lab.store.reissue(old, [n; 32]).await.expect("an answer"));
+        let new = find(&lab.store, &[n; 32]).await;
+        assert_eq!((new.id, new.replaced), (first.id, None));
+        assert_eq!(new.permissions_version, version);
+    }
+    assert!(find(&lab.store, &old).await.replaced.is_some());
+    let past = lab.raw.earlier("replaced_at", 61);
+    lab.raw.run(&format!("UPDATE token SET replaced_at = {past}")).await;
+    assert!(!lab.store.reissue(old, [3; 32]).await.expect("an answer"), "too late");
+    assert_eq!(end_of(&lab.store, &[2; 32]).await, None);
+    assert!(!lab.store.reissue([9; 32], [3; 32]).await.expect("an answer"));
 }
 
 async fn sessions_end_one_by_one_or_all(lab: Lab) {
