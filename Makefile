@@ -17,6 +17,7 @@ demo:
 test:
 	scripts/need-postgres
 	scripts/need-s3
+	scripts/need-smtp
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) $(TEST) --workspace

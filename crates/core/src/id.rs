@@ -45,6 +45,10 @@ uuid_id!(
     /// Who acts: an account or an anonymous session.
     PrincipalId
 );
+uuid_id!(
+    /// A session or API token. Not its secret: whoever knows the id can do nothing with it.
+    SessionId
+);
 
 /// A task: the slice of a request that starts as number `position` (0-based).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

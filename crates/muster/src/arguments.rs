@@ -39,6 +39,9 @@ pub enum Command {
     Show(Show),
     Cancel(Cancel),
     Result(ResultOf),
+    Login(Login),
+    Logout(Logout),
+    Admin(AdminCommand),
     ModelServer(ModelServer),
     Model(ModelCommand),
     Config(ShowConfig),
@@ -269,6 +272,94 @@ pub struct ResultOf {
     pub json: bool,
 }
 
+/// Log in at the hub
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  muster login ada
+  muster login ada --password-file secret.txt
+
+The password is asked for, or read from standard input. Requests you made without an account become
+yours. The session is kept in credentials.json of your configuration folder, for you only.")]
+pub struct Login {
+    /// Your user name
+    pub name: String,
+    /// Read the password from this file
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// Log out and forget the session
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  muster logout")]
+pub struct Logout {}
+
+/// Administer people on the hub's machine, whether the hub runs or not
+#[derive(Debug, Args)]
+pub struct AdminCommand {
+    #[command(subcommand)]
+    pub verb: AdminVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AdminVerb {
+    Create(CreateAdmin),
+    ResetLink(ResetLink),
+}
+
+/// Where the hub keeps its things: as for `muster serve`
+#[derive(Debug, Args)]
+pub struct StoreFlags {
+    /// The hub's TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The hub's data folder [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// The hub's PostgreSQL schema
+    #[arg(long, value_name = "NAME")]
+    pub database_schema: Option<String>,
+}
+
+/// Make an account that administers the hub
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  muster admin create root --email root@example.org --data-dir ./data
+  muster admin create root --email root@example.org --password-file secret.txt
+
+The password is asked for, or read from standard input; it is never an argument, for other users can
+see those.")]
+pub struct CreateAdmin {
+    /// The user name
+    pub name: String,
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: String,
+    #[arg(long, value_name = "NAME", default_value = "Hub")]
+    pub first_name: String,
+    #[arg(long, value_name = "NAME", default_value = "Administrator")]
+    pub last_name: String,
+    /// Read the password from this file
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub store: StoreFlags,
+}
+
+/// Make a link with which a user can set a password, once, within a day
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  muster admin reset-link ada --data-dir ./data")]
+pub struct ResetLink {
+    /// The user name
+    pub name: String,
+    #[command(flatten)]
+    pub store: StoreFlags,
+}
+
 /// Serve one model folder over HTTP, without a hub
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -394,7 +485,7 @@ mod tests {
     #[test]
     fn every_command_has_examples() {
         for command in Cli::command().get_subcommands() {
-            let simple = ["help", "model", "openapi"].contains(&command.get_name());
+            let simple = ["help", "model", "admin", "openapi"].contains(&command.get_name());
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(simple || help.contains("Examples:"), "{}", command.get_name());
         }

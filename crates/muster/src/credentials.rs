@@ -19,9 +19,13 @@ struct Tokens {
     hubs: BTreeMap<String, Token>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Token {
-    token: String,
+/// A session at a hub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    pub token: String,
+    /// The user name; absent for an anonymous session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// Keeps other commands from writing at the same time.
@@ -35,8 +39,8 @@ impl Credentials {
         Self { dir }
     }
 
-    pub fn token(&self, hub: &str) -> io::Result<Option<String>> {
-        Ok(self.read()?.hubs.remove(hub).map(|token| token.token))
+    pub fn token(&self, hub: &str) -> io::Result<Option<Token>> {
+        Ok(self.read()?.hubs.remove(hub))
     }
 
     /// Waits until no other command writes.
@@ -58,13 +62,17 @@ impl Credentials {
 }
 
 impl Locked<'_> {
-    pub fn token(&self, hub: &str) -> io::Result<Option<String>> {
+    pub fn token(&self, hub: &str) -> io::Result<Option<Token>> {
         self.credentials.token(hub)
     }
 
-    pub fn keep(&self, hub: &str, token: &str) -> io::Result<()> {
+    /// Keeps a token for a hub, or none.
+    pub fn keep(&self, hub: &str, token: Option<Token>) -> io::Result<()> {
         let mut tokens = self.credentials.read()?;
-        tokens.hubs.insert(hub.to_owned(), Token { token: token.to_owned() });
+        match token {
+            Some(token) => drop(tokens.hubs.insert(hub.to_owned(), token)),
+            None => drop(tokens.hubs.remove(hub)),
+        }
         let dir = &self.credentials.dir;
         let new = dir.join("credentials.json.new");
         match fs::remove_file(&new) {
@@ -89,11 +97,16 @@ mod tests {
         let credentials = Credentials::in_dir(root.path().join("muster"));
         assert_eq!(credentials.token("http://a").expect("no file is fine"), None);
         let locked = credentials.lock().expect("a lock");
-        locked.keep("http://a", "one").expect("it is kept");
-        locked.keep("http://b", "two").expect("it is kept");
-        locked.keep("http://a", "three").expect("it is kept");
-        assert_eq!(credentials.token("http://a").expect("a file").as_deref(), Some("three"));
-        assert_eq!(credentials.token("http://b").expect("a file").as_deref(), Some("two"));
+        let token = |text: &str, name: Option<&str>| {
+            Some(Token { token: text.into(), name: name.map(str::to_owned) })
+        };
+        locked.keep("http://a", token("one", None)).expect("it is kept");
+        locked.keep("http://b", token("two", None)).expect("it is kept");
+        locked.keep("http://a", token("three", Some("ada"))).expect("it is kept");
+        assert_eq!(credentials.token("http://a").expect("a file"), token("three", Some("ada")));
+        assert_eq!(credentials.token("http://b").expect("a file"), token("two", None));
+        locked.keep("http://b", None).expect("it is forgotten");
+        assert_eq!(credentials.token("http://b").expect("a file"), None);
         let file = fs::metadata(root.path().join("muster/credentials.json")).expect("a file");
         assert_eq!(file.permissions().mode() & 0o777, 0o600);
     }

@@ -4,14 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::config::{Environment, client};
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Token};
 use crate::failure::{Failure, Kind};
 
 /// Longest time for a connection, and without a byte of an answer. The longest long-poll is 60 s.
@@ -246,7 +246,7 @@ impl Hub {
         }
         let kept = self.credentials.as_ref().map(|credentials| credentials.token(&self.url));
         let token = match kept {
-            Some(Ok(Some(token))) => token,
+            Some(Ok(Some(kept))) => kept.token,
             Some(Ok(None)) | None => return Box::pin(self.renew(trouble)).await,
             Some(Err(error)) => return Err(credentials_failure(&error)),
         };
@@ -264,9 +264,13 @@ impl Hub {
         if let Some(locked) = &locked {
             // Another command may have been faster.
             let kept = locked.token(&self.url).map_err(|error| credentials_failure(&error))?;
-            if let Some(token) = kept.filter(|token| Some(token) != refused.as_ref()) {
-                self.token.replace(Some(token.clone()));
-                return Ok(token);
+            match kept {
+                Some(kept) if Some(&kept.token) != refused.as_ref() => {
+                    self.token.replace(Some(kept.token.clone()));
+                    return Ok(kept.token);
+                }
+                Some(Token { name: Some(name), .. }) => return Err(logged_out(&name)),
+                _ => {}
             }
         }
         let build = |http: &Client, url: &str| http.post(format!("{url}/api/v1/sessions"));
@@ -276,7 +280,8 @@ impl Hub {
         })?;
         let Session { token } = parse(&body)?;
         if let Some(locked) = &locked {
-            locked.keep(&self.url, &token).map_err(|error| credentials_failure(&error))?;
+            let kept = Token { token: token.clone(), name: None };
+            locked.keep(&self.url, Some(kept)).map_err(|error| credentials_failure(&error))?;
         }
         if refused.is_some() {
             let text = "the hub does not know the kept session any more; a new one was started, \
@@ -286,6 +291,54 @@ impl Hub {
         self.token.replace(Some(token.clone()));
         Ok(token)
     }
+}
+
+impl Hub {
+    /// Logs in and keeps the session. The requests of an anonymous one become the person's.
+    pub async fn log_in(&self, name: &str, password: &str) -> Result<(), Failure> {
+        let kept = |credentials: &Credentials| credentials.token(&self.url);
+        let before = self.credentials.as_ref().map(kept).transpose();
+        let before = before.map_err(|error| credentials_failure(&error))?.flatten();
+        let body = serde_json::json!({ "name": name, "password": password }).to_string();
+        let build = |http: &Client, url: &str| {
+            let post = http.post(format!("{url}/api/v1/session"));
+            let post = post.header(CONTENT_TYPE, "application/json").body(body.clone());
+            match &before {
+                Some(before) => post.bearer_auth(&before.token),
+                None => post,
+            }
+        };
+        let Session { token } = parse(&self.whole(As::Nobody, build).await?)?;
+        self.keep(Some(Token { token, name: Some(name.to_owned()) }))
+    }
+
+    /// Ends the kept session and forgets it. The user name, if somebody was logged in.
+    pub async fn log_out(&self) -> Result<Option<String>, Failure> {
+        let kept = |credentials: &Credentials| credentials.token(&self.url);
+        let kept = self.credentials.as_ref().map(kept).transpose();
+        let kept = kept.map_err(|error| credentials_failure(&error))?.flatten();
+        let Some(Token { token, name: Some(name) }) = kept else { return Ok(None) };
+        let build = |http: &Client, url: &str| {
+            http.delete(format!("{url}/api/v1/session")).bearer_auth(&token)
+        };
+        self.whole(As::Nobody, build).await?;
+        self.keep(None)?;
+        Ok(Some(name))
+    }
+
+    fn keep(&self, token: Option<Token>) -> Result<(), Failure> {
+        let Some(credentials) = &self.credentials else {
+            return Err(Failure::failed("there is no folder for this user's credentials"));
+        };
+        let locked = credentials.lock().map_err(|error| credentials_failure(&error))?;
+        locked.keep(&self.url, token).map_err(|error| credentials_failure(&error))
+    }
+}
+
+fn logged_out(name: &str) -> Failure {
+    Failure::usage(format!("the login of {name} is over")).advice(format!(
+        "Log in again with `muster login {name}`, or go on without an account after `muster logout`."
+    ))
 }
 
 /// A time without the hub.

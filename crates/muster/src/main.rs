@@ -9,6 +9,7 @@ mod download;
 mod failure;
 mod hub;
 mod human;
+mod password;
 mod screen;
 mod table;
 mod telemetry;
@@ -20,8 +21,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use muster_cluster::child::Child;
 
-use crate::arguments::{Cli, Command, ModelVerb};
-use crate::commands::{folder, models, requests, run, serve, settings};
+use crate::arguments::{AdminVerb, Cli, Command, ModelVerb};
+use crate::commands::{admin, folder, login, models, requests, run, serve, settings};
 use crate::config::Environment;
 use crate::download::Format;
 use crate::failure::Failure;
@@ -73,6 +74,14 @@ impl Cli {
                 }
                 client(requests::result(&hub()?, &arguments))
             }
+            Command::Login(arguments) => client(login::log_in(&hub()?, &arguments)),
+            Command::Logout(_) => client(login::log_out(&hub()?)),
+            Command::Admin(command) => match command.verb {
+                AdminVerb::Create(arguments) => client(admin::create(&arguments, environment)),
+                AdminVerb::ResetLink(arguments) => {
+                    client(admin::reset_link(&arguments, environment))
+                }
+            },
             Command::Serve(arguments) => serve::serve(&arguments, environment),
             Command::ModelServer(arguments) => folder::serve(&arguments, environment),
             Command::Model(command) => match command.verb {

@@ -8,16 +8,18 @@ use tokio::sync::watch;
 
 use crate::config::ServerConfig;
 use crate::events::Streams;
+use crate::identity::cache::Sessions;
+use crate::identity::password::Passwords;
 use crate::models::Overview;
 use crate::problem::Problem;
 use crate::reading::Submission;
 use crate::reading::body::Space;
-use crate::session::Sessions;
 
 pub struct App {
     pub store: Store,
     pub config: ServerConfig,
     pub sessions: Sessions,
+    pub passwords: Passwords,
     pub uploads: Space,
     pub streams: Streams,
     pub overview: Overview,
@@ -28,6 +30,7 @@ impl App {
     pub fn new(config: ServerConfig, store: Store, stopping: watch::Receiver<bool>) -> Self {
         Self {
             sessions: Sessions::new(config.sessions),
+            passwords: Passwords::new(),
             uploads: Space::new(config.upload_bytes.max(config.limits.body_bytes)),
             streams: Streams::new(config.event_streams, config.event_streams_each),
             overview: Overview::default(),
@@ -56,6 +59,12 @@ impl App {
         }
     }
 
+    /// The sessions or rights of these principals changed.
+    pub fn forget(&self, changed: &[PrincipalId]) {
+        self.sessions.forget(changed);
+        self.streams.wake(changed);
+    }
+
     /// Stores a request. In a task of its own: a client that leaves does not stop it half-way.
     pub async fn submit(
         &self,
@@ -79,4 +88,11 @@ impl App {
 /// A number of seconds as the API takes it.
 pub fn seconds(seconds: u32) -> Duration {
     Duration::from_secs(u64::from(seconds))
+}
+
+/// Does something to its end, also when the client leaves before that.
+pub async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work).await.map_err(|_| Problem::internal())?
 }

@@ -4,6 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use muster_core::input::InputLimits;
+use muster_core::session::SessionPolicy;
+
+use crate::identity::mail::Mail;
+use crate::identity::peer::Addresses;
 
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -14,6 +18,13 @@ pub struct ServerConfig {
     /// Host names that requests may be for. Empty: loopback names and `listen` when that is a
     /// loopback address, else any.
     pub hosts: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<Addresses>,
+    /// Where browsers reach the hub, such as `https://hub.example.org`; for links in mail.
+    pub public_url: Option<String>,
+    /// `None`: the hub sends no mail, and addresses need not be confirmed.
+    pub mail: Option<Mail>,
+    pub cookie: Cookie,
     pub limits: InputLimits,
     pub sessions: SessionLimits,
     pub times: Times,
@@ -26,9 +37,18 @@ pub struct ServerConfig {
     pub event_streams_each: u32,
 }
 
+/// How browsers keep a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cookie {
+    /// `__Host-muster`: only over TLS, and only for this host.
+    Secure,
+    /// For development over plain HTTP on this machine.
+    Loopback,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
-    pub lifetime: Duration,
+    pub policy: SessionPolicy,
     /// Most new anonymous sessions of this process in a minute.
     pub a_minute: u32,
 }
@@ -58,6 +78,10 @@ impl Default for ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             metrics: None,
             hosts: Vec::new(),
+            proxies: Vec::new(),
+            public_url: None,
+            mail: None,
+            cookie: Cookie::Secure,
             limits: InputLimits::default(),
             sessions: SessionLimits::default(),
             times: Times::default(),
@@ -71,7 +95,7 @@ impl Default for ServerConfig {
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(30 * 24 * 3600), a_minute: 600 }
+        Self { policy: SessionPolicy::default(), a_minute: 600 }
     }
 }
 

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, Uri};
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::{ArrayItems, Schema};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{OpenApi as _, ToSchema};
@@ -57,6 +58,21 @@ pub struct ProblemDocument {
     line: Option<u64>,
     /// The file's columns, when none of them is the input.
     columns: Option<Vec<String>>,
+    /// All values that break a rule, when several may.
+    errors: Option<Vec<ValueDocument>>,
+}
+
+/// One value that breaks a rule.
+#[derive(ToSchema)]
+#[schema(as = BadValue)]
+#[expect(dead_code, reason = "it only describes what `problem::Problem` writes")]
+pub struct ValueDocument {
+    /// `/problems/` and the slug of the rule; stable.
+    #[schema(example = "/problems/password-too-short")]
+    r#type: String,
+    /// A JSON pointer to the value in the body.
+    pointer: String,
+    detail: String,
 }
 
 #[derive(utoipa::OpenApi)]
@@ -66,9 +82,11 @@ pub struct ProblemDocument {
         description = "A hub for models: submit inputs, download predictions.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(ProblemDocument)),
+    components(schemas(ProblemDocument, ValueDocument)),
     tags(
         (name = "sessions", description = "Who you are"),
+        (name = "people", description = "Your account"),
+        (name = "users", description = "For administrators"),
         (name = "models", description = "What there is"),
         (name = "requests", description = "What you want predicted"),
         (name = "events", description = "What changed"),
@@ -87,11 +105,139 @@ pub fn description() -> OpenApi {
     api
 }
 
+const BODY: &[Kind] = {
+    use Kind::*;
+    &[BadJson, TooSlow, BodyTooLarge, UnsupportedMediaType, NotUtf8, DiskFull]
+};
+const MAIL: &[Kind] = {
+    use Kind::*;
+    &[NoMail, BadJson, TooSlow, BodyTooLarge, UnsupportedMediaType, NotUtf8, DiskFull]
+};
+const ASK: &[Kind] = &[Kind::Unauthorised, Kind::Forbidden];
+const ACT: &[Kind] =
+    &[Kind::Unauthorised, Kind::Forbidden, Kind::NotFound, Kind::LastAdmin, Kind::DiskFull];
+/// With the current password.
+const PROVE: &[Kind] = {
+    use Kind::*;
+    &[
+        Unauthorised,
+        Forbidden,
+        WrongLogin,
+        TooManyTries,
+        LastAdmin,
+        BadValues,
+        BadJson,
+        TooSlow,
+        BodyTooLarge,
+        UnsupportedMediaType,
+        NotUtf8,
+        DiskFull,
+    ]
+};
+const PERMIT: &[Kind] = {
+    use Kind::*;
+    &[
+        Unauthorised,
+        Forbidden,
+        NotFound,
+        LastAdmin,
+        BadJson,
+        TooSlow,
+        BodyTooLarge,
+        UnsupportedMediaType,
+        NotUtf8,
+        DiskFull,
+    ]
+};
+
 /// The problems of each operation, beside those that every operation has.
 const PROBLEMS: &[(&str, &[Kind])] = {
     use Kind::*;
     &[
-        ("create_session", &[]),
+        ("create_session", BODY),
+        (
+            "log_in",
+            &[
+                WrongLogin,
+                Forbidden,
+                EmailNotVerified,
+                TooManyTries,
+                BadJson,
+                TooSlow,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                NotUtf8,
+                DiskFull,
+            ],
+        ),
+        ("find_session", ASK),
+        ("renew_session", &[DiskFull]),
+        ("log_out", &[DiskFull]),
+        (
+            "sign_up",
+            &[
+                NameTaken,
+                BadValues,
+                BadJson,
+                TooSlow,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                NotUtf8,
+                DiskFull,
+            ],
+        ),
+        ("ask_password_reset", MAIL),
+        ("ask_email_verification", MAIL),
+        (
+            "reset_password",
+            &[
+                BadLink,
+                BadValues,
+                BadJson,
+                TooSlow,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                NotUtf8,
+                DiskFull,
+            ],
+        ),
+        (
+            "verify_email",
+            &[BadLink, BadJson, TooSlow, BodyTooLarge, UnsupportedMediaType, NotUtf8, DiskFull],
+        ),
+        ("find_me", ASK),
+        ("change_me", PROVE),
+        ("delete_me", PROVE),
+        ("change_password", PROVE),
+        ("list_my_sessions", ASK),
+        ("end_my_session", ACT),
+        ("list_tokens", ASK),
+        (
+            "create_token",
+            &[
+                Unauthorised,
+                Forbidden,
+                TooManyTokens,
+                BadJson,
+                TooSlow,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                NotUtf8,
+                DiskFull,
+            ],
+        ),
+        ("revoke_token", ACT),
+        ("list_users", &[BadParameter, Unauthorised, Forbidden]),
+        ("find_user", &[Unauthorised, Forbidden, NotFound]),
+        ("list_user_sessions", &[Unauthorised, Forbidden, NotFound]),
+        ("grant", PERMIT),
+        ("revoke", PERMIT),
+        ("disable", ACT),
+        ("enable", ACT),
+        ("end_sessions", ACT),
+        ("reset_link", ACT),
+        ("delete_user", ACT),
+        ("list_audit", &[BadParameter, Unauthorised, Forbidden]),
         ("list_models", &[BadParameter]),
         ("find_model", &[UnknownModel]),
         (
@@ -100,6 +246,7 @@ const PROBLEMS: &[(&str, &[Kind])] = {
                 BadParameter,
                 BadJson,
                 Unauthorised,
+                Forbidden,
                 UnknownModel,
                 TooSlow,
                 KeyReused,
@@ -117,13 +264,14 @@ const PROBLEMS: &[(&str, &[Kind])] = {
                 DiskFull,
             ],
         ),
-        ("find_request", &[BadParameter, Unauthorised, NotFound]),
-        ("list_requests", &[BadParameter, Unauthorised]),
+        ("find_request", &[BadParameter, Unauthorised, Forbidden, NotFound]),
+        ("list_requests", &[BadParameter, Unauthorised, Forbidden]),
         (
             "cancel_request",
             &[
                 BadJson,
                 Unauthorised,
+                Forbidden,
                 NotFound,
                 TooSlow,
                 BodyTooLarge,
@@ -132,8 +280,8 @@ const PROBLEMS: &[(&str, &[Kind])] = {
                 DiskFull,
             ],
         ),
-        ("find_result", &[BadParameter, Unauthorised, NotFound, NotEnded, NoResult]),
-        ("follow_events", &[Unauthorised]),
+        ("find_result", &[BadParameter, Unauthorised, Forbidden, NotFound, NotEnded, NoResult]),
+        ("follow_events", ASK),
         ("livez", &[]),
         ("readyz", &[]),
         ("openapi", &[]),
@@ -148,12 +296,27 @@ const EVERYWHERE: [Kind; 3] = [Kind::BadRequest, Kind::Internal, Kind::Busy];
 /// If an operation is missing in the list, which a test would show.
 pub fn add_problems(api: &mut OpenApi) {
     for item in api.paths.paths.values_mut() {
-        let PathItem { get, post, .. } = item;
-        for operation in [get, post].into_iter().flatten() {
+        let PathItem { get, post, patch, delete, .. } = item;
+        let unsafe_ones = [post, patch, delete].into_iter().flatten();
+        let all = get.iter_mut().map(|get| (get, None));
+        for (operation, cross) in all.chain(unsafe_ones.map(|other| (other, Some(Kind::CrossSite))))
+        {
             let id = operation.operation_id.clone().unwrap_or_default();
             let own = PROBLEMS.iter().find(|(known, _)| *known == id).map(|(_, kinds)| *kinds);
             let own = own.unwrap_or_else(|| panic!("the problems of {id} are not listed"));
-            add_to(operation, own.iter().copied().chain(EVERYWHERE).collect());
+            add_to(operation, own.iter().copied().chain(cross).chain(EVERYWHERE).collect());
+        }
+    }
+}
+
+/// Pages refer to the things they are of, so that clients have one type for each.
+pub fn refer_to_items(api: &mut OpenApi) {
+    for (name, schema) in &mut api.components.get_or_insert_default().schemas {
+        let Some(item) = name.strip_prefix("PageView_") else { continue };
+        if let RefOr::T(Schema::Object(page)) = schema
+            && let Some(RefOr::T(Schema::Array(items))) = page.properties.get_mut("items")
+        {
+            items.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(item).into()));
         }
     }
 }

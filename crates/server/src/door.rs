@@ -11,8 +11,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use http::header::{self, HOST, HeaderName, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http::header::{self, AUTHORIZATION, HOST, HeaderName, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 use tower::Service as _;
 
@@ -110,6 +110,11 @@ fn check_head<B>(request: &Request<B>, hosts: &Hosts) -> Result<(), Problem> {
     {
         return bad("The only Transfer-Encoding that is understood is chunked.");
     }
+    if !comes_from_here(request, host) {
+        let detail = "Pages of other sites may not change anything here. Scripts: do not send \
+                      cookies or an Origin; use `Authorization: Bearer TOKEN`.";
+        return Err(Problem::new(Kind::CrossSite, detail));
+    }
     if !hosts.allow(host) {
         return bad(
             "The Host header names a host that this hub does not answer for. The operator \
@@ -117,6 +122,25 @@ fn check_head<B>(request: &Request<B>, hosts: &Hosts) -> Result<(), Problem> {
         );
     }
     Ok(())
+}
+
+/// Is it harmless, or not sent by a page of another site? Browsers say which site a request comes
+/// from; what has a cookie and does not say so is not believed.
+fn comes_from_here<B>(request: &Request<B>, host: &str) -> bool {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return true;
+    }
+    let headers = request.headers();
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return matches!(site.as_bytes(), b"same-origin" | b"none");
+    }
+    match headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default()) {
+        Some(origin) => {
+            let ours = origin.split_once("://").map(|(_, authority)| authority);
+            ours.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+        }
+        None => !headers.contains_key(header::COOKIE) || headers.contains_key(AUTHORIZATION),
+    }
 }
 
 /// The host names that requests may be for: a page of another site whose name was made to point
@@ -210,6 +234,40 @@ mod tests {
         }
         for bad in ["evil.example", "localhost.evil.example", "", "localhost:80:80"] {
             assert!(!hosts.allow(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_site_changes_nothing() {
+        let from = |method: &str, all: &[(&'static str, &'static str)]| {
+            let mut request = Request::builder().method(method);
+            for (name, value) in all {
+                request = request.header(*name, *value);
+            }
+            comes_from_here(&request.body(()).expect("a request"), "hub.example:80")
+        };
+        let cookie = ("cookie", "__Host-muster=x");
+        for evil in [
+            &[("sec-fetch-site", "cross-site"), cookie][..],
+            &[("sec-fetch-site", "same-site"), ("origin", "http://hub.example:80")],
+            &[("origin", "https://evil.example"), cookie],
+            &[("origin", "http://hub.example:80.evil.example")],
+            &[("origin", "null"), cookie],
+            &[cookie],
+        ] {
+            for method in ["POST", "PATCH", "DELETE", "PUT"] {
+                assert!(!from(method, evil), "{method} {evil:?}");
+            }
+            assert!(from("GET", evil), "{evil:?}");
+        }
+        for good in [
+            &[][..],
+            &[("sec-fetch-site", "same-origin"), cookie],
+            &[("sec-fetch-site", "none"), cookie],
+            &[("origin", "http://HUB.example:80"), cookie],
+            &[("authorization", "Bearer x"), cookie],
+        ] {
+            assert!(from("POST", good), "{good:?}");
         }
     }
 

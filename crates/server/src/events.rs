@@ -14,15 +14,16 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
-use muster_core::{PrincipalId, RequestId, Timestamp};
+use muster_core::{PrincipalId, RequestId};
 use muster_store::{Change, Store};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::app::App;
+use crate::identity::Caller;
+use crate::identity::secret::TokenHash;
 use crate::problem::{Kind, Problem};
-use crate::session::Bearer;
 
 /// A request is told of at most so often.
 const EVERY: Duration = Duration::from_millis(200);
@@ -32,8 +33,9 @@ const MOST_REQUESTS: usize = 50;
 /// Follow your requests
 ///
 /// Events: `request` with `{id, phase, done, failed, inputs}` when one of your requests changed;
-/// `models` when the state of models may have changed; `resync` when too much changed to tell:
-/// read again what you show. Comments keep the connection open.
+/// `models` when the state of models may have changed; `session` when your rights may have: renew;
+/// `resync` when too much changed to tell: read again what you show. Comments keep the connection
+/// open.
 #[utoipa::path(
     get, path = "/api/v1/events", operation_id = "follow_events", tag = "events",
     responses((status = 200, description = "A stream that ends with the session, or when the server stops",
@@ -43,10 +45,10 @@ const MOST_REQUESTS: usize = 50;
 )]
 pub async fn follow_events(
     State(app): State<Arc<App>>,
-    bearer: Bearer,
+    caller: Caller,
 ) -> Result<Response, Problem> {
-    let listener = Streams::open(&app, bearer.principal)?;
-    let stream = Stream { app, listener, until: bearer.expires_at, told: None };
+    let listener = Streams::open(&app, caller.principal)?;
+    let stream = Stream { app, listener, session: caller.hash, told: None };
     let body = Body::from_stream(futures::stream::unfold(stream, Stream::next));
     let kind = [
         (CONTENT_TYPE, "text/event-stream"),
@@ -82,11 +84,12 @@ struct News {
     requests: BTreeSet<RequestId>,
     models: bool,
     resync: bool,
+    session: bool,
 }
 
 impl News {
     fn is_empty(&self) -> bool {
-        self.requests.is_empty() && !self.models && !self.resync
+        self.requests.is_empty() && !self.models && !self.resync && !self.session
     }
 }
 
@@ -116,6 +119,14 @@ impl Streams {
 
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the streams of these principals that their sessions or rights changed.
+    pub fn wake(&self, changed: &[PrincipalId]) {
+        let open = self.lock();
+        for listener in changed.iter().flat_map(|id| open.streams.get(id)).flatten() {
+            listener.tell(|news| news.session = true);
+        }
     }
 
     fn open(app: &Arc<App>, principal: PrincipalId) -> Result<Listening, Problem> {
@@ -193,8 +204,8 @@ fn tell_all(open: &Open, note: impl Fn(&mut News)) {
 struct Stream {
     app: Arc<App>,
     listener: Listening,
-    /// When its session expires.
-    until: Timestamp,
+    /// Of its session's secret.
+    session: TokenHash,
     /// When it last told something.
     told: Option<Instant>,
 }
@@ -207,10 +218,10 @@ impl Stream {
             return Some((Ok(Bytes::from_static(b": connected\n\n")), self));
         }
         let app = self.app.clone();
-        if app.store.clock().now() >= self.until {
-            return None;
-        }
         let text = app.until_stopping(self.wait()).await??;
+        // A session that is over tells nothing any more; if nobody can say, the client asks again.
+        // Listening is not using: it does not keep a session from being idle.
+        app.sessions.find(&app, &self.session).await.ok()??;
         self.told = Some(Instant::now());
         Some((Ok(Bytes::from(text)), self))
     }
@@ -233,6 +244,9 @@ async fn write_events(store: &Store, principal: PrincipalId, news: News) -> Opti
     let mut text = String::new();
     if news.resync {
         text.push_str("event: resync\ndata: {}\n\n");
+    }
+    if news.session {
+        text.push_str("event: session\ndata: {}\n\n");
     }
     if news.models {
         text.push_str("event: models\ndata: {}\n\n");

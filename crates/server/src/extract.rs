@@ -7,7 +7,8 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Path};
 use http::HeaderMap;
 use http::request::Parts;
-use muster_core::{ModelId, RequestId};
+use muster_core::{ModelId, PrincipalId, RequestId, SessionId};
+use uuid::Uuid;
 
 use crate::problem::{Kind, Problem};
 
@@ -138,6 +139,34 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestPath {
         let id = path.ok().and_then(|Path(text)| request_id(&text));
         id.map(Self).ok_or_else(Problem::no_such_request)
     }
+}
+
+/// The id of a user in a path.
+pub struct UserPath(pub PrincipalId);
+
+impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        thing_id(parts, state).await.map(|id| Self(PrincipalId(id)))
+    }
+}
+
+/// The id of a session or API token in a path.
+pub struct SessionPath(pub SessionId);
+
+impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        thing_id(parts, state).await.map(|id| Self(SessionId(id)))
+    }
+}
+
+async fn thing_id<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Uuid, Problem> {
+    let path = Path::<String>::from_request_parts(parts, state).await;
+    let id = path.ok().filter(|Path(text)| text.len() == 36);
+    id.and_then(|Path(text)| text.parse().ok()).ok_or_else(Problem::no_such_thing)
 }
 
 /// The model id in a path.

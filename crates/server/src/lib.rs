@@ -8,18 +8,18 @@ mod door;
 mod events;
 mod extract;
 mod health;
+mod identity;
 mod listen;
 mod metrics;
 mod models;
 mod pace;
+mod people;
 pub mod problem;
 mod reading;
 mod requests;
 mod result;
 mod routes;
 mod rows;
-mod session;
-mod sessions;
 mod view;
 
 use std::io;
@@ -30,8 +30,12 @@ use muster_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use config::{ServerConfig, SessionLimits, Times};
+pub use config::{Cookie, ServerConfig, SessionLimits, Times};
 pub use docs::openapi;
+pub use identity::mail::{Mail, PASSWORD_PAGE, link};
+pub use identity::password::hash as hash_password;
+pub use identity::peer::Addresses;
+pub use identity::secret::Secret;
 
 use app::App;
 use door::{Door, Hosts};
@@ -100,7 +104,8 @@ impl Server {
             shutdown.await;
             stop.send_replace(true);
         };
-        tokio::join!(api, side, stopped);
+        let listen = identity::cache::listen(app.clone());
+        tokio::join!(api, side, listen, stopped);
         Ok(())
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::{Sleep, sleep_until, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Times;
+use crate::identity::peer::Peer;
 use crate::pace::{Answer, Pace, Paced};
 
 /// Connections that the kernel keeps while none is accepted.
@@ -65,12 +66,12 @@ pub async fn serve<S: Service>(
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (service, stop) = (service.clone(), stop.clone());
                 let mut cut_off = cut_off.clone();
                 open.spawn(async move {
                     tokio::select! {
-                        () = connection(stream, service, times, stop) => {}
+                        () = connection(stream, Peer(peer.ip()), service, (times, stop)) => {}
                         _ = cut_off.wait_for(|cut| *cut) => {}
                     }
                     drop(place);
@@ -93,9 +94,9 @@ pub async fn serve<S: Service>(
 
 async fn connection<S: Service>(
     stream: TcpStream,
+    peer: Peer,
     service: S,
-    times: Times,
-    mut stop: watch::Receiver<bool>,
+    (times, mut stop): (Times, watch::Receiver<bool>),
 ) {
     let accepted = Instant::now();
     // A client that says nothing costs no more than this task: hyper's buffers come after.
@@ -109,10 +110,11 @@ async fn connection<S: Service>(
     }
     let pace = Arc::new(Pace::new(accepted, times));
     let io = TokioIo::new(Paced::new(stream, pace.clone()));
-    let answer = service_fn(|request| {
+    let answer = service_fn(|mut request: http::Request<Incoming>| {
         let (service, pace) = (&service, &pace);
         async move {
             pace.busy();
+            request.extensions_mut().insert(peer);
             let response = service.call(request, pace).await;
             Ok::<_, std::convert::Infallible>(response.map(|body| Answer::new(body, pace.clone())))
         }

@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use muster_core::person::Broken;
 use serde::Serialize;
 
 /// A kind of problem. Clients switch on its slug, which never changes its meaning.
@@ -12,6 +13,10 @@ pub enum Kind {
     BadParameter,
     BadJson,
     Unauthorised,
+    Forbidden,
+    CrossSite,
+    WrongLogin,
+    EmailNotVerified,
     NotFound,
     UnknownModel,
     MethodNotAllowed,
@@ -19,6 +24,10 @@ pub enum Kind {
     KeyReused,
     NotEnded,
     NoResult,
+    NameTaken,
+    LastAdmin,
+    TooManyTokens,
+    NoMail,
     BodyTooLarge,
     UnsupportedMediaType,
     EmptyInput,
@@ -30,17 +39,24 @@ pub enum Kind {
     BadCsv,
     NoSuchColumn,
     DuplicateHeader,
+    BadValues,
+    BadLink,
+    TooManyTries,
     Internal,
     Busy,
     DiskFull,
 }
 
 impl Kind {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 36] = [
         Self::BadRequest,
         Self::BadParameter,
         Self::BadJson,
         Self::Unauthorised,
+        Self::Forbidden,
+        Self::CrossSite,
+        Self::WrongLogin,
+        Self::EmailNotVerified,
         Self::NotFound,
         Self::UnknownModel,
         Self::MethodNotAllowed,
@@ -48,6 +64,10 @@ impl Kind {
         Self::KeyReused,
         Self::NotEnded,
         Self::NoResult,
+        Self::NameTaken,
+        Self::LastAdmin,
+        Self::TooManyTokens,
+        Self::NoMail,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::EmptyInput,
@@ -59,6 +79,9 @@ impl Kind {
         Self::BadCsv,
         Self::NoSuchColumn,
         Self::DuplicateHeader,
+        Self::BadValues,
+        Self::BadLink,
+        Self::TooManyTries,
         Self::Internal,
         Self::Busy,
         Self::DiskFull,
@@ -71,6 +94,12 @@ impl Kind {
             Self::BadParameter => (400, "bad-parameter", "A parameter cannot be used"),
             Self::BadJson => (400, "bad-json", "The body is not the JSON that is expected"),
             Self::Unauthorised => (401, "unauthorised", "A session is needed"),
+            Self::Forbidden => (403, "forbidden", "You may not do this"),
+            Self::CrossSite => (403, "cross-site", "The request comes from another site"),
+            Self::WrongLogin => (403, "wrong-login", "User name or password is wrong"),
+            Self::EmailNotVerified => {
+                (403, "email-not-verified", "The email address is not confirmed yet")
+            }
             Self::NotFound => (404, "not-found", "There is nothing here"),
             Self::UnknownModel => (404, "unknown-model", "There is no such model"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The method is not allowed here"),
@@ -78,6 +107,10 @@ impl Kind {
             Self::KeyReused => (409, "key-reused", "The idempotency key was used before"),
             Self::NotEnded => (409, "not-ended", "The request has not ended yet"),
             Self::NoResult => (409, "no-result", "The request ended without a result"),
+            Self::NameTaken => (409, "name-taken", "The user name is taken"),
+            Self::LastAdmin => (409, "last-admin", "The hub would have no admin"),
+            Self::TooManyTokens => (409, "too-many-tokens", "There are too many API tokens"),
+            Self::NoMail => (409, "no-mail", "This hub sends no mail"),
             Self::BodyTooLarge => (413, "body-too-large", "The body is too large"),
             Self::UnsupportedMediaType => {
                 (415, "unsupported-media-type", "The body's type is not supported")
@@ -91,6 +124,9 @@ impl Kind {
             Self::BadCsv => (422, "bad-csv", "The file is not well-formed CSV"),
             Self::NoSuchColumn => (422, "no-such-column", "The input column was not found"),
             Self::DuplicateHeader => (422, "duplicate-header", "Two columns have the same name"),
+            Self::BadValues => (422, "bad-values", "Some values cannot be used"),
+            Self::BadLink => (422, "bad-link", "The link does not work any more"),
+            Self::TooManyTries => (429, "too-many-tries", "There were too many failed logins"),
             Self::Internal => (500, "internal", "Something went wrong in the hub"),
             Self::Busy => (503, "busy", "The hub is busy"),
             Self::DiskFull => (507, "disk-full", "The hub's disk is full"),
@@ -122,6 +158,8 @@ pub struct Problem {
     pub kind: Kind,
     pub detail: String,
     pub at: At,
+    /// When to try again, in seconds.
+    pub retry_after: Option<u64>,
 }
 
 /// Where the problem is.
@@ -136,6 +174,8 @@ pub enum At {
     Line(u64),
     /// None of these columns.
     Columns(Vec<String>),
+    /// Each of these values breaks a rule.
+    Values(Vec<Broken>),
 }
 
 #[derive(Serialize)]
@@ -152,11 +192,51 @@ struct Document<'p> {
     line: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     columns: Option<&'p [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<Value>>,
+}
+
+/// One of several values that break a rule.
+#[derive(Serialize)]
+struct Value {
+    r#type: String,
+    pointer: String,
+    detail: &'static str,
+}
+
+impl Value {
+    fn new(broken: &Broken) -> Self {
+        Self {
+            r#type: format!("/problems/{}", broken.rule.slug()),
+            pointer: format!("/{}", broken.field),
+            detail: broken.rule.words(),
+        }
+    }
 }
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), at: At::Nowhere }
+        let retry_after = match kind {
+            Kind::Busy => Some(1),
+            Kind::DiskFull => Some(60),
+            _ => None,
+        };
+        Self { kind, detail: detail.into(), at: At::Nowhere, retry_after }
+    }
+
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// All values that break a rule, together.
+    pub fn values(broken: Vec<Broken>) -> Self {
+        let detail = "Each of `errors` says which value it is and what the rule is.";
+        Self::new(Kind::BadValues, detail).at(At::Values(broken))
+    }
+
+    /// An unknown user, session or token, or somebody else's.
+    pub fn no_such_thing() -> Self {
+        Self::new(Kind::NotFound, "There is nothing of yours with this id.")
     }
 
     pub fn at(self, at: At) -> Self {
@@ -197,6 +277,10 @@ impl Problem {
             parameter: if let At::Parameter(name) = &self.at { Some(name) } else { None },
             line: if let At::Line(line) = self.at { Some(line) } else { None },
             columns: if let At::Columns(columns) = &self.at { Some(columns) } else { None },
+            errors: match &self.at {
+                At::Values(broken) => Some(broken.iter().map(Value::new).collect()),
+                _ => None,
+            },
         };
         serde_json::to_string(&document).unwrap_or_default()
     }
@@ -207,9 +291,10 @@ impl IntoResponse for Problem {
         let mut response = (self.kind.status(), self.document()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         match self.kind {
-            Kind::Busy => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
-            Kind::DiskFull => headers.insert(RETRY_AFTER, HeaderValue::from_static("60")),
             Kind::Unauthorised => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
             }

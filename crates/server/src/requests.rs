@@ -13,12 +13,12 @@ use serde::de::MapAccess;
 use crate::answer::{json, located};
 use crate::app::{App, seconds};
 use crate::extract::{Pairs, Parameters, Query, RequestPath, idempotency_key};
+use crate::identity::Caller;
 use crate::problem::{At, Kind, Problem};
 use crate::reading::body::Upload;
 use crate::reading::json::{Fault, Object, read};
 use crate::reading::{LONGEST_WAIT, SubmitQuery};
 use crate::rows::{self, Kept};
-use crate::session::Bearer;
 use crate::view::{PageView, RequestView};
 
 /// Submit a request
@@ -54,14 +54,14 @@ use crate::view::{PageView, RequestView};
 )]
 pub async fn submit_request(
     State(app): State<Arc<App>>,
-    bearer: Bearer,
+    caller: Caller,
     Query(query): Query<SubmitQuery>,
     request: HttpRequest,
 ) -> Result<Response, Problem> {
     let (wait, key) = (query.wait.filter(|wait| *wait > 0), idempotency_key(request.headers())?);
     let submission = crate::reading::read(&app, request, query, key.is_some()).await?;
     let kept = wait.and_then(|_| Kept::of(&submission));
-    let submitted = app.submit(bearer.principal, key, submission).await?;
+    let submitted = app.submit(caller.principal, key, submission).await?;
     let (created, (request, part)) = (submitted.created, follow(&app, submitted, wait).await?);
     let known = kept.zip(part).map(|(kept, part)| rows::write(&kept, &part));
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -111,11 +111,11 @@ impl Parameters for FindRequest {
 )]
 pub async fn find_request(
     State(app): State<Arc<App>>,
-    bearer: Bearer,
+    caller: Caller,
     RequestPath(id): RequestPath,
     Query(query): Query<FindRequest>,
 ) -> Result<Response, Problem> {
-    let (store, principal) = (&app.store, bearer.principal);
+    let (store, principal) = (&app.store, caller.principal);
     let ended = match query.wait {
         Some(wait) => app.until_stopping(store.wait_ended(principal, id, seconds(wait))).await,
         None => None,
@@ -178,10 +178,10 @@ impl Parameters for ListRequests {
 )]
 pub async fn list_requests(
     State(app): State<Arc<App>>,
-    bearer: Bearer,
+    caller: Caller,
     Query(ListRequests(filter)): Query<ListRequests>,
 ) -> Result<Response, Problem> {
-    let page = app.store.list_requests(bearer.principal, &filter).await?;
+    let page = app.store.list_requests(caller.principal, &filter).await?;
     let view = |request| RequestView::new(request, app.store.held(&request.model));
     let items: Vec<RequestView> = page.items.iter().map(view).collect();
     json(StatusCode::OK, &PageView { items, next: page.next.map(|id| id.to_string()) })
@@ -200,12 +200,12 @@ pub async fn list_requests(
 )]
 pub async fn cancel_request(
     State(app): State<Arc<App>>,
-    bearer: Bearer,
+    caller: Caller,
     RequestPath(id): RequestPath,
     request: HttpRequest,
 ) -> Result<Response, Problem> {
     let reason = read_reason(&app, request).await?;
-    let (store, principal) = (app.store.clone(), bearer.principal);
+    let (store, principal) = (app.store.clone(), caller.principal);
     let cancelled = tokio::spawn(async move { store.cancel_request(principal, id, &reason).await });
     let cancelled = cancelled.await.map_err(|_| Problem::internal())??;
     let request = cancelled.ok_or_else(Problem::no_such_request)?;

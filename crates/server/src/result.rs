@@ -14,8 +14,8 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 
 use crate::app::App;
 use crate::extract::{Pairs, Parameters, Query, RequestPath};
+use crate::identity::Caller;
 use crate::problem::Problem;
-use crate::session::Bearer;
 
 pub struct FindResult {
     format: Option<Format>,
@@ -51,12 +51,12 @@ impl Parameters for FindResult {
 )]
 pub async fn find_result(
     State(app): State<Arc<App>>,
-    bearer: Bearer,
+    caller: Caller,
     RequestPath(id): RequestPath,
     Query(query): Query<FindResult>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (store, principal) = (&app.store, bearer.principal);
+    let (store, principal) = (&app.store, caller.principal);
     let request = store.find_request(principal, id).await?.ok_or_else(Problem::no_such_request)?;
     let format = query.format.or_else(|| accepted(&headers)).unwrap_or(Format::Csv);
     let download = store.download(principal, id, format).await?;

@@ -11,18 +11,42 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::docs::{
     __path_openapi_json, add_problems, description, docs_file, docs_index, docs_root, openapi_json,
+    refer_to_items,
 };
 use crate::door::{no_method, no_route, redirect};
 use crate::events::{__path_follow_events, follow_events};
 use crate::health::{__path_livez, __path_readyz, livez, readyz};
 use crate::metrics::{Metrics, metrics};
 use crate::models::{__path_find_model, __path_list_models, find_model, list_models};
+use crate::people::accounts::{__path_sign_up, sign_up};
+use crate::people::links::{
+    __path_ask_email_verification, __path_ask_password_reset, __path_reset_password,
+    __path_verify_email, ask_email_verification, ask_password_reset, reset_password, verify_email,
+};
+use crate::people::me::{
+    __path_change_me, __path_change_password, __path_delete_me, __path_end_my_session,
+    __path_find_me, __path_list_my_sessions, change_me, change_password, delete_me, end_my_session,
+    find_me, list_my_sessions,
+};
+use crate::people::session::{
+    __path_create_session, __path_find_session, __path_log_in, __path_log_out,
+    __path_renew_session, create_session, find_session, log_in, log_out, renew_session,
+};
+use crate::people::tokens::{
+    __path_create_token, __path_list_tokens, __path_revoke_token, create_token, list_tokens,
+    revoke_token,
+};
+use crate::people::users::{
+    __path_delete_user, __path_disable, __path_enable, __path_end_sessions, __path_find_user,
+    __path_grant, __path_list_audit, __path_list_user_sessions, __path_list_users,
+    __path_reset_link, __path_revoke, delete_user, disable, enable, end_sessions, find_user, grant,
+    list_audit, list_user_sessions, list_users, reset_link, revoke,
+};
 use crate::requests::{
     __path_cancel_request, __path_find_request, __path_list_requests, __path_submit_request,
     cancel_request, find_request, list_requests, submit_request,
 };
 use crate::result::{__path_find_result, compression, find_result};
-use crate::sessions::{__path_create_session, create_session};
 
 /// The routes of the API and their description.
 pub fn api() -> (Router<Arc<App>>, OpenApi) {
@@ -31,7 +55,7 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(openapi_json))
         .layer(compression());
     let (router, mut description) = OpenApiRouter::with_openapi(description())
-        .routes(routes!(create_session))
+        .merge(people())
         .routes(routes!(list_models))
         .routes(routes!(find_model))
         .routes(routes!(submit_request, list_requests))
@@ -43,7 +67,37 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
         .merge(large)
         .split_for_parts();
     add_problems(&mut description);
+    refer_to_items(&mut description);
     (router, description)
+}
+
+fn people() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(create_session))
+        .routes(routes!(find_session, log_in, log_out))
+        .routes(routes!(renew_session))
+        .routes(routes!(sign_up))
+        .routes(routes!(ask_password_reset))
+        .routes(routes!(reset_password))
+        .routes(routes!(ask_email_verification))
+        .routes(routes!(verify_email))
+        .routes(routes!(find_me, change_me, delete_me))
+        .routes(routes!(change_password))
+        .routes(routes!(list_my_sessions))
+        .routes(routes!(end_my_session))
+        .routes(routes!(list_tokens, create_token))
+        .routes(routes!(revoke_token))
+        .routes(routes!(list_users))
+        .routes(routes!(find_user))
+        .routes(routes!(list_user_sessions))
+        .routes(routes!(grant))
+        .routes(routes!(revoke))
+        .routes(routes!(disable))
+        .routes(routes!(enable))
+        .routes(routes!(end_sessions))
+        .routes(routes!(reset_link))
+        .routes(routes!(delete_user))
+        .routes(routes!(list_audit))
 }
 
 /// Paths of pages that are not part of the API.

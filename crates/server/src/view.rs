@@ -1,7 +1,7 @@
 //! What the API shows of things: types of their own, so that nothing is shown by accident.
 
 use muster_core::request::{Header, Reading};
-use muster_core::{Column, ColumnKind, Ended, Model, ModelId, Phase, PrincipalId, Request};
+use muster_core::{Column, ColumnKind, Ended, Model, ModelId, Phase, Request};
 use muster_core::{RequestId, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -14,26 +14,6 @@ pub struct PageView<T> {
     /// Give this as `after` to get the next page; null on the last.
     #[schema(value_type = Option<String>)]
     pub next: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Session)]
-pub struct SessionView {
-    /// Send it as `Authorization: Bearer TOKEN`. It is shown only here.
-    #[schema(example = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0")]
-    pub token: String,
-    pub principal: PrincipalView,
-    #[schema(value_type = String, format = DateTime)]
-    pub expires_at: Timestamp,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Principal)]
-pub struct PrincipalView {
-    #[schema(value_type = String, format = Uuid)]
-    pub id: PrincipalId,
-    #[schema(example = "anonymous")]
-    pub kind: &'static str,
 }
 
 /// A request: one model, N inputs. It ends exactly once.

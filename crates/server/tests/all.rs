@@ -1,5 +1,10 @@
 //! The API over real sockets, with a real SQLite store; the tests play the engine.
 
+#[path = "all/accounts.rs"]
+mod accounts;
+#[path = "../../store/tests/all/cluster.rs"]
+#[expect(dead_code, reason = "only the store's own tests break it")]
+mod cluster;
 #[path = "all/documents.rs"]
 mod documents;
 #[path = "all/events.rs"]
@@ -10,15 +15,23 @@ mod files;
 mod hub;
 #[path = "all/leaving.rs"]
 mod leaving;
+#[path = "all/mail.rs"]
+mod mail;
 #[path = "all/operating.rs"]
 mod operating;
+#[path = "all/replicas.rs"]
+mod replicas;
 #[path = "all/requests.rs"]
 mod requests;
 #[path = "all/results.rs"]
 mod results;
 #[path = "all/roles.rs"]
 mod roles;
+#[path = "all/sessions.rs"]
+mod sessions;
 #[path = "all/slow.rs"]
 mod slow;
+#[path = "all/smtp.rs"]
+mod smtp;
 #[path = "all/wire.rs"]
 mod wire;

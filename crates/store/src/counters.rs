@@ -24,6 +24,8 @@ pub struct Counters {
     pub cancelled: Counter,
     /// Inputs answered by known predictions.
     pub cache_hits: Counter,
+    /// Sessions looked up in the database.
+    pub session_lookups: Counter,
     /// Writes of attempts that were no longer the current one.
     pub stale_writes_refused: Counter,
 }

@@ -1,9 +1,12 @@
 //! The memory of Muster: requests, tasks, instances, predictions and results, on SQLite or PostgreSQL,
 //! with large inputs and results in object storage. The only crate that knows SQL.
 
+mod accounts;
+mod audit;
 mod batch;
 mod catalogue;
 mod claim;
+mod claiming;
 mod clock;
 mod complete;
 mod counters;
@@ -14,6 +17,7 @@ mod download;
 mod error;
 mod instances;
 mod leases;
+mod logins;
 mod notify;
 mod objects;
 mod open;
@@ -25,10 +29,12 @@ mod requests;
 mod schema;
 mod servers;
 mod sessions;
+mod statement;
 mod submit;
 mod sweep;
 mod text;
 mod types;
+mod users;
 mod waiters;
 mod writer;
 
@@ -43,12 +49,17 @@ use muster_core::{Model, ModelId, ServerId};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub use accounts::{Account, NewAccount, NewLink, Purpose};
+pub use audit::AuditEntry;
 pub use clock::Clock;
 pub use counters::{Counter, Counters};
 pub use crash::crash_point;
 pub use download::Format;
 pub use error::Error;
+pub use logins::LoginTry;
+pub use sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, TOUCH};
 pub use types::*;
+pub use users::{AccountFilter, AdminAct, Administered};
 pub use waiters::Ending;
 
 use writer::Op;

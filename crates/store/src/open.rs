@@ -23,6 +23,19 @@ impl Store {
     /// Opens the store, brings its schema up to date and registers this server. On SQLite a second
     /// server on the same file is refused.
     pub async fn open(config: StoreConfig, clock: Clock) -> Result<Self, Error> {
+        let store = Self::open_as(config, clock, true).await?;
+        store.bury(!store.inner.db.is_postgres()).await?;
+        store.load_models().await?;
+        Ok(store)
+    }
+
+    /// Opens the store of a hub that may be running, for a command about people: it is no server
+    /// and takes no work.
+    pub async fn open_beside(config: StoreConfig, clock: Clock) -> Result<Self, Error> {
+        Self::open_as(config, clock, false).await
+    }
+
+    async fn open_as(config: StoreConfig, clock: Clock, serves: bool) -> Result<Self, Error> {
         let server = ServerId(clock.id());
         let mut lock = None;
         let mut temporary = None;
@@ -42,13 +55,14 @@ impl Store {
                 Db::sqlite(options).await?
             }
             Database::Sqlite { file } => {
-                lock = Some(lock_folder(file)?);
+                if serves {
+                    lock = Some(lock_folder(file)?);
+                }
                 Db::connect(&config.database).await?
             }
             Database::Postgres { .. } => Db::connect(&config.database).await?,
         };
         schema::migrate(&db, clock.now()).await?;
-        let alone = !db.is_postgres();
         let (ops, received) = mpsc::channel(OPS);
         let inner = Arc::new(Inner {
             db,
@@ -71,10 +85,7 @@ impl Store {
             temporary,
         });
         inner.start(received);
-        let store = Self { inner };
-        store.bury(alone).await?;
-        store.load_models().await?;
-        Ok(store)
+        Ok(Self { inner })
     }
 
     /// Gives back what this server holds and lets go of the database. Once is enough.

@@ -6,8 +6,14 @@ use sqlx::{AssertSqlSafe, Executor};
 use crate::db::{Conn, Db, Ts, on};
 use crate::{Error, dialect};
 
-const SQLITE: &[(i64, &str)] = &[(1, include_str!("../migrations/sqlite/0001_first.sql"))];
-const POSTGRES: &[(i64, &str)] = &[(1, include_str!("../migrations/postgres/0001_first.sql"))];
+const SQLITE: &[(i64, &str)] = &[
+    (1, include_str!("../migrations/sqlite/0001_first.sql")),
+    (2, include_str!("../migrations/sqlite/0002_people.sql")),
+];
+const POSTGRES: &[(i64, &str)] = &[
+    (1, include_str!("../migrations/postgres/0001_first.sql")),
+    (2, include_str!("../migrations/postgres/0002_people.sql")),
+];
 
 /// Serialises two servers that start on an empty PostgreSQL database.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7236829)";

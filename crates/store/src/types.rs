@@ -46,19 +46,6 @@ pub enum Objects {
     Memory,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Session {
-    pub principal: PrincipalId,
-    pub kind: PrincipalKind,
-    pub expires_at: Timestamp,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PrincipalKind {
-    Anonymous,
-    Account,
-}
-
 pub struct NewRequest {
     pub id: RequestId,
     pub principal: PrincipalId,

@@ -1,6 +1,8 @@
 //! One file a command.
 
+pub mod admin;
 pub mod folder;
+pub mod login;
 pub mod models;
 pub mod requests;
 pub mod run;

@@ -12,7 +12,7 @@ use muster_core::input::InputLimits;
 use muster_core::plan::Policy;
 use muster_engine::{Engine, EngineConfig};
 use muster_model_server::folder;
-use muster_server::{Server, ServerConfig};
+use muster_server::{Cookie, Server, ServerConfig};
 use muster_store::{Clock, Database, Objects, Store, StoreConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -46,11 +46,16 @@ async fn run(
     let mut signals = Signals::new()?;
     let data = data_dir(&serve.data_dir)?;
     let clock = Clock::system();
-    let store = open_store(serve, &data, clock.clone()).await?;
+    let store = Store::open(store_config(serve, &data), clock.clone()).await;
+    let store = store.map_err(|error| store_failure(&error))?;
     let config = ServerConfig {
         listen: serve.listen,
         metrics: serve.metrics,
         hosts: serve.allowed_hosts.clone(),
+        proxies: serve.trusted_proxies.clone(),
+        public_url: serve.public_url.clone(),
+        mail: serve.mail.clone(),
+        cookie: if serve.insecure_cookies { Cookie::Loopback } else { Cookie::Secure },
         limits: InputLimits {
             inputs: serve.inputs,
             body_bytes: serve.body_bytes,
@@ -109,14 +114,15 @@ fn start_engine(
 }
 
 /// The data folder, made if it is missing, for this user only.
-fn data_dir(dir: &Path) -> Result<PathBuf, Failure> {
+pub fn data_dir(dir: &Path) -> Result<PathBuf, Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.and_then(|()| dir.canonicalize()).map_err(|error| {
         Failure::failed(format!("the data folder {} cannot be used: {error}", dir.display()))
     })
 }
 
-async fn open_store(serve: &Serve, data: &Path, clock: Clock) -> Result<Store, Failure> {
+/// The database and object storage of the settings.
+pub fn store_config(serve: &Serve, data: &Path) -> StoreConfig {
     let database = match &serve.database {
         Some(postgres) => Database::Postgres {
             url: postgres.url.clone(),
@@ -132,11 +138,10 @@ async fn open_store(serve: &Serve, data: &Path, clock: Clock) -> Result<Store, F
         Some(folder) => Objects::Folder(folder.into()),
         None => Objects::Folder(data.join("objects")),
     };
-    let config = StoreConfig { database, objects, inline_bytes: INLINE_BYTES };
-    Store::open(config, clock).await.map_err(|error| store_failure(&error))
+    StoreConfig { database, objects, inline_bytes: INLINE_BYTES }
 }
 
-fn store_failure(error: &muster_store::Error) -> Failure {
+pub fn store_failure(error: &muster_store::Error) -> Failure {
     let failure = Failure::failed(error.to_string());
     match error {
         muster_store::Error::Unavailable { .. } => failure.advice(

@@ -4,6 +4,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use muster_server::{Addresses, Mail};
+
 use super::Environment;
 use super::settings::{Origin, Setting, Settings, Value};
 
@@ -18,6 +20,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("data_dir", Some("./data"), "Database, results, environments and sockets"),
     setting("models", None, "A folder of model folders"),
     setting("allowed_hosts", None, "Host names that requests may be for, with commas between"),
+    setting("public_url", None, "Where browsers reach the hub; for links in mail"),
+    setting("trusted_proxies", None, "Addresses whose X-Forwarded-For is believed, with commas"),
+    setting("insecure_cookies", Some("false"), "For development over http:// on this machine"),
+    setting("mail.url", None, "smtps://user:password@host:465; absent: no mail is sent"),
+    setting("mail.from", None, "Who writes the mail, such as Muster <hub@example.org>"),
     setting("database.url", None, "postgres://..; absent: SQLite in the data folder"),
     setting("database.schema", None, "The PostgreSQL schema, created if it is missing"),
     setting("database.max_connections", Some("10"), "Most connections to PostgreSQL"),
@@ -40,6 +47,10 @@ pub struct Serve {
     pub data_dir: PathBuf,
     pub models: Option<PathBuf>,
     pub allowed_hosts: Vec<String>,
+    pub public_url: Option<String>,
+    pub trusted_proxies: Vec<Addresses>,
+    pub insecure_cookies: bool,
+    pub mail: Option<Mail>,
     pub database: Option<Postgres>,
     pub objects: Option<String>,
     /// For `objects` in S3, by the names `object_store` knows.
@@ -101,17 +112,44 @@ impl Serve {
             }),
             None => None,
         };
+        let public_url = settings.read("public_url", "like https://hub.example.org", |text| {
+            let url = reqwest::Url::parse(text).ok().filter(|url| url.has_host())?;
+            let web = matches!(url.scheme(), "http" | "https");
+            (web && url.path() == "/").then(|| text.trim_end_matches('/').to_owned())
+        })?;
+        let mail = match (settings.text("mail.url"), settings.text("mail.from")) {
+            (Some(_), _) if public_url.is_none() => {
+                return Err("mail.url needs public_url, for the links in the mail".into());
+            }
+            (Some(url), Some(from)) => Some(Mail::new(url, from)?),
+            (Some(_), None) => return Err("mail.url needs mail.from".into()),
+            (None, _) => None,
+        };
+        let listen = socket("listen")?.ok_or("listen is not set")?;
+        let insecure_cookies =
+            settings.read("insecure_cookies", "true or false", |text| text.parse().ok())?;
+        let insecure_cookies = insecure_cookies.unwrap_or(false);
+        if insecure_cookies && !listen.ip().is_loopback() {
+            return Err("insecure_cookies is only for a loopback address in listen".into());
+        }
+        let trusted_proxies: Result<Vec<Addresses>, String> =
+            list("trusted_proxies").iter().map(|text| text.parse()).collect();
         let format = |text: &str| match text {
             "text" => Some(false),
             "json" => Some(true),
             _ => None,
         };
         Ok(Self {
-            listen: socket("listen")?.ok_or("listen is not set")?,
+            listen,
             metrics: socket("metrics")?,
             data_dir: settings.text("data_dir").unwrap_or("./data").into(),
             models: settings.text("models").map(PathBuf::from),
             allowed_hosts: list("allowed_hosts"),
+            public_url,
+            trusted_proxies: trusted_proxies
+                .map_err(|wrong| format!("trusted_proxies: {wrong}"))?,
+            insecure_cookies,
+            mail,
             database,
             objects: settings.text("objects.url").map(str::to_owned),
             object_options: object_options(settings, environment)
@@ -172,7 +210,7 @@ pub fn masked(key: &str, text: &str) -> String {
     if ["secret", "token", "password", "key"].iter().any(|word| key.contains(word)) {
         return "***".to_owned();
     }
-    if key != "database.url" {
+    if !matches!(key.as_str(), "database.url" | "mail.url") {
         return text.to_owned();
     }
     let Ok(mut url) = reqwest::Url::parse(text) else { return "***".to_owned() };
@@ -224,6 +262,24 @@ mod tests {
     }
 
     #[test]
+    fn mail_needs_somebody_who_writes_and_a_place_for_its_links() {
+        let url = ("MUSTER_MAIL_URL", "smtp://hub:canary@localhost:25");
+        let from = ("MUSTER_MAIL_FROM", "Muster <hub@example.org>");
+        let public = ("MUSTER_PUBLIC_URL", "https://hub.example.org/");
+        let serve = read(&[url, from, public]).expect("it fits");
+        assert_eq!(serve.public_url.as_deref(), Some("https://hub.example.org"));
+        assert!(serve.mail.is_some());
+        assert!(read(&[url, from]).is_err() && read(&[url, public]).is_err());
+        let wrong = read(&[("MUSTER_MAIL_URL", "ftp://hub:canary@x"), from, public]);
+        assert!(!wrong.expect_err("not SMTP").contains("canary"));
+        assert!(read(&[("MUSTER_PUBLIC_URL", "hub")]).is_err());
+        assert!(read(&[("MUSTER_TRUSTED_PROXIES", "10.0.0.0/8, x")]).is_err());
+        let insecure = ("MUSTER_INSECURE_COOKIES", "true");
+        assert!(read(&[insecure]).expect("it fits").insecure_cookies);
+        assert!(read(&[insecure, ("MUSTER_LISTEN", "0.0.0.0:80")]).is_err());
+    }
+
+    #[test]
     fn options_for_s3_come_from_the_variables_other_tools_use() {
         let variables = [("AWS_REGION", "eu"), ("AWS_CA_BUNDLE", "/x"), ("AWS_SESSION_TOKEN", "")];
         let serve = read(&variables).expect("it fits");
@@ -236,6 +292,8 @@ mod tests {
         let shown = masked("database.url", url);
         assert!(!shown.contains("canary"), "{shown}");
         assert!(shown.starts_with("postgres://hub:***@db/muster?") && shown.contains("require"));
+        let mail = masked("mail.url", "smtps://hub:canary@mail.example.org:465");
+        assert_eq!(mail, "smtps://hub:***@mail.example.org:465");
         assert_eq!(masked("aws_secret_access_key", "canary"), "***");
         assert_eq!(masked("aws_region", "eu"), "eu");
     }

@@ -5,6 +5,7 @@ mod crashes;
 mod exits;
 mod faults;
 mod folders;
+mod people;
 mod processes;
 mod results;
 mod servers;

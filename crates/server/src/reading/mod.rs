@@ -1,6 +1,7 @@
 //! From a body to the inputs of a request.
 
 pub mod body;
+pub mod form;
 pub mod json;
 mod records;
 pub mod table;

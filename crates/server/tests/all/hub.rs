@@ -1,18 +1,20 @@
 //! A hub to talk to, people who talk to it, and an engine that does what a test says.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use muster_core::model::{Card, InputColumn, ModelLimits};
 use muster_core::{
-    Address, Cell, Column, ColumnKind, InstanceId, Model, ModelId, Part, Row, Source,
+    Address, Cell, Column, ColumnKind, InstanceId, Model, ModelId, Part, Permission, PrincipalId,
+    Row, SessionId, Source,
 };
-use muster_server::{Server, ServerConfig};
+use muster_server::{Secret, Server, ServerConfig};
 use muster_store::{
-    Claim, ClaimedTask, Clock, Database, NewInstance, Objects, Store, StoreConfig, TaskDone,
+    Claim, ClaimedTask, Clock, Database, NewAccount, NewInstance, NewSession, Objects, SessionKind,
+    Store, StoreConfig, TaskDone,
 };
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -29,8 +31,12 @@ pub struct Hub {
     running: Option<JoinHandle<std::io::Result<()>>>,
 }
 
+/// The password of everybody in the tests.
+pub const PASSWORD: &str = "tangible orchard 42 sings";
+
 /// Somebody with a session.
 pub struct Person {
+    pub id: PrincipalId,
     pub token: String,
     url: String,
     http: Client,
@@ -74,13 +80,13 @@ impl Hub {
     }
 
     pub async fn with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::on(Database::Memory, change).await
+    }
+
+    pub async fn on(database: Database, change: impl FnOnce(&mut ServerConfig)) -> Self {
         // A second test of this process finds one installed.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let config = StoreConfig {
-            database: Database::Memory,
-            objects: Objects::Memory,
-            inline_bytes: 64 << 10,
-        };
+        let config = StoreConfig { database, objects: Objects::Memory, inline_bytes: 64 << 10 };
         let store = Store::open(config, Clock::system()).await.expect("a store");
         store.sync_models(vec![model()]).await.expect("a catalogue");
         let mut config = ServerConfig {
@@ -109,7 +115,68 @@ impl Hub {
         assert_eq!(made.status(), StatusCode::CREATED);
         let session: Value = made.json().await.expect("JSON");
         let token = session["token"].as_str().expect("a token").to_owned();
-        Person { token, url: format!("http://{}", self.address), http: self.http.clone() }
+        let id = session["principal"]["id"].as_str().expect("an id").parse().expect("an id");
+        self.person_with(id, token)
+    }
+
+    fn person_with(&self, id: PrincipalId, token: String) -> Person {
+        Person { id, token, url: format!("http://{}", self.address), http: self.http.clone() }
+    }
+
+    /// Somebody with an account, who is logged in.
+    pub async fn user(&self, name: &str) -> Person {
+        self.account(name, vec![]).await
+    }
+
+    pub async fn admin(&self, name: &str) -> Person {
+        self.account(name, vec![Permission::Admin]).await
+    }
+
+    async fn account(&self, name: &str, permissions: Vec<Permission>) -> Person {
+        static HASH: LazyLock<String> =
+            LazyLock::new(|| muster_server::hash_password(PASSWORD).expect("a hash"));
+        let new = NewAccount {
+            name: name.into(),
+            first_name: "Ada".into(),
+            last_name: "Lovelace".into(),
+            email: format!("{name}@example.org"),
+            password: HASH.clone(),
+            permissions,
+        };
+        let account = self.store.add_account(new).await.expect("an answer").expect("a free name");
+        let token = self.session_of(account.id, SessionKind::Bearer, "").await.0;
+        self.person_with(account.id, token)
+    }
+
+    /// Another session or API token of somebody: its secret and its id.
+    pub async fn session_of(
+        &self,
+        principal: PrincipalId,
+        kind: SessionKind,
+        scopes: &str,
+    ) -> (String, SessionId) {
+        let secret = Secret::new().expect("randomness");
+        let new = NewSession {
+            principal: Some(principal),
+            token_hash: secret.hash(),
+            kind,
+            name: "a test".into(),
+            scopes: scopes.into(),
+            lifetime: Duration::from_secs(3600),
+        };
+        let session = self.store.add_session(new).await.expect("a session");
+        (secret.text().to_owned(), session.id)
+    }
+
+    /// The same person with another token.
+    pub fn with_token(&self, person: &Person, token: &str) -> Person {
+        self.person_with(person.id, token.to_owned())
+    }
+
+    /// Sends JSON as nobody.
+    pub async fn send(&self, method: Method, path: &str, body: Value) -> Response {
+        let request = self.http.request(method, self.url(path)).json(&body);
+        request.send().await.expect("an answer")
     }
 
     /// An instance of the model becomes ready, if there is none.
@@ -215,6 +282,21 @@ impl Person {
         self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.token)
     }
 
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
+    }
+
+    /// Sends JSON that is taken; the answer.
+    pub async fn send(&self, method: Method, path: &str, body: Value) -> Value {
+        let answer = self.request(method, path).json(&body).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.json().await.expect("JSON")
+    }
+
+    pub async fn status(&self, path: &str) -> u16 {
+        self.get(path).send().await.expect("an answer").status().as_u16()
+    }
+
     /// Submits texts as JSON.
     pub async fn submit(&self, inputs: &[&str]) -> Value {
         let body = json!({"model": "lengths", "inputs": inputs});
@@ -255,6 +337,15 @@ pub async fn problem(request: RequestBuilder) -> Value {
     assert_eq!(problem["status"], status.as_u16());
     assert!(problem["detail"].as_str().is_some_and(|d| d.len() > 10), "{problem}");
     problem
+}
+
+/// Looks until it is so.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut look: impl FnMut() -> F) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while !look().await {
+        assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// The slug of a problem.

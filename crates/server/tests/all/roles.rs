@@ -1,24 +1,26 @@
 //! Who may do what: `roles.toml` names every route, and this calls each as everybody.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use muster_store::SessionKind;
+use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::hub::{Hub, Person};
+use crate::hub::{Hub, PASSWORD, Person};
 
 const TABLE: &str = include_str!("../../roles.toml");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Role {
-    /// Without a session.
     nobody: u16,
-    /// The anonymous session that the request in the path belongs to.
-    owner: u16,
-    /// Another anonymous session.
-    other: u16,
+    anonymous: u16,
+    other_anonymous: u16,
+    user: u16,
+    other_user: u16,
+    admin: u16,
 }
 
 fn roles() -> BTreeMap<String, Role> {
@@ -42,44 +44,142 @@ fn every_route_has_its_roles() {
     assert_eq!(listed, routes, "roles.toml has to list exactly the routes there are");
 }
 
-async fn call(hub: &Hub, route: &str, request: &str, person: Option<&Person>) -> StatusCode {
-    let (method, path) = route.split_once(' ').expect("a method and a path");
-    let path = match path {
-        "/api/v1/models/{id}" => "/api/v1/models/lengths".to_owned(),
-        "/api/docs/{file}" => "/api/docs/index.css".to_owned(),
-        path => path.replace("{id}", request),
-    };
-    let method: Method = method.parse().expect("a method");
-    // Redirects are followed: what counts is what comes of it.
-    let mut sent = hub.http.request(method, hub.url(&path));
-    if route == "POST /api/v1/requests" {
-        sent = sent.json(&json!({"model": "lengths", "inputs": ["CCO"]}));
+/// Everybody, new for each route, and what the paths name.
+struct Cast {
+    anonymous: Person,
+    other_anonymous: Person,
+    user: Person,
+    other_user: Person,
+    admin: Person,
+    victim: Person,
+    /// Completed requests of the anonymous session and of the user.
+    requests: [String; 2],
+    /// A session and an API token of the user.
+    session: String,
+    token: String,
+}
+
+impl Cast {
+    async fn of(hub: &Hub, n: usize) -> Self {
+        let user = hub.user(&format!("user{n}")).await;
+        let anonymous = hub.person().await;
+        let mut requests = Vec::new();
+        for owner in [&anonymous, &user] {
+            let upload = owner.upload("model=lengths", "CCO\n").send().await.expect("an answer");
+            let request: Value = upload.json().await.expect("JSON");
+            hub.complete(hub.claim().await).await;
+            requests.push(request["id"].as_str().expect("an id").to_owned());
+        }
+        Self {
+            anonymous,
+            other_anonymous: hub.person().await,
+            other_user: hub.user(&format!("other{n}")).await,
+            admin: hub.admin(&format!("admin{n}")).await,
+            victim: hub.user(&format!("victim{n}")).await,
+            requests: requests.try_into().expect("two"),
+            session: hub.session_of(user.id, SessionKind::Cookie, "").await.1.to_string(),
+            token: hub.session_of(user.id, SessionKind::Token, "read").await.1.to_string(),
+            user,
+        }
     }
-    if let Some(person) = person {
-        sent = sent.bearer_auth(&person.token);
+
+    fn path(&self, route: &str, anonymous: bool) -> String {
+        let request = &self.requests[usize::from(!anonymous)];
+        match route {
+            "/api/v1/models/{id}" => "/api/v1/models/lengths".into(),
+            "/api/docs/{file}" => "/api/docs/index.css".into(),
+            path if path.contains("/users/") => path.replace("{id}", &self.victim.id.to_string()),
+            path if path.contains("/sessions/") => path.replace("{id}", &self.session),
+            path if path.contains("/tokens/") => path.replace("{id}", &self.token),
+            path => path.replace("{id}", request),
+        }
     }
-    sent.send().await.expect("an answer").status()
+}
+
+/// What a route wants to read.
+fn body(route: &str, name: &str) -> Option<Value> {
+    let person = json!({"name": name, "first_name": "Eve", "last_name": "Adams",
+        "email": "eve@example.org", "password": PASSWORD});
+    Some(match route {
+        "POST /api/v1/requests" => json!({"model": "lengths", "inputs": ["CCO"]}),
+        "POST /api/v1/session" => json!({"name": "login", "password": PASSWORD, "claim": false}),
+        "POST /api/v1/accounts" => person,
+        "POST /api/v1/password-resets" | "POST /api/v1/email-verifications" => {
+            json!({"name": "login"})
+        }
+        "POST /api/v1/password-resets/complete" => {
+            json!({"token": "0".repeat(64), "password": PASSWORD})
+        }
+        "POST /api/v1/email-verifications/complete" => json!({"token": "0".repeat(64)}),
+        "PATCH /api/v1/me" => json!({"first_name": "Eve"}),
+        "DELETE /api/v1/me" => json!({"password": PASSWORD}),
+        "POST /api/v1/me/password" => {
+            json!({"current": PASSWORD, "new": "seven lanterns hum above"})
+        }
+        "POST /api/v1/me/tokens" => json!({"name": "nightly"}),
+        "POST /api/v1/users/{id}/grant" | "POST /api/v1/users/{id}/revoke" => {
+            json!({"permission": "ADMIN"})
+        }
+        _ => return None,
+    })
 }
 
 #[tokio::test]
 async fn everybody_may_do_what_the_table_says() {
     let hub = Hub::start().await;
-    let (owner, other) = (hub.person().await, hub.person().await);
-    for (route, role) in roles() {
-        let upload = owner.upload("model=lengths", "CCO\n").send().await.expect("an answer");
-        let request: Value = upload.json().await.expect("JSON");
-        let tasks = hub.claim().await;
-        hub.complete(tasks).await;
-        let id = request["id"].as_str().expect("an id");
+    hub.user("login").await;
+    hub.admin("root").await;
+    for (n, (route, role)) in roles().into_iter().enumerate() {
+        let cast = Cast::of(&hub, n).await;
+        // Whoever succeeds may change what the next one finds: owners and admins come last.
         let everybody = [
             ("nobody", None, role.nobody),
-            ("other", Some(&other), role.other),
-            ("owner", Some(&owner), role.owner),
+            ("other_anonymous", Some(&cast.other_anonymous), role.other_anonymous),
+            ("anonymous", Some(&cast.anonymous), role.anonymous),
+            ("other_user", Some(&cast.other_user), role.other_user),
+            ("user", Some(&cast.user), role.user),
+            ("admin", Some(&cast.admin), role.admin),
         ];
         for (name, person, want) in everybody {
-            let got = call(&hub, &route, id, person).await.as_u16();
+            let (method, path) = route.split_once(' ').expect("a method and a path");
+            let path = cast.path(path, name.contains("anonymous"));
+            // Redirects are followed: what counts is what comes of it.
+            let mut sent = hub.http.request(method.parse().expect("a method"), hub.url(&path));
+            if let Some(body) = body(&route, &format!("{name}{n}-new")) {
+                sent = sent.json(&body);
+            }
+            if let Some(person) = person {
+                sent = sent.bearer_auth(&person.token);
+            }
+            let got = sent.send().await.expect("an answer").status().as_u16();
             assert_eq!(got, want, "{route} as {name}");
         }
+    }
+}
+
+/// I-37: whoever asks for what is not theirs learns nothing.
+#[tokio::test]
+async fn foreign_and_unknown_ids_are_answered_with_the_same_bytes() {
+    let hub = Hub::start().await;
+    let cast = Cast::of(&hub, 0).await;
+    let unknown = hub.store.clock().id().to_string();
+    for (route, foreign) in [
+        ("GET /api/v1/requests/{id}", &cast.requests[1]),
+        ("GET /api/v1/requests/{id}/result", &cast.requests[1]),
+        ("POST /api/v1/requests/{id}/cancel", &cast.requests[1]),
+        ("POST /api/v1/me/sessions/{id}/end", &cast.session),
+        ("POST /api/v1/me/tokens/{id}/revoke", &cast.token),
+    ] {
+        let (method, path) = route.split_once(' ').expect("a method and a path");
+        let method: Method = method.parse().expect("a method");
+        let mut answers = Vec::new();
+        for id in [foreign, &unknown, "no-id"] {
+            let sent = cast.other_user.request(method.clone(), &path.replace("{id}", id));
+            let answer = sent.send().await.expect("an answer");
+            assert_eq!(answer.status(), 404, "{route}");
+            answers.push(answer.bytes().await.expect("bytes"));
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{route}");
     }
 }
 
@@ -113,7 +213,8 @@ async fn only_a_token_that_was_given_opens() {
 
 #[tokio::test]
 async fn a_session_ends() {
-    let hub = Hub::with(|config| config.sessions.lifetime = std::time::Duration::ZERO).await;
+    let over = Duration::ZERO;
+    let hub = Hub::with(|config| config.sessions.policy.anonymous.absolute = over).await;
     let person = hub.person().await;
     let answer = person.get("/api/v1/requests").send().await.expect("an answer");
     assert_eq!(answer.status(), 401);

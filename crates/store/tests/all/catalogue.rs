@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use muster_core::session::{EndReason, SessionPolicy};
 use muster_core::{Cell, ColumnKind, ModelId, Row};
-use muster_store::PrincipalKind;
 use sha2::{Digest, Sha256};
 
 use crate::lab::{LEASE, Lab, done, model, token};
@@ -62,14 +62,14 @@ async fn a_model_that_left_keeps_its_history_and_may_return(lab: Lab) {
 
 async fn a_session_is_found_by_its_tokens_hash_until_it_ends(lab: Lab) {
     let (mine, over) = (token(), token());
+    let policy = SessionPolicy::default();
     let session = lab.store.create_session(mine, LEASE).await.expect("a session");
-    assert_eq!(session.kind, PrincipalKind::Anonymous);
+    assert!(session.account.is_none());
     let found = lab.store.find_session(&mine).await.expect("an answer");
-    let found = found.expect("the session");
-    assert_eq!((found.principal, found.kind), (session.principal, PrincipalKind::Anonymous));
-    assert_eq!(found.expires_at, session.expires_at);
-    lab.store.create_session(over, Duration::ZERO).await.expect("a session");
-    assert_eq!(lab.store.find_session(&over).await.expect("an answer"), None);
+    assert_eq!(found.expect("the session"), session);
+    assert_eq!(session.left(&policy, lab.store.now()).expect("it lives").min(LEASE / 2), LEASE / 2);
+    let short = lab.store.create_session(over, Duration::ZERO).await.expect("a session");
+    assert_eq!(short.left(&policy, lab.store.now()), Err(EndReason::Lifetime));
     assert_eq!(lab.store.find_session(&[0; 32]).await.expect("an answer"), None);
     assert!(lab.store.create_session(mine, LEASE).await.is_err(), "a token has one session");
 }

@@ -30,6 +30,7 @@ mod instances;
 mod leases;
 mod opening;
 mod outage;
+mod people;
 mod pooler;
 mod queue;
 mod requests;

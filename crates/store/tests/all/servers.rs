@@ -238,6 +238,7 @@ async fn the_clock_of_a_server_decides_nothing() {
     lab.raw.run(&format!("UPDATE server SET seen_at = {past}")).await;
     assert_eq!(store.running_remote_jobs().await.expect("an answer").len(), 1);
     let token = crate::lab::token();
-    store.create_session(token, Duration::ZERO).await.expect("a session");
-    assert_eq!(store.find_session(&token).await.expect("an answer"), None);
+    let session = store.create_session(token, Duration::ZERO).await.expect("a session");
+    let policy = muster_core::session::SessionPolicy::default();
+    assert!(session.left(&policy, store.now()).is_err());
 }

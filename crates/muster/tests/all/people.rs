@@ -1,0 +1,78 @@
+//! Logging in and out, and administering people on the hub's machine.
+
+use std::fs::File;
+
+use serde_json::Value;
+
+use crate::support::{LENGTHS, Output, World, until};
+
+const PASSWORD: &str = "tangible orchard 42 sings";
+
+fn world() -> World {
+    let world = World::new(&[("lengths", "", LENGTHS)]);
+    world.write("password", format!("{PASSWORD}\n"));
+    world
+}
+
+fn create(world: &World, name: &str) -> Output {
+    let email = format!("{name}@example.org");
+    let flags = ["--email", &email, "--data-dir", "data", "--password-file", "password"];
+    world.muster(&[&["admin", "create", name], &flags[..]].concat())
+}
+
+#[test]
+fn the_first_admin_is_made_before_the_hub_runs_and_logs_in() {
+    let world = world();
+    assert_eq!(create(&world, "root").text, "root administers this hub\n");
+    create(&world, "ROOT").fails(2, &["taken"]);
+    let hub = world.hub();
+    hub.good(&["run", "lengths", "--input", "abc", "-o", "out.csv"]);
+    let mine = hub.good(&["requests", "--json"]).json();
+    hub.muster(&["login", "root", "--password-file", "models/lengths/predict.py"])
+        .fails(2, &["User name or password is wrong"]);
+    let login = hub.good(&["login", "root", "--password-file", "password"]);
+    assert!(login.text.contains("logged in") && login.text.contains("as root"), "{login:?}");
+    assert_eq!(hub.good(&["requests", "--json"]).json(), mine, "they came along");
+    let kept: Value =
+        serde_json::from_str(&world.read("home/.config/muster/credentials.json")).expect("JSON");
+    assert_eq!(kept["hubs"][hub.url()]["name"], "root");
+    assert!(hub.good(&["logout"]).text.contains("root is logged out"));
+    assert!(hub.good(&["logout"]).text.contains("nobody is logged in"));
+    assert_eq!(hub.good(&["requests"]).text, "no requests\n");
+    assert!(!world.read("log").contains(PASSWORD));
+}
+
+#[test]
+fn a_hub_that_runs_notices_what_is_administered_beside_it() {
+    let world = world();
+    let hub = world.hub();
+    assert_eq!(create(&world, "root").code, 0, "{}", world.read("log"));
+    hub.good(&["login", "root", "--password-file", "password"]);
+    let link = world.muster(&["admin", "reset-link", "root", "--data-dir", "data"]);
+    let token = link.text.split_once('#').expect("a link").1.lines().next().expect("a token");
+    let body = format!(r#"{{"token": "{token}", "password": "seven lanterns hum above"}}"#);
+    world.write("body", body);
+    let url = format!("{}/api/v1/password-resets/complete", hub.url());
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["-sf", &url, "-H", "content-type: application/json", "-d", "@body"]);
+    world.at_home(&mut curl);
+    let reset = Output::of(curl);
+    assert_eq!(reset.code, 0, "{reset:?}");
+    until("the login is over", || hub.muster(&["requests"]).code == 2);
+    hub.muster(&["requests"]).fails(2, &["the login of root is over", "muster login root"]);
+    let mut login = hub.command(&["login", "root"]);
+    world.write("new", "seven lanterns hum above");
+    login.stdin(File::open(world.path("new")).expect("a file"));
+    let login = Output::from(login.output().expect("the binary"));
+    assert_eq!(login.code, 0, "{login:?}");
+    world.muster(&["admin", "reset-link", "nobody", "--data-dir", "data"]).fails(2, &["no user"]);
+    hub.good(&["run", "lengths", "--input", "abc", "-o", "out.csv"]);
+}
+
+#[test]
+fn an_admin_needs_values_that_fit_the_rules() {
+    let world = world();
+    world.write("password", "passwordpassword");
+    create(&world, "x").fails(2, &["name: A user name has", "password: A password is not made"]);
+    assert!(!world.path("data/muster.db").exists(), "nothing was made");
+}

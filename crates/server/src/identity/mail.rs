@@ -1,0 +1,93 @@
+//! Mail: links with which people show that an address is theirs, or set a new password.
+
+use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use muster_store::Account;
+
+use super::secret::Secret;
+
+/// An SMTP server, and who writes. Cheap to clone.
+#[derive(Clone)]
+pub struct Mail {
+    smtp: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+}
+
+/// The page of the web app that sets a password, and the one that confirms an address. The secret
+/// follows as fragment, which browsers send to nobody.
+pub const PASSWORD_PAGE: &str = "/account/password";
+pub const EMAIL_PAGE: &str = "/account/email";
+
+pub fn link(public_url: Option<&str>, page: &str, secret: &Secret) -> String {
+    format!("{}{page}#{}", public_url.unwrap_or_default(), secret.text())
+}
+
+impl Mail {
+    /// `url`: `smtp://` (plain), `smtp://..?tls=required` (STARTTLS) or `smtps://`, with user and
+    /// password if the server wants them.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be used, without repeating the URL, which may hold a password.
+    pub fn new(url: &str, from: &str) -> Result<Self, String> {
+        let smtp = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(|_| {
+            "mail.url must be like smtps://user:password@mail.example.org:465".to_owned()
+        })?;
+        let from = from
+            .parse()
+            .map_err(|_| format!("mail.from = {from:?} must be like Muster <hub@example.org>"))?;
+        Ok(Self { smtp: smtp.build(), from })
+    }
+
+    pub fn verify(&self, account: &Account, email: &str, link: &str) {
+        let text = format!(
+            "Hello {},\n\nsomebody, probably you, gave this address for the account {} at a \
+             Muster hub. Confirm it here within 24 hours:\n\n{link}\n\nIf that was not you, \
+             there is nothing to do.\n",
+            account.first_name, account.name
+        );
+        self.send(email, "Confirm your address", text);
+    }
+
+    pub fn reset(&self, account: &Account, link: &str) {
+        let text = format!(
+            "Hello {},\n\nsomebody, probably you, asked for a new password of the account {} at \
+             a Muster hub. Set it here within an hour:\n\n{link}\n\nThe link works once. If that \
+             was not you, there is nothing to do: the password stays as it is.\n",
+            account.first_name, account.name
+        );
+        self.send(&account.email, "Set a new password", text);
+    }
+
+    /// Sends aside: whoever asked learns nothing from how long it takes.
+    fn send(&self, to: &str, subject: &str, text: String) {
+        let to = match to.parse::<Mailbox>() {
+            Ok(to) => to,
+            Err(error) => return tracing::warn!(%error, "mail cannot be addressed"),
+        };
+        let message = Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(subject)
+            .header(ContentType::TEXT_PLAIN)
+            .body(text);
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => return tracing::warn!(%error, "mail cannot be written"),
+        };
+        let smtp = self.smtp.clone();
+        tokio::spawn(async move {
+            match smtp.send(message).await {
+                Ok(_) => tracing::debug!("mail was sent"),
+                Err(error) => tracing::error!(%error, "mail was not sent"),
+            }
+        });
+    }
+}
+
+impl std::fmt::Debug for Mail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mail").field("from", &self.from).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,118 @@
+//! Who acts: the session of a request, what it may do, and where the request comes from. Every
+//! handler takes one of these: there is no other way to a principal.
+
+pub mod cache;
+pub mod mail;
+pub mod password;
+pub mod peer;
+pub mod secret;
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::Method;
+use http::request::Parts;
+use muster_core::{Permission, PrincipalId};
+use muster_store::{Account, Session, SessionKind};
+
+use crate::app::App;
+use crate::problem::{Kind, Problem};
+use cache::Known;
+use secret::{Secret, TokenHash};
+
+/// Anybody with a live session. An API token must have the scope for the method.
+pub struct Caller {
+    pub principal: PrincipalId,
+    pub hash: TokenHash,
+    known: Arc<Known>,
+}
+
+impl Caller {
+    pub fn session(&self) -> &Session {
+        &self.known.session
+    }
+
+    async fn of(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Problem> {
+        let Some(secret) = Secret::of(&parts.headers, app.config.cookie) else { return Ok(None) };
+        let hash = secret.hash();
+        let known = app.sessions.live(app, &hash).await?;
+        Ok(known.map(|known| Self { principal: known.session.principal, hash, known }))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let caller = Self::of(parts, app).await?.ok_or_else(nobody)?;
+        let session = caller.session();
+        if session.kind == SessionKind::Token {
+            let reads = matches!(parts.method, Method::GET | Method::HEAD);
+            let scope = if reads { "read" } else { "submit" };
+            if !session.scopes.split(' ').any(|held| held == scope) {
+                let detail = format!("This API token has not the scope `{scope}`.");
+                return Err(Problem::new(Kind::Forbidden, detail));
+            }
+        }
+        Ok(caller)
+    }
+}
+
+/// Whoever has a live session, or nobody.
+pub struct MaybeCaller(pub Option<Caller>);
+
+impl FromRequestParts<Arc<App>> for MaybeCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        Caller::of(parts, app).await.map(Self)
+    }
+}
+
+/// Somebody who logged in; not an anonymous session, and not an API token.
+pub struct Person {
+    pub account: Account,
+    pub caller: Caller,
+}
+
+impl FromRequestParts<Arc<App>> for Person {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let caller = Caller::of(parts, app).await?.ok_or_else(nobody)?;
+        let session = caller.session();
+        match &session.account {
+            Some(account) if session.kind != SessionKind::Token => {
+                Ok(Self { account: account.clone(), caller })
+            }
+            _ => {
+                let detail = "This is for people who logged in with POST /api/v1/session, not for \
+                              anonymous sessions and API tokens.";
+                Err(Problem::new(Kind::Forbidden, detail))
+            }
+        }
+    }
+}
+
+/// Somebody who logged in and has the permission ADMIN.
+pub struct Admin(pub PrincipalId);
+
+impl FromRequestParts<Arc<App>> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let person = Person::from_request_parts(parts, app).await?;
+        if person.account.permissions.contains(&Permission::Admin) {
+            return Ok(Self(person.account.id));
+        }
+        Err(Problem::new(Kind::Forbidden, "This needs the permission ADMIN."))
+    }
+}
+
+/// There is no live session.
+pub fn nobody() -> Problem {
+    let detail = "Send `Authorization: Bearer TOKEN` with the token of a live session. POST \
+                  /api/v1/session/renew says what became of yours; POST /api/v1/sessions gives an \
+                  anonymous one.";
+    Problem::new(Kind::Unauthorised, detail)
+}

@@ -1,0 +1,134 @@
+//! Secrets of sessions and links: how they are made, sent and stored.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderValue};
+use sha2::{Digest, Sha256};
+
+use crate::config::Cookie;
+use crate::problem::Problem;
+
+/// What is stored of a secret.
+pub type TokenHash = [u8; 32];
+
+/// 256 bits of the operating system's randomness, as hex digits.
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new() -> Result<Self, Problem> {
+        let mut secret = [0u8; 32];
+        getrandom::fill(&mut secret).map_err(|error| {
+            tracing::error!(%error, "the operating system gives no random bytes");
+            Problem::internal()
+        })?;
+        Ok(Self(secret.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a string cannot fail.
+            write!(hex, "{byte:02x}").unwrap_or_default();
+            hex
+        })))
+    }
+
+    /// What somebody sent; nothing if it cannot be one of ours.
+    pub fn read(text: &str) -> Option<Self> {
+        let ours = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        ours.then(|| Self(text.to_owned()))
+    }
+
+    /// The one in the header `Authorization`, else the one in the cookie.
+    pub fn of(headers: &HeaderMap, cookie: Cookie) -> Option<Self> {
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        match (given.next(), given.next()) {
+            (None, _) => {
+                let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+                let mut pairs = pairs.flat_map(|value| value.split(';'));
+                pairs.find_map(|pair| {
+                    let (name, value) = pair.trim().split_once('=')?;
+                    Self::read(value).filter(|_| name == cookie.name())
+                })
+            }
+            (Some(header), None) => {
+                let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+                Self::read(token).filter(|_| scheme.eq_ignore_ascii_case("bearer"))
+            }
+            _ => None,
+        }
+    }
+
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    pub fn hash(&self) -> TokenHash {
+        Sha256::digest(self.0.as_bytes()).into()
+    }
+}
+
+impl Cookie {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Secure => "__Host-muster",
+            Self::Loopback => "muster",
+        }
+    }
+
+    /// Gives the browser a secret for so long; or takes it away.
+    pub fn set(self, secret: Option<&Secret>, lifetime: Duration) -> HeaderValue {
+        let (name, text) = (self.name(), secret.map_or("", Secret::text));
+        let seconds = if secret.is_some() { lifetime.as_secs() } else { 0 };
+        let secure = if self == Self::Secure { "; Secure" } else { "" };
+        let cookie =
+            format!("{name}={text}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+        // It is ASCII.
+        HeaderValue::from_str(&cookie).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(all: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in all {
+            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+
+    #[test]
+    fn secrets_are_64_hex_digits_and_differ() {
+        let (one, two) = (Secret::new().expect("one"), Secret::new().expect("two"));
+        assert_ne!(one.text(), two.text());
+        assert!(Secret::read(one.text()).is_some());
+        assert!(Secret::read("x").is_none() && Secret::read(&"g".repeat(64)).is_none());
+    }
+
+    #[test]
+    fn a_header_goes_before_a_cookie_and_a_bad_one_counts_as_none() {
+        let (one, two) = ("a".repeat(64), "b".repeat(64));
+        let bearer = format!("bearer {one}");
+        let jar = format!("x=1; __Host-muster={two}; muster={one}");
+        let of = |all: &[(&'static str, &str)]| {
+            Secret::of(&headers(all), Cookie::Secure).map(|secret| secret.text().to_owned())
+        };
+        assert_eq!(of(&[("authorization", &bearer), ("cookie", &jar)]), Some(one.clone()));
+        assert_eq!(of(&[("cookie", &jar)]), Some(two));
+        assert_eq!(of(&[("authorization", "Basic x"), ("cookie", &jar)]), None);
+        assert_eq!(of(&[("authorization", &bearer), ("authorization", &bearer)]), None);
+        assert_eq!(of(&[("cookie", "__Host-muster=x")]), None);
+        let loopback = Secret::of(&headers(&[("cookie", &jar)]), Cookie::Loopback);
+        assert_eq!(loopback.map(|secret| secret.text().to_owned()), Some(one));
+    }
+
+    #[test]
+    fn the_cookie_is_bound_to_this_host() {
+        let secret = Secret::read(&"a".repeat(64)).expect("a secret");
+        let set = Cookie::Secure.set(Some(&secret), Duration::from_secs(60));
+        let want = "Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure";
+        assert_eq!(set, format!("__Host-muster={}; {want}", secret.text()));
+        let gone = Cookie::Loopback.set(None, Duration::from_secs(60));
+        assert_eq!(gone, "muster=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
+    }
+}

@@ -1,0 +1,146 @@
+//! `/api/v1/me/tokens`: API tokens, for scripts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use muster_store::{NewSession, Session, SessionKind};
+use utoipa::ToSchema;
+
+use crate::answer::json;
+use crate::app::{App, to_the_end};
+use crate::extract::SessionPath;
+use crate::identity::Person;
+use crate::identity::secret::Secret;
+use crate::people::me::end;
+use crate::people::view::{DoneView, SessionInfoView, TokenView};
+use crate::problem::{At, Kind, Problem};
+use crate::reading::form::{Form, NUMBER, Shape, TEXT, TEXTS};
+use crate::view::PageView;
+
+/// What a token may be used for.
+const SCOPES: [&str; 2] = ["read", "submit"];
+const LONGEST_NAME: usize = 100;
+const MOST_DAYS: u64 = 365;
+const DAYS: u64 = 90;
+/// Most that one person has.
+const MOST: usize = 50;
+
+/// The name of a token, what it is for, and for how long.
+#[derive(ToSchema)]
+#[schema(as = NewApiToken, example = json!({"name": "nightly run", "scopes": ["read", "submit"], "days": 90}))]
+#[expect(dead_code, reason = "it only describes what `NewToken` reads")]
+pub struct NewTokenDocument {
+    #[schema(min_length = 1, max_length = 100)]
+    name: String,
+    /// `read` your requests and results, `submit` and cancel requests. Both if not given.
+    scopes: Option<Vec<String>>,
+    /// 90 if not given.
+    #[schema(minimum = 1, maximum = 365)]
+    days: Option<u32>,
+}
+
+struct NewToken;
+
+impl Shape for NewToken {
+    const MEMBERS: &'static [(&'static str, &'static str)] =
+        &[("name", TEXT), ("scopes", TEXTS), ("days", NUMBER)];
+    const EXAMPLE: &'static str = r#"{"name": "nightly run"}"#;
+}
+
+/// Make an API token
+#[utoipa::path(
+    post, path = "/api/v1/me/tokens", operation_id = "create_token", tag = "people",
+    request_body(content((NewTokenDocument = "application/json"))),
+    responses((status = 201, description = "The token; it is shown only here", body = TokenView)),
+    security(("session" = [])),
+)]
+pub async fn create_token(
+    State(app): State<Arc<App>>,
+    person: Person,
+    request: Request,
+) -> Result<Response, Problem> {
+    let form = Form::<NewToken>::read(&app, request).await?;
+    let secret = Secret::new()?;
+    let new = new_token(&form, &person, &secret)?;
+    let session = to_the_end(async move {
+        if living(&app, &person).await?.len() >= MOST {
+            let detail = format!("You have {MOST}. Revoke one that is not used.");
+            return Err(Problem::new(Kind::TooManyTokens, detail));
+        }
+        Ok(app.store.add_session(new).await?)
+    });
+    let info = SessionInfoView::new(session.await?, None);
+    json(StatusCode::CREATED, &TokenView { token: secret.text().to_owned(), info })
+}
+
+fn new_token(
+    form: &Form<NewToken>,
+    person: &Person,
+    secret: &Secret,
+) -> Result<NewSession, Problem> {
+    let wrong = |field: &str, detail: String| {
+        Err(Problem::new(Kind::BadJson, detail).at(At::Pointer(format!("/{field}"))))
+    };
+    let name = form.needed("name")?;
+    let length = name.chars().count();
+    if length > LONGEST_NAME || name.trim().is_empty() || name.chars().any(char::is_control) {
+        let detail =
+            format!("`name` has 1 to {LONGEST_NAME} characters, none a control character.");
+        return wrong("name", detail);
+    }
+    let all = SCOPES.map(str::to_owned);
+    let scopes = form.texts("scopes").unwrap_or(&all);
+    if scopes.is_empty() || scopes.iter().any(|scope| !SCOPES.contains(&scope.as_str())) {
+        return wrong("scopes", format!("`scopes` are some of {}.", SCOPES.join(", ")));
+    }
+    let days = form.number("days").unwrap_or(DAYS);
+    if !(1..=MOST_DAYS).contains(&days) {
+        return wrong("days", format!("`days` is 1 to {MOST_DAYS}."));
+    }
+    Ok(NewSession {
+        principal: Some(person.account.id),
+        token_hash: secret.hash(),
+        kind: SessionKind::Token,
+        name: name.to_owned(),
+        scopes: scopes.join(" "),
+        lifetime: Duration::from_secs(days * 24 * 3600),
+    })
+}
+
+async fn living(app: &App, person: &Person) -> Result<Vec<Session>, Problem> {
+    let mut all = app.store.list_sessions(person.account.id).await?;
+    let (policy, now) = (&app.config.sessions.policy, app.store.now());
+    all.retain(|session| session.kind == SessionKind::Token && session.left(policy, now).is_ok());
+    Ok(all)
+}
+
+/// Your API tokens
+#[utoipa::path(
+    get, path = "/api/v1/me/tokens", operation_id = "list_tokens", tag = "people",
+    responses((status = 200, description = "Those that are good, the newest first",
+        body = PageView<SessionInfoView>)),
+    security(("session" = [])),
+)]
+pub async fn list_tokens(State(app): State<Arc<App>>, person: Person) -> Result<Response, Problem> {
+    let all = living(&app, &person).await?;
+    let items = all.into_iter().map(|session| SessionInfoView::new(session, None)).collect();
+    json(StatusCode::OK, &PageView::<SessionInfoView> { items, next: None })
+}
+
+/// Revoke an API token
+#[utoipa::path(
+    post, path = "/api/v1/me/tokens/{id}/revoke", operation_id = "revoke_token", tag = "people",
+    params(("id" = String, Path, description = "The token's id")),
+    responses((status = 200, description = "It opens nothing any more", body = DoneView)),
+    security(("session" = [])),
+)]
+pub async fn revoke_token(
+    State(app): State<Arc<App>>,
+    person: Person,
+    SessionPath(id): SessionPath,
+) -> Result<Response, Problem> {
+    end(app, person, id, "The token opens nothing any more.").await
+}

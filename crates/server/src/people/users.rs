@@ -1,0 +1,328 @@
+//! `/api/v1/users` and `/api/v1/audit`: for administrators.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use muster_core::{Permission, PrincipalId};
+use muster_store::{Account, AccountFilter, AdminAct, Administered};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::answer::json;
+use crate::app::{App, to_the_end};
+use crate::extract::{Pairs, Parameters, Query, UserPath};
+use crate::identity::Admin;
+use crate::identity::mail::{PASSWORD_PAGE, link};
+use crate::identity::secret::Secret;
+use crate::people::view::{AccountView, AuditView, DoneView, ResetLinkView, SessionInfoView};
+use crate::problem::{At, Kind, Problem};
+use crate::reading::form::{Form, Shape, TEXT};
+use crate::view::PageView;
+
+/// How long a link that an admin made works.
+const LINK: Duration = Duration::from_secs(24 * 3600);
+
+/// Something accounts may do.
+#[derive(ToSchema)]
+#[schema(as = PermissionChange, example = json!({"permission": "ADMIN"}))]
+#[expect(dead_code, reason = "it only describes what `Change` reads")]
+pub struct PermissionDocument {
+    permission: String,
+}
+
+struct Change;
+
+impl Shape for Change {
+    const MEMBERS: &'static [(&'static str, &'static str)] = &[("permission", TEXT)];
+    const EXAMPLE: &'static str = r#"{"permission": "ADMIN"}"#;
+}
+
+pub struct ListUsers(AccountFilter);
+
+impl Parameters for ListUsers {
+    const NAMES: &'static [&'static str] = &["search", "permission", "disabled", "after", "limit"];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
+        let permission: Option<Permission> = pairs.value("permission", "a permission: ADMIN")?;
+        Ok(Self(AccountFilter {
+            search: pairs.text("search"),
+            permission,
+            disabled: pairs.value("disabled", "true or false")?,
+            after: pairs.value("after", "the id of a user")?,
+            limit: pairs.limit()?,
+        }))
+    }
+}
+
+/// List the users
+#[utoipa::path(
+    get, path = "/api/v1/users", operation_id = "list_users", tag = "users",
+    params(
+        ("search" = Option<String>, Query, description = "A part of the user name or address"),
+        ("permission" = Option<String>, Query, description = "Only those who have it: ADMIN"),
+        ("disabled" = Option<bool>, Query, description = "Only those that are, or are not"),
+        ("after" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 200; 50 if not given"),
+    ),
+    responses((status = 200, description = "A page of users, the oldest first",
+        body = PageView<AccountView>)),
+    security(("session" = [])),
+)]
+pub async fn list_users(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    Query(ListUsers(mut filter)): Query<ListUsers>,
+) -> Result<Response, Problem> {
+    let limit = filter.limit;
+    filter.limit += 1;
+    let found = app.store.list_accounts(&filter).await?;
+    let page = page(found, limit, |account| account.id.to_string(), AccountView::from);
+    json(StatusCode::OK, &page)
+}
+
+/// One more than fits was asked for: it says that there is a next page.
+fn page<T, V>(
+    mut found: Vec<T>,
+    limit: u32,
+    id: impl Fn(&T) -> String,
+    view: impl Fn(T) -> V,
+) -> PageView<V> {
+    let more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next = found.last().filter(|_| more).map(id);
+    PageView { items: found.into_iter().map(view).collect(), next }
+}
+
+/// Find a user
+#[utoipa::path(
+    get, path = "/api/v1/users/{id}", operation_id = "find_user", tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    responses((status = 200, description = "The account", body = AccountView)),
+    security(("session" = [])),
+)]
+pub async fn find_user(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    UserPath(id): UserPath,
+) -> Result<Response, Problem> {
+    let found = app.store.find_account(id).await?.ok_or_else(Problem::no_such_thing)?;
+    json(StatusCode::OK, &AccountView::from(found))
+}
+
+/// A user's sessions and API tokens
+#[utoipa::path(
+    get, path = "/api/v1/users/{id}/sessions", operation_id = "list_user_sessions", tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    responses((status = 200, description = "Those that were not ended, the newest first",
+        body = PageView<SessionInfoView>)),
+    security(("session" = [])),
+)]
+pub async fn list_user_sessions(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    UserPath(id): UserPath,
+) -> Result<Response, Problem> {
+    app.store.find_account(id).await?.ok_or_else(Problem::no_such_thing)?;
+    let all = app.store.list_sessions(id).await?;
+    let items = all.into_iter().map(|session| SessionInfoView::new(session, None)).collect();
+    json(StatusCode::OK, &PageView::<SessionInfoView> { items, next: None })
+}
+
+/// Does it, writes it down, and tells this server's memory.
+async fn administer(
+    app: Arc<App>,
+    Admin(actor): Admin,
+    subject: PrincipalId,
+    act: AdminAct,
+) -> Result<Account, Problem> {
+    to_the_end(async move {
+        let done = app.store.administer(Some(actor), subject, act).await?;
+        app.forget(&[subject]);
+        match done {
+            Administered::Done(account) => Ok(account),
+            Administered::Unknown => Err(Problem::no_such_thing()),
+            Administered::LastAdmin => Err(last_admin()),
+        }
+    })
+    .await
+}
+
+pub fn last_admin() -> Problem {
+    let detail = "This is the only administrator that is left. Grant ADMIN to somebody else first.";
+    Problem::new(Kind::LastAdmin, detail)
+}
+
+async fn permission(app: &App, request: Request) -> Result<Permission, Problem> {
+    let form = Form::<Change>::read(app, request).await?;
+    form.needed("permission")?.parse().map_err(|_| {
+        let problem = Problem::new(Kind::BadJson, "The permissions are: ADMIN.");
+        problem.at(At::Pointer("/permission".into()))
+    })
+}
+
+/// Grant a permission
+#[utoipa::path(
+    post, path = "/api/v1/users/{id}/grant", operation_id = "grant", tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    request_body(content((PermissionDocument = "application/json"))),
+    responses((status = 200, description = "The account", body = AccountView)),
+    security(("session" = [])),
+)]
+pub async fn grant(
+    State(app): State<Arc<App>>,
+    admin: Admin,
+    UserPath(id): UserPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let act = AdminAct::Grant(permission(&app, request).await?);
+    json(StatusCode::OK, &AccountView::from(administer(app, admin, id, act).await?))
+}
+
+/// Take a permission away
+#[utoipa::path(
+    post, path = "/api/v1/users/{id}/revoke", operation_id = "revoke", tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    request_body(content((PermissionDocument = "application/json"))),
+    responses((status = 200, description = "The account", body = AccountView)),
+    security(("session" = [])),
+)]
+pub async fn revoke(
+    State(app): State<Arc<App>>,
+    admin: Admin,
+    UserPath(id): UserPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let act = AdminAct::Revoke(permission(&app, request).await?);
+    json(StatusCode::OK, &AccountView::from(administer(app, admin, id, act).await?))
+}
+
+/// Disable a user
+///
+/// Their sessions and API tokens end, and they cannot log in. Their requests go on.
+#[utoipa::path(
+    post, path = "/api/v1/users/{id}/disable", operation_id = "disable", tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    responses((status = 200, description = "The account", body = AccountView)),
+    security(("session" = [])),
+)]
+pub async fn disable(
+    State(app): State<Arc<App>>,
+    admin: Admin,
+    UserPath(id): UserPath,
+) -> Result<Response, Problem> {
+    let account = administer(app, admin, id, AdminAct::Disable).await?;
+    json(StatusCode::OK, &AccountView::from(account))
+}
+
+/// Enable a user
+#[utoipa::path(
+    post, path = "/api/v1/users/{id}/enable", operation_id = "enable", tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    responses((status = 200, description = "The account", body = AccountView)),
+    security(("session" = [])),
+)]
+pub async fn enable(
+    State(app): State<Arc<App>>,
+    admin: Admin,
+    UserPath(id): UserPath,
+) -> Result<Response, Problem> {
+    let account = administer(app, admin, id, AdminAct::Enable).await?;
+    json(StatusCode::OK, &AccountView::from(account))
+}
+
+/// End a user's sessions and API tokens
+#[utoipa::path(
+    post, path = "/api/v1/users/{id}/end-sessions", operation_id = "end_sessions", tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    responses((status = 200, description = "The account", body = AccountView)),
+    security(("session" = [])),
+)]
+pub async fn end_sessions(
+    State(app): State<Arc<App>>,
+    admin: Admin,
+    UserPath(id): UserPath,
+) -> Result<Response, Problem> {
+    let account = administer(app, admin, id, AdminAct::EndSessions).await?;
+    json(StatusCode::OK, &AccountView::from(account))
+}
+
+/// Make a link with which a user can set a password
+///
+/// For hubs that send no mail: hand it to the person. It works once, for a day.
+#[utoipa::path(
+    post, path = "/api/v1/users/{id}/reset-link", operation_id = "reset_link", tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    responses((status = 200, description = "The link", body = ResetLinkView)),
+    security(("session" = [])),
+)]
+pub async fn reset_link(
+    State(app): State<Arc<App>>,
+    admin: Admin,
+    UserPath(id): UserPath,
+) -> Result<Response, Problem> {
+    let secret = Secret::new()?;
+    let act = AdminAct::ResetLink { token_hash: secret.hash(), lifetime: LINK };
+    let public_url = app.config.public_url.clone();
+    administer(app, admin, id, act).await?;
+    let view = ResetLinkView {
+        link: link(public_url.as_deref(), PASSWORD_PAGE, &secret),
+        token: secret.text().to_owned(),
+        valid_seconds: LINK.as_secs(),
+    };
+    json(StatusCode::OK, &view)
+}
+
+/// Delete a user
+///
+/// With all requests and results. What runs is cancelled.
+#[utoipa::path(
+    post, path = "/api/v1/users/{id}/delete", operation_id = "delete_user", tag = "users",
+    params(("id" = String, Path, description = "The user's id")),
+    responses((status = 200, description = "It is gone", body = DoneView)),
+    security(("session" = [])),
+)]
+pub async fn delete_user(
+    State(app): State<Arc<App>>,
+    admin: Admin,
+    UserPath(id): UserPath,
+) -> Result<Response, Problem> {
+    administer(app, admin, id, AdminAct::Delete).await?;
+    json(StatusCode::OK, &DoneView { detail: "The account and its data are deleted." })
+}
+
+pub struct ListAudit {
+    after: Option<Uuid>,
+    limit: u32,
+}
+
+impl Parameters for ListAudit {
+    const NAMES: &'static [&'static str] = &["after", "limit"];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
+        Ok(Self { after: pairs.value("after", "the id of an entry")?, limit: pairs.limit()? })
+    }
+}
+
+/// What administrators did
+#[utoipa::path(
+    get, path = "/api/v1/audit", operation_id = "list_audit", tag = "users",
+    params(
+        ("after" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 200; 50 if not given"),
+    ),
+    responses((status = 200, description = "A page of entries, the newest first",
+        body = PageView<AuditView>)),
+    security(("session" = [])),
+)]
+pub async fn list_audit(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    Query(query): Query<ListAudit>,
+) -> Result<Response, Problem> {
+    let found = app.store.list_audit(query.after, query.limit + 1).await?;
+    let page = page(found, query.limit, |entry| entry.id.to_string(), AuditView::from);
+    json(StatusCode::OK, &page)
+}

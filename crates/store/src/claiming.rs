@@ -1,0 +1,119 @@
+//! Requests change their owner: an anonymous session's, when the person logs in; and they go with
+//! an account.
+
+use futures::FutureExt;
+use muster_core::session::EndReason;
+use muster_core::{Ended, PrincipalId, RequestId};
+use uuid::Uuid;
+
+use crate::db::Ts;
+use crate::sessions::end_all;
+use crate::statement::{rows, run};
+use crate::users::is_last_admin;
+use crate::writer::{Tx, work};
+use crate::{Error, Store, requests};
+
+/// Only once, and only what is anonymous.
+const CLAIM: &str = "UPDATE principal SET claimed_by = $2, changed_at = $3 \
+     WHERE id = $1 AND kind = 'anonymous' AND claimed_by IS NULL";
+
+/// Tasks before their requests, as everywhere.
+const MOVE_TASKS: &str = "UPDATE task SET principal_id = $2 \
+     WHERE request_id IN (SELECT id FROM request WHERE principal_id = $1)";
+
+/// A key that both used stays with the account's own request.
+const MOVE_REQUESTS: &str = "UPDATE request SET principal_id = $2, \
+     idempotency_key = CASE WHEN EXISTS (SELECT 1 FROM request o WHERE o.principal_id = $2 \
+     AND o.idempotency_key = request.idempotency_key) THEN NULL ELSE idempotency_key END \
+     WHERE principal_id = $1";
+
+const LATE: &str = "SELECT p.id, p.claimed_by FROM principal p \
+     WHERE p.changed_at > $1 AND p.claimed_by IS NOT NULL \
+     AND EXISTS (SELECT 1 FROM request r WHERE r.principal_id = p.id)";
+
+const OPEN: &str = "SELECT id FROM request WHERE principal_id = $1 \
+     AND phase IN ('waiting', 'running')";
+
+/// The principal stays, as a name of nobody: servers that remember it look it up once more.
+const DELETE: [&str; 7] = [
+    "DELETE FROM transition WHERE request_id IN (SELECT id FROM request WHERE principal_id = $1)",
+    "DELETE FROM task WHERE request_id IN (SELECT id FROM request WHERE principal_id = $1)",
+    "DELETE FROM request WHERE principal_id = $1",
+    "DELETE FROM token WHERE session_id IN (SELECT id FROM session WHERE principal_id = $1)",
+    "DELETE FROM session WHERE principal_id = $1",
+    "DELETE FROM link WHERE principal_id = $1",
+    "DELETE FROM account WHERE principal_id = $1",
+];
+
+impl Store {
+    /// Gives an anonymous principal's requests to an account and ends its sessions, once. How many
+    /// requests it were; nothing if somebody claimed them before.
+    pub async fn claim_requests(
+        &self,
+        anonymous: PrincipalId,
+        account: PrincipalId,
+    ) -> Result<Option<u64>, Error> {
+        let (op, answer) = work(move |tx: &mut Tx| {
+            async move {
+                if run!(&mut tx.conn, CLAIM, anonymous.0, account.0, Ts(tx.now)) == 0 {
+                    return Ok(None);
+                }
+                end_all(tx, anonymous, None, EndReason::SignedOut).await?;
+                move_requests(tx, anonymous.0, account.0).await.map(Some)
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+
+    /// Moves requests that were submitted while their session was being claimed.
+    pub async fn claim_late(&self, within: std::time::Duration) -> Result<(), Error> {
+        let since = Ts(self.inner.now() - within);
+        let mut conn = self.inner.db.read().await?;
+        let late: Vec<(Uuid, Uuid)> = rows!(&mut conn, LATE, since);
+        drop(conn);
+        for (anonymous, account) in late {
+            let (op, answer) = work(move |tx: &mut Tx| {
+                async move { move_requests(tx, anonymous, account).await }.boxed()
+            });
+            self.answer(op, answer).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes an account, its sessions, requests and results. What runs is cancelled. False if it
+    /// is the last admin's.
+    pub async fn delete_account(&self, id: PrincipalId) -> Result<bool, Error> {
+        let (op, answer) = work(move |tx: &mut Tx| {
+            async move {
+                if is_last_admin(tx, id).await? {
+                    return Ok(false);
+                }
+                delete(tx, id).await.map(|()| true)
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+}
+
+async fn move_requests(tx: &mut Tx, from: Uuid, to: Uuid) -> Result<u64, Error> {
+    run!(&mut tx.conn, MOVE_TASKS, from, to);
+    let moved = run!(&mut tx.conn, MOVE_REQUESTS, from, to);
+    tx.backlogs.clear();
+    Ok(moved)
+}
+
+/// Large inputs and results are removed by the sweep: no row points to them any more.
+pub(crate) async fn delete(tx: &mut Tx, id: PrincipalId) -> Result<(), Error> {
+    let open: Vec<(Uuid,)> = rows!(&mut tx.conn, OPEN, id.0);
+    for (request,) in open {
+        let reason = "the account was deleted".to_owned();
+        requests::end(tx, RequestId(request), Ended::Cancelled { reason }).await?;
+    }
+    end_all(tx, id, None, EndReason::Revoked).await?;
+    for statement in DELETE {
+        run!(&mut tx.conn, statement, id.0);
+    }
+    Ok(())
+}
