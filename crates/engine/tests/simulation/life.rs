@@ -1,0 +1,459 @@
+//! A scenario is lived: hubs that follow each other on the same database, step by step.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_cluster::Cluster;
+use muster_core::answer::read_records;
+use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::plan::Policy;
+use muster_core::retry::Retry;
+use muster_core::{InstanceId, Model, PrincipalId, Source, Timestamp};
+use muster_engine::{Engine, EngineConfig};
+use muster_store::{
+    Claim, ClaimedTask, Clock, Database, Objects, Store, StoreConfig, TaskBack, TaskDone,
+};
+
+use crate::invariants::{Watch, check_calls};
+use crate::ledger::{self, Ledger, Notes, Sent};
+use crate::models::{CallLog, Models};
+use crate::pulse::Pulse;
+use crate::scenario::{Broken, End, Faults, HubLife, ModelSpec, Scenario, Step};
+
+/// Without faults everything has ended after this (I-03). A lease that was just taken lasts 30 s, and
+/// a few jobs may be before one's own.
+const HEALED: Duration = Duration::from_secs(1800);
+/// Longer than any one answer of the store takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a scenario came to.
+#[derive(Default, Debug)]
+pub struct Outcome {
+    pub kills: u64,
+    pub requests: usize,
+    pub calls: usize,
+    pub stale: u64,
+    /// What happened, step by step.
+    pub transcript: Vec<String>,
+    /// What must not be; with the step.
+    pub fault: Option<String>,
+}
+
+/// See the module.
+pub struct World<'s> {
+    scenario: &'s Scenario,
+    folder: tempfile::TempDir,
+    now: Timestamp,
+    hubs: u64,
+    principals: Vec<PrincipalId>,
+    notes: Notes,
+    calls: CallLog,
+    ghosts: Vec<Vec<ClaimedTask>>,
+    outcome: Outcome,
+}
+
+/// A hub while it lives.
+struct Hub<'p> {
+    store: Store,
+    models: Arc<Models>,
+    engine: Engine,
+    watch: Watch,
+    pulse: &'p Arc<Pulse>,
+}
+
+impl<'s> World<'s> {
+    pub fn live(scenario: &'s Scenario) -> Outcome {
+        // In memory, as far as Linux has it.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let mut world = Self {
+            scenario,
+            folder: folder.expect("a folder"),
+            now: Timestamp::from_micros(1_800_000_000_000_000),
+            hubs: 0,
+            principals: vec![],
+            notes: Arc::new(std::sync::Mutex::new(Ledger::default())),
+            calls: CallLog::default(),
+            ghosts: vec![],
+            outcome: Outcome::default(),
+        };
+        let last = HubLife { faults: Faults::default(), steps: vec![], end: End::Stop(5) };
+        for life in &scenario.lives {
+            world.hub(life, false);
+            if world.outcome.fault.is_some() {
+                break;
+            }
+        }
+        if world.outcome.fault.is_none() {
+            world.hub(&last, true);
+        }
+        world.outcome.requests = world.notes.lock().expect("no panic").sent.len();
+        world.outcome.calls = world.calls.lock().expect("no panic").all.len();
+        world.outcome
+    }
+
+    fn hub(&mut self, life: &HubLife, last: bool) {
+        self.hubs += 1;
+        let clock = Clock::manual(self.now, self.scenario.seed.wrapping_add(self.hubs << 32));
+        let after = clock.clone();
+        Pulse::run(clock, async |pulse| {
+            if last {
+                self.heal(&pulse).await;
+            } else {
+                self.life(life, &pulse).await;
+            }
+        });
+        self.now = after.now();
+    }
+
+    async fn life(&mut self, life: &HubLife, pulse: &Arc<Pulse>) {
+        if let (true, End::Kill(turns)) = (life.steps.is_empty(), life.end) {
+            let opening = self.open(life.faults, pulse);
+            tokio::select! {
+                _ = opening => {}
+                () = pulse.turns(turns) => {}
+            }
+            self.outcome.kills += 1;
+            self.note(format!("killed after {turns} turns of its start"));
+            return;
+        }
+        let mut hub = match self.open(life.faults, pulse).await {
+            Ok(hub) => hub,
+            // What an earlier life broke.
+            Err(_) => {
+                self.mend_from_outside().await;
+                self.open(life.faults, pulse).await.expect("a mended store opens")
+            }
+        };
+        for step in &life.steps {
+            self.step(step, &mut hub).await;
+            self.check(&mut hub).await;
+            if self.outcome.fault.is_some() {
+                return;
+            }
+        }
+        match life.end {
+            End::Kill(turns) => {
+                pulse.turns(turns).await;
+                self.outcome.kills += 1;
+                self.note(format!("killed after {turns} turns"));
+            }
+            End::Stop(seconds) => {
+                hub.engine.stop(Duration::from_secs(seconds)).await;
+                hub.store.close().await;
+                self.note("stopped".to_owned());
+            }
+        }
+        self.outcome.stale += hub.store.counters().stale_writes_refused.get();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("muster.db")
+    }
+
+    async fn open<'p>(
+        &mut self,
+        faults: Faults,
+        pulse: &'p Arc<Pulse>,
+    ) -> Result<Hub<'p>, muster_store::Error> {
+        let config = StoreConfig {
+            database: Database::Sqlite { file: self.file() },
+            objects: Objects::Folder(self.folder.path().join("objects")),
+            inline_bytes: self.scenario.inline_bytes,
+        };
+        let store = Store::open(config, pulse.clock.clone()).await?;
+        let models = self.scenario.models.iter().enumerate().map(|(n, spec)| model(n, spec));
+        store.sync_models(models.collect()).await?;
+        while self.principals.len() < 3 {
+            let token = [self.principals.len() as u8; 32];
+            let session = store.create_session(token, Duration::from_secs(360_000)).await?;
+            self.principals.push(session.principal);
+        }
+        let (folder, calls) = (self.folder.path().to_path_buf(), Arc::clone(&self.calls));
+        let seed = self.scenario.seed;
+        let models = Models::new((seed, faults), folder.clone(), Arc::clone(&calls), pulse);
+        let nowhere = Models::new((seed, faults), folder, calls, pulse);
+        let engine = Engine::start(EngineConfig {
+            store: store.clone(),
+            local: Arc::clone(&models) as Arc<dyn Cluster>,
+            external: nowhere,
+            policy: Policy { max_instances: self.scenario.hub_maximum },
+        });
+        let watch = Watch::open(&self.file()).await;
+        Ok(Hub { store, models, engine, watch, pulse })
+    }
+
+    async fn step(&mut self, step: &Step, hub: &mut Hub<'_>) {
+        match step {
+            Step::Submit(submit) => {
+                let principal = self.principals[submit.who % self.principals.len()];
+                let number = {
+                    let mut ledger = self.notes.lock().expect("no panic");
+                    let number = ledger.sent.len();
+                    let cached = self.scenario.models[submit.model].cache;
+                    ledger.sent.push(Sent::new(number, submit, principal, cached));
+                    number
+                };
+                let sending = ledger::submit(Arc::clone(&self.notes), number, hub.store.clone());
+                let sending = tokio::spawn(sending);
+                if let Some(turns) = submit.leaves {
+                    hub.pulse.turns(turns).await;
+                    sending.abort();
+                }
+            }
+            Step::Repeat(number) => {
+                let ledger = self.notes.lock().expect("no panic");
+                if ledger.sent.get(*number).is_some_and(|sent| sent.key.is_some()) {
+                    tokio::spawn(ledger::submit(self.notes.clone(), *number, hub.store.clone()));
+                }
+            }
+            Step::Misuse(number) => {
+                if *number < self.notes.lock().expect("no panic").sent.len() {
+                    tokio::spawn(ledger::misuse(self.notes.clone(), *number, hub.store.clone()));
+                }
+            }
+            Step::Cancel(number) => {
+                tokio::spawn(ledger::cancel(self.notes.clone(), *number, hub.store.clone()));
+            }
+            Step::Read(number) => {
+                tokio::spawn(ledger::read(self.notes.clone(), *number, hub.store.clone()));
+            }
+            Step::Pass(millis) => tokio::time::sleep(Duration::from_millis(*millis)).await,
+            Step::Crash(number) => hub.models.crash(*number),
+            Step::Ghost { model, lease } => self.ghost(*model, *lease, hub).await,
+            Step::GhostAnswers(number) => self.ghost_answers(*number, hub).await,
+            Step::GhostGivesBack(number) => self.ghost_gives_back(*number, hub).await,
+            Step::Break(what) => self.break_it(*what, hub).await,
+            Step::Mend => self.mend(hub).await,
+        }
+        self.note(format!("{step:?}"));
+    }
+
+    fn note(&mut self, what: String) {
+        self.outcome.transcript.push(what);
+    }
+
+    fn fail(&mut self, what: String) {
+        let at = self.outcome.transcript.len();
+        self.outcome.fault.get_or_insert(format!("life {}, after step {at}: {what}", self.hubs));
+    }
+
+    async fn check(&mut self, hub: &mut Hub<'_>) {
+        hub.pulse.settle().await;
+        let mut wrong = check_calls(&hub.models, &self.calls, self.scenario);
+        let now = hub.pulse.now().micros();
+        wrong.extend(hub.watch.exceptions(now, &self.notes, self.scenario).await);
+        wrong.append(&mut self.notes.lock().expect("no panic").faults);
+        if !wrong.is_empty() {
+            self.fail(wrong.join("; "));
+        }
+    }
+
+    /// Somebody who claims work beside the hub's instances and may answer when it is too late.
+    async fn ghost(&mut self, model: usize, lease: u64, hub: &Hub<'_>) {
+        let claim = Claim {
+            instance: InstanceId(hub.store.clock().id()),
+            model: format!("m{model}").parse().expect("an id"),
+            version: "1".into(),
+            max_inputs: self.scenario.models[model].batch,
+            lease: Duration::from_millis(lease),
+        };
+        let claimed = tokio::time::timeout(Duration::from_millis(1), hub.store.claim(claim)).await;
+        self.ghosts.push(match claimed {
+            Ok(Ok(tasks)) => tasks,
+            _ => vec![],
+        });
+    }
+
+    async fn ghost_answers(&mut self, number: usize, hub: &Hub<'_>) {
+        let Some(tasks) = self.ghosts.get(number).cloned() else { return };
+        for task in tasks {
+            let Ok(inputs) = hub.store.load_inputs(&task).await else { continue };
+            let inputs: Vec<String> = serde_json::from_slice(&inputs).expect("texts");
+            let row = |input| serde_json::json!({"echo": input, "ghost": number});
+            let rows: Vec<serde_json::Value> = inputs.iter().map(row).collect();
+            let rows = serde_json::to_vec(&rows).expect("JSON");
+            let part = Arc::new(read_records(&rows, inputs.len(), &[]).expect("records"));
+            let (key, attempt) = (task.key, task.attempt);
+            let done = TaskDone { key, attempt, part, cached: 0, predictions: vec![] };
+            let current = hub.watch.attempt(key.request.0, key.position).await;
+            let taken = hub.store.complete(vec![done]).await;
+            if matches!(taken.as_deref(), Ok([true])) && current != Some(attempt) {
+                self.fail(format!("I-11: attempt {attempt} was taken, {current:?} was leased"));
+            }
+        }
+    }
+
+    async fn ghost_gives_back(&mut self, number: usize, hub: &Hub<'_>) {
+        let Some(tasks) = self.ghosts.get(number).cloned() else { return };
+        let retry = Retry::Again { after: Duration::from_secs(1), counts: false };
+        let back = |task: &ClaimedTask| TaskBack {
+            key: task.key,
+            attempt: task.attempt,
+            retry: retry.clone(),
+        };
+        for back in tasks.iter().map(back) {
+            let before = hub.watch.attempt(back.key.request.0, back.key.position).await;
+            let (key, attempt) = (back.key, back.attempt);
+            drop(hub.store.give_back(vec![back]).await);
+            let after = hub.watch.attempt(key.request.0, key.position).await;
+            if before.is_some() && before != Some(attempt) && after.is_none() {
+                self.fail(format!("I-11: attempt {attempt} gave back attempt {before:?}"));
+            }
+        }
+    }
+
+    async fn break_it(&mut self, what: Broken, hub: &Hub<'_>) {
+        self.mend(hub).await;
+        match what {
+            Broken::Objects => {
+                let folder = self.folder.path();
+                std::fs::rename(folder.join("objects"), folder.join("away")).expect("it moves");
+                std::fs::write(folder.join("objects"), "").expect("a file");
+                self.notes.lock().expect("no panic").objects_away = true;
+            }
+            what => hub.watch.execute(trigger(what)).await,
+        }
+    }
+
+    async fn mend(&mut self, hub: &Hub<'_>) {
+        hub.watch.execute("DROP TRIGGER IF EXISTS broken; DROP TABLE IF EXISTS broken_row").await;
+        self.mend_objects();
+    }
+
+    fn mend_objects(&mut self) {
+        let folder = self.folder.path();
+        if std::mem::take(&mut self.notes.lock().expect("no panic").objects_away) {
+            std::fs::remove_file(folder.join("objects")).expect("it goes");
+            std::fs::rename(folder.join("away"), folder.join("objects")).expect("it moves");
+        }
+    }
+
+    async fn mend_from_outside(&mut self) {
+        let watch = Watch::open(&self.file()).await;
+        watch.execute("DROP TRIGGER IF EXISTS broken; DROP TABLE IF EXISTS broken_row").await;
+        self.mend_objects();
+    }
+
+    /// A hub without faults: everything unclear is sent again, and everything ends.
+    async fn heal(&mut self, pulse: &Arc<Pulse>) {
+        if self.file().exists() {
+            self.mend_from_outside().await;
+        }
+        let mut hub = self.open(Faults::default(), pulse).await.expect("a mended store opens");
+        let keyed: Vec<usize> = {
+            let ledger = self.notes.lock().expect("no panic");
+            let keyed = ledger.sent.iter().enumerate().filter(|(_, sent)| sent.key.is_some());
+            keyed.map(|(number, _)| number).collect()
+        };
+        for number in keyed {
+            ledger::submit(Arc::clone(&self.notes), number, hub.store.clone()).await;
+        }
+        let healed = pulse.now() + HEALED;
+        while hub.watch.open_requests().await > 0 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            self.check(&mut hub).await;
+            if pulse.now() > healed {
+                let open = hub.watch.open_requests().await;
+                self.fail(format!("I-03: {open} requests never end"));
+            }
+            if self.outcome.fault.is_some() {
+                return;
+            }
+        }
+        self.check_ends(&mut hub).await;
+        let stopped = hub.engine.stop(Duration::from_secs(5));
+        if tokio::time::timeout(PATIENCE, stopped).await.is_err() {
+            self.outcome.fault.get_or_insert("the engine does not stop".to_owned());
+        }
+        hub.store.close().await;
+    }
+
+    /// Every request ended once, and a completed one has its own rows (I-08).
+    async fn check_ends(&mut self, hub: &mut Hub<'_>) {
+        let count = self.notes.lock().expect("no panic").sent.len();
+        for number in 0..count {
+            ledger::read(Arc::clone(&self.notes), number, hub.store.clone()).await;
+        }
+        self.check(hub).await;
+        let mut wrong = Vec::new();
+        {
+            let ledger = self.notes.lock().expect("no panic");
+            let calls = self.calls.lock().expect("no panic");
+            for (number, sent) in ledger.sent.iter().enumerate() {
+                ledger::check_result(number, sent, &calls, &mut wrong);
+                if let Some(end) = &sent.end {
+                    self.outcome.transcript.push(format!("{number}: {}", end.phase.name()));
+                }
+            }
+            let most = u64::from(self.scenario.models.iter().map(|m| m.attempts).max().unwrap_or(0));
+            for (poison, killed) in &calls.killed {
+                if u64::from(*killed) > most + self.hubs {
+                    wrong.push(format!("I-13: {poison} killed {killed} instances"));
+                }
+            }
+        }
+        if !wrong.is_empty() {
+            self.fail(wrong.join("; "));
+        }
+    }
+}
+
+fn model(number: usize, spec: &ModelSpec) -> Model {
+    let limits = ModelLimits {
+        batch_size: spec.batch,
+        min_instances: spec.minimum.min(spec.instances),
+        max_instances: spec.instances,
+        start_seconds: spec.start_seconds,
+        job_seconds: spec.job_seconds,
+        idle_seconds: spec.idle_seconds,
+        max_attempts: spec.attempts,
+        ..ModelLimits::default()
+    };
+    Model {
+        id: format!("m{number}").parse().expect("an id"),
+        version: "1".into(),
+        source: Source::Folder { path: format!("models/m{number}") },
+        card: Card::default(),
+        input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+        outputs: vec![],
+        example: vec![],
+        limits,
+        cache: spec.cache,
+    }
+}
+
+/// Makes statements fail, at once or when they are committed.
+fn trigger(what: Broken) -> &'static str {
+    match what {
+        Broken::Requests => {
+            "CREATE TRIGGER broken BEFORE INSERT ON request \
+             BEGIN SELECT RAISE(ABORT, 'broken'); END"
+        }
+        Broken::Claims => {
+            "CREATE TRIGGER broken BEFORE UPDATE ON task WHEN new.state = 'leased' \
+             AND old.state = 'queued' BEGIN SELECT RAISE(ABORT, 'broken'); END"
+        }
+        Broken::Results => {
+            "CREATE TRIGGER broken BEFORE UPDATE ON task WHEN new.state = 'done' \
+             BEGIN SELECT RAISE(ABORT, 'broken'); END"
+        }
+        Broken::Instances => {
+            "CREATE TRIGGER broken BEFORE UPDATE ON instance \
+             BEGIN SELECT RAISE(ABORT, 'broken'); END"
+        }
+        Broken::TaskCommits => {
+            "CREATE TABLE broken_row (x INTEGER PRIMARY KEY, \
+             y INTEGER REFERENCES broken_row (x) DEFERRABLE INITIALLY DEFERRED); \
+             CREATE TRIGGER broken AFTER UPDATE ON task \
+             BEGIN INSERT INTO broken_row (y) VALUES (-1); END"
+        }
+        Broken::RequestCommits => {
+            "CREATE TABLE broken_row (x INTEGER PRIMARY KEY, \
+             y INTEGER REFERENCES broken_row (x) DEFERRABLE INITIALLY DEFERRED); \
+             CREATE TRIGGER broken AFTER INSERT ON request \
+             BEGIN INSERT INTO broken_row (y) VALUES (-1); END"
+        }
+        Broken::Objects => "SELECT 1",
+    }
+}
