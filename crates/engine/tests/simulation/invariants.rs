@@ -83,6 +83,10 @@ impl Watch {
         Self { pool: pool.expect("the database"), draining: HashMap::new() }
     }
 
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+
     pub async fn execute(&self, statement: &'static str) {
         sqlx::raw_sql(statement).execute(&self.pool).await.expect("it is done");
     }

@@ -143,11 +143,18 @@ struct Threads {
 
 impl Threads {
     fn wait_asleep(&mut self) {
-        if count_threads() != self.count {
-            self.look();
-        }
-        while !self.states.iter().all(is_asleep) {
-            std::thread::yield_now();
+        loop {
+            // One may have ended and another begun.
+            let asleep: Option<Vec<bool>> = self.states.iter().map(is_asleep).collect();
+            match asleep {
+                Some(asleep) if count_threads() == self.count => {
+                    if asleep.into_iter().all(|asleep| asleep) {
+                        return;
+                    }
+                    std::thread::yield_now();
+                }
+                _ => self.look(),
+            }
         }
     }
 
@@ -156,7 +163,7 @@ impl Threads {
         let own = std::fs::read_link("/proc/thread-self").expect("Linux");
         let threads = std::fs::read_dir(THREADS).expect("Linux").flatten();
         let others = threads.filter(|thread| Some(&*thread.file_name()) != own.file_name());
-        self.states = others.flat_map(|thread| File::open(thread.path().join("stat"))).collect();
+        self.states = others.flat_map(|thread| File::open(thread.path().join("syscall"))).collect();
     }
 }
 
@@ -164,10 +171,12 @@ fn count_threads() -> u64 {
     std::fs::metadata(THREADS).expect("Linux").nlink()
 }
 
-/// A thread that has ended counts as asleep.
-fn is_asleep(stat: &File) -> bool {
-    let mut bytes = [0; 64];
-    let Ok(read) = stat.read_at(&mut bytes, 0) else { return true };
-    let name_end = bytes[..read].iter().rposition(|byte| *byte == b')');
-    name_end.is_none_or(|end| matches!(bytes.get(end + 2), Some(b'S' | b'Z' | b'X')))
+/// It waits for somebody to wake it. One that only sleeps, as SQLite does while another connection is
+/// in its way, goes on by itself. `None`: it has ended.
+fn is_asleep(call: &File) -> Option<bool> {
+    const FUTEX: &[u8] = b"202 ";
+    const EPOLL_WAIT: &[u8] = b"232 ";
+    let mut bytes = [0; 8];
+    let read = call.read_at(&mut bytes, 0).ok().filter(|read| *read > 0)?;
+    Some(bytes[..read].starts_with(FUTEX) || bytes[..read].starts_with(EPOLL_WAIT))
 }

@@ -83,7 +83,10 @@ pub enum Step {
     /// An instance dies: the one of this number among those that live.
     Crash(usize),
     /// Somebody else claims work of the model, for so many milliseconds.
-    Ghost { model: usize, lease: u64 },
+    Ghost {
+        model: usize,
+        lease: u64,
+    },
     /// That claim is answered, perhaps too late.
     GhostAnswers(usize),
     /// That claim is given back, perhaps too late.
