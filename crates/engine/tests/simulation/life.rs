@@ -50,6 +50,8 @@ pub struct World<'s> {
     notes: Notes,
     calls: CallLog,
     ghosts: Vec<Vec<ClaimedTask>>,
+    /// Since when a hub runs and nothing is broken.
+    whole_since: i64,
     outcome: Outcome,
 }
 
@@ -75,6 +77,7 @@ impl<'s> World<'s> {
             notes: Arc::new(std::sync::Mutex::new(Ledger::default())),
             calls: CallLog::default(),
             ghosts: vec![],
+            whole_since: 0,
             outcome: Outcome::default(),
         };
         let last = HubLife { faults: Faults::default(), steps: vec![], end: End::Stop(5) };
@@ -116,6 +119,9 @@ impl<'s> World<'s> {
             self.outcome.kills += 1;
             self.note(format!("killed after {turns} turns of its start"));
             return;
+        }
+        if self.whole_since != i64::MAX {
+            self.whole_since = pulse.now().micros();
         }
         let mut hub = match self.open(life.faults, pulse).await {
             Ok(hub) => hub,
@@ -241,8 +247,8 @@ impl<'s> World<'s> {
     async fn check(&mut self, hub: &mut Hub<'_>) {
         hub.pulse.settle().await;
         let mut wrong = check_calls(&hub.models, &self.calls, self.scenario);
-        let now = hub.pulse.now().micros();
-        wrong.extend(hub.watch.exceptions(now, &self.notes, self.scenario).await);
+        let times = (hub.pulse.now().micros(), self.whole_since);
+        wrong.extend(hub.watch.exceptions(times, &self.notes, self.scenario).await);
         wrong.append(&mut self.notes.lock().expect("no panic").faults);
         if !wrong.is_empty() {
             self.fail(wrong.join("; "));
@@ -314,6 +320,7 @@ impl<'s> World<'s> {
             }
             what => hub.watch.execute(trigger(what)).await,
         }
+        self.whole_since = i64::MAX;
     }
 
     async fn mend(&mut self, hub: &Hub<'_>) {
@@ -321,6 +328,7 @@ impl<'s> World<'s> {
         hub.pulse.settle().await;
         hub.watch.execute("DROP TRIGGER IF EXISTS broken; DROP TABLE IF EXISTS broken_row").await;
         self.mend_objects();
+        self.whole_since = hub.pulse.now().micros();
     }
 
     fn mend_objects(&mut self) {
@@ -336,6 +344,7 @@ impl<'s> World<'s> {
         watch.execute("DROP TRIGGER IF EXISTS broken; DROP TABLE IF EXISTS broken_row").await;
         watch.close().await;
         self.mend_objects();
+        self.whole_since = self.now.micros();
     }
 
     /// A hub without faults: everything unclear is sent again, and everything ends.

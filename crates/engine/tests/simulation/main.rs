@@ -43,7 +43,7 @@ fn what_was_acknowledged_ends_once_through_faults_and_kills() {
         calls += outcome.calls;
         stale += outcome.stale;
         if let Some(fault) = outcome.fault {
-            println!("seed {seed}: {fault}");
+            println!("seed {seed}: {fault}\n  {}", outcome.transcript.join("\n  "));
             failed.push(seed);
         }
     }

@@ -17,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 use crate::pulse::Pulse;
 use crate::scenario::{Faults, Random};
 
+/// How often a starting or stopping instance is looked at.
+const TICKS: u32 = 8;
+
 /// What the models did, in all lives of the hub.
 #[derive(Default)]
 pub struct Calls {
@@ -33,7 +36,8 @@ pub type CallLog = Arc<Mutex<Calls>>;
 /// See the module.
 pub struct Models {
     simulator: Arc<Simulator>,
-    pulse: Arc<Pulse>,
+    /// The longest start.
+    slow: Duration,
     /// Ends the sockets of an instance.
     served: Arc<Mutex<HashMap<InstanceId, CancellationToken>>>,
     models: Mutex<HashMap<InstanceId, String>>,
@@ -83,7 +87,8 @@ impl Models {
         let number = calls_so_far(seed, pulse);
         let simulator = Simulator::new(number, policy, Arc::new(move || clock.now()));
         *this.lock().expect("no panic") = Some(Arc::clone(&simulator));
-        Arc::new(Self { simulator, pulse: Arc::clone(pulse), served, models: Mutex::default() })
+        let slow = Duration::from_millis(faults.slow);
+        Arc::new(Self { simulator, slow, served, models: Mutex::default() })
     }
 
     /// Ends one of the instances that live, if there are any.
@@ -103,14 +108,12 @@ impl Models {
         live.map(|seen| (seen.instance, models[&seen.instance].clone())).collect()
     }
 
-    /// The simulator does not move by itself.
-    fn tick_for(&self, time: Duration) {
-        const TICK: Duration = Duration::from_millis(100);
-        let (simulator, pulse) = (Arc::clone(&self.simulator), Arc::clone(&self.pulse));
-        let until = pulse.now() + time + TICK;
+    /// The simulator does not move by itself: looks at it until what was ordered has happened.
+    fn tick(&self) {
+        let (simulator, slow) = (Arc::clone(&self.simulator), self.slow);
         tokio::spawn(async move {
-            while pulse.now() < until {
-                tokio::time::sleep(TICK).await;
+            for _ in 0..=TICKS {
+                tokio::time::sleep(slow / TICKS + Duration::from_millis(1)).await;
                 simulator.tick();
             }
         });
@@ -131,12 +134,12 @@ impl Cluster for Models {
         let model = launch.model.id.to_string();
         self.models.lock().expect("no panic").insert(launch.instance, model);
         self.simulator.launch(launch);
-        self.tick_for(Duration::from_secs(10));
+        self.tick();
     }
 
     fn stop(&self, id: InstanceId, grace: Duration) {
         self.simulator.stop(id, grace);
-        self.tick_for(Duration::from_secs(3));
+        self.tick();
     }
 
     fn observe(&self) -> Vec<Observed> {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 /// Turns without a call after which nothing is under way: more than the ones in which a request goes
 /// from one end of a socket to the other.
-const QUIET: u64 = 6;
+const QUIET: u64 = 5;
 const THREADS: &str = "/proc/self/task";
 
 pub struct Pulse {
