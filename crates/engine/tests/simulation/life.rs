@@ -394,9 +394,6 @@ impl<'s> World<'s> {
             let calls = self.calls.lock().expect("no panic");
             for (number, sent) in ledger.sent.iter().enumerate() {
                 ledger::check_result(number, sent, &calls, &mut wrong);
-                if let Some(end) = &sent.end {
-                    self.outcome.transcript.push(format!("{number}: {}", end.phase.name()));
-                }
             }
             let most =
                 u64::from(self.scenario.models.iter().map(|m| m.attempts).max().unwrap_or(0));

@@ -33,7 +33,7 @@ pub struct ModelSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HubLife {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Faults::is_none")]
     pub faults: Faults,
     pub steps: Vec<Step>,
     pub end: End,
@@ -106,10 +106,10 @@ pub struct Submit {
     /// Under an idempotency key.
     pub key: bool,
     /// One of the inputs is of this kind.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<Bad>,
     /// The client leaves after so many turns, without an answer.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaves: Option<u64>,
 }
 
@@ -138,6 +138,12 @@ pub enum Broken {
     /// A submission fails when it is committed.
     RequestCommits,
     Objects,
+}
+
+impl Faults {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
@@ -179,6 +185,25 @@ impl Scenario {
             models,
             lives,
         }
+    }
+}
+
+impl Scenario {
+    /// The same without one of its lives or steps, the longest omissions first.
+    pub fn smaller(&self) -> impl Iterator<Item = Self> {
+        let lives = (0..self.lives.len()).map(|life| {
+            let mut smaller = self.clone();
+            smaller.lives.remove(life);
+            smaller
+        });
+        let steps = move |life: usize| {
+            (0..self.lives[life].steps.len()).map(move |step| {
+                let mut smaller = self.clone();
+                smaller.lives[life].steps.remove(step);
+                smaller
+            })
+        };
+        lives.chain((0..self.lives.len()).flat_map(steps))
     }
 }
 
