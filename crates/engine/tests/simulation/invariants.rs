@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use muster_core::InstanceId;
+use muster_store::Store;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 use uuid::Uuid;
@@ -127,6 +128,23 @@ impl Watch {
         self.requests(notes, &mut wrong).await;
         self.instances(scenario, &mut wrong).await;
         wrong
+    }
+
+    /// What the planner sees of the queues, and what is there (I-21).
+    pub async fn queued(&self, store: &Store, wrong: &mut Vec<String>) {
+        let query = "SELECT model_id, COUNT(*), CAST(SUM(inputs) AS BIGINT) FROM task \
+             WHERE state = 'queued' GROUP BY model_id ORDER BY model_id";
+        let there: Vec<(String, i64, i64)> =
+            sqlx::query_as(query).fetch_all(&self.pool).await.expect("an answer");
+        let seen = store.queues().await.expect("an answer");
+        let mut seen: Vec<(String, i64, i64)> = seen
+            .into_iter()
+            .map(|queue| (queue.model.to_string(), queue.tasks as i64, queue.inputs as i64))
+            .collect();
+        seen.sort();
+        if seen != there {
+            wrong.push(format!("I-21: {seen:?} is seen of the queues {there:?}"));
+        }
     }
 
     pub async fn open_requests(&self) -> i64 {

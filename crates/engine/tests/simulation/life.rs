@@ -5,21 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_cluster::Cluster;
-use muster_core::answer::read_records;
 use muster_core::model::{Card, InputColumn, ModelLimits};
 use muster_core::plan::Policy;
-use muster_core::retry::Retry;
-use muster_core::{InstanceId, Model, PrincipalId, Source, Timestamp};
+use muster_core::{Model, PrincipalId, Source, Timestamp};
 use muster_engine::{Engine, EngineConfig};
-use muster_store::{
-    Claim, ClaimedTask, Clock, Database, Objects, Store, StoreConfig, TaskBack, TaskDone,
-};
+use muster_store::{ClaimedTask, Clock, Database, Objects, Store, StoreConfig};
 
 use crate::invariants::{Watch, check_calls};
 use crate::ledger::{self, Ledger, Notes, Sent};
 use crate::models::{CallLog, Models};
 use crate::pulse::Pulse;
-use crate::scenario::{Broken, End, Faults, HubLife, ModelSpec, Scenario, Step};
+use crate::scenario::{End, Faults, HubLife, ModelSpec, Scenario, Step};
 
 /// Without faults everything has ended after this (I-03). A lease that was just taken lasts 30 s, and
 /// a few jobs may be before one's own.
@@ -42,26 +38,27 @@ pub struct Outcome {
 
 /// See the module.
 pub struct World<'s> {
-    scenario: &'s Scenario,
-    folder: tempfile::TempDir,
-    now: Timestamp,
+    pub scenario: &'s Scenario,
+    pub folder: tempfile::TempDir,
+    pub now: Timestamp,
     hubs: u64,
     principals: Vec<PrincipalId>,
-    notes: Notes,
+    pub notes: Notes,
     calls: CallLog,
-    ghosts: Vec<Vec<ClaimedTask>>,
+    /// What somebody else claimed.
+    pub ghosts: Vec<Vec<ClaimedTask>>,
     /// Since when a hub runs and nothing is broken.
-    whole_since: i64,
+    pub whole_since: i64,
     outcome: Outcome,
 }
 
 /// A hub while it lives.
-struct Hub<'p> {
-    store: Store,
+pub struct Hub<'p> {
+    pub store: Store,
     models: Arc<Models>,
     engine: Engine,
-    watch: Watch,
-    pulse: &'p Arc<Pulse>,
+    pub watch: Watch,
+    pub pulse: &'p Arc<Pulse>,
 }
 
 impl<'s> World<'s> {
@@ -153,7 +150,7 @@ impl<'s> World<'s> {
         self.outcome.stale += hub.store.counters().stale_writes_refused.get();
     }
 
-    fn file(&self) -> PathBuf {
+    pub fn file(&self) -> PathBuf {
         self.folder.path().join("muster.db")
     }
 
@@ -239,7 +236,7 @@ impl<'s> World<'s> {
         self.outcome.transcript.push(what);
     }
 
-    fn fail(&mut self, what: String) {
+    pub fn fail(&mut self, what: String) {
         let at = self.outcome.transcript.len();
         self.outcome.fault.get_or_insert(format!("life {}, after step {at}: {what}", self.hubs));
     }
@@ -249,102 +246,11 @@ impl<'s> World<'s> {
         let mut wrong = check_calls(&hub.models, &self.calls, self.scenario);
         let times = (hub.pulse.now().micros(), self.whole_since);
         wrong.extend(hub.watch.exceptions(times, &self.notes, self.scenario).await);
+        hub.watch.queued(&hub.store, &mut wrong).await;
         wrong.append(&mut self.notes.lock().expect("no panic").faults);
         if !wrong.is_empty() {
             self.fail(wrong.join("; "));
         }
-    }
-
-    /// Somebody who claims work beside the hub's instances and may answer when it is too late.
-    async fn ghost(&mut self, model: usize, lease: u64, hub: &Hub<'_>) {
-        let claim = Claim {
-            instance: InstanceId(hub.store.clock().id()),
-            model: format!("m{model}").parse().expect("an id"),
-            version: "1".into(),
-            max_inputs: self.scenario.models[model].batch,
-            lease: Duration::from_millis(lease),
-        };
-        let claimed = tokio::time::timeout(Duration::from_millis(1), hub.store.claim(claim)).await;
-        self.ghosts.push(match claimed {
-            Ok(Ok(tasks)) => tasks,
-            _ => vec![],
-        });
-    }
-
-    async fn ghost_answers(&mut self, number: usize, hub: &Hub<'_>) {
-        let Some(tasks) = self.ghosts.get(number).cloned() else { return };
-        for task in tasks {
-            let Ok(inputs) = hub.store.load_inputs(&task).await else { continue };
-            let inputs: Vec<String> = serde_json::from_slice(&inputs).expect("texts");
-            let row = |input| serde_json::json!({"echo": input, "ghost": number});
-            let rows: Vec<serde_json::Value> = inputs.iter().map(row).collect();
-            let rows = serde_json::to_vec(&rows).expect("JSON");
-            let part = Arc::new(read_records(&rows, inputs.len(), &[]).expect("records"));
-            let (key, attempt) = (task.key, task.attempt);
-            let done = TaskDone { key, attempt, part, cached: 0, predictions: vec![] };
-            let current = hub.watch.attempt(key.request.0, key.position).await;
-            let taken = hub.store.complete(vec![done]).await;
-            if matches!(taken.as_deref(), Ok([true])) && current != Some(attempt) {
-                self.fail(format!("I-11: attempt {attempt} was taken, {current:?} was leased"));
-            }
-        }
-    }
-
-    async fn ghost_gives_back(&mut self, number: usize, hub: &Hub<'_>) {
-        let Some(tasks) = self.ghosts.get(number).cloned() else { return };
-        let retry = Retry::Again { after: Duration::from_secs(1), counts: false };
-        let back = |task: &ClaimedTask| TaskBack {
-            key: task.key,
-            attempt: task.attempt,
-            retry: retry.clone(),
-        };
-        for back in tasks.iter().map(back) {
-            let before = hub.watch.attempt(back.key.request.0, back.key.position).await;
-            let (key, attempt) = (back.key, back.attempt);
-            drop(hub.store.give_back(vec![back]).await);
-            let after = hub.watch.attempt(key.request.0, key.position).await;
-            if before.is_some() && before != Some(attempt) && after.is_none() {
-                self.fail(format!("I-11: attempt {attempt} gave back attempt {before:?}"));
-            }
-        }
-    }
-
-    async fn break_it(&mut self, what: Broken, hub: &Hub<'_>) {
-        self.mend(hub).await;
-        match what {
-            Broken::Objects => {
-                let folder = self.folder.path();
-                std::fs::rename(folder.join("objects"), folder.join("away")).expect("it moves");
-                std::fs::write(folder.join("objects"), "").expect("a file");
-                self.notes.lock().expect("no panic").objects_away = true;
-            }
-            what => hub.watch.execute(trigger(what)).await,
-        }
-        self.whole_since = i64::MAX;
-    }
-
-    async fn mend(&mut self, hub: &Hub<'_>) {
-        // While the hub writes nobody else can.
-        hub.pulse.settle().await;
-        hub.watch.execute("DROP TRIGGER IF EXISTS broken; DROP TABLE IF EXISTS broken_row").await;
-        self.mend_objects();
-        self.whole_since = hub.pulse.now().micros();
-    }
-
-    fn mend_objects(&mut self) {
-        let folder = self.folder.path();
-        if std::mem::take(&mut self.notes.lock().expect("no panic").objects_away) {
-            std::fs::remove_file(folder.join("objects")).expect("it goes");
-            std::fs::rename(folder.join("away"), folder.join("objects")).expect("it moves");
-        }
-    }
-
-    async fn mend_from_outside(&mut self) {
-        let watch = Watch::open(&self.file()).await;
-        watch.execute("DROP TRIGGER IF EXISTS broken; DROP TABLE IF EXISTS broken_row").await;
-        watch.close().await;
-        self.mend_objects();
-        self.whole_since = self.now.micros();
     }
 
     /// A hub without faults: everything unclear is sent again, and everything ends.
@@ -430,40 +336,5 @@ fn model(number: usize, spec: &ModelSpec) -> Model {
         example: vec![],
         limits,
         cache: spec.cache,
-    }
-}
-
-/// Makes statements fail, at once or when they are committed.
-fn trigger(what: Broken) -> &'static str {
-    match what {
-        Broken::Requests => {
-            "CREATE TRIGGER broken BEFORE INSERT ON request \
-             BEGIN SELECT RAISE(ABORT, 'broken'); END"
-        }
-        Broken::Claims => {
-            "CREATE TRIGGER broken BEFORE UPDATE ON task WHEN new.state = 'leased' \
-             AND old.state = 'queued' BEGIN SELECT RAISE(ABORT, 'broken'); END"
-        }
-        Broken::Results => {
-            "CREATE TRIGGER broken BEFORE UPDATE ON task WHEN new.state = 'done' \
-             BEGIN SELECT RAISE(ABORT, 'broken'); END"
-        }
-        Broken::Instances => {
-            "CREATE TRIGGER broken BEFORE UPDATE ON instance \
-             BEGIN SELECT RAISE(ABORT, 'broken'); END"
-        }
-        Broken::TaskCommits => {
-            "CREATE TABLE broken_row (x INTEGER PRIMARY KEY, \
-             y INTEGER REFERENCES broken_row (x) DEFERRABLE INITIALLY DEFERRED); \
-             CREATE TRIGGER broken AFTER UPDATE ON task \
-             BEGIN INSERT INTO broken_row (y) VALUES (-1); END"
-        }
-        Broken::RequestCommits => {
-            "CREATE TABLE broken_row (x INTEGER PRIMARY KEY, \
-             y INTEGER REFERENCES broken_row (x) DEFERRABLE INITIALLY DEFERRED); \
-             CREATE TRIGGER broken AFTER INSERT ON request \
-             BEGIN INSERT INTO broken_row (y) VALUES (-1); END"
-        }
-        Broken::Objects => "SELECT 1",
     }
 }

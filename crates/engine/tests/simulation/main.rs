@@ -1,6 +1,8 @@
 //! Whole lives of hubs: engine and SQLite over a simulated cluster, in simulated time, with faults
 //! drawn from a seed. See `docs/testing.md`.
 
+mod broken;
+mod ghosts;
 mod invariants;
 mod ledger;
 mod life;
