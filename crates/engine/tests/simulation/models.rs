@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use muster_cluster::{Cluster, Launch, SimPolicy, Simulator};
@@ -50,7 +50,7 @@ struct Server {
     faults: Faults,
     calls: CallLog,
     pulse: Arc<Pulse>,
-    simulator: Arc<Mutex<Option<Arc<Simulator>>>>,
+    simulator: Arc<OnceLock<Weak<Simulator>>>,
     ended: CancellationToken,
 }
 
@@ -62,7 +62,7 @@ impl Models {
         pulse: &Arc<Pulse>,
     ) -> Arc<Self> {
         let served: Arc<Mutex<HashMap<InstanceId, CancellationToken>>> = Arc::default();
-        let this: Arc<Mutex<Option<Arc<Simulator>>>> = Arc::default();
+        let this: Arc<OnceLock<Weak<Simulator>>> = Arc::default();
         let (servers, simulator, own) = (Arc::clone(&served), Arc::clone(&this), Arc::clone(pulse));
         let address = move |id: InstanceId, _: &muster_core::Model| {
             let path = folder.join(format!("{id}.sock"));
@@ -86,7 +86,7 @@ impl Models {
         let clock = pulse.clock.clone();
         let number = calls_so_far(seed, pulse);
         let simulator = Simulator::new(number, policy, Arc::new(move || clock.now()));
-        *this.lock().expect("no panic") = Some(Arc::clone(&simulator));
+        this.get_or_init(|| Arc::downgrade(&simulator));
         let slow = Duration::from_millis(faults.slow);
         Arc::new(Self { simulator, slow, served, models: Mutex::default() })
     }
@@ -289,7 +289,7 @@ impl Server {
     }
 
     async fn die(&self) -> String {
-        let simulator = self.simulator.lock().expect("no panic").clone();
+        let simulator = self.simulator.get().and_then(Weak::upgrade);
         simulator.expect("a simulator").end(self.id, killed());
         std::future::pending().await
     }

@@ -70,6 +70,8 @@ impl Pulse {
             .await
         });
         drop(runtime);
+        // The waker holds the runtime, which holds the pulse.
+        *pulse.state.lock().expect("no panic") = State::default();
         // The connections of the dropped store close in threads of their own.
         let patience = std::time::Instant::now() + Duration::from_secs(20);
         while is_sqlite_there() {
