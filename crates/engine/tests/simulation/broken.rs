@@ -9,6 +9,7 @@ const WHOLE: &str = "DROP TRIGGER IF EXISTS broken; DROP TABLE IF EXISTS broken_
 impl World<'_> {
     pub async fn break_it(&mut self, what: Broken, hub: &Hub<'_>) {
         self.mend(hub).await;
+        let _still = hub.pulse.still().await;
         match what {
             Broken::Objects => {
                 let folder = self.folder.path();
@@ -23,7 +24,7 @@ impl World<'_> {
 
     pub async fn mend(&mut self, hub: &Hub<'_>) {
         // While the hub writes nobody else can.
-        hub.pulse.settle().await;
+        let _still = hub.pulse.still().await;
         hub.watch.execute(WHOLE).await;
         self.mend_objects();
         self.whole_since = hub.pulse.now().micros();

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Default, Debug)]
 pub struct Outcome {
     pub kills: u64,
+    /// Kills while there was something to do at that moment.
+    pub busy_kills: u64,
     pub requests: usize,
     pub calls: usize,
     pub stale: u64,
@@ -109,11 +111,11 @@ impl<'s> World<'s> {
     async fn life(&mut self, life: &HubLife, pulse: &Arc<Pulse>) {
         if let (true, End::Kill(turns)) = (life.steps.is_empty(), life.end) {
             let opening = self.open(life.faults, pulse);
-            tokio::select! {
-                _ = opening => {}
-                () = pulse.turns(turns) => {}
-            }
-            self.outcome.kills += 1;
+            let busy = tokio::select! {
+                _ = opening => false,
+                busy = pulse.turns(turns) => busy,
+            };
+            self.killed(busy);
             self.note(format!("killed after {turns} turns of its start"));
             return;
         }
@@ -128,8 +130,12 @@ impl<'s> World<'s> {
                 return;
             }
         };
-        for step in &life.steps {
+        for (number, step) in life.steps.iter().enumerate() {
             self.step(step, &mut hub).await;
+            if number + 1 == life.steps.len() && matches!(life.end, End::Kill(_)) {
+                // It is killed while it does what came of this.
+                break;
+            }
             self.check(&mut hub).await;
             if self.outcome.fault.is_some() {
                 return;
@@ -137,8 +143,8 @@ impl<'s> World<'s> {
         }
         match life.end {
             End::Kill(turns) => {
-                pulse.turns(turns).await;
-                self.outcome.kills += 1;
+                let busy = pulse.turns(turns).await;
+                self.killed(busy);
                 self.note(format!("killed after {turns} turns"));
             }
             End::Stop(seconds) => {
@@ -148,6 +154,11 @@ impl<'s> World<'s> {
             }
         }
         self.outcome.stale += hub.store.counters().stale_writes_refused.get();
+    }
+
+    fn killed(&mut self, busy: bool) {
+        self.outcome.kills += 1;
+        self.outcome.busy_kills += u64::from(busy);
     }
 
     pub fn file(&self) -> PathBuf {
@@ -242,11 +253,12 @@ impl<'s> World<'s> {
     }
 
     async fn check(&mut self, hub: &mut Hub<'_>) {
-        hub.pulse.settle().await;
+        let still = hub.pulse.still().await;
         let mut wrong = check_calls(&hub.models, &self.calls, self.scenario);
         let times = (hub.pulse.now().micros(), self.whole_since);
         wrong.extend(hub.watch.exceptions(times, &self.notes, self.scenario).await);
         hub.watch.queued(&hub.store, &mut wrong).await;
+        drop(still);
         wrong.append(&mut self.notes.lock().expect("no panic").faults);
         if !wrong.is_empty() {
             self.fail(wrong.join("; "));

@@ -43,6 +43,7 @@ fn what_was_acknowledged_ends_once_through_faults_and_kills() {
         let outcome = World::live(&scenario);
         lives += scenario.lives.len() + 1;
         sum.kills += outcome.kills;
+        sum.busy_kills += outcome.busy_kills;
         sum.requests += outcome.requests;
         sum.calls += outcome.calls;
         sum.stale += outcome.stale;
@@ -57,9 +58,10 @@ fn what_was_acknowledged_ends_once_through_faults_and_kills() {
         }
     }
     let minutes = started.elapsed().as_secs_f64() / 60.0;
-    let Outcome { kills, requests, calls, stale, .. } = sum;
+    let Outcome { kills, busy_kills, requests, calls, stale, .. } = sum;
     println!(
-        "{worlds} worlds, {lives} lives ({:.0} a minute), {kills} kills, {requests} requests, \
+        "{worlds} worlds, {lives} lives ({:.0} a minute), {kills} kills ({busy_kills} in the \
+         middle of something), {requests} requests, \
          {calls} calls, {stale} late writes refused: 0 lost, 0 doubled, 0 mixed",
         lives as f64 / minutes
     );

@@ -84,8 +84,8 @@ impl Models {
             ..SimPolicy::default()
         };
         let clock = pulse.clock.clone();
-        let number = calls_so_far(seed, pulse);
-        let simulator = Simulator::new(number, policy, Arc::new(move || clock.now()));
+        let drawn = seed_of_hub(seed, pulse);
+        let simulator = Simulator::new(drawn, policy, Arc::new(move || clock.now()));
         this.get_or_init(|| Arc::downgrade(&simulator));
         let slow = Duration::from_millis(faults.slow);
         Arc::new(Self { simulator, slow, served, models: Mutex::default() })
@@ -121,7 +121,7 @@ impl Models {
 }
 
 /// The simulated starts of each hub are others.
-fn calls_so_far(seed: u64, pulse: &Pulse) -> u64 {
+fn seed_of_hub(seed: u64, pulse: &Pulse) -> u64 {
     Random(seed ^ pulse.now().micros() as u64).next()
 }
 

@@ -37,6 +37,10 @@ struct State {
     waker: Option<Waker>,
     /// Somebody waits for turns or for quiet.
     awaited: bool,
+    /// Time stands still.
+    held: bool,
+    /// The work was woken to take a turn, not because it can go on.
+    nudged: bool,
     threads: Threads,
     now: Option<Instant>,
 }
@@ -64,7 +68,12 @@ impl Pulse {
         let done = runtime.block_on(async {
             let mut work = pin!(work(Arc::clone(&pulse)));
             std::future::poll_fn(|context| {
-                pulse.state.lock().expect("no panic").waker = Some(context.waker().clone());
+                let mut state = pulse.state.lock().expect("no panic");
+                state.waker = Some(context.waker().clone());
+                if !std::mem::take(&mut state.nudged) {
+                    pulse.touch();
+                }
+                drop(state);
                 work.as_mut().poll(context)
             })
             .await
@@ -95,8 +104,15 @@ impl Pulse {
         self.turns(u64::MAX).await;
     }
 
-    /// So many turns of everything that can run, fewer if there is nothing left.
-    pub async fn turns(&self, most: u64) {
+    /// Settles; from then on nothing happens until the guard goes.
+    pub async fn still(&self) -> Still<'_> {
+        self.settle().await;
+        self.state.lock().expect("no panic").held = true;
+        Still(self)
+    }
+
+    /// So many turns of everything that can run, fewer if there is nothing left. True if there is.
+    pub async fn turns(&self, most: u64) -> bool {
         self.quiet.store(0, Ordering::Relaxed);
         let until = self.turns.load(Ordering::Relaxed).saturating_add(most);
         std::future::poll_fn(|_| {
@@ -106,6 +122,7 @@ impl Pulse {
             if there { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+        self.quiet.load(Ordering::Relaxed) < QUIET
     }
 
     fn park(&self) {
@@ -118,8 +135,9 @@ impl Pulse {
         } else {
             self.quiet.fetch_add(1, Ordering::Relaxed);
         }
-        if self.quiet.load(Ordering::Relaxed) < QUIET || state.awaited {
+        if self.quiet.load(Ordering::Relaxed) < QUIET || state.awaited || state.held {
             // Woken, it only looks at the sockets and comes back.
+            state.nudged = true;
             if let Some(waker) = &state.waker {
                 waker.wake_by_ref();
             }
@@ -132,6 +150,15 @@ impl Pulse {
         let now = Instant::now();
         let last = self.state.lock().expect("no panic").now.replace(now);
         self.clock.advance(last.map_or(Duration::ZERO, |last| now - last));
+    }
+}
+
+/// While this is there time stands still.
+pub struct Still<'p>(&'p Pulse);
+
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().expect("no panic").held = false;
     }
 }
 

@@ -42,7 +42,8 @@ pub struct HubLife {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// Killed after so many turns of the runtime: in the middle of things.
+    /// Killed so many turns of the runtime after the last step, in the middle of what came of it; without
+    /// steps while it starts.
     Kill(u64),
     /// Asked to stop, with so many seconds for what runs.
     Stop(u64),
@@ -245,13 +246,31 @@ impl Drawer {
             foreign: some(6),
             slow: self.random.of(&[0, 50, 1500, 9000]),
         };
-        let steps = (0..5 + self.random.below(20)).map(|_| self.step()).collect();
+        if self.random.one_in(8) {
+            let end = End::Kill(self.turns());
+            return HubLife { faults, steps: vec![], end };
+        }
+        let mut steps: Vec<Step> = (0..4 + self.random.below(20)).map(|_| self.step()).collect();
         let end = if self.random.one_in(8) {
             End::Stop(self.random.of(&[0, 1, 20]))
         } else {
-            End::Kill(self.random.of(&[0, 1, 2, 4, 7, 12, 20, 40, 1000]))
+            let some = self.random.below(self.sent.max(1) as u64) as usize;
+            steps.push(match self.random.below(8) {
+                0 => Step::Cancel(some),
+                1 => Step::Repeat(some),
+                2 => Step::Crash(self.random.below(4) as usize),
+                3 => Step::Pass(1 + self.random.below(3000)),
+                _ => self.submit(),
+            });
+            End::Kill(self.turns())
         };
         HubLife { faults, steps, end }
+    }
+
+    /// A statement takes one; a submission and its claim about ten.
+    fn turns(&mut self) -> u64 {
+        let most = self.random.of(&[4, 10, 40]);
+        1 + self.random.below(most)
     }
 
     fn step(&mut self) -> Step {
