@@ -19,6 +19,7 @@ use crate::scenario::{Faults, Random};
 
 /// How often a starting or stopping instance is looked at.
 const TICKS: u32 = 8;
+const SLOWEST_START: Duration = Duration::from_secs(10);
 
 /// What the models did, in all lives of the hub.
 #[derive(Default)]
@@ -76,10 +77,11 @@ impl Models {
             });
             Address::Socket(path.to_string_lossy().into_owned())
         };
+        let slow = Duration::from_millis(faults.slow).min(SLOWEST_START);
         let policy = SimPolicy {
-            boot: Duration::ZERO..=Duration::from_millis(faults.slow),
+            boot: Duration::ZERO..=slow,
             failing_starts: faults.start,
-            stopping: Duration::from_millis(faults.slow / 4),
+            stopping: slow / 4,
             address: Arc::new(address),
             ..SimPolicy::default()
         };
@@ -87,7 +89,6 @@ impl Models {
         let drawn = seed_of_hub(seed, pulse);
         let simulator = Simulator::new(drawn, policy, Arc::new(move || clock.now()));
         this.get_or_init(|| Arc::downgrade(&simulator));
-        let slow = Duration::from_millis(faults.slow);
         Arc::new(Self { simulator, slow, served, models: Mutex::default() })
     }
 

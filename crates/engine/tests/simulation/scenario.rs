@@ -63,7 +63,7 @@ pub struct Faults {
     pub long: u32,
     /// Another process answers.
     pub foreign: u32,
-    /// The longest start and answer, milliseconds.
+    /// The longest answer, milliseconds; starts take at most 10 seconds.
     pub slow: u64,
 }
 
@@ -212,9 +212,9 @@ impl ModelSpec {
     fn draw(random: &mut Random) -> Self {
         Self {
             batch: random.of(&[1, 3, 10, 30]),
-            instances: random.of(&[1, 1, 2, 3]),
+            instances: random.of(&[1, 2, 2, 3]),
             minimum: random.of(&[0, 0, 0, 1]),
-            job_seconds: random.of(&[3, 10, 60]),
+            job_seconds: random.of(&[3, 10, 60, 60]),
             start_seconds: random.of(&[5, 30]),
             idle_seconds: random.of(&[1, 10, 300]),
             attempts: random.of(&[1, 2, 3]),
@@ -244,7 +244,7 @@ impl Drawer {
             short: some(6),
             long: some(6),
             foreign: some(6),
-            slow: self.random.of(&[0, 50, 1500, 9000]),
+            slow: self.random.of(&[0, 50, 1500, 9000, 45_000]),
         };
         if self.random.one_in(8) {
             let end = End::Kill(self.turns());
@@ -283,19 +283,19 @@ impl Drawer {
             27..30 => Step::Misuse(some),
             30..38 => Step::Cancel(some),
             38..42 => Step::Read(some),
-            42..45 => Step::Crash(self.random.below(4) as usize),
-            45..50 => {
+            42..44 => Step::Crash(self.random.below(4) as usize),
+            44..51 => {
                 self.ghosts += 1;
                 let model = self.random.below(self.models as u64) as usize;
-                Step::Ghost { model, lease: self.random.of(&[500, 5_000, 40_000]) }
+                Step::Ghost { model, lease: self.random.of(&[500, 500, 5_000, 40_000]) }
             }
-            50..54 if self.ghosts > 0 => {
+            51..55 if self.ghosts > 0 => {
                 Step::GhostAnswers(self.random.below(self.ghosts as u64) as usize)
             }
-            54..56 if self.ghosts > 0 => {
+            55..60 if self.ghosts > 0 => {
                 Step::GhostGivesBack(self.random.below(self.ghosts as u64) as usize)
             }
-            56..60 => Step::Break(self.random.of(&[
+            60..64 => Step::Break(self.random.of(&[
                 Broken::Requests,
                 Broken::Claims,
                 Broken::Results,
@@ -304,8 +304,8 @@ impl Drawer {
                 Broken::RequestCommits,
                 Broken::Objects,
             ])),
-            60..66 => Step::Mend,
-            _ => Step::Pass(self.random.of(&[0, 1, 10, 40, 200, 900, 3_000, 7_000, 20_000])),
+            64..69 => Step::Mend,
+            _ => Step::Pass(self.random.of(&[0, 1, 10, 200, 900, 3_000, 7_000, 20_000, 35_000])),
         }
     }
 
