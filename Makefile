@@ -4,7 +4,7 @@
 # make bench  measure speed and memory (release build, at most 15 minutes; make bench-quick: at most 2)
 # make chaos  break everything under load, heal it, look whether anything was lost ([SEED=..] [MINUTES=5] [DB=sqlite|postgres] [KILLS=..])
 # make simulate [SEED=..] [WORLDS=..]  hubs that are killed and live on, in simulated time
-# make mutants  show that the tests catch what they are for: one guard removed each (an hour)
+# make mutants  show that the tests catch what they are for: one guard removed each (15 minutes and more)
 # make deny   licences and sources of the dependencies (needs cargo-deny)
 
 CARGO ?= cargo

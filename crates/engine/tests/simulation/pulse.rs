@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -166,14 +167,20 @@ impl Drop for Still<'_> {
 #[derive(Default)]
 struct Threads {
     count: u64,
-    states: Vec<File>,
+    others: Vec<Thread>,
+}
+
+struct Thread {
+    /// The system call it is in.
+    call: File,
+    stat: File,
 }
 
 impl Threads {
     fn wait_asleep(&mut self) {
         loop {
             // One may have ended and another begun.
-            let asleep: Option<Vec<bool>> = self.states.iter().map(is_asleep).collect();
+            let asleep: Option<Vec<bool>> = self.others.iter().map(Thread::is_asleep).collect();
             match asleep {
                 Some(asleep) if count_threads() == self.count => {
                     if asleep.into_iter().all(|asleep| asleep) {
@@ -191,7 +198,7 @@ impl Threads {
         let own = std::fs::read_link("/proc/thread-self").expect("Linux");
         let threads = std::fs::read_dir(THREADS).expect("Linux").flatten();
         let others = threads.filter(|thread| Some(&*thread.file_name()) != own.file_name());
-        self.states = others.flat_map(|thread| File::open(thread.path().join("syscall"))).collect();
+        self.others = others.filter_map(|thread| Thread::open(&thread.path())).collect();
     }
 }
 
@@ -205,12 +212,25 @@ fn count_threads() -> u64 {
     std::fs::metadata(THREADS).expect("Linux").nlink()
 }
 
-/// It waits for somebody to wake it. One that only sleeps, as SQLite does while another connection is
-/// in its way, goes on by itself. `None`: it has ended.
-fn is_asleep(call: &File) -> Option<bool> {
-    const FUTEX: &[u8] = b"202 ";
-    const EPOLL_WAIT: &[u8] = b"232 ";
-    let mut bytes = [0; 8];
-    let read = call.read_at(&mut bytes, 0).ok().filter(|read| *read > 0)?;
-    Some(bytes[..read].starts_with(FUTEX) || bytes[..read].starts_with(EPOLL_WAIT))
+impl Thread {
+    fn open(task: &Path) -> Option<Self> {
+        let open = |name| File::open(task.join(name)).ok();
+        Some(Self { call: open("syscall")?, stat: open("stat")? })
+    }
+
+    /// It waits for somebody to wake it. One that only sleeps, as SQLite does while another connection
+    /// is in its way, goes on by itself. One that was woken and has no processor yet is in the same
+    /// call, but does not sleep any more. `None`: it has ended.
+    fn is_asleep(&self) -> Option<bool> {
+        const FUTEX: &[u8] = b"202 ";
+        const EPOLL_WAIT: &[u8] = b"232 ";
+        let mut bytes = [0; 64];
+        let read = self.call.read_at(&mut bytes, 0).ok().filter(|read| *read > 0)?;
+        if !bytes[..read].starts_with(FUTEX) && !bytes[..read].starts_with(EPOLL_WAIT) {
+            return Some(false);
+        }
+        let read = self.stat.read_at(&mut bytes, 0).ok()?;
+        let name_end = bytes[..read].iter().rposition(|byte| *byte == b')')?;
+        Some(bytes.get(name_end + 2) == Some(&b'S'))
+    }
 }
