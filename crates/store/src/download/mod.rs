@@ -17,6 +17,9 @@ use muster_core::{Cell, ColumnKind, Ended, Part, Phase, PrincipalId, RequestId, 
 use crate::db::on;
 use crate::{Download, Error, Store, parts};
 
+/// What inputs are called that came without a name.
+const INPUT: &str = "input";
+
 /// Tasks read from the database at once.
 const TASKS: i64 = 8;
 
@@ -148,15 +151,39 @@ impl Store {
         format: Format,
     ) -> Result<Option<Download>, Error> {
         let Some(request) = self.find_request(principal, id).await? else { return Ok(None) };
+        let own = match &request.reading {
+            reading if reading.columns.len() > 1 => reading.columns.clone(),
+            reading => vec![reading.column.clone().unwrap_or_else(|| INPUT.to_owned())],
+        };
+        self.stream(&request, own, format).await.map(Some)
+    }
+
+    /// The same for those who want of their own columns only the inputs, under the name `input`.
+    pub async fn download_bare(
+        &self,
+        principal: PrincipalId,
+        id: RequestId,
+        format: Format,
+    ) -> Result<Option<Download>, Error> {
+        let Some(request) = self.find_request(principal, id).await? else { return Ok(None) };
+        self.stream(&request, vec![INPUT.to_owned()], format).await.map(Some)
+    }
+
+    async fn stream(
+        &self,
+        request: &Request,
+        own: Vec<String>,
+        format: Format,
+    ) -> Result<Download, Error> {
         match &request.phase {
             Phase::Ended { how: Ended::Completed, .. } => {}
             Phase::Ended { .. } => return Err(Error::NoResult),
             _ => return Err(Error::NotEnded),
         }
-        let header = Arc::new(self.header(&request).await?);
+        let header = Arc::new(self.header(request, own).await?);
         let mut conn = self.inner.db.read().await?;
         let object: Option<String> = on!(&mut conn, c => {
-            sqlx::query_scalar(OBJECT).bind(id.0).fetch_one(c).await?
+            sqlx::query_scalar(OBJECT).bind(request.id.0).fetch_one(c).await?
         });
         drop(conn);
         let writer: Box<dyn Writer> = match format {
@@ -168,7 +195,7 @@ impl Store {
         };
         let reader = Reader {
             store: self.clone(),
-            request: id,
+            request: request.id,
             header,
             object,
             next: 0,
@@ -181,10 +208,10 @@ impl Store {
             let keep = chunk.as_ref().map_or(true, |bytes| !bytes.is_empty());
             std::future::ready(keep)
         });
-        Ok(Some(Download { rows: request.progress.inputs, stream: stream.boxed() }))
+        Ok(Download { rows: request.progress.inputs, stream: stream.boxed() })
     }
 
-    async fn header(&self, request: &Request) -> Result<Header, Error> {
+    async fn header(&self, request: &Request, own: Vec<String>) -> Result<Header, Error> {
         let mut conn = self.inner.db.read().await?;
         let texts: Vec<(String, i64)> = on!(&mut conn, c => {
             sqlx::query_as(COLUMNS).bind(request.id.0).fetch_all(c).await?
@@ -204,11 +231,7 @@ impl Store {
             let place = |name: &str| model.outputs.iter().position(|column| column.name == name);
             columns.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
         }
-        let lines = request.reading.columns.len() > 1;
-        let own = match &request.reading {
-            reading if lines => reading.columns.clone(),
-            reading => vec![reading.column.clone().unwrap_or_else(|| "input".to_owned())],
-        };
+        let lines = own.len() > 1;
         let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
         let errors = request.progress.failed > 0;
         let mut taken: Vec<String> = own.clone();

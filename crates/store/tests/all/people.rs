@@ -48,7 +48,7 @@ fn new_account(name: &str) -> NewAccount {
     }
 }
 
-async fn account(store: &Store, name: &str) -> Account {
+pub async fn account(store: &Store, name: &str) -> Account {
     store.add_account(new_account(name)).await.expect("an answer").expect("the name is free")
 }
 
@@ -57,7 +57,11 @@ async fn admin(store: &Store, name: &str) -> Account {
     store.add_account(new).await.expect("an answer").expect("the name is free")
 }
 
-async fn session(store: &Store, principal: PrincipalId, kind: SessionKind) -> (Session, [u8; 32]) {
+pub async fn session(
+    store: &Store,
+    principal: PrincipalId,
+    kind: SessionKind,
+) -> (Session, [u8; 32]) {
     let hash = token();
     let new = NewSession {
         principal: Some(principal),
@@ -70,7 +74,7 @@ async fn session(store: &Store, principal: PrincipalId, kind: SessionKind) -> (S
     (store.add_session(new).await.expect("a session"), hash)
 }
 
-async fn find(store: &Store, hash: &[u8; 32]) -> Session {
+pub async fn find(store: &Store, hash: &[u8; 32]) -> Session {
     store.find_session(hash).await.expect("an answer").expect("the session")
 }
 
