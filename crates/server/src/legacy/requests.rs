@@ -15,7 +15,7 @@ use super::auth::LegacyCaller;
 use super::query::Pairs;
 use super::reading::read;
 use super::result::{lines, within};
-use super::view::{ItemsView, WorkRequestView};
+use super::view::{ItemsView, PayloadView, WorkRequestView};
 use super::{Detail, Segment, TAG};
 use crate::answer::json;
 use crate::app::App;
@@ -58,8 +58,23 @@ pub async fn legacy_submit_request(
     request: HttpRequest,
 ) -> Result<Response, Detail> {
     let submission = read(&app, request).await?;
-    let submitted = app.submit(caller.principal, None, submission).await?;
-    Ok(json(StatusCode::OK, &view(&app, &submitted.request))?)
+    let request = app.submit(caller.principal, None, submission).await?.request;
+    Ok(json(StatusCode::OK, &view_with_entries(&app, &request).await?)?)
+}
+
+/// Requests of more inputs are shown without them: clients that poll would get them each time.
+const MOST_ENTRIES: u64 = 1_000;
+
+async fn view_with_entries<'r>(
+    app: &App,
+    request: &'r Request,
+) -> Result<WorkRequestView<'r>, Problem> {
+    let mut view = view(app, request);
+    if request.progress.inputs <= MOST_ENTRIES {
+        let entries = app.store.find_inputs(request).await?;
+        view.request_payload = Some(PayloadView { entries });
+    }
+    Ok(view)
 }
 
 fn view<'r>(app: &App, request: &'r Request) -> WorkRequestView<'r> {
@@ -121,8 +136,9 @@ pub async fn legacy_find_request(
     let (store, principal) = (&app.store, caller.principal);
     let request = store.find_request(principal, id).await?.ok_or_else(Problem::no_such_request)?;
     let completed = matches!(&request.phase, Phase::Ended { how: Ended::Completed, .. });
+    let view = view_with_entries(&app, &request).await?;
     if !wanted || !completed {
-        return Ok(json(StatusCode::OK, &view(&app, &request))?);
+        return Ok(json(StatusCode::OK, &view)?);
     }
     let account = caller.session().account.as_ref();
     let admin = account.is_some_and(|account| account.permissions.contains(&Permission::Admin));
@@ -130,6 +146,6 @@ pub async fn legacy_find_request(
     let download = store.download_bare(principal, id, format).await?;
     let stream = download.ok_or_else(Problem::no_such_request)?.stream;
     let stream = if format == Format::Csv { lines(stream) } else { stream };
-    let whole = Body::from_stream(within(&view(&app, &request), stream)?);
+    let whole = Body::from_stream(within(&view, stream)?);
     Ok(([(CONTENT_TYPE, "application/json")], whole).into_response())
 }

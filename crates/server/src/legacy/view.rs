@@ -152,6 +152,7 @@ pub struct WorkRequestView<'r> {
     pub model_id: &'r ModelId,
     #[schema(value_type = String)]
     pub user_id: PrincipalId,
+    /// In lists, and if there are more than 1,000 inputs, null.
     pub request_payload: Option<PayloadView>,
     #[schema(value_type = String, format = DateTime)]
     pub request_date: Timestamp,
@@ -183,7 +184,7 @@ pub struct WorkRequestView<'r> {
     pub result: Option<()>,
 }
 
-/// What was submitted.
+/// What was submitted, without a header and blank lines.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WorkRequestPayload)]
 pub struct PayloadView {
