@@ -27,15 +27,15 @@ use crate::problem::{Kind, Problem};
 
 /// A request is told of at most so often.
 const EVERY: Duration = Duration::from_millis(200);
-const STILL_HERE: &str = ": still here\n\n";
 /// More changed requests at one time are told as one `resync`.
 const MOST_REQUESTS: usize = 50;
 
 /// Follow your requests
 ///
 /// Events: `request` with `{id, phase, done, failed, inputs}` when one of your requests changed;
-/// `models` when the state of models may have changed; `resync` when too much changed to tell:
-/// read again what you show. Comments keep the connection open.
+/// `models` when the state of models may have changed; `session` when your rights may have: renew;
+/// `resync` when too much changed to tell: read again what you show. Comments keep the connection
+/// open.
 #[utoipa::path(
     get, path = "/api/v1/events", operation_id = "follow_events", tag = "events",
     responses((status = 200, description = "A stream that ends with the session, or when the server stops",
@@ -84,11 +84,12 @@ struct News {
     requests: BTreeSet<RequestId>,
     models: bool,
     resync: bool,
+    session: bool,
 }
 
 impl News {
     fn is_empty(&self) -> bool {
-        self.requests.is_empty() && !self.models && !self.resync
+        self.requests.is_empty() && !self.models && !self.resync && !self.session
     }
 }
 
@@ -120,11 +121,11 @@ impl Streams {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the streams of these principals look whether their sessions still live.
+    /// Tells the streams of these principals that their sessions or rights changed.
     pub fn wake(&self, changed: &[PrincipalId]) {
         let open = self.lock();
         for listener in changed.iter().flat_map(|id| open.streams.get(id)).flatten() {
-            listener.wake.notify_one();
+            listener.tell(|news| news.session = true);
         }
     }
 
@@ -219,7 +220,8 @@ impl Stream {
         let app = self.app.clone();
         let text = app.until_stopping(self.wait()).await??;
         // A session that is over tells nothing any more; if nobody can say, the client asks again.
-        app.sessions.live(&app, &self.session).await.ok()??;
+        // Listening is not using: it does not keep a session from being idle.
+        app.sessions.find(&app, &self.session).await.ok()??;
         self.told = Some(Instant::now());
         Some((Ok(Bytes::from(text)), self))
     }
@@ -229,7 +231,7 @@ impl Stream {
         let (now, listener) = (Instant::now(), &self.listener.listener);
         let comment = now + self.app.config.times.event_comment;
         if timeout_at(comment, listener.wake.notified()).await.is_err() {
-            return Some(STILL_HERE.into());
+            return Some(": still here\n\n".into());
         }
         if let Some(told) = self.told {
             sleep_until(told + EVERY).await;
@@ -242,6 +244,9 @@ async fn write_events(store: &Store, principal: PrincipalId, news: News) -> Opti
     let mut text = String::new();
     if news.resync {
         text.push_str("event: resync\ndata: {}\n\n");
+    }
+    if news.session {
+        text.push_str("event: session\ndata: {}\n\n");
     }
     if news.models {
         text.push_str("event: models\ndata: {}\n\n");
@@ -258,6 +263,5 @@ async fn write_events(store: &Store, principal: PrincipalId, news: News) -> Opti
         )
         .unwrap_or_default();
     }
-    // Woken for nothing to tell: a comment.
-    Some(if text.is_empty() { STILL_HERE.into() } else { text })
+    Some(text)
 }

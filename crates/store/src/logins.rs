@@ -66,7 +66,22 @@ impl Store {
         self.answer(op, answer).await
     }
 
-    /// Takes a try back: the password was right.
+    /// Takes back one try: its password was not looked at. Others of the account still count.
+    pub async fn withdraw_login(&self, who: LoginTry) -> Result<(), Error> {
+        let (op, answer) = work(move |tx: &mut Tx| {
+            let subjects = who.subjects();
+            async move {
+                for (subject, _) in &subjects {
+                    run!(&mut tx.conn, FORGIVE_ONE, subject);
+                }
+                Ok(())
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+
+    /// The password was right: takes the try back, and forgets the account's failures.
     pub async fn forgive_login(&self, who: LoginTry) -> Result<(), Error> {
         let (op, answer) = work(move |tx: &mut Tx| {
             let [(network, _), (account, _)] = who.subjects();

@@ -86,6 +86,15 @@ impl Sessions {
 
     /// The session of a secret, if it lives. It counts as used.
     pub async fn live(&self, app: &App, hash: &TokenHash) -> Result<Option<Arc<Known>>, Problem> {
+        let found = self.find(app, hash).await?;
+        if let Some(known) = &found {
+            touch(app, known);
+        }
+        Ok(found)
+    }
+
+    /// The session of a secret, if it lives.
+    pub async fn find(&self, app: &App, hash: &TokenHash) -> Result<Option<Arc<Known>>, Problem> {
         let policy = &app.config.sessions.policy;
         if self.heard() {
             let shard = self.shard(hash);
@@ -94,11 +103,8 @@ impl Sessions {
             }
             let known = shard.known.get(hash).filter(|known| known.found.elapsed() < KNOWN_FOR);
             // One that seems to be over may have been used on another server: that is looked up.
-            if let Some(known) = known.filter(|known| known.left(policy, app.store.now())).cloned()
-            {
-                drop(shard);
-                touch(app, &known);
-                return Ok(Some(known));
+            if let Some(known) = known.filter(|known| known.left(policy, app.store.now())) {
+                return Ok(Some(known.clone()));
             }
         }
         let found = app.store.find_session(hash).await?;
@@ -107,9 +113,7 @@ impl Sessions {
             self.keep_out(*hash);
             return Ok(None);
         };
-        let known = self.keep(*hash, session);
-        touch(app, &known);
-        Ok(Some(known))
+        Ok(Some(self.keep(*hash, session)))
     }
 
     fn keep_out(&self, hash: TokenHash) {

@@ -150,7 +150,13 @@ pub async fn renew_session(
     }
     app.store.touch_session(session.id).await?;
     if needs_new_secret(&session) {
-        return to_the_end(async move { reissue(&app, secret.hash(), StatusCode::OK).await }).await;
+        let hash = secret.hash();
+        let reissued = to_the_end(async move { reissue(&app, hash, StatusCode::OK).await }).await;
+        return match reissued {
+            // It ended this moment.
+            Err(problem) if problem.kind == Kind::Unauthorised => ended(EndReason::Revoked),
+            reissued => reissued,
+        };
     }
     session.times.seen = app.store.now();
     let view = live_view(&app, &session, None);
@@ -228,7 +234,7 @@ async fn authenticate(app: &App, who: LoginTry, password: String) -> Result<Acco
     let checked = match app.passwords.check(password, stored.clone()).await {
         Ok(checked) => checked,
         Err(busy) => {
-            app.store.forgive_login(who).await?;
+            app.store.withdraw_login(who).await?;
             return Err(busy);
         }
     };

@@ -32,6 +32,7 @@ on_both!(
     of_two_admins_who_demote_each_other_one_stays,
     accounts_are_listed_by_what_is_asked,
     failures_make_the_next_try_wait_on_every_server,
+    a_try_that_was_not_judged_forgives_no_other,
     tries_at_once_count_each,
     sessions_of_the_schema_before_live_on,
     what_is_long_over_is_forgotten,
@@ -445,6 +446,21 @@ async fn failures_make_the_next_try_wait_on_every_server(lab: Lab) {
     assert_eq!(other.try_login(a_try("eve", "net 9")).await.expect("an answer"), None);
     lab.store.forgive_login(a_try("ada", "net 0")).await.expect("an answer");
     assert_eq!(other.try_login(a_try("ada", "net 9")).await.expect("an answer"), None);
+}
+
+async fn a_try_that_was_not_judged_forgives_no_other(lab: Lab) {
+    let try_once = async || lab.store.try_login(a_try("ada", "net")).await.expect("an answer");
+    for _ in 0..4 {
+        assert_eq!(try_once().await, None);
+    }
+    for _ in 0..3 {
+        assert_eq!(try_once().await, None);
+        lab.store.withdraw_login(a_try("ada", "net")).await.expect("an answer");
+    }
+    assert_eq!(try_once().await, None, "the fifth that counts");
+    assert!(try_once().await.is_some());
+    let failures = "SELECT failures FROM login_failure WHERE subject = 'account ada'";
+    assert_eq!(lab.raw.number(failures).await, 5);
 }
 
 async fn tries_at_once_count_each(lab: Lab) {
