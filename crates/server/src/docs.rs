@@ -364,7 +364,8 @@ pub fn add_problems(api: &mut OpenApi) {
 /// Pages refer to the things they are of, so that clients have one type for each.
 pub fn refer_to_items(api: &mut OpenApi) {
     for (name, schema) in &mut api.components.get_or_insert_default().schemas {
-        let Some(item) = name.strip_prefix("PageView_") else { continue };
+        let item = name.strip_prefix("PageView_").or_else(|| name.strip_prefix("ItemsView_"));
+        let Some(item) = item else { continue };
         if let RefOr::T(Schema::Object(page)) = schema
             && let Some(RefOr::T(Schema::Array(items))) = page.properties.get_mut("items")
         {

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::identity::secret::Secret;
+use crate::reading::table::shorten;
 use crate::view::ReadingView;
 
 /// A session. Send all of it back: `Authorization: ErsiliaUser BASE64(JSON)`.
@@ -261,8 +262,9 @@ fn note(reading: &Reading) -> Option<String> {
     let first = match (&reading.header, &reading.column) {
         (Header::NotAFile, _) => return None,
         (Header::Used, Some(column)) => {
+            let column = shorten(column);
             format!(
-                "The first entry was taken as the header, inputs from column `{column}`: {rows} inputs."
+                "The first entry is the header and `{column}` the input's column: {rows} inputs."
             )
         }
         _ => format!("No entry was taken as a header: all of them are inputs, {rows} in all."),

@@ -435,7 +435,7 @@ async fn what_cannot_be_read_is_refused_in_words() {
         (json!(["smiles"]), "no row"),
         (json!(["C", 1]), "must be a string"),
         (json!(["C", "a\0"]), "NUL"),
-        (json!(["C", "x".repeat(21)]), "line 2"),
+        (json!(["C", "x".repeat(21)]), "Line 2"),
         (json!(["C", "C", "C", "C"]), "3 inputs"),
     ] {
         let said = detail(client.submission(json!({"entries": entries})), 400).await;
