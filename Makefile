@@ -2,12 +2,13 @@
 # make test   everything CI checks
 # make fmt    format the code, and write openapi.json anew
 # make bench  measure speed and memory (release build, at most 15 minutes; make bench-quick: at most 2)
+# make chaos  break everything under load, heal it, look whether anything was lost ([SEED=..] [MINUTES=5] [DB=sqlite|postgres] [KILLS=..])
 # make deny   licences and sources of the dependencies (needs cargo-deny)
 
 CARGO ?= cargo
 TEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo nextest run || echo test)
 
-.PHONY: demo test fmt bench bench-quick deny
+.PHONY: demo test fmt bench bench-quick chaos chaos-quick chaos-sqlite chaos-postgres deny
 
 demo:
 	$(CARGO) build --release -p muster
@@ -20,6 +21,7 @@ test:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) $(TEST) --workspace
+	$(MAKE) chaos-quick
 
 fmt:
 	$(CARGO) fmt
@@ -30,6 +32,29 @@ bench bench-quick:
 	scripts/need-postgres
 	$(CARGO) build --release -p muster -p muster-bench
 	target/release/muster-bench table $(if $(findstring quick,$@),--quick) $(BENCH)
+
+# `muster-bench chaos --help` says what else there is.
+chaos:
+	scripts/need-postgres
+	scripts/need-chaos
+	$(CARGO) build --release -p muster -p muster-bench
+	target/release/muster-bench chaos --database $(or $(DB),sqlite) --minutes $(or $(MINUTES),5) \
+		$(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(CHAOS)
+
+# At most three minutes, with what `make test` has built; both databases at once: most of it is waiting.
+QUICK = target/debug/muster-bench chaos --muster target/debug/muster --seed 7 --short --minutes 0.2
+chaos-quick:
+	scripts/need-postgres
+	scripts/need-chaos
+	$(CARGO) build -p muster -p muster-bench
+	$(MAKE) -j2 --output-sync=target chaos-sqlite chaos-postgres
+
+chaos-sqlite:
+	$(QUICK) --full-disk
+	$(QUICK) --walk
+
+chaos-postgres:
+	$(QUICK) --database postgres
 
 deny:
 	$(CARGO) deny check

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::echo::modes::Mode;
 
@@ -16,6 +16,7 @@ Examples:
   muster-bench table --muster target/release/muster --quick --only small,durable-sqlite
   muster-bench echo --listen 127.0.0.1:9100 --log rows.jsonl
   muster-bench load --hub 127.0.0.1:8080 --model echo --rate 500 --seconds 10 --ledger ledger.jsonl
+  muster-bench chaos --muster target/release/muster --database postgres --minutes 5
   muster-bench check --ledger ledger.jsonl --database sqlite:data/muster.db --objects data/objects
 
 Exit codes: 0 all is well, 1 something was lost, doubled or mixed, 2 it could not be measured.")]
@@ -29,6 +30,7 @@ pub enum Command {
     Echo(Echo),
     Load(Load),
     Check(Check),
+    Chaos(Chaos),
     Table(Table),
 }
 
@@ -148,4 +150,45 @@ pub struct Table {
     /// Offer so many requests a second in the durable cases instead of what a first run shows
     #[arg(long, value_name = "NUMBER")]
     pub rate: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DatabaseKind {
+    Sqlite,
+    Postgres,
+}
+
+/// Break everything at random under load, heal it, and look whether anything was lost
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct Chaos {
+    /// The binary under test
+    #[arg(long, value_name = "FILE", default_value = "target/release/muster")]
+    pub muster: PathBuf,
+    #[arg(long, value_enum, default_value_t = DatabaseKind::Sqlite)]
+    pub database: DatabaseKind,
+    /// The same seed gives the same faults in the same order; absent: drawn
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// How long faults go on
+    #[arg(long, value_name = "NUMBER", default_value_t = 5.0)]
+    pub minutes: f64,
+    /// Only `kill -9` of the hub, so often
+    #[arg(long, value_name = "NUMBER")]
+    pub kills: Option<u32>,
+    /// Before anything else the crash points in the code of a debug build, one by one
+    #[arg(long)]
+    pub walk: bool,
+    /// Only a disk that gets full, of one hub on SQLite
+    #[arg(long)]
+    pub full_disk: bool,
+    /// Only these faults, by the beginnings of their names, with commas between
+    #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// No fault lasts longer than a few seconds
+    #[arg(long)]
+    pub short: bool,
+    /// Keep the folder also when nothing was found
+    #[arg(long)]
+    pub keep: bool,
 }

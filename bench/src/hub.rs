@@ -44,22 +44,9 @@ impl Hub {
         if port_file.exists() {
             fs::remove_file(&port_file)?;
         }
-        let mut command = Command::new(config.muster);
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--metrics", &metrics.to_string()])
-            .arg("--data-dir")
-            .arg(&data)
-            .arg("--models")
-            .arg(config.models)
-            .arg("--port-file")
-            .arg(&port_file)
-            .args(config.flags)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(config.folder.join("hub.log"))?);
-        if let Some(url) = config.database {
-            command.env("MUSTER_DATABASE_URL", url);
-        }
+        let mut command = command(config, SocketAddr::from(([127, 0, 0, 1], 0)), metrics);
+        command.arg("--port-file").arg(&port_file);
+        command.stderr(File::create(config.folder.join("hub.log"))?);
         let mut child = command.spawn()?;
         let begun = Instant::now();
         let address = loop {
@@ -137,11 +124,7 @@ impl Hub {
 
     /// One figure of `/metrics`.
     pub async fn metric(&self, name: &str) -> Result<f64> {
-        let mut client = Client::new(self.metrics)?;
-        let answer = client.send(Method::GET, "/metrics", Extra::default()).await?;
-        let text = String::from_utf8_lossy(&answer.body);
-        let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        Ok(found.ok_or_else(|| format!("there is no metric {name}"))?.trim().parse()?)
+        metric(self.metrics, name).await
     }
 
     /// Waits until an instance of `model` is ready.
@@ -167,6 +150,33 @@ impl Drop for Hub {
             eprintln!("the hub is left running: {error}");
         }
     }
+}
+
+/// One figure of the `/metrics` at `address`.
+pub async fn metric(address: SocketAddr, name: &str) -> Result<f64> {
+    let mut client = Client::new(address)?;
+    let answer = client.send(Method::GET, "/metrics", Extra::default()).await?;
+    let text = String::from_utf8_lossy(&answer.body);
+    let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(found.ok_or_else(|| format!("there is no metric {name}"))?.trim().parse()?)
+}
+
+/// `muster serve` as `config` says; its standard error is the caller's.
+pub fn command(config: &Config<'_>, listen: SocketAddr, metrics: SocketAddr) -> Command {
+    let mut command = Command::new(config.muster);
+    command
+        .args(["serve", "--listen", &listen.to_string(), "--metrics", &metrics.to_string()])
+        .arg("--data-dir")
+        .arg(config.folder.join("data"))
+        .arg("--models")
+        .arg(config.models)
+        .args(config.flags)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    if let Some(url) = config.database {
+        command.env("MUSTER_DATABASE_URL", url);
+    }
+    command
 }
 
 /// An address that was free a moment ago.

@@ -3,9 +3,11 @@
 
 mod arguments;
 mod cases;
+mod chaos;
 mod check;
 mod clock;
 mod echo;
+mod echo_server;
 mod hub;
 mod ledger;
 mod load;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
             Command::Echo(arguments) => echo::run(arguments).await.map(|()| true),
             Command::Load(arguments) => load::run(arguments).await,
             Command::Check(arguments) => check::run(&arguments).await,
+            Command::Chaos(arguments) => chaos::run(arguments).await,
             Command::Table(arguments) => cases::run(arguments).await,
         }
     });

@@ -1,6 +1,7 @@
 //! A PostgreSQL of our own in a temporary folder, durable, never as root.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -14,12 +15,15 @@ use crate::hub::free_address;
 
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(30);
+const DURABLE: [&str; 2] = ["fsync=on", "synchronous_commit=on"];
 
 pub struct Postgres {
     child: Child,
+    pub address: SocketAddr,
     pub url: String,
     pub version: String,
-    _folder: tempfile::TempDir,
+    settings: Vec<String>,
+    folder: tempfile::TempDir,
 }
 
 /// Whom the server runs as, when this program runs as root.
@@ -45,34 +49,63 @@ impl Postgres {
             return Err(format!("initdb: {}", String::from_utf8_lossy(&made.stderr)).into());
         }
         let address = free_address()?;
-        let mut server = as_user(&bin.join("postgres"), user.as_ref());
-        server.arg("-D").arg(&data).arg("-k").arg(folder.path());
-        server.args(["-h", "127.0.0.1", "-p", &address.port().to_string()]);
-        for setting in ["fsync=on", "synchronous_commit=on"].iter().chain(settings) {
-            server.args(["-c", setting]);
-        }
-        let log = fs::File::create(folder.path().join("log"))?;
-        let server = server.current_dir(folder.path()).stdout(Stdio::null()).stderr(log);
-        let mut child = server.spawn()?;
         let url = format!("postgres://muster@{address}/postgres");
-        let begun = Instant::now();
-        let version = loop {
-            if let Ok(version) = scalar(&url, "SHOW server_version").await {
-                break version;
-            }
-            if child.try_wait()?.is_some() || begun.elapsed() > START {
-                let log = fs::read_to_string(folder.path().join("log"))?;
-                return Err(format!("PostgreSQL does not start: {log}").into());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        };
+        let settings: Vec<String> =
+            DURABLE.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
+        let child = serve(folder.path(), address, &settings)?;
+        let mut postgres = Self { child, address, url, version: String::new(), settings, folder };
+        postgres.version = postgres.answers().await?;
         for (name, want) in [("fsync", "on"), ("synchronous_commit", "on")] {
-            let found = scalar(&url, &format!("SHOW {name}")).await?;
+            let found = postgres.scalar(&format!("SHOW {name}")).await?;
             if found != want {
                 return Err(format!("PostgreSQL has {name} {found}").into());
             }
         }
-        Ok(Self { child, url, version, _folder: folder })
+        Ok(postgres)
+    }
+
+    /// Waits until it answers; gives its version.
+    async fn answers(&mut self) -> Result<String> {
+        let begun = Instant::now();
+        loop {
+            if let Ok(version) = self.scalar("SHOW server_version").await {
+                return Ok(version);
+            }
+            if self.child.try_wait()?.is_some() || begun.elapsed() > START {
+                let log = fs::read_to_string(self.folder.path().join("log"))?;
+                return Err(format!("PostgreSQL does not start: {log}").into());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// `kill -9`; what it was asked meanwhile is lost.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// After `kill`: on the same data, at the same address.
+    pub async fn restart(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.child = serve(self.folder.path(), self.address, &self.settings)?;
+            match self.answers().await {
+                Ok(_) => return Ok(()),
+                // Processes of the one that was killed may still hold its memory.
+                Err(error) if begun.elapsed() > START => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
     }
 
     /// The one text that a statement gives.
@@ -99,6 +132,18 @@ impl Drop for Postgres {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Starts the server on what `initdb` made.
+fn serve(folder: &Path, address: SocketAddr, settings: &[String]) -> Result<Child> {
+    let mut server = as_user(&bin()?.join("postgres"), user()?.as_ref());
+    server.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
+    server.args(["-h", "127.0.0.1", "-p", &address.port().to_string()]);
+    for setting in settings {
+        server.args(["-c", setting]);
+    }
+    let log = fs::File::options().create(true).append(true).open(folder.join("log"))?;
+    Ok(server.current_dir(folder).stdout(Stdio::null()).stderr(log).spawn()?)
 }
 
 async fn scalar(url: &str, statement: &str) -> Result<String> {

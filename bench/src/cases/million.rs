@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::big::Big;
-use super::{Bench, EchoServer, Place};
+use super::{Bench, Place};
 use crate::Result;
+use crate::echo_server::EchoServer;
 use crate::hub::Hub;
 use crate::ledger::Ledger;
 use crate::models::{Python, http, python};
@@ -17,8 +18,8 @@ const BATCH: u32 = 10_000;
 
 pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
     let place = bench.place("million")?;
-    let echo = EchoServer::start(bench, &place, &[]).await?;
-    http(&place.models, "echo", &echo.url, BATCH)?;
+    let echo = EchoServer::start(&bench.own, &place.folder, &[]).await?;
+    http(&place.models, "echo", &echo.url(), BATCH)?;
     let external = one(bench, &place, "echo", "an external server").await?;
     drop(echo);
     let place = bench.place("million-local")?;

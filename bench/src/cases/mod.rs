@@ -11,8 +11,7 @@ mod small;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::check::{self, Evidence};
 use crate::hub::{Config, Hub};
@@ -174,40 +173,6 @@ impl Line {
             target: String::new(),
             reached: Some(false),
             raw: serde_json::Value::Null,
-        }
-    }
-}
-
-/// The echo model as a process of its own.
-struct EchoServer {
-    child: Child,
-    url: String,
-}
-
-impl EchoServer {
-    async fn start(bench: &Bench, place: &Place, flags: &[&str]) -> Result<Self> {
-        let port_file = place.folder.join("echo-port");
-        let mut command = Command::new(&bench.own);
-        command.arg("echo").arg("--port-file").arg(&port_file).args(flags);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
-        let begun = Instant::now();
-        let address = loop {
-            if let Ok(text) = fs::read_to_string(&port_file) {
-                break text.trim().to_owned();
-            }
-            if child.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(10) {
-                return Err("the echo model does not start".into());
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
-        Ok(Self { child, url: format!("http://{address}") })
-    }
-}
-
-impl Drop for EchoServer {
-    fn drop(&mut self) {
-        if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
-            eprintln!("the echo model is left running: {error}");
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::model_log::{ModelLog, overlap};
+use super::model_log::{ModelLog, Sent, overlap};
 use super::stored::{Request, Task};
 use crate::ledger::{Entry, Outcome, input_sha};
 
 /// Examples that are kept of each kind of finding.
 const EXAMPLES: usize = 5;
+/// Characters of an example.
+const EXAMPLE: usize = 200;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finding {
@@ -19,6 +21,8 @@ pub enum Finding {
     NotCompleted,
     /// It ended more than once, or never by its transitions (I-02).
     EndedTwice,
+    /// It was said to have ended otherwise than it did (I-02, I-14).
+    TakenBack,
     /// Nobody sent it (I-04).
     NobodySentIt,
     /// It exists although it was refused (I-04).
@@ -59,7 +63,7 @@ impl Verdict {
         let (count, examples) = self.found.entry(finding).or_default();
         *count += 1;
         if examples.len() < EXAMPLES {
-            examples.push(example.to_owned());
+            examples.push(example.chars().take(EXAMPLE).collect());
         }
     }
 }
@@ -75,7 +79,11 @@ pub fn judge(
     let by_id: HashMap<&str, &Request> = stored.iter().map(|r| (r.id.as_str(), r)).collect();
     let mut sent: HashMap<&str, &Entry> = HashMap::new();
     for entry in ledger {
-        sent.insert(&entry.key, entry);
+        // A key may have been sent again: it is refused if it always was.
+        let known = sent.entry(&entry.key).or_insert(entry);
+        if entry.outcome != Outcome::Fail {
+            *known = entry;
+        }
         let Some(id) = entry.id.as_deref().filter(|_| entry.outcome == Outcome::Ok) else {
             continue;
         };
@@ -83,6 +91,9 @@ pub fn judge(
             None => verdict.note(Finding::Lost, id),
             Some(request) if request.key.as_deref() != Some(&entry.key) => {
                 verdict.note(Finding::Changed, id);
+            }
+            Some(request) if has_ended(&entry.phase) && entry.phase != request.phase => {
+                verdict.note(Finding::TakenBack, id);
             }
             Some(request) if !may_fail && request.phase != "completed" => {
                 verdict.note(Finding::NotCompleted, id);
@@ -118,7 +129,7 @@ pub fn judge(
 
 fn judge_request(request: &Request, may_fail: bool, verdict: &mut Verdict) {
     let id = &request.id;
-    let ended = matches!(request.phase.as_str(), "completed" | "failed" | "cancelled");
+    let ended = has_ended(&request.phase);
     if !ended || (!may_fail && request.phase != "completed") {
         verdict.note(Finding::NotCompleted, id);
     }
@@ -155,6 +166,10 @@ fn judge_request(request: &Request, may_fail: bool, verdict: &mut Verdict) {
     }
 }
 
+fn has_ended(phase: &str) -> bool {
+    matches!(phase, "completed" | "failed" | "cancelled")
+}
+
 fn judge_log(stored: &[Request], log: &ModelLog, may_fail: bool, verdict: &mut Verdict) {
     let mut known: HashSet<&str> = HashSet::new();
     for task in stored.iter().flat_map(|request| &request.tasks) {
@@ -167,7 +182,11 @@ fn judge_log(stored: &[Request], log: &ModelLog, may_fail: bool, verdict: &mut V
             if sent.len() as u64 > task.attempt {
                 verdict.note(Finding::SentTooOften, input);
             }
-            if !may_fail && overlap(sent) {
+            // A call that a fault broke off has no end, and is done again; a server elsewhere does
+            // not notice that its hub died.
+            let whole = |s: &&Sent| !may_fail || (s.local && s.ended.is_some());
+            let counted: Vec<Sent> = sent.iter().filter(whole).copied().collect();
+            if overlap(&counted) {
                 verdict.note(Finding::TwoAtOnce, input);
             }
         }
@@ -180,7 +199,6 @@ fn judge_log(stored: &[Request], log: &ModelLog, may_fail: bool, verdict: &mut V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::model_log::Sent;
 
     fn entry(key: &str, outcome: Outcome) -> Entry {
         Entry {
@@ -218,7 +236,7 @@ mod tests {
     }
 
     fn log(key: &str) -> ModelLog {
-        ModelLog::from([(key.to_owned(), vec![Sent { begun: 1, ended: Some(2) }])])
+        ModelLog::from([(key.to_owned(), vec![Sent { begun: 1, ended: Some(2), local: true }])])
     }
 
     /// One acknowledged request in perfect order, changed by `change`: what is found?
@@ -236,7 +254,7 @@ mod tests {
 
     #[test]
     fn each_fault_is_found_under_its_name() {
-        let sent = |begun, ended| Sent { begun, ended: Some(ended) };
+        let sent = |begun, ended| Sent { begun, ended: Some(ended), local: true };
         assert_eq!(found(|stored, _| stored[0].ends = 2), [Finding::EndedTwice]);
         assert_eq!(found(|stored, _| stored[0].ends = 0), [Finding::EndedTwice]);
         assert_eq!(found(|s, _| s[0].damage.push("x".into())), [Finding::Damaged]);
@@ -269,6 +287,24 @@ mod tests {
             log.remove("a");
         };
         assert_eq!(found(other_input), [Finding::Changed]);
+    }
+
+    #[test]
+    fn a_key_that_was_sent_again_is_refused_only_if_it_always_was() {
+        let found = |outcomes: &[Outcome]| {
+            let ledger: Vec<Entry> = outcomes.iter().map(|outcome| entry("a", *outcome)).collect();
+            judge(&ledger, &[request("a")], None, true).is_good()
+        };
+        assert!(found(&[Outcome::Unknown, Outcome::Fail]));
+        assert!(found(&[Outcome::Fail, Outcome::Ok]));
+        assert!(!found(&[Outcome::Fail, Outcome::Fail]));
+    }
+
+    #[test]
+    fn an_end_that_was_told_is_not_taken_back() {
+        let told = Entry { phase: "cancelled".into(), ..entry("a", Outcome::Ok) };
+        let verdict = judge(&[told], &[request("a")], None, true);
+        assert!(verdict.found.contains_key(&Finding::TakenBack));
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct Sent {
     pub begun: u64,
     /// Absent: never answered.
     pub ended: Option<u64>,
+    /// By a process that ends with its hub: nothing of it goes on after a new attempt began.
+    pub local: bool,
 }
 
 pub type ModelLog = HashMap<String, Vec<Sent>>;
@@ -34,6 +36,7 @@ pub fn read(path: &Path) -> Result<ModelLog> {
 
 fn from_lines(lines: impl Iterator<Item = std::io::Result<String>>) -> Result<ModelLog> {
     let mut open: HashMap<(String, u64), (u64, Vec<String>)> = HashMap::new();
+    let local = |instance: &str| instance.starts_with("python-");
     let mut log = ModelLog::new();
     let mut close = |inputs: Vec<String>, sent: Sent| {
         for input in inputs {
@@ -47,13 +50,13 @@ fn from_lines(lines: impl Iterator<Item = std::io::Result<String>>) -> Result<Mo
             Some(inputs) => drop(open.insert(call, (line.t, inputs))),
             None => {
                 if let Some((begun, inputs)) = open.remove(&call) {
-                    close(inputs, Sent { begun, ended: Some(line.t) });
+                    close(inputs, Sent { begun, ended: Some(line.t), local: local(&call.0) });
                 }
             }
         }
     }
-    for (begun, inputs) in open.into_values() {
-        close(inputs, Sent { begun, ended: None });
+    for ((instance, _), (begun, inputs)) in open {
+        close(inputs, Sent { begun, ended: None, local: local(&instance) });
     }
     Ok(log)
 }
@@ -73,17 +76,17 @@ mod tests {
     fn calls_are_put_together_from_their_begin_and_end() {
         let lines = [
             r#"{"t":1,"instance":"i","call":1,"begin":["a","b"]}"#,
-            r#"{"t":2,"instance":"j","call":1,"begin":["c"]}"#,
+            r#"{"t":2,"instance":"python-j","call":1,"begin":["c"]}"#,
             r#"{"t":5,"instance":"i","call":1,"end":true}"#,
         ];
         let log = from_lines(lines.iter().map(|line| Ok((*line).to_owned()))).expect("a log");
-        assert_eq!(log["a"], [Sent { begun: 1, ended: Some(5) }]);
-        assert_eq!(log["c"], [Sent { begun: 2, ended: None }]);
+        assert_eq!(log["a"], [Sent { begun: 1, ended: Some(5), local: false }]);
+        assert_eq!(log["c"], [Sent { begun: 2, ended: None, local: true }]);
     }
 
     #[test]
     fn a_call_that_begins_before_the_last_one_ended_overlaps() {
-        let sent = |begun, ended| Sent { begun, ended };
+        let sent = |begun, ended| Sent { begun, ended, local: true };
         assert!(!overlap(&[sent(1, Some(2)), sent(2, Some(3))]));
         assert!(overlap(&[sent(1, Some(3)), sent(2, Some(4))]));
         assert!(overlap(&[sent(1, None), sent(2, Some(4))]));

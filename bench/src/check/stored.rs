@@ -37,6 +37,9 @@ pub struct Task {
     pub count: u64,
 }
 
+/// Bytes of the seal that ends each task's inputs in an object.
+const SEAL: usize = 32;
+
 pub enum Database {
     Sqlite(SqlitePool),
     Postgres(PgPool),
@@ -136,9 +139,10 @@ impl Object {
         Ok(Self(bytes))
     }
 
+    /// A range without the seal behind it: the checksum of the whole object is looked at.
     fn slice(&self, at: i64, len: i64) -> Option<&[u8]> {
-        let at = usize::try_from(at).ok()?;
-        self.0.get(at..at.checked_add(usize::try_from(len).ok()?)?)
+        let (at, len) = (usize::try_from(at).ok()?, usize::try_from(len).ok()?.checked_sub(SEAL)?);
+        self.0.get(at..at.checked_add(len)?)
     }
 }
 

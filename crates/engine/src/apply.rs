@@ -6,7 +6,7 @@ use muster_cluster::Launch;
 use muster_core::instance::EndCause;
 use muster_core::plan::Action;
 use muster_core::{InstanceId, ModelId, Source};
-use muster_store::{Error, NewInstance};
+use muster_store::{Error, NewInstance, crash_point};
 
 use crate::look::{Loop, Starting};
 
@@ -34,6 +34,7 @@ impl Loop {
             // Another server took the place.
             return Ok(());
         }
+        crash_point("after-instance-row-before-spawn");
         let progressed_at = self.store.clock().now();
         let starting = Starting { model: id, doing: String::new(), progressed_at, retired: None };
         self.starting.insert(instance, starting);

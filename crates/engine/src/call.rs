@@ -121,13 +121,13 @@ impl ModelServer {
 
     async fn get(&self, url: &str, limit: Duration, most: usize) -> Result<Bytes, JobFailure> {
         let answer = self.http.get(url).timeout(limit).send().await;
-        let answer = self.check(answer.map_err(|_| JobFailure::Disconnected)?).await?;
+        let answer = self.check(answer.map_err(|error| broken(&error))?).await?;
         read(answer, most).await
     }
 
     async fn post(&self, url: &str, body: Bytes) -> Result<Response, JobFailure> {
         let post = self.http.post(url).header(CONTENT_TYPE, "application/json").body(body);
-        self.check(post.send().await.map_err(|_| JobFailure::Disconnected)?).await
+        self.check(post.send().await.map_err(|error| broken(&error))?).await
     }
 
     /// Turns every status but 2xx into the failure it means.
@@ -167,6 +167,15 @@ pub(crate) struct JobStatus {
     pub status: String,
     #[serde(default)]
     pub error: Option<String>,
+}
+
+/// Without a connection nothing was sent: that is nobody's failed attempt. Whether the server is gone
+/// is for its watcher to say.
+fn broken(error: &reqwest::Error) -> JobFailure {
+    if error.is_connect() {
+        return JobFailure::GivenBack { after: COME_BACK };
+    }
+    JobFailure::Disconnected
 }
 
 fn bad(what: String) -> JobFailure {
@@ -222,6 +231,22 @@ fn error_text(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_fails_nobodys_attempt() {
+        // Another test of this process may have done it.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let address = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            listener.local_addr().expect("an address")
+        };
+        let url = Address::Url(format!("http://{address}"));
+        let server = ModelServer::new(InstanceId(uuid::Uuid::nil()), &url).expect("a client");
+        let failed = server.run(Bytes::from_static(b"[]"), 1).await;
+        assert_eq!(failed, Err(JobFailure::GivenBack { after: COME_BACK }));
+        let asked = server.job_status("7", Duration::ZERO).await.map(|status| status.status);
+        assert_eq!(asked, Err(JobFailure::GivenBack { after: COME_BACK }));
+    }
 
     #[test]
     fn error_texts_are_the_servers_words_and_bounded() {

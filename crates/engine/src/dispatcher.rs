@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use muster_core::TaskKey;
 use muster_core::instance::EndCause;
 use muster_core::retry::{JobFailure, Retry, retry};
-use muster_store::{Claim, ClaimedTask, TaskBack, TaskDone};
+use muster_store::{Claim, ClaimedTask, TaskBack, TaskDone, crash_point};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::job::Runner;
@@ -26,6 +27,8 @@ pub(crate) struct Dispatcher {
     /// Stop what runs as well.
     pub abort: CancellationToken,
     pub health: Health,
+    /// Changes when a server died: it may have left jobs running elsewhere.
+    pub buried: watch::Receiver<u64>,
 }
 
 /// What the last jobs showed of the instance.
@@ -45,6 +48,13 @@ struct Finished {
     back: Vec<TaskBack>,
 }
 
+/// What is to be done.
+enum Next {
+    Work(Vec<ClaimedTask>),
+    /// Look for jobs that a dead server left.
+    Adopt,
+}
+
 /// Why a dispatcher ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Leave {
@@ -59,7 +69,12 @@ impl Dispatcher {
             // Saving comes first, so that the store does both in one transaction.
             let ((), next) = tokio::join!(biased; self.save(finished), self.next());
             match next {
-                Ok(tasks) => finished = self.work(tasks).await,
+                Ok(Next::Adopt) => finished = self.adopt().await,
+                Ok(Next::Work(tasks)) => {
+                    crash_point("after-claim-before-dispatch");
+                    finished = self.work(tasks).await;
+                    crash_point("after-answer-before-result");
+                }
                 Err(leave) => return leave,
             }
             if self.health.unresponsive {
@@ -70,9 +85,9 @@ impl Dispatcher {
     }
 
     /// Waits for work.
-    async fn next(&self) -> Result<Vec<ClaimedTask>, Leave> {
+    async fn next(&self) -> Result<Next, Leave> {
         let runner = &self.runner;
-        let mut ended = runner.ended.clone();
+        let (mut ended, mut buried) = (runner.ended.clone(), self.buried.clone());
         let claiming = async {
             if let Some(pause) = self.health.pause {
                 tokio::time::sleep(pause).await;
@@ -101,12 +116,14 @@ impl Dispatcher {
             Ok(cause) = ended.wait_for(Option::is_some) => {
                 Err(Leave::Ended(cause.clone().unwrap_or(EndCause::Unresponsive)))
             }
-            tasks = claiming => Ok(tasks),
+            tasks = claiming => Ok(Next::Work(tasks)),
+            Ok(()) = buried.changed(), if runner.is_external() => Ok(Next::Adopt),
         }
     }
 
     /// Picks up the asynchronous jobs that an earlier hub left running on this server.
     async fn adopt(&mut self) -> Finished {
+        self.buried.mark_unchanged();
         let runner = &self.runner;
         if !runner.is_external() {
             return Finished::default();

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use muster_cluster::Cluster;
 use muster_core::plan::{InstanceView, ModelView, Policy, QueueView, Stage, Starts, World, plan};
 use muster_core::{EndCause, InstanceId, ModelId, Timestamp};
-use muster_store::{Change, Error, Instance, InstanceState, Store};
-use tokio::sync::{broadcast, mpsc};
+use muster_store::{Change, Error, Instance, InstanceState, Store, crash_point};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::EngineConfig;
@@ -27,8 +27,10 @@ const IDLE_TICK: Duration = Duration::from_secs(10);
 const SWEEP: Duration = Duration::from_secs(3600);
 const ORPHAN: Duration = Duration::from_secs(24 * 3600);
 const SWEPT_AT_ONCE: usize = 20_000;
-/// How long the planning lease holds.
-const LEAD: Duration = Duration::from_secs(15);
+/// How long the planning lease holds, which is renewed with each housekeeping; and how often who does
+/// not have it asks for it.
+const LEAD: Duration = Duration::from_secs(20);
+const ASK_TO_LEAD: Duration = Duration::from_secs(1);
 
 pub(crate) struct Loop {
     pub(crate) store: Store,
@@ -42,7 +44,9 @@ pub(crate) struct Loop {
     pub(crate) supervisors: HashMap<InstanceId, Supervisor>,
     pub(crate) running: Arc<Running>,
     pub(crate) gone: (mpsc::UnboundedSender<InstanceId>, mpsc::UnboundedReceiver<InstanceId>),
+    pub(crate) buried: watch::Sender<u64>,
     housekept: Option<Instant>,
+    leads: bool,
     swept: Option<Instant>,
 }
 
@@ -81,7 +85,9 @@ impl Loop {
             supervisors: HashMap::new(),
             running: Arc::default(),
             gone: mpsc::unbounded_channel(),
+            buried: watch::channel(0).0,
             housekept: None,
+            leads: false,
             swept: None,
         }
     }
@@ -123,12 +129,12 @@ impl Loop {
 
     async fn look(&mut self) -> Result<Looked, Error> {
         self.observe().await;
-        self.housekeep().await?;
+        let leads = self.housekeep().await?;
         let instances = self.store.instances().await?;
         self.follow(&instances).await;
         let busy = !instances.is_empty();
         let tick = if busy { TICK } else { IDLE_TICK };
-        if !self.store.lead(LEAD).await? {
+        if !leads {
             return Ok(Looked { acted: false, rest: tick });
         }
         let world = self.world(&instances).await?;
@@ -144,19 +150,29 @@ impl Loop {
         Ok(Looked { acted, rest: next.clamp(Duration::from_millis(1), tick) })
     }
 
-    /// Says that this server lives, returns what dead ones held to the queue, and sweeps objects.
-    async fn housekeep(&mut self) -> Result<(), Error> {
-        if self.housekept.is_none_or(|at| at.elapsed() >= TICK) {
-            self.housekept = Some(Instant::now());
-            self.store.heartbeat().await?;
-            self.store.release_expired().await?;
+    /// Says that this server lives, returns what dead ones held to the queue, and sweeps objects. Is
+    /// this server the one that plans?
+    async fn housekeep(&mut self) -> Result<bool, Error> {
+        let rest = if self.leads { TICK } else { ASK_TO_LEAD };
+        if self.housekept.is_none_or(|at| at.elapsed() >= rest) {
+            let asked = Instant::now();
+            let store = &self.store;
+            // Together, so that they share a transaction.
+            let (buried, released, leads) =
+                tokio::join!(store.heartbeat(), store.release_expired(), store.lead(LEAD));
+            if buried? > 0 {
+                self.buried.send_modify(|n| *n += 1);
+            }
+            released?;
+            self.leads = leads?;
+            self.housekept = Some(asked);
         }
         if self.swept.is_none_or(|at| at.elapsed() >= SWEEP) {
             self.swept = Some(Instant::now());
             // Storage may be slow; the loop does not wait for it.
             tokio::spawn(sweep(self.store.clone()));
         }
-        Ok(())
+        Ok(self.leads)
     }
 
     async fn world(&self, instances: &[Instance]) -> Result<World, Error> {
@@ -218,6 +234,7 @@ impl Loop {
             self.local.stop(id, Duration::ZERO);
             crate::supervisor::end_in_store(&self.store, id, &EndCause::ServerGone).await;
         }
+        crash_point("while-draining");
         let (mut local, mut external) = (self.local.changed(), self.external.changed());
         while !self.supervisors.is_empty() {
             tokio::select! {

@@ -1,11 +1,13 @@
 //! What the clusters saw, taken into the books.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_cluster::{Cluster, Launch};
 use muster_core::instance::{EndCause, Observed, ObservedState};
 use muster_core::{Address, InstanceId, Model, Source, Timestamp};
-use muster_store::{Instance, InstanceState};
+use muster_store::{Instance, InstanceState, crash_point};
 
 use crate::call::ModelServer;
 use crate::dispatcher::{Dispatcher, Health};
@@ -59,9 +61,10 @@ impl Loop {
         }
         let Some(starting) = self.starting.remove(&instance) else { return };
         let Some(model) = self.store.find_model(&starting.model) else {
-            cluster.stop(instance, std::time::Duration::ZERO);
+            cluster.stop(instance, Duration::ZERO);
             return;
         };
+        crash_point("after-spawn-before-row");
         if let Err(error) = self.store.instance_ready(instance, address).await {
             tracing::warn!(%error, instance.id = %instance, "its readiness is not written down yet");
             self.starting.insert(instance, starting);
@@ -75,7 +78,7 @@ impl Loop {
             }
             Err(error) => {
                 tracing::error!(%error, instance.id = %instance, "its address cannot be called");
-                cluster.stop(instance, std::time::Duration::ZERO);
+                cluster.stop(instance, Duration::ZERO);
                 let cause = EndCause::NotStarted { reason: "its address cannot be called".into() };
                 end_in_store(&self.store, instance, &cause).await;
             }
@@ -101,6 +104,7 @@ impl Loop {
             drain,
             abort: self.abort.clone(),
             health: Health::default(),
+            buried: self.buried.subscribe(),
         };
         let ending = Ending {
             store: self.store.clone(),
@@ -134,6 +138,21 @@ impl Loop {
 
     /// Does for our instances what another server's plan, or the books, ask for.
     pub(crate) async fn follow(&mut self, instances: &[Instance]) {
+        let alive: HashSet<InstanceId> = instances.iter().map(|instance| instance.id).collect();
+        // Other servers took us for dead and ended what was ours.
+        for (id, supervisor) in &self.supervisors {
+            if !alive.contains(id) && !supervisor.is_retired() {
+                tracing::warn!(instance.id = %id, "it ended in the books: it is stopped");
+                supervisor.retire(EndCause::ServerGone);
+            }
+        }
+        for (id, starting) in &mut self.starting {
+            if !alive.contains(id) && starting.retired.is_none() {
+                starting.retired = Some(EndCause::ServerGone);
+                self.local.stop(*id, Duration::ZERO);
+                self.external.stop(*id, Duration::ZERO);
+            }
+        }
         for instance in instances {
             if matches!(instance.state, InstanceState::Draining { .. })
                 && let Some(supervisor) = self.supervisors.get(&instance.id)
@@ -143,7 +162,10 @@ impl Loop {
             let ours = instance.server == Some(self.store.server());
             let known = self.starting.contains_key(&instance.id)
                 || self.supervisors.contains_key(&instance.id);
-            if ours && !known {
+            if !instance.local && !known {
+                // Every server calls servers elsewhere, whoever put them into the books.
+                self.adopt(instance);
+            } else if ours && !known {
                 // Written down, but never launched.
                 let reason = "the hub was interrupted".to_owned();
                 end_in_store(&self.store, instance.id, &EndCause::NotStarted { reason }).await;
@@ -160,22 +182,29 @@ impl Loop {
                 return;
             }
         };
-        for instance in instances.into_iter().filter(|instance| !instance.local) {
-            let model = self.store.find_model(&instance.model);
-            let Some(model) = model.filter(|model| model.version == instance.version) else {
+        for instance in instances.iter().filter(|instance| !instance.local) {
+            if !self.adopt(instance) {
                 let why = "its model has another version or is gone".to_owned();
                 end_in_store(&self.store, instance.id, &EndCause::Retired { why }).await;
-                continue;
-            };
-            let starting = Starting {
-                model: instance.model,
-                doing: String::new(),
-                progressed_at: self.store.clock().now(),
-                retired: None,
-            };
-            self.starting.insert(instance.id, starting);
-            self.external.launch(Launch { instance: instance.id, model });
+            }
         }
+    }
+
+    /// Watches a server elsewhere and gives it work; false if its model is not the one of the books.
+    fn adopt(&mut self, instance: &Instance) -> bool {
+        let model = self.store.find_model(&instance.model);
+        let Some(model) = model.filter(|model| model.version == instance.version) else {
+            return false;
+        };
+        let starting = Starting {
+            model: instance.model.clone(),
+            doing: String::new(),
+            progressed_at: self.store.clock().now(),
+            retired: None,
+        };
+        self.starting.insert(instance.id, starting);
+        self.external.launch(Launch { instance: instance.id, model });
+        true
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use muster_core::TaskKey;
 use muster_core::retry::JobFailure;
-use muster_store::ClaimedTask;
+use muster_store::{ClaimedTask, crash_point};
 
 use crate::job::Runner;
 
@@ -29,6 +29,7 @@ impl Runner {
             Some(job) => job,
             None => match self.server.submit(body.clone()).await? {
                 Some(job) => {
+                    crash_point("after-remote-job-before-id");
                     let keys: Vec<(TaskKey, u32)> =
                         tasks.iter().map(|task| (task.key, task.attempt)).collect();
                     if let Err(error) = self.store.set_remote_job(&keys, &job).await {
@@ -59,10 +60,19 @@ impl Runner {
                     tokio::time::sleep(after).await;
                     continue;
                 }
+                // Asking again does no harm, and the job goes on.
+                Err(JobFailure::Disconnected) => {
+                    tokio::time::sleep(LONGEST_PAUSE).await;
+                    continue;
+                }
                 status => status?,
             };
             match status.status.as_str() {
-                "completed" => return self.server.job_result(job, total).await,
+                "completed" => match self.server.job_result(job, total).await {
+                    Err(JobFailure::Disconnected) => tokio::time::sleep(LONGEST_PAUSE).await,
+                    Err(JobFailure::GivenBack { after }) => tokio::time::sleep(after).await,
+                    answer => return answer,
+                },
                 "failed" | "cancelled" => {
                     let error = status.error.unwrap_or_else(|| "it gave no reason".to_owned());
                     return Err(JobFailure::Model { error });

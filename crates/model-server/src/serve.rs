@@ -151,9 +151,21 @@ pub(crate) async fn make_runner(
     match &folder.kind {
         Kind::Python { file, function } => {
             let (file, function) = (file.clone(), function.clone());
-            let mut runner =
-                PythonRunner { spawner, environment, file, function, logs, worker: None };
-            runner.load().await.map_err(|failed| failed.0)?;
+            let mut runner = PythonRunner {
+                spawner,
+                environment,
+                file,
+                function,
+                logs,
+                worker: None,
+                killed: false,
+            };
+            let loaded = match runner.load().await {
+                // By somebody, or by the kernel for want of memory: not yet the model's fault.
+                Err(_) if runner.killed => runner.load().await,
+                loaded => loaded,
+            };
+            loaded.map_err(|failed| failed.0)?;
             Ok(Runner::Python(Box::new(runner)))
         }
         Kind::Command { command, dir } => Ok(Runner::Command(Box::new(CommandRunner {

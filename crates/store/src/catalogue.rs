@@ -22,12 +22,12 @@ const LOAD: &str = "SELECT spec FROM model WHERE enabled ORDER BY id";
 const RESTART_TASKS: &str = "UPDATE task SET model_version = $1, state = 'queued', lease_until = NULL, \
      remote_job = NULL, not_before = $2, result = NULL, result_object = NULL, result_sha = NULL, \
      result_columns = NULL WHERE model_id = $3 AND model_version <> $1 AND request_id IN \
-     (SELECT id FROM request WHERE model_id = $3 AND phase IN ('waiting', 'running'))";
+     (SELECT id FROM request WHERE model_id = $3 AND ended_at IS NULL)";
 
 const RESTART_REQUESTS: &str = "UPDATE request SET model_version = $1, done = 0, failed = 0, cached = 0, \
      open_tasks = (SELECT COUNT(*) FROM task WHERE task.request_id = request.id), \
      version = version + 1 \
-     WHERE model_id = $2 AND model_version <> $1 AND phase IN ('waiting', 'running')";
+     WHERE model_id = $2 AND model_version <> $1 AND ended_at IS NULL";
 
 impl Store {
     /// Makes `models` the catalogue. Absent ones are disabled, their history stays.

@@ -1,14 +1,13 @@
 //! Taking tasks off the queue.
 
 use bytes::Bytes;
-use muster_core::{RequestId, TaskKey, Timestamp};
-use serde::Serialize;
+use muster_core::{PrincipalId, RequestId, TaskKey, Timestamp};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
 use crate::writer::{Op, Tx};
-use crate::{Change, Claim, ClaimedTask, Error, Inner, Store, TaskBack, batch, dialect, text};
+use crate::{Change, Claim, ClaimedTask, Error, Inner, Store, TaskBack, dialect, text};
 
 /// A claim in the writer.
 pub(crate) struct WaitingClaim {
@@ -24,8 +23,6 @@ pub(crate) struct Claimed {
 
 /// Most tasks in one job.
 const MOST_TASKS: i64 = 512;
-
-const NEXT_DUE: &str = "SELECT MIN(not_before) FROM task WHERE model_id = $1 AND state = 'queued' AND model_version = $2";
 
 impl Store {
     /// Waits until there is work for an instance and takes it, up to `max_inputs` inputs; the claim
@@ -61,104 +58,70 @@ impl WaitingClaim {
     }
 }
 
-#[derive(Serialize)]
-struct Leased {
-    #[serde(serialize_with = "batch::id")]
-    j_request: Uuid,
-    j_position: u32,
-}
-
-type Candidate = (Uuid, i64, i64, i64, i64, bool, Option<Vec<u8>>, Option<i64>, Option<i64>, Uuid);
+/// A leased task; or, without one, when the model may have more.
+type Row = (
+    Option<Uuid>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<bool>,
+    Option<Vec<u8>>,
+    Option<i64>,
+    Option<i64>,
+    Option<Uuid>,
+    Option<Ts>,
+);
 
 pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, inner: &Inner) -> Result<Claimed, Error> {
-    let now = tx.now;
+    let (now, until) = (tx.now, tx.now + claim.lease);
     let most = i64::from(claim.max_inputs).clamp(1, MOST_TASKS);
-    let rows: Vec<Candidate> = on!(&mut tx.conn, c => {
-        sqlx::query_as(dialect::candidates(inner.db.is_postgres()))
+    let rows: Vec<Row> = on!(&mut tx.conn, c => {
+        sqlx::query_as(dialect::batches(inner.db.is_postgres()).claim)
             .bind(claim.model.as_str())
             .bind(&claim.version)
             .bind(Ts(now))
+            .bind(i64::from(claim.max_inputs))
+            .bind(inner.server.0)
+            .bind(claim.instance.0)
+            .bind(Ts(until))
             .bind(most)
             .fetch_all(c)
             .await?
     });
-    let found = rows.len();
-    let mut tasks: Vec<ClaimedTask> = Vec::new();
-    let mut principals = Vec::new();
-    let mut inputs = 0;
-    for (request, position, count, attempt, failures, use_cache, input, at, len, principal) in rows
-    {
-        if !tasks.is_empty() && inputs + count > i64::from(claim.max_inputs) {
-            break;
+    let mut more_at = None;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let at = row.10.map(|at| at.0);
+        match task(row) {
+            Some((task, principal)) => found.push((at, task, principal)),
+            None => more_at = at,
         }
-        inputs += count;
-        let range = at.zip(len).map(|(at, len)| (at as u64, len as u64));
-        principals.push(principal);
-        tasks.push(ClaimedTask {
-            key: TaskKey { request: RequestId(request), position: position as u32 },
-            attempt: attempt as u32 + 1,
-            failures: failures as u32,
-            count: count as u32,
-            inputs: input.map(Bytes::from),
-            use_cache,
-            remote_job: None,
-            range,
-        });
     }
-    lease(tx, claim, &tasks, inner).await?;
+    // Neither database says in which order it answers what it changed.
+    found.sort_by_key(|(rank, task, _)| (*rank, task.key));
     let mut last = None;
-    for (task, principal) in tasks.iter().zip(principals) {
-        let id = task.key.request;
-        if last.replace(id) == Some(id) {
-            continue;
+    for (_, task, principal) in &found {
+        let (id, principal) = (task.key.request, *principal);
+        if last.replace(id) != Some(id) {
+            tx.after.changes.push(Change::Request { id, principal, phase: "running" });
         }
-        let principal = muster_core::PrincipalId(principal);
-        tx.after.changes.push(Change::Request { id, principal, phase: "running" });
     }
-    let more_at = if tasks.len() < found || found as i64 == most {
-        Some(now)
-    } else {
-        next_due(tx, claim).await?
-    };
-    Ok(Claimed { tasks, more_at })
+    Ok(Claimed { tasks: found.into_iter().map(|(_, task, _)| task).collect(), more_at })
 }
 
-async fn lease(
-    tx: &mut Tx,
-    claim: &Claim,
-    tasks: &[ClaimedTask],
-    inner: &Inner,
-) -> Result<(), Error> {
-    let (now, until) = (tx.now, tx.now + claim.lease);
-    let batches = dialect::batches(inner.db.is_postgres());
-    let leased = |task: &ClaimedTask| Leased {
-        j_request: task.key.request.0,
-        j_position: task.key.position,
+fn task(row: Row) -> Option<(ClaimedTask, PrincipalId)> {
+    let (request, position, count, attempt, failures, use_cache, input, at, len, principal, _) =
+        row;
+    let task = ClaimedTask {
+        key: TaskKey { request: RequestId(request?), position: position? as u32 },
+        attempt: attempt? as u32,
+        failures: failures? as u32,
+        count: count? as u32,
+        inputs: input.map(Bytes::from),
+        use_cache: use_cache?,
+        remote_job: None,
+        range: at.zip(len).map(|(at, len)| (at as u64, len as u64)),
     };
-    for rows in batch::texts(tasks.iter().map(leased))? {
-        on!(&mut tx.conn, c => {
-            sqlx::query(batches.lease)
-                .bind(rows)
-                .bind(inner.server.0)
-                .bind(claim.instance.0)
-                .bind(Ts(until))
-                .bind(Ts(now))
-                .execute(c)
-                .await
-                .map(|_| ())?
-        });
-    }
-    Ok(())
-}
-
-/// When the next task of the model is due, if there is one.
-async fn next_due(tx: &mut Tx, claim: &Claim) -> Result<Option<Timestamp>, Error> {
-    let due: Option<Ts> = on!(&mut tx.conn, c => {
-        sqlx::query_scalar(NEXT_DUE)
-            .bind(claim.model.as_str())
-            .bind(&claim.version)
-            .fetch_one(c)
-            .await?
-    });
-    Ok(due.map(|due| due.0))
+    Some((task, PrincipalId(principal?)))
 }

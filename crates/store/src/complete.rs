@@ -14,8 +14,9 @@ use crate::batch::Hex;
 use crate::db::{Ts, on};
 use crate::requests::{RequestRow, end, note_ended, request};
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Store, TaskBack, TaskDone, batch, dialect, parts};
+use crate::{Change, Error, Store, TaskBack, TaskDone, batch, crash_point, dialect, parts};
 
+/// As in `Batches::progress`, for tasks that are not done.
 const IDLE: &str = "UPDATE instance SET idle_since = $1 WHERE id = (SELECT instance_id FROM task \
      WHERE request_id = $2 AND position = $3) AND NOT EXISTS (SELECT 1 FROM task \
      WHERE instance_id = instance.id AND state = 'leased')";
@@ -114,15 +115,7 @@ impl Store {
         let prepared = Arc::new(prepared);
         let (op, answer) = work(move |tx: &mut Tx| {
             let prepared = Arc::clone(&prepared);
-            async move {
-                let taken = store_done(tx, &prepared).await?;
-                let mut mine = prepared.iter().zip(&taken).rev().filter(|(_, taken)| **taken);
-                if let Some((done, _)) = mine.next() {
-                    note_idle(tx, done.task.key).await?;
-                }
-                Ok(taken)
-            }
-            .boxed()
+            async move { store_done(tx, &prepared).await }.boxed()
         });
         self.answer(op, answer).await
     }
@@ -139,6 +132,7 @@ impl Store {
             let TaskKey { request, position } = task.key;
             let path = format!("results/{request}/{position}-{}.parquet", task.attempt);
             self.inner.objects.put(&path, bytes.into()).await?;
+            crash_point("after-result-object-before-commit");
             Stored::Object { path, sha }
         };
         let mut keep = Vec::with_capacity(task.predictions.len());
@@ -179,11 +173,15 @@ impl Store {
 async fn store_done(tx: &mut Tx, done: &[Prepared]) -> Result<Vec<bool>, Error> {
     let batches = dialect::batches(tx.conn.is_postgres());
     let mut updated: HashSet<(Uuid, i64)> = HashSet::new();
+    let mut instance = None;
     for rows in batch::texts(done.iter().map(DoneRow::of))? {
-        let some: Vec<(Uuid, i64)> = on!(&mut tx.conn, c => {
+        let some: Vec<(Uuid, i64, Option<Uuid>)> = on!(&mut tx.conn, c => {
             sqlx::query_as(batches.task_done).bind(rows).fetch_all(c).await?
         });
-        updated.extend(some);
+        for (request, position, by) in some {
+            updated.insert((request, position));
+            instance = by.or(instance);
+        }
     }
     let is_ours = |done: &Prepared| updated.contains(&place(done));
     let mut progress: BTreeMap<Uuid, ProgressRow> = BTreeMap::new();
@@ -194,7 +192,12 @@ async fn store_done(tx: &mut Tx, done: &[Prepared]) -> Result<Vec<bool>, Error> 
     let mut requests: HashMap<Uuid, Arc<Request>> = HashMap::new();
     for rows in batch::texts(progress.values())? {
         let rows: Vec<RequestRow> = on!(&mut tx.conn, c => {
-            sqlx::query_as(batches.progress).bind(rows).bind(Ts(tx.now)).fetch_all(c).await?
+            sqlx::query_as(batches.progress)
+                .bind(rows)
+                .bind(Ts(tx.now))
+                .bind(instance)
+                .fetch_all(c)
+                .await?
         });
         for row in rows {
             let request = request(row)?;

@@ -21,6 +21,8 @@ use crate::{Database, Error, pooler};
 
 /// How long to wait for a connection before the database counts as away.
 const ACQUIRE: Duration = Duration::from_secs(5);
+/// On PostgreSQL: the writer, who tells other servers of changes, and who listens to them.
+const WRITERS: u32 = 3;
 /// SQLite before this can corrupt a WAL database (trap T5).
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
@@ -43,14 +45,9 @@ pub(crate) use on;
 
 pub(crate) enum Db {
     /// SQLite has one writer at a time: it has a connection of its own.
-    Sqlite {
-        write: SqlitePool,
-        read: SqlitePool,
-    },
-    Postgres {
-        pool: PgPool,
-        schema: String,
-    },
+    Sqlite { write: SqlitePool, read: SqlitePool },
+    /// What reads cannot write, and so needs no care when a connection is given back.
+    Postgres { write: PgPool, read: PgPool, schema: String },
 }
 
 pub(crate) enum Conn {
@@ -116,18 +113,23 @@ impl Db {
             .disable_statement_logging();
         pooler::check(options.clone(), ACQUIRE).await?;
         // enable_seqscan: a plan made while a table was small is used when it has grown.
-        let settings = format!(
-            "SET search_path TO \"{schema}\"; SET idle_in_transaction_session_timeout TO '15s'; \
-             SET synchronous_commit TO on; SET default_transaction_isolation TO 'read committed'; \
-             SET enable_seqscan TO off"
-        );
-        let pool = PgPoolOptions::new()
-            .max_connections(most.max(3))
-            .acquire_timeout(ACQUIRE)
-            .after_connect(move |conn, _| {
-                let settings = sqlx::AssertSqlSafe(settings.clone());
-                Box::pin(async move { conn.execute(sqlx::raw_sql(settings)).await.map(|_| ()) })
-            })
+        let settings = |read_only| {
+            format!(
+                "SET search_path TO \"{schema}\"; SET idle_in_transaction_session_timeout TO '15s'; \
+                 SET synchronous_commit TO on; \
+                 SET default_transaction_isolation TO 'read committed'; \
+                 SET default_transaction_read_only TO {read_only}; SET enable_seqscan TO off"
+            )
+        };
+        let pool = |most: u32, settings: String| {
+            PgPoolOptions::new().max_connections(most).acquire_timeout(ACQUIRE).after_connect(
+                move |conn, _| {
+                    let settings = sqlx::AssertSqlSafe(settings.clone());
+                    Box::pin(async move { conn.execute(sqlx::raw_sql(settings)).await.map(|_| ()) })
+                },
+            )
+        };
+        let write = pool(WRITERS, settings("off"))
             // T1: a cancelled begin() leaves its transaction open; nobody may inherit it. A ROLLBACK
             // alone, outside a transaction, would be a warning in our log and the database's for
             // each statement. A failed transaction refuses the BEGIN; its connection is closed.
@@ -136,9 +138,11 @@ impl Db {
                     conn.execute(sqlx::raw_sql("BEGIN; ROLLBACK")).await.map(|_| true)
                 })
             })
-            .connect_with(options)
+            .connect_with(options.clone())
             .await?;
-        Ok(Self::Postgres { pool, schema })
+        let read = pool(most.saturating_sub(WRITERS).max(1), settings("on"));
+        let read = read.connect_lazy_with(options);
+        Ok(Self::Postgres { write, read, schema })
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
@@ -148,14 +152,14 @@ impl Db {
     pub(crate) async fn read(&self) -> Result<Conn, Error> {
         Ok(match self {
             Self::Sqlite { read, .. } => Conn::Sqlite(read.acquire().await?),
-            Self::Postgres { pool, .. } => Conn::Postgres(pool.acquire().await?),
+            Self::Postgres { read, .. } => Conn::Postgres(read.acquire().await?),
         })
     }
 
     pub(crate) async fn write(&self) -> Result<Conn, Error> {
         Ok(match self {
             Self::Sqlite { write, .. } => Conn::Sqlite(write.acquire().await?),
-            Self::Postgres { pool, .. } => Conn::Postgres(pool.acquire().await?),
+            Self::Postgres { write, .. } => Conn::Postgres(write.acquire().await?),
         })
     }
 
@@ -165,7 +169,10 @@ impl Db {
                 read.close().await;
                 write.close().await;
             }
-            Self::Postgres { pool, .. } => pool.close().await,
+            Self::Postgres { write, read, .. } => {
+                read.close().await;
+                write.close().await;
+            }
         }
     }
 }

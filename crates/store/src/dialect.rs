@@ -2,22 +2,6 @@
 
 use crate::requests::columns;
 
-/// The next tasks of a model. PostgreSQL has several writers: what another one is just taking is
-/// passed over. SQLite has one.
-pub(crate) fn candidates(postgres: bool) -> &'static str {
-    if postgres { CANDIDATES_POSTGRES } else { CANDIDATES_SQLITE }
-}
-
-const CANDIDATES_SQLITE: &str = "SELECT request_id, position, inputs, attempt, failures, use_cache, \
-     input, input_at, input_len, principal_id FROM task \
-     WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND not_before <= $3 \
-     ORDER BY rank, request_id, position LIMIT $4";
-
-const CANDIDATES_POSTGRES: &str = "SELECT request_id, position, inputs, attempt, failures, \
-     use_cache, input, input_at, input_len, principal_id FROM task \
-     WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND not_before <= $3 \
-     ORDER BY rank, request_id, position LIMIT $4 FOR UPDATE SKIP LOCKED";
-
 /// A person's requests. Each database unfolds a list of texts in its own way.
 pub(crate) fn requests(postgres: bool) -> &'static str {
     if postgres { REQUESTS_POSTGRES } else { REQUESTS_SQLITE }
@@ -63,16 +47,25 @@ pub(crate) const LEAD_POSTGRES: &str = "INSERT INTO leader (duty, server_id, epo
      epoch = leader.epoch + CASE WHEN leader.server_id = $1 THEN 0 ELSE 1 END \
      WHERE leader.server_id = $1 OR leader.until < $3";
 
-/// Statements over many rows, which come as JSON (`batch.rs`): SQLite reads it with `json_each`,
+/// Statements over many rows, which come as JSON (`batch.rs`): SQLite reads it with `jsonb_each`,
 /// PostgreSQL with `json_to_recordset`. Names of its columns begin with `j_`, so that they are not
 /// those of the table.
+///
+/// What belongs together is one text, one trip to the thread or the process that runs it: several
+/// statements on SQLite, one statement with several parts on PostgreSQL. On PostgreSQL the parts see the
+/// database as it was before all of them. A task is found by its key there: `state = ..` beside it would
+/// let the planner walk the small index of queued or leased tasks for each row.
 pub(crate) struct Batches {
-    pub request: &'static str,
-    pub task: &'static str,
+    /// Requests, and the tasks of those that were not there; answers which were not.
+    pub submit: &'static str,
     pub backlog: &'static str,
-    /// Leases tasks, starts their requests, and notes that the instance works.
-    pub lease: &'static str,
+    /// Leases the next tasks of a model up to a number of inputs (at least one task), starts their
+    /// requests and notes that the instance works. Answers the tasks, and in a row without a task
+    /// when the model may have more. PostgreSQL has several writers: what another one is just taking is
+    /// passed over.
+    pub claim: &'static str,
     pub task_done: &'static str,
+    /// What requests gained; and the instance may have become idle.
     pub progress: &'static str,
     pub keep: &'static str,
 }
@@ -82,7 +75,7 @@ pub(crate) fn batches(postgres: bool) -> &'static Batches {
 }
 
 const BATCHES_SQLITE: Batches = Batches {
-    request: "INSERT INTO request (id, principal_id, model_id, model_version, phase, submitted_at, \
+    submit: "INSERT INTO request (id, principal_id, model_id, model_version, phase, submitted_at, \
          ended_at, inputs, done, failed, cached, open_tasks, reading, input_object, input_sha, \
          idempotency_key, body_hash, version) \
          SELECT unhex(value ->> 'j_id'), unhex(value ->> 'j_principal'), value ->> 'j_model', \
@@ -90,9 +83,9 @@ const BATCHES_SQLITE: Batches = Batches {
          CASE WHEN value ->> 'j_phase' = 'completed' THEN $2 END, value ->> 'j_inputs', \
          value ->> 'j_done', 0, value ->> 'j_done', value ->> 'j_open', value ->> 'j_reading', \
          value ->> 'j_object', unhex(value ->> 'j_sha'), value ->> 'j_key', \
-         unhex(value ->> 'j_body'), 1 FROM json_each($1) WHERE true \
-         ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id",
-    task: "INSERT INTO task (request_id, position, model_id, model_version, principal_id, state, \
+         unhex(value ->> 'j_body'), 1 FROM jsonb_each($1) WHERE true \
+         ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id; \
+         INSERT INTO task (request_id, position, model_id, model_version, principal_id, state, \
          inputs, rank, rank_end, not_before, attempt, failures, use_cache, input, input_at, \
          input_len, records, records_at, records_len, result, result_columns) \
          SELECT unhex(value ->> 'j_request'), value ->> 'j_position', value ->> 'j_model', \
@@ -101,43 +94,58 @@ const BATCHES_SQLITE: Batches = Batches {
          value ->> 'j_use_cache', unhex(value ->> 'j_input'), value ->> 'j_input_at', \
          value ->> 'j_input_len', unhex(value ->> 'j_records'), value ->> 'j_records_at', \
          value ->> 'j_records_len', unhex(value ->> 'j_result'), value ->> 'j_columns' \
-         FROM json_each($1)",
+         FROM jsonb_each($3) \
+         WHERE EXISTS (SELECT 1 FROM request WHERE id = unhex(value ->> 'j_request'))",
     backlog: "SELECT (SELECT MAX(rank_end) FROM task \
          WHERE principal_id = unhex(j.value ->> 'j_principal') \
-         AND model_id = j.value ->> 'j_model' AND state = 'queued') FROM json_each($1) AS j \
+         AND model_id = j.value ->> 'j_model' AND state = 'queued') FROM jsonb_each($1) AS j \
          ORDER BY j.key",
-    // Three statements in one text: one trip to the thread that runs them.
-    lease: "UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $2, \
-         instance_id = $3, lease_until = $4 FROM json_each($1) AS j \
-         WHERE task.request_id = unhex(j.value ->> 'j_request') \
-         AND task.position = j.value ->> 'j_position' AND task.state = 'queued'; \
-         UPDATE request SET phase = 'running', started_at = $5, version = version + 1 \
-         WHERE phase = 'waiting' AND id IN (SELECT unhex(value ->> 'j_request') FROM json_each($1)); \
-         UPDATE instance SET idle_since = NULL, jobs = jobs + 1 WHERE id = $3",
+    claim: "UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $5, \
+         instance_id = $6, lease_until = $7 FROM (SELECT j_request, j_position FROM \
+         (SELECT j_request, j_position, inputs, SUM(inputs) OVER \
+         (ORDER BY rank, j_request, j_position ROWS UNBOUNDED PRECEDING) AS total FROM \
+         (SELECT request_id AS j_request, position AS j_position, inputs, rank FROM task \
+         WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND not_before <= $3 \
+         ORDER BY rank, request_id, position LIMIT $8)) \
+         WHERE total <= $4 OR total = inputs) \
+         WHERE request_id = j_request AND position = j_position AND state = 'queued' \
+         RETURNING request_id, position, inputs, attempt, failures, use_cache, input, input_at, \
+         input_len, principal_id, rank; \
+         UPDATE instance SET idle_since = NULL, jobs = jobs + 1 WHERE id = $6 AND changes() > 0; \
+         UPDATE request SET phase = 'running', started_at = $3, version = version + 1 \
+         WHERE phase = 'waiting' AND id IN (SELECT request_id FROM task \
+         WHERE instance_id = $6 AND state = 'leased' AND lease_until = $7); \
+         SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+         CASE WHEN EXISTS (SELECT 1 FROM task \
+         WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND not_before <= $3) \
+         THEN $3 ELSE (SELECT MIN(not_before) FROM task \
+         WHERE model_id = $1 AND state = 'queued' AND model_version = $2) END",
     task_done: "UPDATE task SET state = 'done', lease_until = NULL, \
          result = unhex(j.value ->> 'j_result'), result_object = j.value ->> 'j_object', \
          result_sha = unhex(j.value ->> 'j_sha'), result_columns = j.value ->> 'j_columns' \
-         FROM json_each($1) AS j WHERE task.request_id = unhex(j.value ->> 'j_request') \
+         FROM jsonb_each($1) AS j WHERE task.request_id = unhex(j.value ->> 'j_request') \
          AND task.position = j.value ->> 'j_position' AND task.attempt = j.value ->> 'j_attempt' \
-         AND task.state = 'leased' RETURNING request_id, position",
+         AND task.state = 'leased' RETURNING request_id, position, instance_id",
     progress: concat!(
         "UPDATE request SET done = done + (j.value ->> 'j_done'), \
          failed = failed + (j.value ->> 'j_failed'), cached = cached + (j.value ->> 'j_cached'), \
          open_tasks = open_tasks - (j.value ->> 'j_tasks'), version = version + 1, \
          phase = CASE WHEN open_tasks = j.value ->> 'j_tasks' THEN 'completed' ELSE phase END, \
          ended_at = CASE WHEN open_tasks = j.value ->> 'j_tasks' THEN $2 ELSE ended_at END \
-         FROM json_each($1) AS j WHERE request.id = unhex(j.value ->> 'j_request') \
+         FROM jsonb_each($1) AS j WHERE request.id = unhex(j.value ->> 'j_request') \
          AND request.phase IN ('waiting', 'running') RETURNING ",
-        columns!()
+        columns!(),
+        "; UPDATE instance SET idle_since = $2 WHERE id = $3 AND NOT EXISTS \
+         (SELECT 1 FROM task WHERE instance_id = $3 AND state = 'leased')"
     ),
     keep: "INSERT INTO prediction (model_id, model_version, input_hash, part, created_at) \
          SELECT value ->> 'j_model', value ->> 'j_version', unhex(value ->> 'j_hash'), \
-         unhex(value ->> 'j_part'), $2 FROM json_each($1) WHERE true \
+         unhex(value ->> 'j_part'), $2 FROM jsonb_each($1) WHERE true \
          ON CONFLICT (model_id, model_version, input_hash) DO NOTHING",
 };
 
 const BATCHES_POSTGRES: Batches = Batches {
-    request: "INSERT INTO request (id, principal_id, model_id, model_version, phase, submitted_at, \
+    submit: "WITH made AS (INSERT INTO request (id, principal_id, model_id, model_version, phase, submitted_at, \
          ended_at, inputs, done, failed, cached, open_tasks, reading, input_object, input_sha, \
          idempotency_key, body_hash, version) \
          SELECT j_id, j_principal, j_model, j_version, j_phase, $2, \
@@ -146,8 +154,8 @@ const BATCHES_POSTGRES: Batches = Batches {
          FROM json_to_recordset($1::json) AS j(j_id uuid, j_principal uuid, j_model text, \
          j_version text, j_phase text, j_inputs bigint, j_done bigint, j_open bigint, \
          j_reading text, j_object text, j_sha text, j_key text, j_body text) \
-         ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id",
-    task: "INSERT INTO task (request_id, position, model_id, model_version, principal_id, state, \
+         ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id), \
+         sliced AS (INSERT INTO task (request_id, position, model_id, model_version, principal_id, state, \
          inputs, rank, rank_end, not_before, attempt, failures, use_cache, input, input_at, \
          input_len, records, records_at, records_len, result, result_columns) \
          SELECT j_request, j_position, j_model, j_version, j_principal, j_state, j_inputs, \
@@ -155,32 +163,48 @@ const BATCHES_POSTGRES: Batches = Batches {
          timestamptz 'epoch' + j_rank_end * interval '1 microsecond', $2, 0, 0, j_use_cache, \
          decode(j_input, 'hex'), j_input_at, j_input_len, decode(j_records, 'hex'), \
          j_records_at, j_records_len, decode(j_result, 'hex'), j_columns \
-         FROM json_to_recordset($1::json) AS j(j_request uuid, j_position bigint, j_model text, \
+         FROM json_to_recordset($3::json) AS j(j_request uuid, j_position bigint, j_model text, \
          j_version text, j_principal uuid, j_state text, j_inputs bigint, j_rank bigint, \
          j_rank_end bigint, j_use_cache boolean, j_input text, j_input_at bigint, \
          j_input_len bigint, j_records text, j_records_at bigint, j_records_len bigint, \
-         j_result text, j_columns text)",
+         j_result text, j_columns text) WHERE j_request IN (SELECT id FROM made) \
+         OR EXISTS (SELECT 1 FROM request WHERE id = j_request)) SELECT id FROM made",
     backlog: "SELECT (SELECT MAX(rank_end) FROM task WHERE principal_id = j_principal \
          AND model_id = j_model AND state = 'queued') \
          FROM ROWS FROM (json_to_recordset($1::json) AS (j_principal uuid, j_model text)) \
          WITH ORDINALITY AS j(j_principal, j_model, j_place) ORDER BY j_place",
-    lease: "WITH j AS MATERIALIZED (SELECT * FROM json_to_recordset($1::json) \
-         AS j(j_request uuid, j_position bigint)), \
-         leased AS (UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $2, \
-         instance_id = $3, lease_until = $4 FROM j \
-         WHERE request_id = j_request AND position = j_position AND state = 'queued'), \
-         started AS (UPDATE request SET phase = 'running', started_at = $5, version = version + 1 \
-         WHERE phase = 'waiting' AND id IN (SELECT j_request FROM j)) \
-         UPDATE instance SET idle_since = NULL, jobs = jobs + 1 WHERE id = $3",
+    claim: "WITH found AS MATERIALIZED (SELECT request_id AS j_request, position AS j_position, \
+         inputs AS j_inputs, rank AS j_rank, attempt AS j_attempt FROM task \
+         WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND not_before <= $3 \
+         ORDER BY rank, request_id, position LIMIT $8 FOR UPDATE SKIP LOCKED), \
+         ours AS MATERIALIZED (SELECT * FROM (SELECT *, SUM(j_inputs) OVER \
+         (ORDER BY j_rank, j_request, j_position ROWS UNBOUNDED PRECEDING) AS total FROM found) f \
+         WHERE total <= $4 OR total = j_inputs), \
+         leased AS (UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $5, \
+         instance_id = $6, lease_until = $7 FROM ours \
+         WHERE request_id = j_request AND position = j_position AND attempt = j_attempt \
+         RETURNING request_id, position, inputs, attempt, failures, use_cache, input, input_at, \
+         input_len, principal_id, rank), \
+         busy AS (UPDATE instance SET idle_since = NULL, jobs = jobs + 1 \
+         WHERE id = $6 AND EXISTS (SELECT 1 FROM ours)), \
+         started AS (UPDATE request SET phase = 'running', started_at = $3, version = version + 1 \
+         WHERE phase = 'waiting' AND id IN (SELECT j_request FROM ours)) \
+         SELECT * FROM leased UNION ALL \
+         SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+         CASE WHEN (SELECT COUNT(*) FROM found) > LEAST((SELECT COUNT(*) FROM ours), $8 - 1) \
+         THEN $3 ELSE (SELECT MIN(not_before) FROM task WHERE model_id = $1 AND state = 'queued' \
+         AND model_version = $2 AND not_before > $3) END",
     task_done: "UPDATE task SET state = 'done', lease_until = NULL, \
          result = decode(j_result, 'hex'), result_object = j_object, \
          result_sha = decode(j_sha, 'hex'), result_columns = j_columns \
          FROM json_to_recordset($1::json) AS j(j_request uuid, j_position bigint, \
          j_attempt bigint, j_result text, j_object text, j_sha text, j_columns text) \
          WHERE request_id = j_request AND position = j_position AND attempt = j_attempt \
-         AND state = 'leased' RETURNING request_id, position",
+         AND lease_until IS NOT NULL RETURNING request_id, position, instance_id",
     progress: concat!(
-        "UPDATE request SET done = done + j_done, failed = failed + j_failed, \
+        "WITH idle AS (UPDATE instance SET idle_since = $2 WHERE id = $3 AND NOT EXISTS \
+         (SELECT 1 FROM task WHERE instance_id = $3 AND state = 'leased')) \
+         UPDATE request SET done = done + j_done, failed = failed + j_failed, \
          cached = cached + j_cached, open_tasks = open_tasks - j_tasks, version = version + 1, \
          phase = CASE WHEN open_tasks = j_tasks THEN 'completed' ELSE phase END, \
          ended_at = CASE WHEN open_tasks = j_tasks THEN $2 ELSE ended_at END \

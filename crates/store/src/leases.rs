@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::db::{Ts, on};
 use crate::instances::rest;
 use crate::writer::{Tx, work};
-use crate::{ClaimedTask, Error, RemoteJob, Store, text};
+use crate::{ClaimedTask, Error, RemoteJob, Store, crash_point, text};
 
 /// How much longer than its lease a running job of an external server may wait to be picked up.
 const ADOPTABLE: Duration = Duration::from_secs(60);
@@ -186,6 +186,7 @@ impl Store {
                         .fetch_all(c)
                         .await?
                 });
+                crash_point("during-lease-release");
                 rest(tx, lost.iter().filter_map(|(_, instance)| *instance).collect()).await?;
                 requeued(tx, lost.into_iter().map(|(model, _)| model).collect())
             }

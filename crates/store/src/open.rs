@@ -122,7 +122,7 @@ impl Store {
 impl Inner {
     fn start(self: &Arc<Self>, received: mpsc::Receiver<Op>) {
         let mut tasks = vec![tokio::spawn(Writer::new(Arc::clone(self), received).run())];
-        if let Db::Postgres { pool, .. } = &self.db {
+        if let Db::Postgres { write: pool, .. } = &self.db {
             tasks.push(tokio::spawn(notify::tell(Arc::clone(self), pool.clone())));
             tasks.push(tokio::spawn(notify::listen(Arc::clone(self), pool.clone())));
         }

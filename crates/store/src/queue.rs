@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::db::{Ts, on};
 use crate::requests::end;
+use crate::servers::leads;
 use crate::writer::{Tx, work};
 use crate::{Error, Figures, Queue, Store, text};
 
@@ -28,10 +29,11 @@ const WAITING: &str = "SELECT DISTINCT t.request_id FROM task t WHERE t.model_id
 const HELD: &str = "UPDATE model SET held = $1 WHERE id = $2";
 
 const OPEN: &str = "SELECT model_id, phase, COUNT(*) FROM request \
-     WHERE phase IN ('waiting', 'running') GROUP BY model_id, phase";
+     WHERE ended_at IS NULL GROUP BY model_id, phase";
 
 const LAST_COMPLETED: &str = "SELECT submitted_at, ended_at FROM request \
-     WHERE model_id = $1 AND phase = 'completed' ORDER BY id DESC LIMIT 101";
+     WHERE model_id = $1 AND phase = 'completed' AND ended_at IS NOT NULL \
+     ORDER BY ended_at DESC LIMIT 101";
 
 const LAST_STARTS: &str = "SELECT launched_at, ready_at FROM instance \
      WHERE model_id = $1 AND ready_at IS NOT NULL ORDER BY id DESC LIMIT 21";
@@ -54,12 +56,17 @@ impl Store {
         rows.into_iter().map(queue).collect()
     }
 
-    /// Requests of the model that wait, and of which nothing runs, fail with the reason.
+    /// Requests of the model that wait, and of which nothing runs, fail with the reason; none if
+    /// another server plans by now.
     pub async fn fail_waiting(&self, model: &ModelId, reason: &str) -> Result<u64, Error> {
         let (model, reason) = (model.clone(), reason.to_owned());
+        let server = self.inner.server;
         let (op, answer) = work(move |tx: &mut Tx| {
             let (model, reason) = (model.clone(), reason.clone());
             async move {
+                if !leads(tx, server).await? {
+                    return Ok(0);
+                }
                 let waiting: Vec<Uuid> = on!(&mut tx.conn, c => {
                     sqlx::query_scalar(WAITING).bind(model.as_str()).fetch_all(c).await?
                 });

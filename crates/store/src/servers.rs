@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures::FutureExt;
+use muster_core::ServerId;
 use muster_core::instance::EndCause;
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
 use crate::leases::requeued;
 use crate::writer::{Tx, work};
-use crate::{Error, Store, dialect};
+use crate::{Error, Store, crash_point, dialect};
 
 /// A server that was not seen for this long is dead.
 pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(30);
@@ -27,16 +28,19 @@ const END_INSTANCES: &str = "UPDATE instance SET state = 'ended', ended_at = $1,
 
 const FORGET: &str = "DELETE FROM server WHERE id = $1";
 
+const LEADS: &str = "SELECT COUNT(*) FROM leader \
+     WHERE duty = 'plan' AND server_id = $1 AND until > $2";
+
 const STEP_DOWN: &str = "DELETE FROM leader WHERE server_id = $1";
 
 impl Store {
-    /// Says that this server lives, and ends what dead ones held.
-    pub async fn heartbeat(&self) -> Result<(), Error> {
+    /// Says that this server lives, and ends what dead ones held; says how many died.
+    pub async fn heartbeat(&self) -> Result<usize, Error> {
         self.bury(false).await
     }
 
     /// `alone`: nobody else uses the database, so every other server is dead.
-    pub(crate) async fn bury(&self, alone: bool) -> Result<(), Error> {
+    pub(crate) async fn bury(&self, alone: bool) -> Result<usize, Error> {
         let server = self.inner.server;
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
@@ -50,10 +54,11 @@ impl Store {
                         .fetch_all(c)
                         .await?
                 });
-                for id in dead {
-                    release(tx, id).await?;
+                for id in &dead {
+                    release(tx, *id).await?;
+                    crash_point("during-recovery");
                 }
-                Ok(())
+                Ok(dead.len())
             }
             .boxed()
         });
@@ -93,12 +98,26 @@ impl Store {
                 on!(&mut tx.conn, c => {
                     sqlx::query(STEP_DOWN).bind(server.0).execute(c).await.map(|_| ())?
                 });
-                release(tx, server.0).await
+                release(tx, server.0).await?;
+                crash_point("during-leave");
+                Ok(())
             }
             .boxed()
         });
         self.answer(op, answer).await
     }
+}
+
+/// Does this server still plan? One that was frozen since it planned may not.
+pub(crate) async fn leads(tx: &mut Tx, server: ServerId) -> Result<bool, Error> {
+    if !tx.conn.is_postgres() {
+        return Ok(true);
+    }
+    let now = tx.now;
+    let leases: i64 = on!(&mut tx.conn, c => {
+        sqlx::query_scalar(LEADS).bind(server.0).bind(Ts(now)).fetch_one(c).await?
+    });
+    Ok(leases > 0)
 }
 
 async fn release(tx: &mut Tx, server: Uuid) -> Result<(), Error> {

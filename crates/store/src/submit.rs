@@ -18,10 +18,15 @@ use crate::db::{Ts, on};
 use crate::objects::seal;
 use crate::requests::{COLUMNS_SQL, RequestRow};
 use crate::writer::{Op, Tx, Work};
-use crate::{Change, Error, Finished, NewRequest, Store, Submitted, batch, dialect, parts, text};
+use crate::{
+    Change, Error, Finished, NewRequest, Store, Submitted, batch, crash_point, dialect, parts, text,
+};
 
 /// Requests up to this size are answered from known predictions at submission.
 const LOOK_UP: usize = 1000;
+
+/// No rows.
+const NONE: &str = "[]";
 
 const FIND_KEY: &str = "SELECT id, body_hash FROM request \
      WHERE principal_id = $1 AND idempotency_key = $2";
@@ -89,7 +94,7 @@ impl Work for Submissions {
     }
 }
 
-/// A request, as `Batches::request` reads it.
+/// A request, as `Batches::submit` reads it.
 #[derive(Serialize)]
 struct RequestRowIn<'n> {
     #[serde(serialize_with = "batch::id")]
@@ -109,7 +114,7 @@ struct RequestRowIn<'n> {
     j_body: Hex<'n>,
 }
 
-/// A task, as `Batches::task` reads it.
+/// A task, as `Batches::submit` reads it.
 #[derive(Serialize)]
 struct TaskRowIn<'n> {
     #[serde(serialize_with = "batch::id")]
@@ -184,6 +189,7 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         let op = Op::Submit(Submission { new: prepared, reply });
         let (request, created) = self.answer(op, answer).await?;
+        crash_point("after-commit-before-reply");
         if created {
             self.inner.counters.submitted.add(1);
             return Ok(Submitted { request, created, ended });
@@ -228,6 +234,7 @@ impl Store {
         } else {
             let hash: [u8; 32] = Sha256::digest(&object).into();
             self.inner.objects.put(&path, object.into()).await?;
+            crash_point("after-input-object-before-commit");
             Some((path, hash))
         };
         Ok(Prepared {
@@ -271,17 +278,28 @@ pub(crate) type Taken = Result<(Arc<Request>, bool), Error>;
 
 /// Takes requests in, all at once. The error is that of the transaction; each request has its own.
 pub(crate) async fn insert(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<Vec<Taken>, Error> {
-    let batches = dialect::batches(tx.conn.is_postgres());
+    find_backlogs(tx, new).await?;
+    let mut requests = batch::texts(new.iter().map(|new| RequestRowIn::of(new)))?;
+    let mut tasks = task_texts(tx, new)?.into_iter();
+    let last = requests.pop();
+    // Tasks come with the last requests or after them.
+    let mut texts: Vec<(String, Option<String>)> =
+        requests.into_iter().map(|rows| (rows, None)).collect();
+    texts.extend(last.map(|rows| (rows, tasks.next())));
+    texts.extend(tasks.map(|rows| (NONE.to_owned(), Some(rows))));
+    let submit = dialect::batches(tx.conn.is_postgres()).submit;
     let mut inserted: HashSet<Uuid> = HashSet::new();
-    for rows in batch::texts(new.iter().map(|new| RequestRowIn::of(new)))? {
+    for (requests, tasks) in texts {
         let some: Vec<Uuid> = on!(&mut tx.conn, c => {
-            sqlx::query_scalar(batches.request).bind(rows).bind(Ts(tx.now)).fetch_all(c).await?
+            sqlx::query_scalar(submit)
+                .bind(requests)
+                .bind(Ts(tx.now))
+                .bind(tasks.unwrap_or_else(|| NONE.to_owned()))
+                .fetch_all(c)
+                .await?
         });
         inserted.extend(some);
     }
-    let created: Vec<&Prepared> =
-        new.iter().map(|new| &**new).filter(|new| inserted.contains(&new.id.0)).collect();
-    insert_tasks(tx, &created).await?;
     let mut taken = Vec::with_capacity(new.len());
     for new in new {
         taken.push(if inserted.contains(&new.id.0) {
@@ -326,9 +344,9 @@ fn note_submitted(tx: &mut Tx, new: &Prepared) -> Arc<Request> {
     request
 }
 
-async fn insert_tasks(tx: &mut Tx, new: &[&Prepared]) -> Result<(), Error> {
+/// The rows of the requests' tasks, each with its place in the queue.
+fn task_texts(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<Vec<String>, Error> {
     let now = tx.now;
-    find_backlogs(tx, new).await?;
     let mut known = Vec::with_capacity(new.len());
     for new in new {
         known.push(match &new.known {
@@ -371,13 +389,7 @@ async fn insert_tasks(tx: &mut Tx, new: &[&Prepared]) -> Result<(), Error> {
             });
         }
     }
-    let batches = dialect::batches(tx.conn.is_postgres());
-    for rows in batch::texts(rows)? {
-        on!(&mut tx.conn, c => {
-            sqlx::query(batches.task).bind(rows).bind(Ts(now)).execute(c).await.map(|_| ())?
-        });
-    }
-    Ok(())
+    batch::texts(rows)
 }
 
 impl Stored {
@@ -389,12 +401,18 @@ impl Stored {
     }
 }
 
-/// Where each person's backlog at a model ends; asked once a transaction.
-async fn find_backlogs(tx: &mut Tx, new: &[&Prepared]) -> Result<(), Error> {
+/// Where each person's backlog at a model ends; asked once a transaction, and not at all when
+/// nothing is queued.
+async fn find_backlogs(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<(), Error> {
+    let is_quiet = |model: &ModelId| {
+        tx.quiet.contains(model) && tx.after.queued.iter().all(|(queued, _)| queued != model)
+    };
     let mut asked: Vec<(PrincipalId, &ModelId)> = new
         .iter()
         .map(|new| (new.principal, &new.model.id))
-        .filter(|(principal, model)| !tx.backlogs.contains_key(&(*principal, (*model).clone())))
+        .filter(|(principal, model)| {
+            !is_quiet(model) && !tx.backlogs.contains_key(&(*principal, (*model).clone()))
+        })
         .collect();
     asked.sort();
     asked.dedup();

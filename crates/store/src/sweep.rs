@@ -8,7 +8,7 @@ use object_store::path::Path;
 use uuid::Uuid;
 
 use crate::db::{Conn, on};
-use crate::{Error, Store};
+use crate::{Error, Store, crash_point};
 
 /// Objects looked up on one connection before others may have it.
 const AT_ONCE: usize = 256;
@@ -39,6 +39,7 @@ impl Store {
         while looked < most {
             let wanted = AT_ONCE.min(most - looked);
             let found = objects.next_objects(wanted).await?;
+            crash_point("during-sweep");
             looked += found.len();
             let last = found.len() < wanted;
             let old = |at: i64| Timestamp(at) <= before;

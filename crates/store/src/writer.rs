@@ -4,7 +4,7 @@
 //! wait for work are served at the end of a group, in the same transaction, so that a submission
 //! and its claim, or a completion and the next claim, are one commit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::claim::WaitingClaim;
 use crate::db::Conn;
 use crate::submit::{Submission, Submissions};
-use crate::{Change, Error, Finished, Inner};
+use crate::{Change, Error, Finished, Inner, crash_point};
 
 /// Most operations in one transaction.
 const GROUP: usize = 256;
@@ -37,6 +37,8 @@ pub(crate) struct Tx {
     pub after: After,
     /// Ends of backlogs that this transaction knows already.
     pub backlogs: HashMap<(PrincipalId, ModelId), Option<Timestamp>>,
+    /// Models of which nothing was queued when it began.
+    pub quiet: HashSet<ModelId>,
 }
 
 #[derive(Default)]
@@ -114,8 +116,8 @@ pub(crate) struct Writer {
     /// Kept between transactions, never inside one: what the pool does before it lends a
     /// connection and when it gets it back would be two trips more for each.
     conn: Option<Conn>,
-    /// When a model may have something to claim; absent: it has nothing.
-    hints: HashMap<ModelId, Timestamp>,
+    /// When a version of a model may have something to claim, if it has something; absent: not known.
+    hints: HashMap<(ModelId, String), Option<Timestamp>>,
     /// When other servers' work was looked for.
     looked: Instant,
 }
@@ -194,7 +196,7 @@ impl Writer {
             Op::Work(work) => arrived.works.push(work),
             Op::Submit(submission) => arrived.submissions.push(submission),
             Op::Claim(claim) => {
-                self.hints.entry(claim.claim.model.clone()).or_insert(Timestamp(0));
+                self.hints.entry(of(&claim)).or_insert(Some(Timestamp(0)));
                 self.claims.push(claim);
             }
             Op::Look => self.look_everywhere(),
@@ -208,20 +210,34 @@ impl Writer {
 
     fn look_everywhere(&mut self) {
         self.looked = Instant::now();
-        for claim in &self.claims {
-            self.hints.insert(claim.claim.model.clone(), Timestamp(0));
-        }
+        self.hints = self.claims.iter().map(|claim| (of(claim), Some(Timestamp(0)))).collect();
     }
 
     fn has_claimable(&self) -> bool {
         let now = self.inner.now();
-        self.claims.iter().any(|c| self.hints.get(&c.claim.model).is_some_and(|due| *due <= now))
+        self.claims.iter().any(|claim| self.due(claim).is_some_and(|due| due <= now))
+    }
+
+    fn due(&self, claim: &WaitingClaim) -> Option<Timestamp> {
+        self.hints.get(&of(claim)).copied().flatten()
+    }
+
+    /// Models that have nothing to claim, now or later.
+    fn quiet(&self) -> HashSet<ModelId> {
+        let mut quiet: HashSet<ModelId> =
+            self.hints.keys().map(|(model, _)| model.clone()).collect();
+        for ((model, _), due) in &self.hints {
+            if due.is_some() {
+                quiet.remove(model);
+            }
+        }
+        quiet
     }
 
     /// Ends when a waiting claim should be looked at although nothing arrived.
     fn next_due(&self) -> impl Future<Output = ()> + Send + use<> {
         let now = self.inner.now();
-        let dues = self.claims.iter().filter_map(|c| self.hints.get(&c.claim.model));
+        let dues = self.claims.iter().filter_map(|claim| self.due(claim));
         let mut wait = dues.min().map(|due| due.since(now).max(Duration::from_millis(1)));
         if self.polls() {
             let poll = POLL.saturating_sub(self.looked.elapsed());
@@ -283,10 +299,14 @@ impl Writer {
 
     async fn transaction(&mut self, works: &mut [Box<dyn Work>]) -> Result<(), Failed> {
         let mut tx = self.begin().await.map_err(Failed::Away)?;
+        tx.quiet = self.quiet();
         let mut served = Vec::new();
         let done = self.fill(&mut tx, works, &mut served).await;
         let done = match done {
-            Ok(()) => end(&mut tx.conn, "COMMIT").await,
+            Ok(()) => {
+                crash_point("before-commit");
+                end(&mut tx.conn, "COMMIT").await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = done {
@@ -327,8 +347,7 @@ impl Writer {
         let (mut left, mut failed) = (Vec::new(), None);
         let mut claims = std::mem::take(&mut self.claims).into_iter();
         for claim in claims.by_ref() {
-            let model = claim.claim.model.clone();
-            if self.hints.get(&model).is_none_or(|due| *due > tx.now) {
+            if self.due(&claim).is_none_or(|due| due > tx.now) {
                 left.push(claim);
                 continue;
             }
@@ -340,10 +359,7 @@ impl Writer {
                     break;
                 }
             };
-            match claimed.more_at {
-                Some(at) => self.hints.insert(model, at),
-                None => self.hints.remove(&model),
-            };
+            self.hints.insert(of(&claim), claimed.more_at);
             if claimed.tasks.is_empty() {
                 left.push(claim);
             } else {
@@ -358,9 +374,13 @@ impl Writer {
 
     /// Remembers which models have something to claim; wakes the planner after the commit.
     fn note_queued(&mut self, queued: &[(ModelId, Timestamp)], tx: &mut Tx) {
+        let mut dues: HashMap<&ModelId, Timestamp> = HashMap::new();
         for (model, due) in queued {
-            let hint = self.hints.entry(model.clone()).or_insert(*due);
-            *hint = (*hint).min(*due);
+            let first = dues.entry(model).or_insert(*due);
+            *first = (*first).min(*due);
+        }
+        for ((model, _), hint) in &mut self.hints {
+            *hint = dues.get(model).copied().into_iter().chain(*hint).min();
         }
         if !queued.is_empty() {
             tx.after.queued = queued.to_vec();
@@ -371,6 +391,9 @@ impl Writer {
         let inner = &self.inner;
         inner.counters.stale_writes_refused.add(after.stale);
         let told = !after.changes.is_empty() || !after.ended.is_empty();
+        if !after.ended.is_empty() {
+            crash_point("after-completion-before-telling");
+        }
         for finished in &after.ended {
             inner.waiters.tell(finished);
         }
@@ -385,6 +408,10 @@ impl Writer {
             inner.notify.notify_one();
         }
     }
+}
+
+fn of(claim: &WaitingClaim) -> (ModelId, String) {
+    (claim.claim.model.clone(), claim.claim.version.clone())
 }
 
 /// Begins a transaction. A connection that cannot is not given to anybody else.
@@ -402,7 +429,13 @@ async fn begin(mut conn: Conn, inner: &Inner) -> Result<Tx, Error> {
         }
     };
     match begun {
-        Ok(now) => Ok(Tx { conn, now, after: After::default(), backlogs: HashMap::new() }),
+        Ok(now) => Ok(Tx {
+            conn,
+            now,
+            after: After::default(),
+            backlogs: HashMap::new(),
+            quiet: HashSet::new(),
+        }),
         Err(error) => {
             abandon(conn);
             Err(error.into())

@@ -112,6 +112,22 @@ async fn a_killed_instance_is_replaced_and_its_work_done() {
     assert_eq!(hub.cluster.launched.load(Ordering::SeqCst), 2);
 }
 
+/// As by another server, while this one stood still for longer than a lease (I-22, I-25).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_ended_in_the_books_is_stopped() {
+    let hub = Hub::start(echo).await;
+    hub.run(&["a"]).await;
+    let old = hub.cluster.live();
+    assert_eq!(old.len(), 1);
+    hub.store.instance_ended(old[0], &EndCause::ServerGone).await.expect("an answer");
+    let begun = Instant::now();
+    while hub.cluster.live().contains(&old[0]) {
+        assert!(begun.elapsed() < Duration::from_secs(15), "it goes on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(hub.run(&["b"]).await.phase.name(), "completed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poison_request_fails_alone() {
     let hub = Hub::start(|inputs| {

@@ -2,6 +2,7 @@
 //! one gets a new process.
 
 use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -15,6 +16,8 @@ use crate::prepare::Environment;
 use crate::process::{Group, Spawner};
 
 const HARNESS: &str = include_str!("harness.py");
+/// How a wrapper says that its process was killed with SIGKILL.
+const KILLED: i32 = 128 + 9;
 /// Longest answer of the predictor, bytes.
 const LONGEST: u64 = 256 << 20;
 
@@ -25,6 +28,8 @@ pub(crate) struct PythonRunner {
     pub function: String,
     pub logs: Logs,
     pub worker: Option<Warm>,
+    /// The last process that ended was killed.
+    pub killed: bool,
 }
 
 /// A process that loaded the predictor.
@@ -101,11 +106,14 @@ impl PythonRunner {
         Err(Failed(error.unwrap_or_else(|| "its answer is not JSON".into())))
     }
 
-    async fn ended(&self, mut warm: Warm, begun: Mark, how: &str) -> Failed {
+    async fn ended(&mut self, mut warm: Warm, begun: Mark, how: &str) -> Failed {
         let waited =
             tokio::time::timeout(std::time::Duration::from_secs(2), warm.group.child.wait());
         let how = match waited.await {
-            Ok(Ok(status)) => format!("its process ended ({status})"),
+            Ok(Ok(status)) => {
+                self.killed = status.signal().is_some() || status.code() == Some(KILLED);
+                format!("its process ended ({status})")
+            }
             _ => how.to_owned(),
         };
         warm.log.whole().await;

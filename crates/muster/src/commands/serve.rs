@@ -78,7 +78,8 @@ async fn run(
     let url = format!("http://{address}");
     let models = crate::human::counted(number as u64, "model");
     table::print(&format!("Muster serves {models} at {url} (API: {url}/api/docs)"))?;
-    tracing::info!(%address, metrics = ?server.metrics_address(), models = number, "ready");
+    let (metrics, id) = (server.metrics_address(), store.server());
+    tracing::info!(%address, ?metrics, models = number, server.id = %id, "ready");
 
     let answered = server.run(signals.first()).await;
     tracing::info!("stopping: no new work is taken");

@@ -108,7 +108,7 @@ impl Serve {
                     .map_err(|text| text.replace(&url_text(settings), "***"))?
                     .unwrap_or_default(),
                 schema: settings.text("database.schema").map(str::to_owned),
-                max_connections: small("database.max_connections", 2)?,
+                max_connections: small("database.max_connections", 4)?,
             }),
             None => None,
         };

@@ -60,7 +60,8 @@ CREATE TABLE request (
     UNIQUE (principal_id, idempotency_key)
 );
 CREATE INDEX request_by_principal ON request (principal_id, id);
-CREATE INDEX request_by_model ON request (model_id, phase, id);
+CREATE INDEX request_open ON request (model_id) WHERE ended_at IS NULL;
+CREATE INDEX request_ended_at ON request (model_id, ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE task (
     request_id    UUID NOT NULL REFERENCES request (id),
@@ -106,7 +107,8 @@ CREATE TABLE transition (
     PRIMARY KEY (request_id, version)
 );
 
--- Once for a statement, which may concern many requests.
+-- Submissions come many in a statement. Ends are noted one by one: a trigger for a statement would keep
+-- all rows of each update, also of those that end nothing.
 CREATE FUNCTION note_submitted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO transition (request_id, version, phase, at)
@@ -116,15 +118,14 @@ END $$;
 CREATE FUNCTION note_ended() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO transition (request_id, version, phase, at)
-    SELECT n.id, n.version, n.phase, n.ended_at FROM now_there n JOIN before b ON b.id = n.id
-    WHERE n.phase <> b.phase AND n.ended_at IS NOT NULL;
+    VALUES (new.id, new.version, new.phase, new.ended_at);
     RETURN NULL;
 END $$;
 CREATE TRIGGER request_submitted AFTER INSERT ON request
 REFERENCING NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION note_submitted();
 CREATE TRIGGER request_ended AFTER UPDATE ON request
-REFERENCING OLD TABLE AS before NEW TABLE AS now_there
-FOR EACH STATEMENT EXECUTE FUNCTION note_ended();
+FOR EACH ROW WHEN (old.ended_at IS NULL AND new.ended_at IS NOT NULL)
+EXECUTE FUNCTION note_ended();
 
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -60,7 +60,8 @@ CREATE TABLE request (
     UNIQUE (principal_id, idempotency_key)
 ) WITHOUT ROWID;
 CREATE INDEX request_by_principal ON request (principal_id, id);
-CREATE INDEX request_by_model ON request (model_id, phase, id);
+CREATE INDEX request_open ON request (model_id) WHERE ended_at IS NULL;
+CREATE INDEX request_ended_at ON request (model_id, ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE task (
     request_id    BLOB NOT NULL REFERENCES request (id),

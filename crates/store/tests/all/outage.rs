@@ -66,7 +66,7 @@ async fn a_claim_survives_the_end_of_its_connection() {
     let claims = futures::future::join_all((0..3).map(|_| lab.store.claim(lab.wish(10))));
     let killing = async {
         let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
-             AND datname = current_database() AND query LIKE 'SELECT request_id%'";
+             AND datname = current_database() AND query LIKE 'WITH found%'";
         until("one waits", async || lab.raw.number(waiting).await == 1).await;
         lab.raw.number(KILL).await;
         held.rollback().await.expect("the lock goes");

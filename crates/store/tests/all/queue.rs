@@ -6,7 +6,7 @@ use muster_core::retry::Retry;
 use muster_core::{Ended, Phase, RequestId};
 use muster_store::{Claim, NewRequest};
 
-use crate::lab::{LONG, Lab, claim, complete, model, nothing_for};
+use crate::lab::{LEASE, LONG, Lab, claim, complete, model, nothing_for};
 
 on_both!(
     a_claim_takes_whole_tasks_up_to_its_size,
@@ -117,6 +117,7 @@ async fn waiting_requests_fail_together_and_running_ones_stay(lab: Lab) {
     let running = lab.submit(&["x"; 15]).await.id;
     let task = lab.claim(1).await.remove(0);
     let waiting = [lab.submit(&["y"]).await.id, lab.submit(&["z"; 30]).await.id];
+    assert!(lab.store.lead(LEASE).await.expect("an answer"));
     let failed = lab.store.fail_waiting(&lab.model.id, "It cannot be started.").await;
     assert_eq!(failed.expect("an answer"), 2);
     for id in waiting {
@@ -166,6 +167,7 @@ async fn figures_count_what_is_open_and_how_long_it_takes(lab: Lab) {
     }
     let idle = all[&"idle".parse().expect("an id")];
     assert_eq!(idle, muster_store::Figures::default());
+    assert!(lab.store.lead(LEASE).await.expect("an answer"));
     lab.store.fail_waiting(&lab.model.id, "").await.expect("an answer");
     let cached = lab.store.model_figures().await.expect("an answer");
     assert_eq!(cached[&lab.model.id].waiting, 1, "they may be a second old");

@@ -6,7 +6,7 @@ use muster_core::{Ended, Phase, RequestId};
 use muster_store::{Claim, Error, NewRequest, RequestFilter};
 
 use crate::instances::new_instance;
-use crate::lab::{Lab, done, model};
+use crate::lab::{LEASE, Lab, done, model};
 
 on_both!(
     a_key_with_a_nul_is_refused,
@@ -61,6 +61,7 @@ async fn words_with_a_nul_are_stored_without_it(lab: Lab) {
     lab.store.cancel_request(lab.me, id, NUL).await.expect("an answer");
     assert_eq!(reason(&lab, id).await, SHOWN);
     let id = lab.submit(&["a"]).await.id;
+    assert!(lab.store.lead(LEASE).await.expect("an answer"));
     lab.store.fail_waiting(&lab.model.id, NUL).await.expect("an answer");
     assert_eq!(reason(&lab, id).await, SHOWN);
     let id = lab.submit(&["a"]).await.id;
