@@ -7,7 +7,7 @@ use muster_store::{Database, SessionKind};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
-use crate::hub::{Hub, PASSWORD, base64, legacy};
+use crate::hub::{Hub, PASSWORD, base64, legacy, until};
 
 const ID: &str = "3f0b4c1e-8a52-4f1d-9d0e-0a1b2c3d4e5f";
 const REFRESH: &str = "/api/auth/session/refresh";
@@ -460,4 +460,66 @@ async fn models_are_listed_as_they_were() {
     for unknown in ["nothing", "UPPER", "%ff", "a%20b"] {
         detail(hub.http.get(hub.url(&format!("/api/models/{unknown}"))), 404).await;
     }
+}
+
+#[tokio::test]
+async fn many_inputs_are_read_and_come_back_whole() {
+    let hub = Arc::new(Hub::start().await);
+    hub.work().await;
+    let client = Client::anonymous(&hub, ID).await;
+    let entries: Vec<String> = (0..20_000).map(|n| format!("input number {n}\n")).collect();
+    let sent = ok(client.submission(json!({"entries": entries}))).await;
+    assert_eq!((&sent["input_size"], &sent["request_payload"]), (&json!(20_000), &Value::Null));
+    let path = format!("{REQUESTS}/{}?include_result=true", sent["id"].as_str().expect("an id"));
+    until("it is completed", async || ok(client.get(&path)).await["request_status"] == "COMPLETED")
+        .await;
+    let done = ok(client.get(&path)).await;
+    let lines = done["result"].as_array().expect("lines");
+    assert_eq!((lines.len(), &lines[0]), (20_001, &json!("input,length,half")));
+    for (n, line) in lines[1..].iter().enumerate() {
+        let input = format!("input number {n},");
+        assert!(line.as_str().is_some_and(|line| line.starts_with(&input)), "{line}");
+    }
+}
+
+/// One hub, one person, two ways to speak.
+#[tokio::test]
+async fn both_apis_show_the_same_requests() {
+    let hub = Hub::start().await;
+    let ada = hub.user("ada").await;
+    let session = json!({"auth_type": "ErsiliaUser", "session_token": ada.token});
+    let client = Client { hub: &hub, session };
+    let theirs = client.submit(&["smiles", "CCO"]).await;
+    let ours = ada.submit(&["C"]).await;
+    let id = |request: &Value| request["id"].as_str().expect("an id").to_owned();
+    assert_eq!(client.ids("").await, [id(&ours), id(&theirs)]);
+    assert_eq!(ada.list().await.len(), 2);
+    let seen = ok(client.get(&format!("{REQUESTS}/{}", id(&ours)))).await;
+    assert_eq!(seen["metadata"]["header"], "not_a_file");
+    assert_eq!(
+        (&seen["metadata"]["note"], &seen["request_status"]),
+        (&Value::Null, &json!("QUEUED"))
+    );
+    let cancel = format!("/api/v1/requests/{}/cancel", id(&ours));
+    ada.send(Method::POST, &cancel, json!({"reason": "not needed"})).await;
+    let seen = ok(client.get(&format!("{REQUESTS}/{}?include_result=1", id(&ours)))).await;
+    assert_eq!((&seen["request_status"], &seen["result"]), (&json!("FAILED"), &Value::Null));
+    assert_eq!(seen["request_status_reason"], "not needed");
+}
+
+#[tokio::test]
+async fn what_an_account_claimed_is_not_the_chosen_ids_any_more() {
+    let hub = Hub::start().await;
+    hub.user("ada").await;
+    let client = Client::anonymous(&hub, ID).await;
+    let request = client.submit(&["CCO"]).await;
+    let token = client.session["session_token"].as_str().expect("a token");
+    let login = json!({"name": "ada", "password": PASSWORD});
+    let login = hub.http.post(hub.url("/api/v1/session")).json(&login).bearer_auth(token);
+    assert_eq!(send(login).await.status(), 201);
+    detail(client.get(REQUESTS), 401).await;
+    let again = Client::anonymous(&hub, ID).await;
+    assert_ne!(again.session["userid"], client.session["userid"]);
+    let path = format!("{REQUESTS}/{}", request["id"].as_str().expect("an id"));
+    detail(again.get(&path), 404).await;
 }
