@@ -12,7 +12,6 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use muster_store::{Account, LoginTry, Rotation, Session, SessionKind};
 use serde::Deserialize;
-use serde::de::MapAccess;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -26,8 +25,7 @@ use crate::identity::secret::{Secret, TokenHash};
 use crate::identity::{Caller, nobody};
 use crate::people::session::{check_login, sign_out, start};
 use crate::problem::{Kind, Problem};
-use crate::reading::json::{Fault, Object, read};
-use crate::reading::open;
+use crate::reading::form::{Form, Shape, TEXT};
 
 /// The words before the session in `Authorization`. They grant nothing: rights are the session's.
 const SCHEMES: [&str; 2] = ["ErsiliaAnonymous", "ErsiliaUser"];
@@ -134,43 +132,30 @@ fn chosen_secret(id: &str) -> Result<TokenHash, Problem> {
 #[derive(ToSchema)]
 #[schema(as = LegacyLogin, example = json!({"encoding": "YWRhOnRhbmdpYmxlIG9yY2hhcmQgNDIgc2luZ3M=",
     "auth_type": "ErsiliaUser"}))]
-#[expect(dead_code, reason = "it only describes what `LoginBody` reads")]
+#[expect(dead_code, reason = "it only describes what `Login` reads")]
 struct LoginDocument {
     /// Base64 of `user:password`.
     encoding: String,
     auth_type: Option<String>,
 }
 
-#[derive(Default)]
-struct LoginBody(String);
+struct Login;
 
-impl Object for LoginBody {
-    const MEMBERS: &'static [(&'static str, &'static str)] = &[("encoding", "a string")];
+impl Shape for Login {
+    const MEMBERS: &'static [(&'static str, &'static str)] = &[("encoding", TEXT)];
     const EXAMPLE: &'static str = r#"{"encoding": "BASE64", "auth_type": "ErsiliaUser"}"#;
     const LENIENT: bool = true;
-
-    fn member<'de, A: MapAccess<'de>>(
-        &mut self,
-        _: usize,
-        map: &mut A,
-        _: &mut Fault,
-    ) -> Result<(), A::Error> {
-        self.0 = map.next_value()?;
-        Ok(())
-    }
 }
 
-impl LoginBody {
-    /// User name and password.
-    fn decode(&self) -> Result<(String, String), Problem> {
-        let text = STANDARD.decode(&self.0).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let pair = text.as_deref().and_then(|text| text.split_once(':'));
-        let pair = pair.filter(|(name, _)| !name.contains('\0'));
-        pair.map(|(name, password)| (name.to_owned(), password.to_owned())).ok_or_else(|| {
-            let detail = "`encoding` must be the base64 of `user:password`.";
-            Problem::new(Kind::WrongLogin, detail)
-        })
-    }
+/// User name and password.
+fn decode(encoding: &str) -> Result<(String, String), Problem> {
+    let text = STANDARD.decode(encoding).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let pair = text.as_deref().and_then(|text| text.split_once(':'));
+    let pair = pair.filter(|(name, _)| !name.contains('\0'));
+    pair.map(|(name, password)| (name.to_owned(), password.to_owned())).ok_or_else(|| {
+        let detail = "`encoding` must be the base64 of `user:password`.";
+        Problem::new(Kind::WrongLogin, detail)
+    })
 }
 
 /// Log in with an account
@@ -184,8 +169,8 @@ pub async fn legacy_log_in(
     Network(network): Network,
     request: Request,
 ) -> Result<Response, Detail> {
-    let mut upload = open(&app, request, None).await?;
-    let (name, password) = read(&mut upload, LoginBody::default()).await?.decode()?;
+    let form = Form::<Login>::read(&app, request).await?;
+    let (name, password) = decode(form.needed("encoding")?)?;
     let answer = to_the_end(async move {
         let account = check_login(&app, LoginTry { name, network }, password).await?;
         let lifetime = app.config.sessions.policy.user.absolute;
@@ -248,9 +233,9 @@ async fn refresh(app: &App, old: &Secret) -> Result<(Session, Secret), Problem> 
     }
     app.forget(&[before.principal]);
     let after = app.store.find_session(&secret.hash()).await?;
-    let after = after.filter(|session| session.left(policy, now).is_ok()).ok_or_else(nobody)?;
+    let live = after.filter(|session| session.left(policy, now).is_ok());
+    let mut after = live.ok_or_else(nobody)?;
     app.store.touch_session(after.id).await?;
-    let mut after = after;
     after.times.seen = app.store.now();
     Ok((after, secret))
 }
@@ -291,10 +276,10 @@ mod tests {
 
     #[test]
     fn a_password_may_have_a_colon() {
-        let of = |text: &str| LoginBody(STANDARD.encode(text)).decode().ok();
+        let of = |text: &str| decode(&STANDARD.encode(text)).ok();
         assert_eq!(of("ada:a:b"), Some(("ada".into(), "a:b".into())));
         assert_eq!(of("ada"), None);
         assert_eq!(of("a\0:b"), None);
-        assert!(LoginBody("%%%".into()).decode().is_err());
+        assert!(decode("%%%").is_err());
     }
 }

@@ -1,19 +1,18 @@
 //! From the entries of a work request to inputs. Entries are lines of a file.
 
 use axum::extract::Request;
-use muster_core::input::{InputLimits, InputTable, Texts};
+use muster_core::input::{InputLimits, InputTable, Texts, find_column};
 use muster_core::model::InputColumn;
 use muster_core::request::Reading;
 use serde::de::MapAccess;
 
 use crate::app::App;
-use crate::problem::{At, Kind, Problem};
+use crate::problem::{Kind, Problem};
 use crate::reading::json::{EachText, Fault, Object, OneObject, read as read_json};
 use crate::reading::records::Dialect;
 use crate::reading::table::{File, HeaderRule, Rules, too_many};
 use crate::reading::{Submission, open};
 use crate::rows::split;
-use muster_core::input::find_column;
 
 const EXAMPLE: &str = r#"{"model_id": "ID", "request_payload": {"entries": ["..", ".."]}}"#;
 
@@ -35,7 +34,7 @@ pub async fn read(app: &App, request: Request) -> Result<Submission, Problem> {
 
 fn missing(name: &str) -> Problem {
     let detail = format!("`{name}` is missing. The body is like {EXAMPLE}.");
-    Problem::new(Kind::BadJson, detail).at(At::Pointer(format!("/{name}")))
+    Problem::new(Kind::BadJson, detail)
 }
 
 struct Body {
@@ -114,7 +113,7 @@ impl Payload {
     }
 
     fn read(self, input: InputColumn) -> Result<(InputTable, Reading), Problem> {
-        let entries = self.entries.ok_or_else(|| missing("request_payload"))?;
+        let entries = self.entries.ok_or_else(|| missing("request_payload/entries"))?;
         let first = entries.iter().next().map(strip).unwrap_or_default();
         let first = first.strip_prefix('\u{feff}').unwrap_or(first);
         let is_table = self.has_header && is_header_of_a_table(first, &input);
