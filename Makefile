@@ -3,12 +3,14 @@
 # make fmt    format the code, and write openapi.json anew
 # make bench  measure speed and memory (release build, at most 15 minutes; make bench-quick: at most 2)
 # make chaos  break everything under load, heal it, look whether anything was lost ([SEED=..] [MINUTES=5] [DB=sqlite|postgres] [KILLS=..])
+# make simulate [SEED=..] [WORLDS=..]  hubs that are killed and live on, in simulated time
+# make mutants  show that the tests catch what they are for: one guard removed each (an hour)
 # make deny   licences and sources of the dependencies (needs cargo-deny)
 
 CARGO ?= cargo
 TEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo nextest run || echo test)
 
-.PHONY: demo test fmt bench bench-quick chaos chaos-quick chaos-sqlite chaos-postgres deny
+.PHONY: demo test fmt bench bench-quick simulate mutants chaos chaos-quick chaos-sqlite chaos-postgres deny
 
 demo:
 	$(CARGO) build --release -p muster
@@ -55,6 +57,16 @@ chaos-sqlite:
 
 chaos-postgres:
 	$(QUICK) --database postgres
+
+# Two processes, a half of the worlds each.
+simulate: SEED ?= 1
+simulate: WORLDS ?= 1000
+simulate:
+	$(CARGO) test -p muster-engine --test simulation --no-run
+	scripts/simulate $(SEED) $(WORLDS)
+
+mutants:
+	scripts/mutants $(MUTANTS)
 
 deny:
 	$(CARGO) deny check

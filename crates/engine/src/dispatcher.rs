@@ -1,13 +1,14 @@
 //! One ready instance at work: claim, call, save, again.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use muster_core::TaskKey;
 use muster_core::instance::EndCause;
 use muster_core::retry::{JobFailure, Retry, retry};
 use muster_store::{Claim, ClaimedTask, TaskBack, TaskDone, crash_point};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::job::Runner;

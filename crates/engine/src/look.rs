@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use muster_cluster::Cluster;
 use muster_core::plan::{InstanceView, ModelView, Policy, QueueView, Stage, Starts, World, plan};
 use muster_core::{EndCause, InstanceId, ModelId, Timestamp};
 use muster_store::{Change, Error, Instance, InstanceState, Store, crash_point};
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::EngineConfig;

@@ -1,12 +1,13 @@
 //! Jobs on external model servers that outlive the hub: started, remembered by their id, asked
 //! after, and picked up again by the hub that comes next.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use muster_core::TaskKey;
 use muster_core::retry::JobFailure;
 use muster_store::{ClaimedTask, crash_point};
+use tokio::time::Instant;
 
 use crate::job::Runner;
 

@@ -312,24 +312,25 @@ impl Planner<'_> {
     }
 
     /// Retires the instance of another model that is idle the longest and that nobody needs,
-    /// unless one is leaving already.
+    /// unless one is leaving already. Whoever waits goes before another model's minimum, but
+    /// instances beyond the minimum go first.
     fn make_room(&mut self, view: &ModelView) {
         let draining = self.world.instances.iter().any(|i| i.stage == Stage::Draining);
         if draining || !self.leaving.is_empty() || view.queue.is_none() {
             return;
         }
-        let spare = self.world.models.iter().filter(|other| {
+        let others = self.world.models.iter().filter(|other| {
+            other.id() != view.id() && !other.is_external() && other.queue.is_none()
+        });
+        let idle = others.flat_map(|other| {
             let live = self.world.instances_of(other.id()).count() as u32;
-            other.id() != view.id()
-                && !other.is_external()
-                && other.queue.is_none()
-                && live > other.model.limits.min_instances
+            let kept = live <= other.model.limits.min_instances;
+            self.world.instances_of(other.id()).filter_map(move |i| {
+                let Stage::Ready { idle_since: Some(since) } = i.stage else { return None };
+                Some((kept, since, i.id))
+            })
         });
-        let idle = spare.flat_map(|other| self.world.instances_of(other.id())).filter_map(|i| {
-            let Stage::Ready { idle_since: Some(since) } = i.stage else { return None };
-            Some((since, i.id))
-        });
-        if let Some((_, id)) = idle.min() {
+        if let Some((_, _, id)) = idle.min() {
             let why = format!("{} needs the place", view.id());
             self.retire(id, EndCause::Retired { why });
         }

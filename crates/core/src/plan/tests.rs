@@ -160,6 +160,27 @@ fn an_idle_model_makes_room_when_the_hub_is_full() {
 }
 
 #[test]
+fn a_minimum_of_another_model_does_not_keep_work_waiting_for_ever() {
+    let minimum = ModelLimits { min_instances: 1, ..ModelLimits::default() };
+    let mut world = World {
+        models: vec![
+            waiting(model("a", ModelLimits::default()), 1),
+            model("b", minimum),
+            model("c", ModelLimits::default()),
+        ],
+        instances: vec![instance(0, "b", idle(50)), instance(1, "c", idle(99))],
+    };
+    let retired =
+        |world: &World| match &plan(world, &Policy { max_instances: 2 }, at(100)).actions[..] {
+            [Action::Retire { instance, .. }] => instance.0.as_u128(),
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(retired(&world), 1, "one that is no minimum goes first");
+    world.instances[1] = instance(1, "c", Stage::Ready { idle_since: None });
+    assert_eq!(retired(&world), 0);
+}
+
+#[test]
 fn an_instance_of_an_older_version_is_retired() {
     let old = InstanceView { version: "0".into(), ..instance(0, "m", idle(99)) };
     let world = World { models: vec![model("m", ModelLimits::default())], instances: vec![old] };

@@ -1,8 +1,8 @@
 //! Sessions that were found lately, so that a request of a known session needs no statement.
 //!
-//! Whoever ends a session or changes rights notes the principal in the database. Every server
-//! looks there each second and forgets what it remembers of it; a server that cannot look
-//! remembers nothing.
+//! Whoever ends a session or changes rights notes the principal in the database. Every server that
+//! is asked something looks there each second and forgets what it remembers of it; one that did not
+//! look lately, because nobody asked or because it could not, answers nothing from memory.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use muster_core::session::SessionPolicy;
 use muster_core::{PrincipalId, Timestamp};
 use muster_store::{Session, TOUCH};
+use tokio::sync::Notify;
 
 use super::secret::TokenHash;
 use crate::app::App;
@@ -29,7 +30,7 @@ const MOST_UNKNOWN: usize = 1_000;
 /// How often the changes are looked at.
 const LISTEN: Duration = Duration::from_millis(800);
 /// Without having heard of changes for this long, nothing is answered from memory.
-const TRUST: Duration = Duration::from_secs(5);
+const TRUST: Duration = Duration::from_millis(1900);
 /// Changes are looked at again for this long: a transaction may be late, and a look-up that began
 /// before it may have ended after it.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -62,6 +63,8 @@ pub struct Sessions {
     shards: [Mutex<Shard>; SHARDS],
     /// When the changes were last looked at.
     heard: Mutex<Option<Instant>>,
+    /// Somebody wants to know a session.
+    asked: Notify,
     created: Mutex<Rate>,
 }
 
@@ -70,6 +73,7 @@ impl Sessions {
         Self {
             shards: Default::default(),
             heard: Mutex::default(),
+            asked: Notify::new(),
             created: Mutex::new(Rate::new(limits.a_minute)),
         }
     }
@@ -96,6 +100,7 @@ impl Sessions {
     /// The session of a secret, if it lives.
     pub async fn find(&self, app: &App, hash: &TokenHash) -> Result<Option<Arc<Known>>, Problem> {
         let policy = &app.config.sessions.policy;
+        self.asked.notify_one();
         if self.heard() {
             let shard = self.shard(hash);
             if shard.unknown.get(hash).is_some_and(|looked| looked.elapsed() < UNKNOWN_FOR) {
@@ -181,7 +186,8 @@ fn touch(app: &App, known: &Known) {
 /// Looks for changes until the server stops.
 pub async fn listen(app: Arc<App>) {
     let mut cleaned = Instant::now();
-    loop {
+    // An idle server asks the database nothing.
+    while app.until_stopping(app.sessions.asked.notified()).await.is_some() {
         match app.store.changed_principals(AGAIN).await {
             Ok(changed) => {
                 if !changed.is_empty() {
