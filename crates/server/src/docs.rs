@@ -8,12 +8,13 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CON
 use http::{HeaderValue, Uri};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ArrayItems, Schema};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{OpenApi as _, ToSchema};
 use utoipa_swagger_ui::Config;
 
 use crate::door::{no_route, redirect};
+use crate::legacy;
 use crate::problem::{Kind, Problem};
 
 /// The body of a submission.
@@ -82,7 +83,7 @@ pub struct ValueDocument {
         description = "A hub for models: submit inputs, download predictions.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(ProblemDocument, ValueDocument)),
+    components(schemas(ProblemDocument, ValueDocument, legacy::Words)),
     tags(
         (name = "sessions", description = "Who you are"),
         (name = "people", description = "Your account"),
@@ -90,6 +91,7 @@ pub struct ValueDocument {
         (name = "models", description = "What there is"),
         (name = "requests", description = "What you want predicted"),
         (name = "events", description = "What changed"),
+        (name = "existing clients", description = "What clients of Muster's predecessor speak"),
         (name = "health", description = "For those who run the hub"),
     ),
 )]
@@ -102,6 +104,11 @@ pub fn description() -> OpenApi {
     bearer.description = Some("The token of POST /api/v1/sessions".into());
     let components = api.components.get_or_insert_default();
     components.add_security_scheme("session", SecurityScheme::Http(bearer));
+    let words =
+        "`ErsiliaAnonymous` or `ErsiliaUser`, a space, and the base64 of the session object";
+    let header = ApiKeyValue::with_description("Authorization", words);
+    let legacy_scheme = SecurityScheme::ApiKey(ApiKey::Header(header));
+    components.add_security_scheme("legacy", legacy_scheme);
     api
 }
 
@@ -282,6 +289,49 @@ const PROBLEMS: &[(&str, &[Kind])] = {
         ),
         ("find_result", &[BadParameter, Unauthorised, Forbidden, NotFound, NotEnded, NoResult]),
         ("follow_events", ASK),
+        ("legacy_log_in_anonymously", &[DiskFull]),
+        (
+            "legacy_log_in",
+            &[
+                WrongLogin,
+                Forbidden,
+                EmailNotVerified,
+                TooManyTries,
+                BadJson,
+                TooSlow,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                NotUtf8,
+                DiskFull,
+            ],
+        ),
+        ("legacy_refresh", &[Unauthorised, Forbidden, DiskFull]),
+        ("legacy_log_out", &[Unauthorised, Forbidden, DiskFull]),
+        ("legacy_list_models", ASK),
+        ("legacy_find_model", &[Unauthorised, Forbidden, UnknownModel]),
+        (
+            "legacy_submit_request",
+            &[
+                BadJson,
+                Unauthorised,
+                Forbidden,
+                UnknownModel,
+                TooSlow,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                EmptyInput,
+                BadInput,
+                InputTooLong,
+                TooManyInputs,
+                NotUtf8,
+                BinaryFile,
+                BadCsv,
+                DuplicateHeader,
+                DiskFull,
+            ],
+        ),
+        ("legacy_find_request", &[BadParameter, Unauthorised, Forbidden, NotFound]),
+        ("legacy_list_requests", &[BadParameter, Unauthorised, Forbidden]),
         ("livez", &[]),
         ("readyz", &[]),
         ("openapi", &[]),
@@ -304,7 +354,9 @@ pub fn add_problems(api: &mut OpenApi) {
             let id = operation.operation_id.clone().unwrap_or_default();
             let own = PROBLEMS.iter().find(|(known, _)| *known == id).map(|(_, kinds)| *kinds);
             let own = own.unwrap_or_else(|| panic!("the problems of {id} are not listed"));
-            add_to(operation, own.iter().copied().chain(cross).chain(EVERYWHERE).collect());
+            let kinds = own.iter().copied().chain(cross).chain(EVERYWHERE).collect();
+            let is_legacy = operation.tags.iter().flatten().any(|tag| tag == legacy::TAG);
+            add_to(operation, kinds, is_legacy);
         }
     }
 }
@@ -312,7 +364,8 @@ pub fn add_problems(api: &mut OpenApi) {
 /// Pages refer to the things they are of, so that clients have one type for each.
 pub fn refer_to_items(api: &mut OpenApi) {
     for (name, schema) in &mut api.components.get_or_insert_default().schemas {
-        let Some(item) = name.strip_prefix("PageView_") else { continue };
+        let item = name.strip_prefix("PageView_").or_else(|| name.strip_prefix("ItemsView_"));
+        let Some(item) = item else { continue };
         if let RefOr::T(Schema::Object(page)) = schema
             && let Some(RefOr::T(Schema::Array(items))) = page.properties.get_mut("items")
         {
@@ -321,19 +374,28 @@ pub fn refer_to_items(api: &mut OpenApi) {
     }
 }
 
-fn add_to(operation: &mut Operation, mut kinds: Vec<Kind>) {
-    kinds.sort_by_key(|kind| kind.status().as_u16());
-    for same in kinds.chunk_by(|a, b| a.status() == b.status()) {
+fn add_to(operation: &mut Operation, mut kinds: Vec<Kind>, is_legacy: bool) {
+    let status = |kind: Kind| if is_legacy { legacy::status(kind) } else { kind.status() };
+    kinds.sort_by_key(|kind| status(*kind).as_u16());
+    for same in kinds.chunk_by(|a, b| status(*a) == status(*b)) {
         let lines: Vec<String> =
             same.iter().map(|kind| format!("`{}`: {}", kind.slug(), kind.title())).collect();
         let schema = Ref::from_schema_name("Problem");
         let example = same.first().map(|kind| Problem::new(*kind, "What to do").document());
         let example = example.and_then(|text| serde_json::from_str(&text).ok());
         let content = ContentBuilder::new().schema(Some(schema)).example(example).build();
-        let response = ResponseBuilder::new()
-            .description(lines.join(". "))
-            .content("application/problem+json", content);
-        let status = same.first().map(|kind| kind.status().as_u16().to_string());
+        let mut response = ResponseBuilder::new().description(lines.join(". "));
+        if is_legacy {
+            let schema = Ref::from_schema_name("Detail");
+            let words = ContentBuilder::new().schema(Some(schema)).build();
+            response = response.content("application/json", words);
+        }
+        // What a request does not even get past the door with is a problem for everybody.
+        if !is_legacy || same.iter().any(|kind| matches!(kind, Kind::BadRequest | Kind::CrossSite))
+        {
+            response = response.content("application/problem+json", content);
+        }
+        let status = same.first().map(|kind| status(*kind).as_u16().to_string());
         let status = status.unwrap_or_default();
         operation.responses.responses.insert(status, RefOr::T(response.build()));
     }

@@ -96,7 +96,7 @@ impl Pairs {
 }
 
 /// Percent-decoding; `+` is a space. No NUL, because no value that is stored may have one.
-fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
+pub fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
     if !text.bytes().any(|b| matches!(b, b'%' | b'+')) {
         return Ok(Cow::Borrowed(text));
     }
@@ -124,7 +124,7 @@ fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
 }
 
 /// An id as the API writes it. Other spellings of a UUID are not ids.
-fn request_id(text: &str) -> Option<RequestId> {
+pub fn request_id(text: &str) -> Option<RequestId> {
     if text.len() == 36 { text.parse().ok() } else { None }
 }
 

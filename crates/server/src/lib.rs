@@ -9,6 +9,7 @@ mod events;
 mod extract;
 mod health;
 mod identity;
+mod legacy;
 mod listen;
 mod metrics;
 mod models;

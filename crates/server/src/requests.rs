@@ -158,7 +158,9 @@ impl Parameters for ListRequests {
         }
         let model: Option<ModelId> = pairs.model("model")?;
         let after: Option<RequestId> = pairs.request_id("after")?;
-        Ok(Self(RequestFilter { model, phase, after, limit: pairs.limit()? }))
+        let (models, phases) = (model.into_iter().collect(), phase.into_iter().collect());
+        let limit = pairs.limit()?;
+        Ok(Self(RequestFilter { models, phases, after, limit, ..RequestFilter::default() }))
     }
 }
 

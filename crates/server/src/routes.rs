@@ -16,6 +16,7 @@ use crate::docs::{
 use crate::door::{no_method, no_route, redirect};
 use crate::events::{__path_follow_events, follow_events};
 use crate::health::{__path_livez, __path_readyz, livez, readyz};
+use crate::legacy;
 use crate::metrics::{Metrics, metrics};
 use crate::models::{__path_find_model, __path_list_models, find_model, list_models};
 use crate::people::accounts::{__path_sign_up, sign_up};
@@ -53,9 +54,11 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
     let large = OpenApiRouter::new()
         .routes(routes!(find_result))
         .routes(routes!(openapi_json))
+        .merge(legacy::large_routes())
         .layer(compression());
     let (router, mut description) = OpenApiRouter::with_openapi(description())
         .merge(people())
+        .merge(legacy::routes())
         .routes(routes!(list_models))
         .routes(routes!(find_model))
         .routes(routes!(submit_request, list_requests))

@@ -46,7 +46,7 @@ impl Kept {
 }
 
 /// The cells of one CSV record.
-fn split(record: &str) -> Vec<String> {
+pub fn split(record: &str) -> Vec<String> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(record.as_bytes());
     let first = reader.records().next();
     first.and_then(Result::ok).map_or_else(Vec::new, |r| r.iter().map(str::to_owned).collect())

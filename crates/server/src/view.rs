@@ -113,7 +113,7 @@ impl<'r> RequestView<'r> {
 }
 
 impl<'r> ReadingView<'r> {
-    fn new(reading: &'r Reading) -> Self {
+    pub fn new(reading: &'r Reading) -> Self {
         let header = match reading.header {
             Header::Used => "used",
             Header::Absent => "absent",

@@ -15,6 +15,8 @@ mod files;
 mod hub;
 #[path = "all/leaving.rs"]
 mod leaving;
+#[path = "all/legacy.rs"]
+mod legacy;
 #[path = "all/mail.rs"]
 mod mail;
 #[path = "all/operating.rs"]

@@ -53,7 +53,7 @@ const ADD: &str = "INSERT INTO account (principal_id, name, name_key, first_name
      email_key, password, permissions, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1) \
      ON CONFLICT (name_key) DO NOTHING";
 
-const DROP_PRINCIPAL: &str = "DELETE FROM principal WHERE id = $1";
+pub(crate) const DROP_PRINCIPAL: &str = "DELETE FROM principal WHERE id = $1";
 
 const RENAME: &str = "UPDATE account SET first_name = $2, last_name = $3 WHERE principal_id = $1";
 

@@ -11,7 +11,7 @@ use crate::sessions::end_all;
 use crate::statement::{rows, run};
 use crate::users::is_last_admin;
 use crate::writer::{Tx, work};
-use crate::{Error, Store, requests};
+use crate::{Error, Store, chosen, requests};
 
 /// Only once, and only what is anonymous.
 const CLAIM: &str = "UPDATE principal SET claimed_by = $2, changed_at = $3 \
@@ -59,6 +59,7 @@ impl Store {
                     return Ok(None);
                 }
                 end_all(tx, anonymous, None, EndReason::SignedOut).await?;
+                run!(&mut tx.conn, chosen::FORGET, anonymous.0);
                 move_requests(tx, anonymous.0, account.0).await.map(Some)
             }
             .boxed()

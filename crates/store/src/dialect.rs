@@ -2,6 +2,31 @@
 
 use crate::requests::columns;
 
+/// A person's requests. Each database unfolds a list of texts in its own way.
+pub(crate) fn requests(postgres: bool) -> &'static str {
+    if postgres { REQUESTS_POSTGRES } else { REQUESTS_SQLITE }
+}
+
+const REQUESTS_SQLITE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM request WHERE principal_id = $1 AND ($2 IS NULL OR id < $2) \
+     AND ($3 IS NULL OR model_id IN (SELECT value FROM json_each($3))) \
+     AND ($4 IS NULL OR phase IN (SELECT value FROM json_each($4))) \
+     AND ($5 IS NULL OR submitted_at >= $5) AND ($6 IS NULL OR submitted_at <= $6) \
+     AND ($7 IS NULL OR id = $7) ORDER BY id DESC LIMIT $8"
+);
+
+const REQUESTS_POSTGRES: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM request WHERE principal_id = $1 AND ($2 IS NULL OR id < $2) \
+     AND ($3 IS NULL OR model_id IN (SELECT json_array_elements_text($3::json))) \
+     AND ($4 IS NULL OR phase IN (SELECT json_array_elements_text($4::json))) \
+     AND ($5 IS NULL OR submitted_at >= $5) AND ($6 IS NULL OR submitted_at <= $6) \
+     AND ($7 IS NULL OR id = $7) ORDER BY id DESC LIMIT $8"
+);
+
 pub(crate) const HAS_SCHEMA_POSTGRES: &str =
     "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)";
 

@@ -5,6 +5,7 @@ mod accounts;
 mod audit;
 mod batch;
 mod catalogue;
+mod chosen;
 mod claim;
 mod claiming;
 mod clock;

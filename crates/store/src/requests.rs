@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use muster_core::request::{Phase, Progress, Reading};
-use muster_core::{Ended, PrincipalId, Request, RequestId};
+use muster_core::{Ended, ModelId, PrincipalId, Request, RequestId};
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
 use crate::instances::rest;
+use crate::statement::rows;
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Finished, Page, RequestFilter, Store, text};
+use crate::{Change, Error, Finished, Page, RequestFilter, Store, dialect, text};
 
 /// While waiting on PostgreSQL, where another server may end the request.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -47,13 +48,6 @@ pub(crate) const COLUMNS_SQL: &str = concat!("SELECT ", columns!(), " FROM reque
 const FIND: &str =
     concat!("SELECT ", columns!(), " FROM request WHERE id = $1 AND principal_id = $2");
 
-const LIST: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM request WHERE principal_id = $1 AND ($2 IS NULL OR id < $2) \
-     AND ($3 IS NULL OR model_id = $3) AND ($4 IS NULL OR phase = $4) ORDER BY id DESC LIMIT $5"
-);
-
 const END: &str = concat!(
     "UPDATE request SET phase = $1, reason = $2, ended_at = $3, version = version + 1 \
      WHERE id = $4 AND phase IN ('waiting', 'running') RETURNING ",
@@ -83,18 +77,23 @@ impl Store {
         filter: &RequestFilter,
     ) -> Result<Page<Request>, Error> {
         let limit = filter.limit.clamp(1, 1000);
-        let phase = filter.phase.as_deref().map(text::exact).transpose()?;
+        let phases: Vec<&str> =
+            filter.phases.iter().map(|phase| text::exact(phase)).collect::<Result<_, _>>()?;
+        let models: Vec<&str> = filter.models.iter().map(ModelId::as_str).collect();
         let mut conn = self.inner.db.read().await?;
-        let rows: Vec<RequestRow> = on!(&mut conn, c => {
-            sqlx::query_as(LIST)
-                .bind(principal.0)
-                .bind(filter.after.map(|id| id.0))
-                .bind(filter.model.as_ref().map(|model| model.as_str()))
-                .bind(phase)
-                .bind(i64::from(limit) + 1)
-                .fetch_all(c)
-                .await?
-        });
+        let list = dialect::requests(conn.is_postgres());
+        let rows: Vec<RequestRow> = rows!(
+            &mut conn,
+            list,
+            principal.0,
+            filter.after.map(|id| id.0),
+            one_of(&models),
+            one_of(&phases),
+            filter.from.map(Ts),
+            filter.to.map(Ts),
+            filter.id.map(|id| id.0),
+            i64::from(limit) + 1,
+        );
         let mut items = rows.into_iter().map(request).collect::<Result<Vec<_>, _>>()?;
         let more = items.len() > limit as usize;
         items.truncate(limit as usize);
@@ -145,6 +144,11 @@ impl Store {
             }
         }
     }
+}
+
+/// Texts as a JSON array; nothing if any will do.
+fn one_of(texts: &[&str]) -> Option<String> {
+    if texts.is_empty() { None } else { serde_json::to_string(texts).ok() }
 }
 
 /// Ends a request as a whole: whatever is still to be done of it is dropped. False if it had ended.

@@ -23,7 +23,7 @@ const MOST: i64 = 20;
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 const CLEAN_AT_ONCE: i64 = 500;
 
-const ADD_ANONYMOUS: &str =
+pub(crate) const ADD_ANONYMOUS: &str =
     "INSERT INTO principal (id, kind, created_at) VALUES ($1, 'anonymous', $2)";
 
 const ADD: &str = "INSERT INTO session (id, principal_id, kind, name, scopes, created_at, seen_at, \

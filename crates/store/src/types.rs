@@ -76,8 +76,15 @@ pub struct Finished {
 
 #[derive(Clone, Debug, Default)]
 pub struct RequestFilter {
-    pub model: Option<ModelId>,
-    pub phase: Option<String>,
+    pub id: Option<RequestId>,
+    /// Of one of these; empty: of all.
+    pub models: Vec<ModelId>,
+    /// In one of these; empty: in all.
+    pub phases: Vec<String>,
+    /// Submitted then or later.
+    pub from: Option<Timestamp>,
+    /// Submitted then or before.
+    pub to: Option<Timestamp>,
     /// Only requests older than this one.
     pub after: Option<RequestId>,
     pub limit: u32,

@@ -2,6 +2,8 @@
 
 mod commands;
 mod crashes;
+mod documents;
+mod existing;
 mod exits;
 mod faults;
 mod folders;

@@ -34,9 +34,28 @@ impl Caller {
 
     async fn of(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Problem> {
         let Some(secret) = Secret::of(&parts.headers, app.config.cookie) else { return Ok(None) };
+        Self::with(app, &secret).await
+    }
+
+    /// Whoever has the live session of this secret.
+    pub async fn with(app: &App, secret: &Secret) -> Result<Option<Self>, Problem> {
         let hash = secret.hash();
         let known = app.sessions.live(app, &hash).await?;
         Ok(known.map(|known| Self { principal: known.session.principal, hash, known }))
+    }
+
+    /// An API token is good for some methods only.
+    pub fn may(&self, method: &Method) -> Result<(), Problem> {
+        let session = self.session();
+        if session.kind == SessionKind::Token {
+            let scope =
+                if matches!(*method, Method::GET | Method::HEAD) { "read" } else { "submit" };
+            if !session.scopes.split(' ').any(|held| held == scope) {
+                let detail = format!("This API token has not the scope `{scope}`.");
+                return Err(Problem::new(Kind::Forbidden, detail));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -45,15 +64,7 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let caller = Self::of(parts, app).await?.ok_or_else(nobody)?;
-        let session = caller.session();
-        if session.kind == SessionKind::Token {
-            let reads = matches!(parts.method, Method::GET | Method::HEAD);
-            let scope = if reads { "read" } else { "submit" };
-            if !session.scopes.split(' ').any(|held| held == scope) {
-                let detail = format!("This API token has not the scope `{scope}`.");
-                return Err(Problem::new(Kind::Forbidden, detail));
-            }
-        }
+        caller.may(&parts.method)?;
         Ok(caller)
     }
 }

@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{HeaderName, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use muster_core::PrincipalId;
 use muster_core::person::key;
 use muster_core::session::EndReason;
 use muster_store::{Account, LoginTry, NewSession, Session, SessionKind};
@@ -101,8 +102,7 @@ pub async fn log_in(
     let name = form.needed("name")?.to_owned();
     let password = form.needed("password")?.to_owned();
     to_the_end(async move {
-        let account = authenticate(&app, LoginTry { name, network }, password).await?;
-        may_log_in(&app, &account)?;
+        let account = check_login(&app, LoginTry { name, network }, password).await?;
         if let Some(before) = before {
             leave(&app, before.session(), &account, claim).await?;
         }
@@ -177,13 +177,7 @@ pub async fn log_out(
 ) -> Result<Response, Problem> {
     let cookie = app.config.cookie;
     if let Some(caller) = caller {
-        to_the_end(async move {
-            let (principal, id) = (caller.principal, caller.session().id);
-            app.store.end_session(principal, id, EndReason::SignedOut).await?;
-            app.forget(&[principal]);
-            Ok(())
-        })
-        .await?;
+        sign_out(app, caller).await?;
     }
     let view = EndedView { state: "ended", reason: EndReason::SignedOut.name() };
     let mut response = json(StatusCode::OK, &view)?;
@@ -191,6 +185,17 @@ pub async fn log_out(
     headers.insert(SET_COOKIE, cookie.set(None, Duration::ZERO));
     headers.insert(CLEAR, HeaderValue::from_static("\"cache\", \"storage\""));
     Ok(response)
+}
+
+/// Ends the session of whoever calls.
+pub async fn sign_out(app: Arc<App>, caller: Caller) -> Result<(), Problem> {
+    to_the_end(async move {
+        let (principal, id) = (caller.principal, caller.session().id);
+        app.store.end_session(principal, id, EndReason::SignedOut).await?;
+        app.forget(&[principal]);
+        Ok(())
+    })
+    .await
 }
 
 fn read_kind<S: Shape>(form: &Form<S>) -> Result<SessionKind, Problem> {
@@ -202,6 +207,13 @@ fn read_kind<S: Shape>(form: &Form<S>) -> Result<SessionKind, Problem> {
             Err(problem.at(At::Pointer("/kind".into())))
         }
     }
+}
+
+/// The account of a user name and password, if it may log in.
+pub async fn check_login(app: &App, who: LoginTry, password: String) -> Result<Account, Problem> {
+    let account = authenticate(app, who, password).await?;
+    may_log_in(app, &account)?;
+    Ok(account)
 }
 
 /// The account of a user name and password. A try counts as failed until the password was right.
@@ -271,19 +283,30 @@ async fn leave(app: &App, before: &Session, account: &Account, claim: bool) -> R
 
 /// Opens a session; nobody's is an anonymous one.
 async fn open(app: &App, account: Option<Account>, kind: SessionKind) -> Result<Response, Problem> {
-    let secret = Secret::new()?;
     let policy = &app.config.sessions.policy;
     let lifetime = if account.is_some() { policy.user } else { policy.anonymous }.absolute;
+    let principal = account.map(|account| account.id);
+    let (session, secret) = start(app, principal, kind, lifetime).await?;
+    answer(app, &session, &secret, StatusCode::CREATED)
+}
+
+/// Starts a session of this principal, or of a new anonymous one.
+pub async fn start(
+    app: &App,
+    principal: Option<PrincipalId>,
+    kind: SessionKind,
+    lifetime: Duration,
+) -> Result<(Session, Secret), Problem> {
+    let secret = Secret::new()?;
     let new = NewSession {
-        principal: account.map(|account| account.id),
+        principal,
         token_hash: secret.hash(),
         kind,
         name: String::new(),
         scopes: String::new(),
         lifetime,
     };
-    let session = app.store.add_session(new).await?;
-    answer(app, &session, &secret, StatusCode::CREATED)
+    Ok((app.store.add_session(new).await?, secret))
 }
 
 /// The answer that hands a secret over.

@@ -26,6 +26,8 @@ pub const TEXTS: &str = "a list of strings";
 pub trait Shape: Send + 'static {
     const MEMBERS: &'static [(&'static str, &'static str)];
     const EXAMPLE: &'static str;
+    /// Are other members passed over?
+    const LENIENT: bool = false;
 }
 
 enum Value {
@@ -107,6 +109,7 @@ impl<S: Shape> Form<S> {
 impl<S: Shape> Object for Form<S> {
     const MEMBERS: &'static [(&'static str, &'static str)] = S::MEMBERS;
     const EXAMPLE: &'static str = S::EXAMPLE;
+    const LENIENT: bool = S::LENIENT;
 
     fn member<'de, A: MapAccess<'de>>(
         &mut self,

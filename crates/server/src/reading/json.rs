@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::body::Upload;
 use super::text::Utf8;
@@ -20,6 +20,8 @@ pub trait Object: Sized + Send + 'static {
     const MEMBERS: &'static [(&'static str, &'static str)];
     /// How it looks, for those who send something else.
     const EXAMPLE: &'static str;
+    /// Are other members passed over?
+    const LENIENT: bool = false;
 
     /// Reads the value of member `n`. A problem of its own goes to `fault`.
     fn member<'de, A: MapAccess<'de>>(
@@ -33,7 +35,8 @@ pub trait Object: Sized + Send + 'static {
 /// What the JSON parser was reading, and what a rule found wrong with it.
 #[derive(Debug, Default)]
 pub struct Fault {
-    member: Option<usize>,
+    /// Its name, and what it must be.
+    member: Option<(&'static str, &'static str)>,
     /// Which element of the member, if that is an array.
     pub element: Option<usize>,
     problem: Option<Problem>,
@@ -131,8 +134,9 @@ fn parse<'de, T: Object, R: serde_json::de::Read<'de>>(
     empty: T,
 ) -> Result<T, Problem> {
     let mut fault = Fault::default();
-    let seed = ObjectSeed { fault: &mut fault, object: empty };
-    let read = seed.deserialize(&mut *json).and_then(|object| json.end().map(|()| object));
+    let read = OneObject(&mut fault, empty)
+        .deserialize(&mut *json)
+        .and_then(|object| json.end().map(|()| object));
     read.map_err(|error| problem::<T>(&error, fault))
 }
 
@@ -146,8 +150,7 @@ fn problem<T: Object>(error: &serde_json::Error, fault: Fault) -> Problem {
         let detail = format!("It is not valid JSON in UTF-8 at line {line} column {column}.");
         return Problem::new(Kind::BadJson, detail);
     }
-    let member = fault.member.and_then(|n| T::MEMBERS.get(n));
-    match (member, fault.element) {
+    match (fault.member, fault.element) {
         (Some((name, _)), Some(n)) => {
             let detail = "Each input must be a string. Write numbers in quotes.";
             Problem::new(Kind::BadInput, detail).at(At::Pointer(format!("/{name}/{n}")))
@@ -163,12 +166,10 @@ fn problem<T: Object>(error: &serde_json::Error, fault: Fault) -> Problem {
     }
 }
 
-struct ObjectSeed<'f, T> {
-    fault: &'f mut Fault,
-    object: T,
-}
+/// Reads an object, also one inside another.
+pub struct OneObject<'f, T>(pub &'f mut Fault, pub T);
 
-impl<'de, T: Object> DeserializeSeed<'de> for ObjectSeed<'_, T> {
+impl<'de, T: Object> DeserializeSeed<'de> for OneObject<'_, T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<T, D::Error> {
@@ -176,50 +177,56 @@ impl<'de, T: Object> DeserializeSeed<'de> for ObjectSeed<'_, T> {
     }
 }
 
-impl<'de, T: Object> Visitor<'de> for ObjectSeed<'_, T> {
+impl<'de, T: Object> Visitor<'de> for OneObject<'_, T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<T, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        let Self(fault, mut object) = self;
         let mut seen = 0u8;
-        while let Some(n) = map.next_key_seed(Name::<T>(self.fault, PhantomData))? {
+        while let Some(n) = map.next_key_seed(Name::<T>(fault, PhantomData))? {
+            let Some(n) = n else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
             if seen & (1 << n) != 0 {
                 let (name, _) = T::MEMBERS[n];
                 let problem = Problem::new(Kind::BadJson, format!("`{name}` is given twice."));
-                return Err(self.fault.is(problem.at(At::Pointer(format!("/{name}")))));
+                return Err(fault.is(problem.at(At::Pointer(format!("/{name}")))));
             }
             seen |= 1 << n;
-            (self.fault.member, self.fault.element) = (Some(n), None);
-            self.object.member(n, &mut map, self.fault)?;
-            self.fault.member = None;
+            (fault.member, fault.element) = (Some(T::MEMBERS[n]), None);
+            object.member(n, &mut map, fault)?;
+            fault.member = None;
         }
-        Ok(self.object)
+        Ok(object)
     }
 }
 
 struct Name<'f, T>(&'f mut Fault, PhantomData<T>);
 
 impl<'de, T: Object> DeserializeSeed<'de> for Name<'_, T> {
-    type Value = usize;
+    type Value = Option<usize>;
 
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<usize, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
         from.deserialize_str(self)
     }
 }
 
 impl<T: Object> Visitor<'_> for Name<'_, T> {
-    type Value = usize;
+    type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("a member's name")
     }
 
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<usize, E> {
-        if let Some(n) = T::MEMBERS.iter().position(|(known, _)| *known == name) {
-            return Ok(n);
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        let known = T::MEMBERS.iter().position(|(known, _)| *known == name);
+        if known.is_some() || T::LENIENT {
+            return Ok(known);
         }
         let known: Vec<&str> = T::MEMBERS.iter().map(|(name, _)| *name).collect();
         let name: String = name.chars().take(64).collect();

@@ -3,7 +3,7 @@
 pub mod body;
 pub mod form;
 pub mod json;
-mod records;
+pub mod records;
 pub mod table;
 mod text;
 
@@ -137,7 +137,8 @@ async fn read_json(
     Ok(Submission { model, inputs, reading, use_cache, body_hash, reserved })
 }
 
-async fn open(app: &App, request: Request, salt: Option<String>) -> Result<Upload, Problem> {
+/// Begins to read a body. `salt`: its hash is needed, after this.
+pub async fn open(app: &App, request: Request, salt: Option<String>) -> Result<Upload, Problem> {
     let (limit, times) = (app.config.limits.body_bytes, app.config.times);
     let mut upload = Upload::new(request, &app.uploads, times, limit).await?;
     if let Some(salt) = salt {

@@ -198,7 +198,7 @@ fn find_named(names: &[String], column: &str) -> Option<usize> {
     names.iter().position(|name| name == column).or_else(|| names.iter().position(same))
 }
 
-fn shorten(name: &str) -> String {
+pub fn shorten(name: &str) -> String {
     let mut short: String = name.chars().take(60).collect();
     if short.len() < name.len() {
         short.push_str("..");

@@ -357,14 +357,29 @@ pub fn model_id() -> ModelId {
     model().id
 }
 
+/// As the system's base64 writes it.
+pub fn base64(text: &str) -> String {
+    let packed = filter("base64", &["-w0"], text.as_bytes());
+    String::from_utf8(packed).expect("ASCII")
+}
+
+/// How clients of the predecessor send a token.
+pub fn legacy(token: &str) -> String {
+    format!("ErsiliaUser {}", base64(&json!({"session_token": token}).to_string()))
+}
+
 /// What the system's gzip makes of bytes.
 pub fn gzip(arguments: &[&str], bytes: &[u8]) -> Vec<u8> {
-    let mut child = std::process::Command::new("gzip")
+    filter("gzip", arguments, bytes)
+}
+
+fn filter(program: &str, arguments: &[&str], bytes: &[u8]) -> Vec<u8> {
+    let mut child = std::process::Command::new(program)
         .args(arguments)
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .spawn()
-        .expect("gzip");
+        .expect("the program");
     let (mut input, bytes) = (child.stdin.take().expect("a pipe"), bytes.to_owned());
     let writer = std::thread::spawn(move || std::io::Write::write_all(&mut input, &bytes));
     let packed = child.wait_with_output().expect("an output").stdout;

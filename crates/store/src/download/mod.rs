@@ -5,7 +5,7 @@ mod arrow;
 mod csv;
 mod json;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -16,6 +16,9 @@ use muster_core::{Cell, ColumnKind, Ended, Part, Phase, PrincipalId, RequestId, 
 
 use crate::db::on;
 use crate::{Download, Error, Store, parts};
+
+/// What inputs are called that came without a name.
+const INPUT: &str = "input";
 
 /// Tasks read from the database at once.
 const TASKS: i64 = 8;
@@ -122,13 +125,18 @@ pub(crate) trait Writer: Send {
     fn end(&mut self) -> Result<Vec<u8>, Error>;
 }
 
-struct Reader {
+/// A request's tasks in order.
+struct Tasks {
     store: Store,
     request: RequestId,
-    header: Arc<Header>,
     object: Option<String>,
     next: i64,
-    waiting: std::collections::VecDeque<PartRow>,
+    waiting: VecDeque<PartRow>,
+}
+
+struct Reader {
+    tasks: Tasks,
+    header: Arc<Header>,
     writer: Box<dyn Writer>,
     state: State,
 }
@@ -148,17 +156,36 @@ impl Store {
         format: Format,
     ) -> Result<Option<Download>, Error> {
         let Some(request) = self.find_request(principal, id).await? else { return Ok(None) };
+        let own = match &request.reading {
+            reading if reading.columns.len() > 1 => reading.columns.clone(),
+            reading => vec![reading.column.clone().unwrap_or_else(|| INPUT.to_owned())],
+        };
+        self.stream(&request, own, format).await.map(Some)
+    }
+
+    /// The same for those who want of their own columns only the inputs, under the name `input`.
+    pub async fn download_bare(
+        &self,
+        principal: PrincipalId,
+        id: RequestId,
+        format: Format,
+    ) -> Result<Option<Download>, Error> {
+        let Some(request) = self.find_request(principal, id).await? else { return Ok(None) };
+        self.stream(&request, vec![INPUT.to_owned()], format).await.map(Some)
+    }
+
+    async fn stream(
+        &self,
+        request: &Request,
+        own: Vec<String>,
+        format: Format,
+    ) -> Result<Download, Error> {
         match &request.phase {
             Phase::Ended { how: Ended::Completed, .. } => {}
             Phase::Ended { .. } => return Err(Error::NoResult),
             _ => return Err(Error::NotEnded),
         }
-        let header = Arc::new(self.header(&request).await?);
-        let mut conn = self.inner.db.read().await?;
-        let object: Option<String> = on!(&mut conn, c => {
-            sqlx::query_scalar(OBJECT).bind(id.0).fetch_one(c).await?
-        });
-        drop(conn);
+        let header = Arc::new(self.header(request, own).await?);
         let writer: Box<dyn Writer> = match format {
             Format::Csv => Box::new(csv::CsvWriter::new(Arc::clone(&header))),
             Format::Json => Box::new(json::JsonWriter::array(Arc::clone(&header))),
@@ -166,25 +193,27 @@ impl Store {
             Format::Parquet => Box::new(arrow::ParquetWriter::new(Arc::clone(&header))?),
             Format::Arrow => Box::new(arrow::ArrowWriter::new(Arc::clone(&header))?),
         };
-        let reader = Reader {
-            store: self.clone(),
-            request: id,
-            header,
-            object,
-            next: 0,
-            waiting: std::collections::VecDeque::new(),
-            writer,
-            state: State::Start,
-        };
+        let tasks = Tasks::of(self, request.id).await?;
+        let reader = Reader { tasks, header, writer, state: State::Start };
         let chunks = stream::try_unfold(reader, Reader::chunk);
         let stream = chunks.filter(|chunk| {
             let keep = chunk.as_ref().map_or(true, |bytes| !bytes.is_empty());
             std::future::ready(keep)
         });
-        Ok(Some(Download { rows: request.progress.inputs, stream: stream.boxed() }))
+        Ok(Download { rows: request.progress.inputs, stream: stream.boxed() })
     }
 
-    async fn header(&self, request: &Request) -> Result<Header, Error> {
+    /// All inputs of a request, in their order.
+    pub async fn find_inputs(&self, request: &Request) -> Result<Vec<String>, Error> {
+        let mut tasks = Tasks::of(self, request.id).await?;
+        let mut all = Vec::new();
+        while let Some((_, _, input, at, len, ..)) = tasks.next_row().await? {
+            all.extend(parts::read_inputs(&tasks.bytes(input, at, len).await?)?);
+        }
+        Ok(all)
+    }
+
+    async fn header(&self, request: &Request, own: Vec<String>) -> Result<Header, Error> {
         let mut conn = self.inner.db.read().await?;
         let texts: Vec<(String, i64)> = on!(&mut conn, c => {
             sqlx::query_as(COLUMNS).bind(request.id.0).fetch_all(c).await?
@@ -204,11 +233,7 @@ impl Store {
             let place = |name: &str| model.outputs.iter().position(|column| column.name == name);
             columns.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
         }
-        let lines = request.reading.columns.len() > 1;
-        let own = match &request.reading {
-            reading if lines => reading.columns.clone(),
-            reading => vec![reading.column.clone().unwrap_or_else(|| "input".to_owned())],
-        };
+        let lines = own.len() > 1;
         let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
         let errors = request.progress.failed > 0;
         let mut taken: Vec<String> = own.clone();
@@ -238,7 +263,7 @@ impl Reader {
                 self.state = State::Rows;
                 self.writer.start()?
             }
-            State::Rows => match self.next_row().await? {
+            State::Rows => match self.tasks.next_row().await? {
                 Some(row) => {
                     let batch = self.read(row).await?;
                     self.writer.batch(batch)?
@@ -250,6 +275,40 @@ impl Reader {
             },
         };
         Ok(Some((bytes.into(), self)))
+    }
+
+    async fn read(&mut self, row: PartRow) -> Result<Batch, Error> {
+        let (_, count, input, at, len, records, records_at, records_len, result, object, sha) = row;
+        let part = match (result, object) {
+            (Some(bytes), _) => parts::decode(&bytes)?,
+            (None, Some(path)) => {
+                let bytes = self.tasks.store.inner.objects.get(&path).await?;
+                if sha.as_deref() != Some(&parts::sha(&bytes)) {
+                    return Err(Error::Corrupt(format!("object {path} is not what was stored")));
+                }
+                parts::from_parquet(bytes)?
+            }
+            (None, None) => return Err(Error::Corrupt("a part of a result is missing".into())),
+        };
+        if part.rows.len() as i64 != count {
+            return Err(Error::Corrupt("a part of a result has missing rows".into()));
+        }
+        let (inputs, lines) = if self.header.lines {
+            (Vec::new(), Some(self.tasks.bytes(records, records_at, records_len).await?))
+        } else {
+            (parts::read_inputs(&self.tasks.bytes(input, at, len).await?)?, None)
+        };
+        Ok(Batch { inputs, lines, rows: self.header.arrange(part) })
+    }
+}
+
+impl Tasks {
+    async fn of(store: &Store, request: RequestId) -> Result<Self, Error> {
+        let mut conn = store.inner.db.read().await?;
+        let object: Option<String> = on!(&mut conn, c => {
+            sqlx::query_scalar(OBJECT).bind(request.0).fetch_one(c).await?
+        });
+        Ok(Self { store: store.clone(), request, object, next: 0, waiting: VecDeque::new() })
     }
 
     async fn next_row(&mut self) -> Result<Option<PartRow>, Error> {
@@ -267,30 +326,6 @@ impl Reader {
             self.waiting = rows.into();
         }
         Ok(self.waiting.pop_front())
-    }
-
-    async fn read(&mut self, row: PartRow) -> Result<Batch, Error> {
-        let (_, count, input, at, len, records, records_at, records_len, result, object, sha) = row;
-        let part = match (result, object) {
-            (Some(bytes), _) => parts::decode(&bytes)?,
-            (None, Some(path)) => {
-                let bytes = self.store.inner.objects.get(&path).await?;
-                if sha.as_deref() != Some(&parts::sha(&bytes)) {
-                    return Err(Error::Corrupt(format!("object {path} is not what was stored")));
-                }
-                parts::from_parquet(bytes)?
-            }
-            (None, None) => return Err(Error::Corrupt("a part of a result is missing".into())),
-        };
-        if part.rows.len() as i64 != count {
-            return Err(Error::Corrupt("a part of a result has missing rows".into()));
-        }
-        let (inputs, lines) = if self.header.lines {
-            (Vec::new(), Some(self.bytes(records, records_at, records_len).await?))
-        } else {
-            (parts::read_inputs(&self.bytes(input, at, len).await?)?, None)
-        };
-        Ok(Batch { inputs, lines, rows: self.header.arrange(part) })
     }
 
     async fn bytes(

@@ -12,8 +12,8 @@ use muster_core::request::Reading;
 use muster_core::retry::Retry;
 use muster_core::{InstanceId, Model, PrincipalId, Request, RequestId, Source};
 use muster_store::{
-    Claim, ClaimedTask, Clock, Database, Error, Format, NewRequest, Objects, Store, StoreConfig,
-    TaskBack, TaskDone,
+    Claim, ClaimedTask, Clock, Database, Download, Error, Format, NewRequest, Objects, Store,
+    StoreConfig, TaskBack, TaskDone,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -157,10 +157,18 @@ impl Lab {
     }
 
     pub async fn download(&self, id: RequestId, format: Format) -> Result<Vec<u8>, Error> {
-        let download = self.store.download(self.me, id, format).await?.expect("the request");
-        let chunks: Vec<bytes::Bytes> = download.stream.try_collect().await?;
-        Ok(chunks.concat())
+        collect(self.store.download(self.me, id, format).await?).await
     }
+
+    /// Of their own columns only the inputs.
+    pub async fn download_bare(&self, id: RequestId, format: Format) -> Result<Vec<u8>, Error> {
+        collect(self.store.download_bare(self.me, id, format).await?).await
+    }
+}
+
+async fn collect(download: Option<Download>) -> Result<Vec<u8>, Error> {
+    let chunks: Vec<bytes::Bytes> = download.expect("the request").stream.try_collect().await?;
+    Ok(chunks.concat())
 }
 
 async fn new_database(cluster: &Cluster) -> Place {

@@ -25,6 +25,7 @@ mod s3_server;
 
 mod attempts;
 mod catalogue;
+mod chosen;
 mod inputs;
 mod instances;
 mod leases;

@@ -49,7 +49,7 @@ fn new_account(name: &str) -> NewAccount {
     }
 }
 
-async fn account(store: &Store, name: &str) -> Account {
+pub async fn account(store: &Store, name: &str) -> Account {
     store.add_account(new_account(name)).await.expect("an answer").expect("the name is free")
 }
 
@@ -58,7 +58,11 @@ async fn admin(store: &Store, name: &str) -> Account {
     store.add_account(new).await.expect("an answer").expect("the name is free")
 }
 
-async fn session(store: &Store, principal: PrincipalId, kind: SessionKind) -> (Session, [u8; 32]) {
+pub async fn session(
+    store: &Store,
+    principal: PrincipalId,
+    kind: SessionKind,
+) -> (Session, [u8; 32]) {
     let hash = token();
     let new = NewSession {
         principal: Some(principal),
@@ -71,7 +75,7 @@ async fn session(store: &Store, principal: PrincipalId, kind: SessionKind) -> (S
     (store.add_session(new).await.expect("a session"), hash)
 }
 
-async fn find(store: &Store, hash: &[u8; 32]) -> Session {
+pub async fn find(store: &Store, hash: &[u8; 32]) -> Session {
     store.find_session(hash).await.expect("an answer").expect("the session")
 }
 
@@ -480,7 +484,8 @@ async fn sessions_of_the_schema_before_live_on(lab: Lab) {
              s.expires_at FROM token t JOIN session s ON s.id = t.session_id",
         )
         .await;
-    for table in ["token", "session", "link", "account", "login_failure", "audit"] {
+    for table in ["chosen_secret", "token", "session", "link", "account", "login_failure", "audit"]
+    {
         lab.raw.run(&format!("DROP TABLE {table}")).await;
     }
     lab.raw.run("DROP INDEX principal_by_change").await;
@@ -488,7 +493,7 @@ async fn sessions_of_the_schema_before_live_on(lab: Lab) {
         lab.raw.run(&format!("ALTER TABLE principal DROP COLUMN {column}")).await;
     }
     lab.raw.run("ALTER TABLE before RENAME TO session").await;
-    lab.raw.run("DELETE FROM migration WHERE version = 2").await;
+    lab.raw.run("DELETE FROM migration WHERE version > 1").await;
     lab.store.close().await;
     let store = Store::open(lab.config(), muster_store::Clock::system()).await.expect("a store");
     let hash: [u8; 32] = hash.try_into().expect("a hash");

@@ -123,17 +123,28 @@ async fn a_list_keeps_to_its_filter(lab: Lab) {
     let cancelled = lab.submit(&["a"]).await.id;
     lab.cancel(cancelled).await;
     let waiting = lab.submit(&["b"]).await.id;
-    let of = |phase: Option<&str>, model: Option<&str>| RequestFilter {
-        phase: phase.map(str::to_owned),
-        model: model.map(|id| id.parse().expect("an id")),
+    let of = |phases: &[&str], models: &[&str]| RequestFilter {
+        phases: phases.iter().map(|&phase| phase.to_owned()).collect(),
+        models: models.iter().map(|id| id.parse().expect("an id")).collect(),
         limit: 10,
-        after: None,
+        ..RequestFilter::default()
     };
-    assert_eq!(ids(&lab, of(Some("waiting"), None)).await.0, [waiting]);
-    assert_eq!(ids(&lab, of(Some("cancelled"), Some("echo"))).await.0, [cancelled]);
-    assert_eq!(ids(&lab, of(None, Some("echo"))).await.0, [waiting, cancelled]);
-    assert!(ids(&lab, of(None, Some("other"))).await.0.is_empty());
-    assert!(ids(&lab, of(Some("no phase"), None)).await.0.is_empty());
+    assert_eq!(ids(&lab, of(&["waiting"], &[])).await.0, [waiting]);
+    assert_eq!(ids(&lab, of(&["cancelled"], &["echo"])).await.0, [cancelled]);
+    assert_eq!(ids(&lab, of(&["waiting", "cancelled"], &[])).await.0, [waiting, cancelled]);
+    assert_eq!(ids(&lab, of(&[], &["other", "echo"])).await.0, [waiting, cancelled]);
+    assert!(ids(&lab, of(&[], &["other"])).await.0.is_empty());
+    assert!(ids(&lab, of(&["no phase"], &[])).await.0.is_empty());
+    let found = lab.store.find_request(lab.me, waiting).await.expect("an answer");
+    let at = found.expect("a request").submitted_at;
+    let then = |from, to| RequestFilter { from, to, ..of(&[], &[]) };
+    assert_eq!(ids(&lab, then(Some(at), None)).await.0, [waiting]);
+    let (late, early) = (at + Duration::from_micros(1), at - Duration::from_micros(1));
+    assert!(ids(&lab, then(Some(late), None)).await.0.is_empty());
+    assert_eq!(ids(&lab, then(Some(at), Some(at))).await.0, [waiting]);
+    assert_eq!(ids(&lab, then(None, Some(early))).await.0, [cancelled]);
+    let one = RequestFilter { id: Some(cancelled), ..of(&[], &[]) };
+    assert_eq!(ids(&lab, one).await.0, [cancelled]);
 }
 
 fn cancelled(request: &Request) -> &str {

@@ -163,6 +163,10 @@ async fn a_file_comes_back_with_its_own_columns(mut lab: Lab) {
         let rows: Vec<serde_json::Value> = serde_json::from_slice(&json).expect("JSON");
         assert_eq!(rows[0]["name"], "one\nline");
         assert_eq!((&rows[0]["n"], &rows[0]["n_2"]), (&"=1+1".into(), &1.into()));
+        let bare = lab.download_bare(id, Format::Csv).await.expect("a result");
+        assert_eq!(String::from_utf8_lossy(&bare), "input,n\na,1\nb,1\n");
+        let request = lab.find(id).await;
+        assert_eq!(lab.store.find_inputs(&request).await.expect("inputs"), ["a", "b"]);
     }
 }
 
@@ -181,6 +185,7 @@ async fn a_long_result_is_whole_and_in_order(lab: Lab) {
 async fn a_request_that_has_not_ended_has_no_result(lab: Lab) {
     let id = lab.submit(&["x"; 20]).await.id;
     assert!(matches!(lab.download(id, Format::Csv).await, Err(Error::NotEnded)));
+    assert!(matches!(lab.download_bare(id, Format::Csv).await, Err(Error::NotEnded)));
     assert!(lab.work().await);
     assert!(matches!(lab.download(id, Format::Csv).await, Err(Error::NotEnded)), "half is done");
 }

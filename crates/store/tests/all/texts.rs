@@ -31,7 +31,7 @@ async fn a_key_with_a_nul_is_refused(lab: Lab) {
 }
 
 async fn a_filter_with_a_nul_is_refused(lab: Lab) {
-    let filter = RequestFilter { phase: Some(NUL.into()), limit: 1, ..RequestFilter::default() };
+    let filter = RequestFilter { phases: vec![NUL.into()], limit: 1, ..RequestFilter::default() };
     assert!(refused(lab.store.list_requests(lab.me, &filter).await));
 }
 
