@@ -7,6 +7,7 @@ mod idle;
 mod million;
 mod rdkit;
 mod ready;
+mod session;
 mod small;
 
 use std::fs;
@@ -21,7 +22,7 @@ use crate::postgres::Postgres;
 use crate::report::{self, Line};
 use crate::{Result, arguments};
 
-const CASES: [&str; 10] = [
+const CASES: [&str; 11] = [
     "small-sqlite",
     "small-postgres",
     "durable-sqlite",
@@ -31,6 +32,7 @@ const CASES: [&str; 10] = [
     "ready",
     "rdkit",
     "fair",
+    "session",
     "idle",
 ];
 
@@ -118,6 +120,7 @@ impl Bench {
             "ready" => ready::run(self).await,
             "rdkit" => rdkit::run(self).await,
             "fair" => fair::run(self).await,
+            "session" => session::run(self).await,
             _ => idle::run(self).await,
         }
     }
