@@ -201,7 +201,11 @@ impl Loop {
         let stage = match &instance.state {
             InstanceState::Draining { .. } => Stage::Draining,
             _ if retired => Stage::Draining,
-            InstanceState::Ready { .. } => Stage::Ready { idle_since: instance.idle_since },
+            InstanceState::Ready { .. } => Stage::Ready {
+                launched_at,
+                ready_at: instance.ready_at.unwrap_or(launched_at),
+                idle_since: instance.idle_since,
+            },
             InstanceState::Starting => match self.starting.get(&instance.id) {
                 Some(Starting { retired: Some(_), .. }) => Stage::Draining,
                 Some(Starting { doing, progressed_at, .. }) => Stage::Starting {

@@ -182,7 +182,8 @@ async fn event(tx: &mut Tx, id: InstanceId, kind: &'static str, detail: &str) ->
 }
 
 fn instance(row: Row) -> Result<Instance, Error> {
-    let (id, model, version, slot, local, server, state, address, launched, _, idle, jobs) = row;
+    let (id, model, version, slot, local, server, state, address, launched, ready, idle, jobs) =
+        row;
     let address: Option<Address> = match address {
         Some(text) => {
             Some(serde_json::from_str(&text).map_err(|_| Error::Corrupt("an address".into()))?)
@@ -203,6 +204,7 @@ fn instance(row: Row) -> Result<Instance, Error> {
         server: Some(ServerId(server)),
         state,
         launched_at: launched.0,
+        ready_at: ready.map(|at| at.0),
         idle_since: idle.map(|at| at.0),
         jobs: jobs as u64,
     })

@@ -199,6 +199,7 @@ pub struct Instance {
     pub server: Option<ServerId>,
     pub state: InstanceState,
     pub launched_at: Timestamp,
+    pub ready_at: Option<Timestamp>,
     /// `None` while it has work.
     pub idle_since: Option<Timestamp>,
     pub jobs: u64,

@@ -7,6 +7,7 @@ mod held;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +66,7 @@ pub enum Stage {
     /// Launched; it last said what it was doing at `progressed_at`.
     Starting { launched_at: Timestamp, progressed_at: Timestamp, doing: String },
     /// `idle_since` is `None` while it has work.
-    Ready { idle_since: Option<Timestamp> },
+    Ready { launched_at: Timestamp, ready_at: Timestamp, idle_since: Option<Timestamp> },
     /// Gets nothing new and goes when its work is done.
     Draining,
 }
@@ -110,6 +111,11 @@ pub enum Action {
         reason: String,
     },
 }
+
+/// How long an instance that has work keeps its place on a full hub while another model has none, from
+/// when it was ready; longer if it took long to start.
+const SHORTEST_TURN: Duration = Duration::from_secs(60);
+const STARTS_A_TURN: u32 = 5;
 
 /// An instance that keeps saying what it does may take this many start times in all.
 const LONGEST_START: u32 = 12;
@@ -241,7 +247,7 @@ impl Planner<'_> {
                     free += 1;
                     live += 1;
                 }
-                Stage::Ready { idle_since } => {
+                Stage::Ready { idle_since, .. } => {
                     free += u64::from(idle_since.is_some());
                     live += 1;
                 }
@@ -326,14 +332,37 @@ impl Planner<'_> {
             let live = self.world.instances_of(other.id()).count() as u32;
             let kept = live <= other.model.limits.min_instances;
             self.world.instances_of(other.id()).filter_map(move |i| {
-                let Stage::Ready { idle_since: Some(since) } = i.stage else { return None };
+                let Stage::Ready { idle_since: Some(since), .. } = i.stage else { return None };
                 Some((kept, since, i.id))
             })
         });
-        if let Some((_, _, id)) = idle.min() {
+        let place = idle.min().map(|(_, _, id)| id).or_else(|| self.place_of_the_busy(view));
+        if let Some(id) = place {
             let why = format!("{} needs the place", view.id());
             self.retire(id, EndCause::Retired { why });
         }
+    }
+
+    /// For a model without any instance: that of the model with the most, whose turn is over.
+    /// Otherwise models that always have work would keep the others out for ever.
+    fn place_of_the_busy(&mut self, view: &ModelView) -> Option<InstanceId> {
+        if self.world.instances_of(view.id()).next().is_some() {
+            return None;
+        }
+        let mut over = Vec::new();
+        for other in self.world.models.iter().filter(|other| !other.is_external()) {
+            let live = self.world.instances_of(other.id()).count();
+            for instance in self.world.instances_of(other.id()) {
+                let Stage::Ready { launched_at, ready_at, .. } = instance.stage else { continue };
+                let end = ready_at + SHORTEST_TURN.max(ready_at.since(launched_at) * STARTS_A_TURN);
+                if end <= self.now {
+                    over.push((Reverse(live), ready_at, instance.id));
+                } else {
+                    self.look_at(end);
+                }
+            }
+        }
+        over.into_iter().min().map(|(_, _, id)| id)
     }
 
     fn retire_idle(&mut self) {
@@ -348,7 +377,9 @@ impl Planner<'_> {
                 continue;
             }
             for instance in ready {
-                let Stage::Ready { idle_since: Some(since) } = instance.stage else { continue };
+                let Stage::Ready { idle_since: Some(since), .. } = instance.stage else {
+                    continue;
+                };
                 let end = since + view.model.limits.idle();
                 if spare == 0 {
                     continue;

@@ -39,7 +39,11 @@ fn instance(n: u128, model: &str, stage: Stage) -> InstanceView {
 }
 
 fn idle(since: i64) -> Stage {
-    Stage::Ready { idle_since: Some(at(since)) }
+    Stage::Ready { launched_at: at(0), ready_at: at(0), idle_since: Some(at(since)) }
+}
+
+fn busy(ready: i64) -> Stage {
+    Stage::Ready { launched_at: at(ready - 1), ready_at: at(ready), idle_since: None }
 }
 
 fn starting(since: i64) -> Stage {
@@ -74,6 +78,33 @@ fn a_waiting_request_starts_one_instance_of_a_cold_model() {
     let plan = plan(&world, &Policy::default(), at(100));
     assert!(matches!(&plan.actions[..], [Action::Launch { slot: 0, .. }]), "{plan:?}");
     assert_eq!(plan.held[0].why.to_string(), "The model is starting.");
+}
+
+/// Two models that always have work and one place: they take turns.
+#[test]
+fn a_full_hub_lets_models_take_turns() {
+    let limits = ModelLimits::default;
+    let policy = Policy { max_instances: 2 };
+    let models = ["a", "b", "c"].map(|id| waiting(model(id, limits()), 1_000)).to_vec();
+    let turn = |one: i64, other: i64| {
+        let instances = vec![instance(1, "a", busy(one)), instance(2, "b", busy(other))];
+        plan(&World { models: models.clone(), instances }, &policy, at(200))
+    };
+    let over = turn(130, 120);
+    let why = "c needs the place".to_owned();
+    let retired = Action::Retire {
+        instance: InstanceId(Uuid::from_u128(2)),
+        cause: EndCause::Retired { why },
+    };
+    assert_eq!(over.actions, [retired]);
+    let later = turn(150, 160);
+    assert_eq!((later.actions, later.next_look), (vec![], Some(at(210))));
+    assert!(later.held.iter().any(|held| held.why == Why::AtHubMaximum { most: 2 }));
+    // Whoever took long to start has a longer turn.
+    let slow = Stage::Ready { launched_at: at(0), ready_at: at(100), idle_since: None };
+    let instances = vec![instance(1, "a", slow), instance(2, "b", busy(199))];
+    let plan = plan(&World { models, instances }, &policy, at(200));
+    assert_eq!((plan.actions, plan.next_look), (vec![], Some(at(259))));
 }
 
 #[test]
@@ -176,7 +207,7 @@ fn a_minimum_of_another_model_does_not_keep_work_waiting_for_ever() {
             other => panic!("{other:?}"),
         };
     assert_eq!(retired(&world), 1, "one that is no minimum goes first");
-    world.instances[1] = instance(1, "c", Stage::Ready { idle_since: None });
+    world.instances[1] = instance(1, "c", busy(99));
     assert_eq!(retired(&world), 0);
 }
 
@@ -192,7 +223,8 @@ fn any_stage() -> impl Strategy<Value = Stage> {
     prop_oneof![
         (0i64..400).prop_map(starting),
         (0i64..400).prop_map(idle),
-        Just(Stage::Ready { idle_since: None }),
+        Just(busy(0)),
+        Just(busy(99)),
         Just(Stage::Draining),
     ]
 }
@@ -280,7 +312,7 @@ proptest! {
                 _ => false,
             });
             let free = world.instances_of(view.id())
-                .any(|i| matches!(i.stage, Stage::Ready { idle_since: Some(_) }));
+                .any(|i| matches!(i.stage, Stage::Ready { idle_since: Some(_), .. }));
             prop_assert!(held || acted || free, "{} waits without a reason", view.id());
         }
     }
