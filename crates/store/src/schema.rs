@@ -9,10 +9,12 @@ use crate::{Error, dialect};
 const SQLITE: &[(i64, &str)] = &[
     (1, include_str!("../migrations/sqlite/0001_first.sql")),
     (2, include_str!("../migrations/sqlite/0002_people.sql")),
+    (3, include_str!("../migrations/sqlite/0003_statistics.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../migrations/postgres/0001_first.sql")),
     (2, include_str!("../migrations/postgres/0002_people.sql")),
+    (3, include_str!("../migrations/postgres/0003_statistics.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.
