@@ -8,6 +8,7 @@ mod million;
 mod rdkit;
 mod ready;
 mod small;
+mod stats;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use crate::postgres::Postgres;
 use crate::report::{self, Line};
 use crate::{Result, arguments};
 
-const CASES: [&str; 10] = [
+const CASES: [&str; 12] = [
     "small-sqlite",
     "small-postgres",
     "durable-sqlite",
@@ -32,6 +33,8 @@ const CASES: [&str; 10] = [
     "rdkit",
     "fair",
     "idle",
+    "stats-sqlite",
+    "stats-postgres",
 ];
 
 /// What the cases share.
@@ -42,6 +45,7 @@ pub struct Bench {
     work: PathBuf,
     cache: PathBuf,
     quick: bool,
+    full: bool,
     rate: Option<f64>,
 }
 
@@ -72,6 +76,7 @@ pub async fn run(arguments: arguments::Table) -> Result<bool> {
         work: work.path().to_owned(),
         cache: arguments.cache.canonicalize()?,
         quick: arguments.quick,
+        full: arguments.full,
         rate: arguments.rate,
     };
     let machine = Machine::look(work.path())?;
@@ -117,6 +122,8 @@ impl Bench {
             "instances" => million::instances(self).await,
             "ready" => ready::run(self).await,
             "rdkit" => rdkit::run(self).await,
+            "stats-sqlite" => stats::run(self, None).await,
+            "stats-postgres" => stats::run(self, Some(Postgres::start(&[]).await?)).await,
             "fair" => fair::run(self).await,
             _ => idle::run(self).await,
         }
