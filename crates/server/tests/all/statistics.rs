@@ -105,7 +105,7 @@ async fn csv_is_the_same_table() {
             let same = match &row[name] {
                 Value::Null => cell.is_empty() || cell == "(all)",
                 Value::String(text) => text == cell,
-                number => number.to_string() == cell,
+                number => format!("{number}") == *cell,
             };
             assert!(same, "{name}: {} and {cell}", row[name]);
         }

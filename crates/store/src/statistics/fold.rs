@@ -26,7 +26,7 @@ const TAKE: &str = concat!(
 const GRAINS_OF_MODELS: [Grain; 3] = [Grain::Day, Grain::Month, Grain::Year];
 const GRAINS_OF_PEOPLE: [Grain; 3] = [Grain::Month, Grain::Year, Grain::Ever];
 
-const ANY: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM (SELECT 1 FROM ended LIMIT 1) AS some";
+const ANY: &str = "SELECT EXISTS (SELECT 1 FROM ended)";
 
 type Stored<K> = (String, i64, K, Vec<u8>, Vec<u8>, i64, Ts);
 
@@ -68,9 +68,9 @@ impl Store {
     /// it were; none if another server plans by now.
     pub async fn fold_ended(&self, most: u32) -> Result<u64, Error> {
         let mut conn = self.inner.db.read().await?;
-        let any: Option<(i64,)> = row!(&mut conn, ANY);
+        let any: Option<(bool,)> = row!(&mut conn, ANY);
         drop(conn);
-        if any == Some((0,)) {
+        if any == Some((false,)) {
             return Ok(0);
         }
         let server = self.inner.server;
@@ -192,7 +192,7 @@ fn texts<'c, K>(
     cells: &'c Cells<K>,
     key: impl Fn(Grain, Day, &'c K) -> Put<'c>,
 ) -> Result<Vec<String>, Error> {
-    let encoded: Vec<(&(Grain, Day, K), &Cell, Vec<u8>, Vec<u8>)> = cells
+    let encoded: Vec<_> = cells
         .iter()
         .map(|(key, cell)| (key, cell, cell.total.encode(), cell.detail.encode()))
         .collect();
