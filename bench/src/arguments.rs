@@ -135,6 +135,9 @@ pub struct Table {
     /// Fewer and shorter runs: at most two minutes
     #[arg(long)]
     pub quick: bool,
+    /// Ten times as many requests in the cases of statistics
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
     /// Only these cases, with commas between
     #[arg(long, value_name = "CASES", value_delimiter = ',')]
     pub only: Vec<String>,

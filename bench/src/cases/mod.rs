@@ -9,6 +9,7 @@ mod rdkit;
 mod ready;
 mod session;
 mod small;
+mod stats;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::postgres::Postgres;
 use crate::report::{self, Line};
 use crate::{Result, arguments};
 
-const CASES: [&str; 11] = [
+const CASES: [&str; 13] = [
     "small-sqlite",
     "small-postgres",
     "durable-sqlite",
@@ -34,6 +35,8 @@ const CASES: [&str; 11] = [
     "fair",
     "session",
     "idle",
+    "stats-sqlite",
+    "stats-postgres",
 ];
 
 /// What the cases share.
@@ -44,6 +47,7 @@ pub struct Bench {
     work: PathBuf,
     cache: PathBuf,
     quick: bool,
+    full: bool,
     rate: Option<f64>,
 }
 
@@ -74,6 +78,7 @@ pub async fn run(arguments: arguments::Table) -> Result<bool> {
         work: work.path().to_owned(),
         cache: arguments.cache.canonicalize()?,
         quick: arguments.quick,
+        full: arguments.full,
         rate: arguments.rate,
     };
     let machine = Machine::look(work.path())?;
@@ -119,6 +124,8 @@ impl Bench {
             "instances" => million::instances(self).await,
             "ready" => ready::run(self).await,
             "rdkit" => rdkit::run(self).await,
+            "stats-sqlite" => stats::run(self, None).await,
+            "stats-postgres" => stats::run(self, Some(Postgres::start(&[]).await?)).await,
             "fair" => fair::run(self).await,
             "session" => session::run(self).await,
             _ => idle::run(self).await,

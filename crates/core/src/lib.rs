@@ -18,6 +18,7 @@ pub mod request;
 pub mod retry;
 pub mod session;
 pub mod slice;
+pub mod stats;
 pub mod table;
 pub mod time;
 

@@ -9,6 +9,7 @@ use muster_core::plan::{InstanceView, ModelView, Policy, QueueView, Stage, Start
 use muster_core::{EndCause, InstanceId, ModelId, Timestamp};
 use muster_store::{Change, Error, Instance, InstanceState, Store, crash_point};
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,10 @@ const IDLE_TICK: Duration = Duration::from_secs(10);
 const SWEEP: Duration = Duration::from_secs(3600);
 const ORPHAN: Duration = Duration::from_secs(24 * 3600);
 const SWEPT_AT_ONCE: usize = 20_000;
+/// How often requests that ended are folded into the statistics, and how many in one transaction: others
+/// wait for it.
+const FOLD: Duration = Duration::from_secs(2);
+const FOLDED_AT_ONCE: u32 = 500;
 /// How long the planning lease holds, which is renewed with each housekeeping; and how often who does
 /// not have it asks for it.
 const LEAD: Duration = Duration::from_secs(20);
@@ -49,6 +54,8 @@ pub(crate) struct Loop {
     housekept: Option<Instant>,
     leads: bool,
     swept: Option<Instant>,
+    folded: Option<Instant>,
+    folding: Option<JoinHandle<()>>,
 }
 
 /// An instance of ours that is not ready yet.
@@ -90,6 +97,8 @@ impl Loop {
             housekept: None,
             leads: false,
             swept: None,
+            folded: None,
+            folding: None,
         }
     }
 
@@ -151,7 +160,8 @@ impl Loop {
         Ok(Looked { acted, rest: next.clamp(Duration::from_millis(1), tick) })
     }
 
-    /// Says that this server lives, returns what dead ones held to the queue, and sweeps objects. Is
+    /// Says that this server lives, returns what dead ones held to the queue, sweeps objects and
+    /// folds statistics. Is
     /// this server the one that plans?
     async fn housekeep(&mut self) -> Result<bool, Error> {
         let rest = if self.leads { TICK } else { ASK_TO_LEAD };
@@ -172,6 +182,11 @@ impl Loop {
             self.swept = Some(Instant::now());
             // Storage may be slow; the loop does not wait for it.
             tokio::spawn(sweep(self.store.clone()));
+        }
+        let folds = self.folding.as_ref().is_some_and(|folding| !folding.is_finished());
+        if self.leads && !folds && self.folded.is_none_or(|at| at.elapsed() >= FOLD) {
+            self.folded = Some(Instant::now());
+            self.folding = Some(tokio::spawn(fold(self.store.clone())));
         }
         Ok(self.leads)
     }
@@ -259,6 +274,19 @@ async fn sweep(store: Store) {
         Ok(0) => {}
         Ok(removed) => tracing::info!(removed, "objects that nothing points to are removed"),
         Err(error) => tracing::warn!(%error, "objects are not swept; they are next time"),
+    }
+}
+
+async fn fold(store: Store) {
+    loop {
+        match store.fold_ended(FOLDED_AT_ONCE).await {
+            Ok(folded) if folded < u64::from(FOLDED_AT_ONCE) => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the statistics are not folded; they are next time");
+                return;
+            }
+        }
     }
 }
 

@@ -21,8 +21,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use muster_cluster::child::Child;
 
-use crate::arguments::{AdminVerb, Cli, Command, ModelVerb};
-use crate::commands::{admin, folder, login, models, requests, run, serve, settings};
+use crate::arguments::{AdminVerb, Cli, Command, ModelVerb, StatsVerb};
+use crate::commands::{admin, folder, login, models, requests, run, serve, settings, stats};
 use crate::config::Environment;
 use crate::download::Format;
 use crate::failure::Failure;
@@ -74,6 +74,10 @@ impl Cli {
                 }
                 client(requests::result(&hub()?, &arguments))
             }
+            Command::Stats(arguments) => match &arguments.verb {
+                Some(StatsVerb::Verify(verify)) => client(stats::verify(verify, environment)),
+                None => client(stats::stats(&hub()?, &arguments)),
+            },
             Command::Login(arguments) => client(login::log_in(&hub()?, &arguments)),
             Command::Logout(_) => client(login::log_out(&hub()?)),
             Command::Admin(command) => match command.verb {
@@ -110,6 +114,7 @@ impl Command {
             Self::Show(arguments) => arguments.json,
             Self::Cancel(arguments) => arguments.json,
             Self::Result(arguments) => arguments.json,
+            Self::Stats(arguments) => arguments.json,
             Self::Config(arguments) => arguments.json,
             _ => false,
         }

@@ -83,9 +83,14 @@ pub fn preview(header: &[String], rows: &[Vec<String>], all_rows: u64) -> String
 
 /// Writes a text to standard output.
 pub fn put(text: &str) -> Result<(), Failure> {
+    put_bytes(text.as_bytes())
+}
+
+/// The same for a piece of a text.
+pub fn put_bytes(bytes: &[u8]) -> Result<(), Failure> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let written = out.write_all(bytes).and_then(|()| out.flush());
     written.map_err(io_failure("standard output"))
 }
 

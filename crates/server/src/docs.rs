@@ -90,6 +90,7 @@ pub struct ValueDocument {
         (name = "users", description = "For administrators"),
         (name = "models", description = "What there is"),
         (name = "requests", description = "What you want predicted"),
+        (name = "statistics", description = "How much, and how long it took"),
         (name = "events", description = "What changed"),
         (name = "existing clients", description = "What clients of Muster's predecessor speak"),
         (name = "health", description = "For those who run the hub"),
@@ -245,6 +246,9 @@ const PROBLEMS: &[(&str, &[Kind])] = {
         ("reset_link", ACT),
         ("delete_user", ACT),
         ("list_audit", &[BadParameter, Unauthorised, Forbidden]),
+        ("find_statistics", &[BadParameter, Unauthorised, Forbidden]),
+        ("find_my_statistics", &[BadParameter, Unauthorised, Forbidden]),
+        ("list_statistics_filters", &[BadParameter, Unauthorised, Forbidden]),
         ("list_models", &[BadParameter]),
         ("find_model", &[UnknownModel]),
         (

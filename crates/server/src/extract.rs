@@ -12,12 +12,14 @@ use uuid::Uuid;
 
 use crate::problem::{Kind, Problem};
 
-/// Query parameters, each known and given at most once.
+/// Query parameters, each known, and given at most once if it is not repeatable.
 pub struct Query<T>(pub T);
 
 /// What a route reads from the query.
 pub trait Parameters: Sized {
     const NAMES: &'static [&'static str];
+    /// Those of the names that may be given several times.
+    const REPEATABLE: &'static [&'static str] = &[];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem>;
 }
@@ -26,7 +28,8 @@ impl<S: Sync, T: Parameters> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let mut pairs = Pairs::parse(parts.uri.query().unwrap_or_default(), T::NAMES)?;
+        let mut pairs =
+            Pairs::parse(parts.uri.query().unwrap_or_default(), T::NAMES, T::REPEATABLE)?;
         T::read(&mut pairs).map(Self)
     }
 }
@@ -35,7 +38,7 @@ impl<S: Sync, T: Parameters> FromRequestParts<S> for Query<T> {
 pub struct Pairs(Vec<(&'static str, String)>);
 
 impl Pairs {
-    fn parse(query: &str, known: &[&'static str]) -> Result<Self, Problem> {
+    fn parse(query: &str, known: &[&'static str], repeatable: &[&str]) -> Result<Self, Problem> {
         let mut pairs: Vec<(&'static str, String)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -46,7 +49,8 @@ impl Pairs {
                 let detail = format!("This route has no such parameter. It has: {known}.");
                 return Err(Problem::parameter(&shown, detail));
             };
-            if pairs.iter().any(|(name, _)| *name == known) {
+            let again = pairs.iter().any(|(name, _)| *name == known);
+            if again && !repeatable.contains(&known) {
                 return Err(Problem::parameter(known, "Give this parameter once."));
             }
             pairs.push((known, decode(value)?.into_owned()));
@@ -57,6 +61,12 @@ impl Pairs {
     pub fn text(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(known, _)| *known == name)?;
         Some(self.0.swap_remove(at).1)
+    }
+
+    /// All values of a parameter that are not empty.
+    pub fn texts(&mut self, name: &str) -> Vec<String> {
+        let given = self.0.extract_if(.., |(known, _)| *known == name).map(|(_, text)| text);
+        given.filter(|text| !text.is_empty()).collect()
     }
 
     /// A value of a few words or another type; `what` says what it should be.
@@ -201,16 +211,23 @@ mod tests {
 
     #[test]
     fn a_query_is_decoded_once() {
-        let mut pairs = Pairs::parse("a=x%2By+z&b=", &["a", "b"]).expect("a query");
+        let mut pairs = Pairs::parse("a=x%2By+z&b=", &["a", "b"], &[]).expect("a query");
         assert_eq!(pairs.text("a").as_deref(), Some("x+y z"));
         assert_eq!(pairs.text("b").as_deref(), Some(""));
         assert_eq!(pairs.text("a"), None);
     }
 
     #[test]
+    fn what_may_be_repeated_is_a_list() {
+        let mut pairs = Pairs::parse("a=1&b=2&a=&a=3", &["a", "b"], &["a"]).expect("a query");
+        assert_eq!(pairs.texts("a"), ["1", "3"]);
+        assert_eq!(pairs.text("b").as_deref(), Some("2"));
+    }
+
+    #[test]
     fn unknown_repeated_and_broken_parameters_are_refused() {
         for bad in ["c=1", "a=1&a=2", "a=%", "a=%f", "a=%ff", "a=%00", "a=%zz"] {
-            let problem = Pairs::parse(bad, &["a"]).err().expect(bad);
+            let problem = Pairs::parse(bad, &["a"], &[]).err().expect(bad);
             assert_eq!(problem.kind, Kind::BadParameter, "{bad}");
         }
     }

@@ -21,6 +21,7 @@ mod requests;
 mod result;
 mod routes;
 mod rows;
+mod statistics;
 mod view;
 
 use std::io;

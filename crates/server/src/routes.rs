@@ -48,6 +48,10 @@ use crate::requests::{
     cancel_request, find_request, list_requests, submit_request,
 };
 use crate::result::{__path_find_result, compression, find_result};
+use crate::statistics::choices::{__path_list_statistics_filters, list_statistics_filters};
+use crate::statistics::routes::{
+    __path_find_my_statistics, __path_find_statistics, find_my_statistics, find_statistics,
+};
 
 /// The routes of the API and their description.
 pub fn api() -> (Router<Arc<App>>, OpenApi) {
@@ -55,6 +59,9 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(find_result))
         .routes(routes!(openapi_json))
         .merge(legacy::large_routes())
+        .routes(routes!(find_statistics))
+        .routes(routes!(find_my_statistics))
+        .routes(routes!(list_statistics_filters))
         .layer(compression());
     let (router, mut description) = OpenApiRouter::with_openapi(description())
         .merge(people())

@@ -35,5 +35,7 @@ mod sessions;
 mod slow;
 #[path = "all/smtp.rs"]
 mod smtp;
+#[path = "all/statistics.rs"]
+mod statistics;
 #[path = "all/wire.rs"]
 mod wire;

@@ -10,11 +10,13 @@ const SQLITE: &[(i64, &str)] = &[
     (1, include_str!("../migrations/sqlite/0001_first.sql")),
     (2, include_str!("../migrations/sqlite/0002_people.sql")),
     (3, include_str!("../migrations/sqlite/0003_chosen.sql")),
+    (4, include_str!("../migrations/sqlite/0004_statistics.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../migrations/postgres/0001_first.sql")),
     (2, include_str!("../migrations/postgres/0002_people.sql")),
     (3, include_str!("../migrations/postgres/0003_chosen.sql")),
+    (4, include_str!("../migrations/postgres/0004_statistics.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

@@ -226,7 +226,7 @@ async fn write_down(
 }
 
 /// For `LIKE`: the text anywhere, as it is.
-fn pattern(text: &str) -> String {
+pub(crate) fn pattern(text: &str) -> String {
     let escaped = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
     format!("%{escaped}%")
 }

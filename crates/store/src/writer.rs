@@ -449,7 +449,7 @@ pub(crate) async fn end(conn: &mut Conn, how: &'static str) -> Result<(), Error>
 }
 
 /// A connection in an unknown state is not given to anybody else.
-fn abandon(conn: Conn) {
+pub(crate) fn abandon(conn: Conn) {
     match conn {
         Conn::Sqlite(conn) => drop(conn.detach()),
         Conn::Postgres(conn) => drop(conn.detach()),

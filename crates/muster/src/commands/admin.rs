@@ -75,7 +75,11 @@ async fn make_link(store: &Store, name: &str) -> Result<Secret, Failure> {
     }
 }
 
-async fn open(flags: &StoreFlags, environment: &Environment) -> Result<(Serve, Store), Failure> {
+/// The store of the hub, beside the hub.
+pub async fn open(
+    flags: &StoreFlags,
+    environment: &Environment,
+) -> Result<(Serve, Store), Failure> {
     let flags = ServeFlags {
         config: flags.config.clone(),
         data_dir: flags.data_dir.clone(),

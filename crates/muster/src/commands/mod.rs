@@ -8,3 +8,4 @@ pub mod requests;
 pub mod run;
 pub mod serve;
 pub mod settings;
+pub mod stats;

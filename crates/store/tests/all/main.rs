@@ -39,5 +39,6 @@ mod results;
 mod s3;
 mod schema;
 mod servers;
+mod statistics;
 mod sweep;
 mod texts;

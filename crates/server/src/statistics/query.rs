@@ -1,0 +1,162 @@
+//! Reading a question to the statistics.
+
+use std::str::FromStr;
+
+use muster_core::PrincipalId;
+use muster_core::stats::{Day, Dimension, Query};
+
+use crate::extract::{Pairs, Parameters};
+use crate::problem::Problem;
+use crate::statistics::table::{Column, Sort};
+
+/// A question and how the answer is to be shown.
+#[derive(Debug)]
+pub struct Wanted {
+    pub query: Query,
+    pub sort: Vec<Sort>,
+    /// The group after which the page begins: its values as a JSON array of texts.
+    pub after: Option<Vec<String>>,
+    pub limit: usize,
+    pub csv: bool,
+}
+
+/// A question about everybody's requests.
+pub struct AskAll(pub Wanted);
+
+/// A question about one's own.
+pub struct AskOwn(pub Wanted);
+
+impl Parameters for AskAll {
+    const NAMES: &'static [&'static str] = &[
+        "model",
+        "auth_type",
+        "user",
+        "session",
+        "from",
+        "to",
+        "phase",
+        "input_size_min",
+        "input_size_max",
+        "group_by",
+        "by",
+        "sort",
+        "after",
+        "limit",
+        "format",
+    ];
+    const REPEATABLE: &'static [&'static str] =
+        &["model", "user", "session", "phase", "group_by", "sort"];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
+        let mut wanted = read(pairs, |_| true)?;
+        wanted.query.auth = one(pairs, "auth_type")?;
+        wanted.query.users = people(pairs, "user")?;
+        wanted.query.sessions = people(pairs, "session")?;
+        Ok(Self(wanted))
+    }
+}
+
+impl Parameters for AskOwn {
+    const NAMES: &'static [&'static str] = &[
+        "model",
+        "from",
+        "to",
+        "phase",
+        "input_size_min",
+        "input_size_max",
+        "group_by",
+        "by",
+        "sort",
+        "after",
+        "limit",
+        "format",
+    ];
+    const REPEATABLE: &'static [&'static str] = &["model", "phase", "group_by", "sort"];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
+        read(pairs, |dimension| !dimension.names_people()).map(Self)
+    }
+}
+
+/// What both kinds of questions have.
+fn read(pairs: &mut Pairs, may_group: impl Fn(Dimension) -> bool) -> Result<Wanted, Problem> {
+    let mut query = Query::default();
+    for text in pairs.texts("model") {
+        query.models.push(parse("model", &text, "a model's id: a-z, 0-9, '-', '_' and '.'")?);
+    }
+    if let Some(from) = one::<Day>(pairs, "from")? {
+        query.days.start = from;
+    }
+    if let Some(to) = one::<Day>(pairs, "to")? {
+        query.days.end = to.tomorrow();
+    }
+    let refused = |name| move |what| must_be(name, what);
+    query.set_phases(&pairs.texts("phase")).map_err(refused("phase"))?;
+    let least: Option<u64> = number(pairs, "input_size_min")?;
+    let most: Option<u64> = number(pairs, "input_size_max")?;
+    query.set_sizes(least, None).map_err(refused("input_size_min"))?;
+    query.set_sizes(least, most).map_err(refused("input_size_max"))?;
+    let groups = pairs.texts("group_by");
+    if !groups.is_empty() {
+        query.group_by.clear();
+    }
+    // Both `group_by=model&group_by=day` and `group_by=model,day`.
+    for text in groups.iter().flat_map(|text| text.split(',')).map(str::trim) {
+        let group: Dimension = text.parse().map_err(refused("group_by"))?;
+        if !may_group(group) {
+            return Err(Problem::parameter("group_by", "These are only your own requests."));
+        }
+        if !query.group_by.contains(&group) {
+            query.group_by.push(group);
+        }
+    }
+    query.by = one(pairs, "by")?.unwrap_or_default();
+    let columns = Column::of(&query.group_by);
+    let mut sort = Vec::new();
+    for text in pairs.texts("sort").iter().flat_map(|text| text.split(',')).map(str::trim) {
+        sort.push(Sort::read(text, &columns)?);
+    }
+    let after = pairs.text("after").filter(|text| !text.is_empty());
+    let after = after.map(|text| serde_json::from_str(&text)).transpose();
+    let after = after.map_err(|_| Problem::parameter("after", "This is `next` of a page."))?;
+    let limit = match pairs.number("limit", 1000)? {
+        Some(0) => return Err(Problem::parameter("limit", "This must be from 1 to 1000.")),
+        limit => limit.unwrap_or(100) as usize,
+    };
+    let csv = match pairs.text("format").as_deref() {
+        None | Some("" | "json") => false,
+        Some("csv") => true,
+        Some(_) => return Err(Problem::parameter("format", "This must be json or csv.")),
+    };
+    Ok(Wanted { query, sort, after, limit, csv })
+}
+
+/// A value that says itself what it should be.
+fn one<T: FromStr<Err = &'static str>>(
+    pairs: &mut Pairs,
+    name: &str,
+) -> Result<Option<T>, Problem> {
+    // `?user=` in a form that was not filled in is no filter.
+    let text = pairs.text(name).filter(|text| !text.is_empty());
+    let value = text.map(|text| text.parse::<T>()).transpose();
+    value.map_err(|what| must_be(name, what))
+}
+
+/// `what` begins with "this is".
+fn must_be(name: &str, what: &str) -> Problem {
+    Problem::parameter(name, format!("{}.", what.replacen("this is", "This must be", 1)))
+}
+
+fn number(pairs: &mut Pairs, name: &str) -> Result<Option<u64>, Problem> {
+    let text = pairs.text(name).filter(|text| !text.is_empty());
+    text.map(|text| parse(name, &text, "a whole number")).transpose()
+}
+
+fn people(pairs: &mut Pairs, name: &str) -> Result<Vec<PrincipalId>, Problem> {
+    let texts = pairs.texts(name);
+    texts.iter().map(|text| parse(name, text, "the id of a user or session")).collect()
+}
+
+fn parse<T: FromStr>(name: &str, text: &str, what: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::parameter(name, format!("This must be {what}.")))
+}

@@ -1,0 +1,92 @@
+//! Statistics of all requests that ever were. A request that ends leaves a row in `ended` (a trigger
+//! writes it), those rows are folded into stored ones, and a question reads what is stored, what is not
+//! folded yet and the open requests, all of one moment.
+
+mod choices;
+mod fold;
+mod read;
+mod verify;
+
+pub use choices::{Choice, ChoiceFilter, Choices, PersonChoice};
+pub use read::Answer;
+pub use verify::Difference;
+
+use muster_core::PrincipalId;
+use muster_core::stats::{AuthType, EndedRequest, How};
+use uuid::Uuid;
+
+use crate::Error;
+use crate::db::{Conn, Db, Ts};
+use crate::writer::{abandon, end};
+
+/// A row of `ended`, without its request.
+type EndedRow = (String, Uuid, String, String, i64, i64, i64, Ts, Option<Ts>, Ts);
+
+macro_rules! ended_columns {
+    () => {
+        "model_id, principal_id, auth_type, phase, inputs, failed, cached, submitted_at, \
+         started_at, ended_at"
+    };
+}
+use ended_columns;
+
+fn ended(row: EndedRow) -> Result<EndedRequest, Error> {
+    let (model, principal, kind, phase, inputs, failed, cached, submitted, started, ended) = row;
+    Ok(EndedRequest {
+        model,
+        principal: PrincipalId(principal),
+        auth: auth(&kind)?,
+        how: match phase.as_str() {
+            "completed" => How::Completed,
+            "failed" => How::Failed,
+            "cancelled" => How::Cancelled,
+            _ => return Err(Error::Corrupt("how a request ended".into())),
+        },
+        inputs: inputs as u64,
+        failed: failed as u64,
+        cached: cached as u64,
+        submitted_at: submitted.0,
+        started_at: started.map(|at| at.0),
+        ended_at: ended.0,
+    })
+}
+
+fn auth(kind: &str) -> Result<AuthType, Error> {
+    kind.parse().map_err(|_| Error::Corrupt("the kind of a principal".into()))
+}
+
+fn unreadable(error: muster_core::stats::Corrupt) -> Error {
+    Error::Corrupt(error.to_string())
+}
+
+/// A connection that sees one moment only, until it is given back.
+struct Snapshot(Conn);
+
+impl Snapshot {
+    async fn begin(db: &Db) -> Result<Self, Error> {
+        let mut conn = db.read().await?;
+        match end(&mut conn, crate::dialect::begin_snapshot(db.is_postgres())).await {
+            Ok(()) => Ok(Self(conn)),
+            Err(error) => {
+                abandon(conn);
+                Err(error)
+            }
+        }
+    }
+
+    /// Passes on what was read, once the connection is fit for others.
+    async fn end<T>(mut self, read: Result<T, Error>) -> Result<T, Error> {
+        if read.is_ok() && end(&mut self.0, "COMMIT").await.is_ok() {
+            return read;
+        }
+        abandon(self.0);
+        read
+    }
+}
+
+/// In a task of its own: who leaves does not leave a snapshot open on a connection.
+async fn to_the_end<T: Send + 'static>(
+    read: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::spawn(read).await.map_err(Error::unavailable)?
+}
