@@ -76,3 +76,34 @@ fn an_admin_needs_values_that_fit_the_rules() {
     create(&world, "x").fails(2, &["name: A user name has", "password: A password is not made"]);
     assert!(!world.path("data/muster.db").exists(), "nothing was made");
 }
+
+/// # brief: ST-5
+#[test]
+fn an_admin_sees_statistics_and_verifies_them_beside_the_hub() {
+    let world = world();
+    assert_eq!(create(&world, "root").code, 0, "{}", world.read("log"));
+    let hub = world.hub();
+    hub.good(&["run", "lengths", "--input", "abc", "-o", "out.csv"]);
+    hub.muster(&["stats"]).fails(2, &["logged in"]);
+    hub.good(&["login", "root", "--password-file", "password"]);
+    hub.good(&["run", "lengths", "--input", "de", "-o", "out.csv"]);
+    let text = hub.good(&["stats"]).text;
+    let row = text.lines().find(|line| line.starts_with("lengths")).expect("a row");
+    assert_eq!(row.split_whitespace().take(4).collect::<Vec<_>>(), ["lengths", "2", "2", "0"]);
+    let by_kind = hub.good(&["stats", "--group-by", "auth_type", "--json"]).json();
+    assert_eq!(by_kind["items"].as_array().map(Vec::len), Some(2), "{by_kind}");
+    let csv = hub.good(&["stats", "--group-by", "model,day", "--sort", "-total", "--csv"]).text;
+    let starts: Vec<&str> = csv.lines().filter_map(|line| line.split(',').next()).collect();
+    assert_eq!(starts, ["model", "lengths", "(all)"], "{csv}");
+    let verified = world.muster(&["stats", "verify", "--data-dir", "data"]);
+    assert!(verified.text.contains("agree"), "{verified:?}");
+    until("the engine folded them", || {
+        let file = world.path("data/muster.db");
+        let mut sqlite = std::process::Command::new("python3");
+        let script = "import sqlite3, sys; \
+                      print(sqlite3.connect(sys.argv[1]).execute('SELECT COUNT(*) FROM ended').fetchone()[0])";
+        sqlite.args(["-c", script]).arg(file);
+        Output::of(sqlite).text.trim() == "0"
+    });
+    assert_eq!(hub.good(&["stats", "--mine", "--json"]).json()["totals"]["total"], 2);
+}
