@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use muster_core::input::InputLimits;
+use muster_core::quota::Quotas;
 use muster_core::session::SessionPolicy;
 
 use crate::identity::mail::Mail;
@@ -26,6 +27,7 @@ pub struct ServerConfig {
     pub mail: Option<Mail>,
     pub cookie: Cookie,
     pub limits: InputLimits,
+    pub quotas: Quotas,
     pub sessions: SessionLimits,
     pub times: Times,
     /// Most open connections; further ones wait in the kernel's queue.
@@ -49,8 +51,10 @@ pub enum Cookie {
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
     pub policy: SessionPolicy,
-    /// Most new anonymous sessions of this process in a minute.
+    /// Most new anonymous sessions, accounts and links of this process in a minute: in all, and of
+    /// one network.
     pub a_minute: u32,
+    pub a_minute_each: u32,
 }
 
 /// How long a client may take. What runs out closes the connection.
@@ -83,6 +87,7 @@ impl Default for ServerConfig {
             mail: None,
             cookie: Cookie::Secure,
             limits: InputLimits::default(),
+            quotas: Quotas::default(),
             sessions: SessionLimits::default(),
             times: Times::default(),
             connections: 4_096,
@@ -95,7 +100,7 @@ impl Default for ServerConfig {
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        Self { policy: SessionPolicy::default(), a_minute: 600 }
+        Self { policy: SessionPolicy::default(), a_minute: 600, a_minute_each: 300 }
     }
 }
 

@@ -105,13 +105,18 @@ pub fn description() -> OpenApi {
     api
 }
 
-const BODY: &[Kind] = {
-    use Kind::*;
-    &[BadJson, TooSlow, BodyTooLarge, UnsupportedMediaType, NotUtf8, DiskFull]
-};
 const MAIL: &[Kind] = {
     use Kind::*;
-    &[NoMail, BadJson, TooSlow, BodyTooLarge, UnsupportedMediaType, NotUtf8, DiskFull]
+    &[
+        NoMail,
+        TooManySessions,
+        BadJson,
+        TooSlow,
+        BodyTooLarge,
+        UnsupportedMediaType,
+        NotUtf8,
+        DiskFull,
+    ]
 };
 const ASK: &[Kind] = &[Kind::Unauthorised, Kind::Forbidden];
 const ACT: &[Kind] =
@@ -154,7 +159,18 @@ const PERMIT: &[Kind] = {
 const PROBLEMS: &[(&str, &[Kind])] = {
     use Kind::*;
     &[
-        ("create_session", BODY),
+        (
+            "create_session",
+            &[
+                TooManySessions,
+                BadJson,
+                TooSlow,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                NotUtf8,
+                DiskFull,
+            ],
+        ),
         (
             "log_in",
             &[
@@ -177,6 +193,7 @@ const PROBLEMS: &[(&str, &[Kind])] = {
             "sign_up",
             &[
                 NameTaken,
+                TooManySessions,
                 BadValues,
                 BadJson,
                 TooSlow,
@@ -206,6 +223,7 @@ const PROBLEMS: &[(&str, &[Kind])] = {
             &[BadLink, BadJson, TooSlow, BodyTooLarge, UnsupportedMediaType, NotUtf8, DiskFull],
         ),
         ("find_me", ASK),
+        ("find_my_limits", ASK),
         ("change_me", PROVE),
         ("delete_me", PROVE),
         ("change_password", PROVE),
@@ -261,9 +279,14 @@ const PROBLEMS: &[(&str, &[Kind])] = {
                 BadCsv,
                 NoSuchColumn,
                 DuplicateHeader,
+                TooManyWaitingRequests,
+                TooManyWaitingInputs,
+                TooManyInputsToday,
+                NoSpaceLeft,
                 DiskFull,
             ],
         ),
+        ("delete_request", &[Unauthorised, Forbidden, NotFound, NotEnded, DiskFull]),
         ("find_request", &[BadParameter, Unauthorised, Forbidden, NotFound]),
         ("list_requests", &[BadParameter, Unauthorised, Forbidden]),
         (

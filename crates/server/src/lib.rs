@@ -15,6 +15,7 @@ mod models;
 mod pace;
 mod people;
 pub mod problem;
+mod quota;
 mod reading;
 mod requests;
 mod result;

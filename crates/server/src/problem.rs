@@ -42,13 +42,18 @@ pub enum Kind {
     BadValues,
     BadLink,
     TooManyTries,
+    TooManySessions,
+    TooManyWaitingRequests,
+    TooManyWaitingInputs,
+    TooManyInputsToday,
+    NoSpaceLeft,
     Internal,
     Busy,
     DiskFull,
 }
 
 impl Kind {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 41] = [
         Self::BadRequest,
         Self::BadParameter,
         Self::BadJson,
@@ -82,6 +87,11 @@ impl Kind {
         Self::BadValues,
         Self::BadLink,
         Self::TooManyTries,
+        Self::TooManySessions,
+        Self::TooManyWaitingRequests,
+        Self::TooManyWaitingInputs,
+        Self::TooManyInputsToday,
+        Self::NoSpaceLeft,
         Self::Internal,
         Self::Busy,
         Self::DiskFull,
@@ -127,6 +137,19 @@ impl Kind {
             Self::BadValues => (422, "bad-values", "Some values cannot be used"),
             Self::BadLink => (422, "bad-link", "The link does not work any more"),
             Self::TooManyTries => (429, "too-many-tries", "There were too many failed logins"),
+            Self::TooManySessions => (429, "too-many-sessions", "Too many sessions were made"),
+            Self::TooManyWaitingRequests => {
+                (429, "too-many-waiting-requests", "Too many of your requests wait")
+            }
+            Self::TooManyWaitingInputs => {
+                (429, "too-many-waiting-inputs", "Too many of your inputs wait")
+            }
+            Self::TooManyInputsToday => {
+                (429, "too-many-inputs-today", "You submitted too many inputs today")
+            }
+            Self::NoSpaceLeft => {
+                (429, "no-space-left", "Your inputs and results take too much space")
+            }
             Self::Internal => (500, "internal", "Something went wrong in the hub"),
             Self::Busy => (503, "busy", "The hub is busy"),
             Self::DiskFull => (507, "disk-full", "The hub's disk is full"),

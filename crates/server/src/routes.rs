@@ -42,9 +42,11 @@ use crate::people::users::{
     __path_reset_link, __path_revoke, delete_user, disable, enable, end_sessions, find_user, grant,
     list_audit, list_user_sessions, list_users, reset_link, revoke,
 };
+use crate::quota::{__path_find_my_limits, find_my_limits};
 use crate::requests::{
-    __path_cancel_request, __path_find_request, __path_list_requests, __path_submit_request,
-    cancel_request, find_request, list_requests, submit_request,
+    __path_cancel_request, __path_delete_request, __path_find_request, __path_list_requests,
+    __path_submit_request, cancel_request, delete_request, find_request, list_requests,
+    submit_request,
 };
 use crate::result::{__path_find_result, compression, find_result};
 
@@ -59,7 +61,7 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(list_models))
         .routes(routes!(find_model))
         .routes(routes!(submit_request, list_requests))
-        .routes(routes!(find_request))
+        .routes(routes!(find_request, delete_request))
         .routes(routes!(cancel_request))
         .routes(routes!(follow_events))
         .routes(routes!(livez))
@@ -82,6 +84,7 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ask_email_verification))
         .routes(routes!(verify_email))
         .routes(routes!(find_me, change_me, delete_me))
+        .routes(routes!(find_my_limits))
         .routes(routes!(change_password))
         .routes(routes!(list_my_sessions))
         .routes(routes!(end_my_session))

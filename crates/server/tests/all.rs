@@ -19,6 +19,8 @@ mod leaving;
 mod mail;
 #[path = "all/operating.rs"]
 mod operating;
+#[path = "all/quotas.rs"]
+mod quotas;
 #[path = "all/replicas.rs"]
 mod replicas;
 #[path = "all/requests.rs"]

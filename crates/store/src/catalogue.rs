@@ -25,6 +25,7 @@ const RESTART_TASKS: &str = "UPDATE task SET model_version = $1, state = 'queued
      (SELECT id FROM request WHERE model_id = $3 AND ended_at IS NULL)";
 
 const RESTART_REQUESTS: &str = "UPDATE request SET model_version = $1, done = 0, failed = 0, cached = 0, \
+     result_bytes = 0, \
      open_tasks = (SELECT COUNT(*) FROM task WHERE task.request_id = request.id), \
      version = version + 1 \
      WHERE model_id = $2 AND model_version <> $1 AND ended_at IS NULL";

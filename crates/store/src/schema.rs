@@ -9,10 +9,12 @@ use crate::{Error, dialect};
 const SQLITE: &[(i64, &str)] = &[
     (1, include_str!("../migrations/sqlite/0001_first.sql")),
     (2, include_str!("../migrations/sqlite/0002_people.sql")),
+    (4, include_str!("../migrations/sqlite/0004_limits.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../migrations/postgres/0001_first.sql")),
     (2, include_str!("../migrations/postgres/0002_people.sql")),
+    (4, include_str!("../migrations/postgres/0004_limits.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

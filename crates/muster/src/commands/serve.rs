@@ -12,7 +12,7 @@ use muster_core::input::InputLimits;
 use muster_core::plan::Policy;
 use muster_engine::{Engine, EngineConfig};
 use muster_model_server::folder;
-use muster_server::{Cookie, Server, ServerConfig};
+use muster_server::{Cookie, Server, ServerConfig, SessionLimits};
 use muster_store::{Clock, Database, Objects, Store, StoreConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -60,6 +60,11 @@ async fn run(
             inputs: serve.inputs,
             body_bytes: serve.body_bytes,
             input_bytes: usize::try_from(serve.input_bytes).unwrap_or(usize::MAX),
+        },
+        quotas: serve.quotas,
+        sessions: SessionLimits {
+            a_minute_each: serve.network_sessions,
+            ..SessionLimits::default()
         },
         ..ServerConfig::default()
     };

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use muster_core::quota::{Amounts, Quotas};
 use muster_server::{Addresses, Mail};
 
 use super::Environment;
@@ -32,6 +33,19 @@ pub const SETTINGS: &[Setting] = &[
     setting("limits.inputs", Some("100000"), "Most inputs in a request"),
     setting("limits.input_bytes", Some("64KiB"), "Most bytes of one input"),
     setting("limits.body_bytes", Some("64MiB"), "Most bytes of a request's body"),
+    setting("quotas.waiting_requests", Some("20000"), "Most waiting requests of an account"),
+    setting("quotas.waiting_inputs", Some("1000000"), "Most waiting inputs of an account"),
+    setting("quotas.day_inputs", Some("5000000"), "Most inputs of an account in a day (UTC)"),
+    setting("quotas.bytes", Some("20GiB"), "Most bytes of an account's inputs and results"),
+    setting("quotas.anonymous_waiting_requests", Some("200"), "The same of an anonymous session"),
+    setting("quotas.anonymous_waiting_inputs", Some("20000"), "The same of an anonymous session"),
+    setting("quotas.anonymous_day_inputs", Some("100000"), "The same of an anonymous session"),
+    setting("quotas.anonymous_bytes", Some("1GiB"), "The same of an anonymous session"),
+    setting(
+        "quotas.network_sessions",
+        Some("300"),
+        "Most sessions and accounts a network makes in a minute",
+    ),
     setting("max_instances", Some("16"), "Most instances of all models together"),
     setting("model_variables", None, "Further variables that models get, with commas between"),
     setting("stop_seconds", Some("20"), "How long running jobs may take when the hub stops"),
@@ -58,6 +72,8 @@ pub struct Serve {
     pub inputs: u64,
     pub input_bytes: u64,
     pub body_bytes: u64,
+    pub quotas: Quotas,
+    pub network_sessions: u32,
     pub max_instances: u32,
     pub model_variables: Vec<String>,
     pub stop: Duration,
@@ -80,14 +96,23 @@ pub struct Log {
 impl Serve {
     /// The error says what is wrong and where it was set.
     pub fn read(settings: &Settings, environment: &Environment) -> Result<Self, String> {
-        let number = |key, at_least: u64| {
+        let number = |key: &str, at_least: u64| {
             let must_be = format!("a whole number, at least {at_least}");
             let read = |text: &str| text.parse().ok().filter(|number| *number >= at_least);
             Ok::<u64, String>(settings.read(key, &must_be, read)?.unwrap_or(at_least))
         };
-        let bytes = |key| {
+        let bytes = |key: &str| {
             let read = settings.read(key, "a size such as 64MiB or 65536", size)?;
             Ok::<u64, String>(read.unwrap_or(1))
+        };
+        let amounts = |who: &str| {
+            let key = |name: &str| format!("quotas.{who}{name}");
+            Ok::<Amounts, String>(Amounts {
+                waiting_requests: number(&key("waiting_requests"), 1)?,
+                waiting_inputs: number(&key("waiting_inputs"), 1)?,
+                day_inputs: number(&key("day_inputs"), 1)?,
+                bytes: bytes(&key("bytes"))?,
+            })
         };
         let small = |key, at_least| {
             number(key, at_least).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
@@ -158,6 +183,8 @@ impl Serve {
             inputs: number("limits.inputs", 1)?,
             input_bytes: bytes("limits.input_bytes")?,
             body_bytes: bytes("limits.body_bytes")?,
+            quotas: Quotas { account: amounts("")?, anonymous: amounts("anonymous_")? },
+            network_sessions: small("quotas.network_sessions", 1)?,
             max_instances: small("max_instances", 1)?,
             model_variables: list("model_variables"),
             stop: Duration::from_secs(number("stop_seconds", 0)?),

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod mail;
 pub mod password;
 pub mod peer;
+pub mod rate;
 pub mod secret;
 
 use std::sync::Arc;

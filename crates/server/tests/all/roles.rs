@@ -164,6 +164,7 @@ async fn foreign_and_unknown_ids_are_answered_with_the_same_bytes() {
     let cast = Cast::of(&hub, 0).await;
     let unknown = hub.store.clock().id().to_string();
     for (route, foreign) in [
+        ("DELETE /api/v1/requests/{id}", &cast.requests[1]),
         ("GET /api/v1/requests/{id}", &cast.requests[1]),
         ("GET /api/v1/requests/{id}/result", &cast.requests[1]),
         ("POST /api/v1/requests/{id}/cancel", &cast.requests[1]),
