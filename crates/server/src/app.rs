@@ -94,10 +94,13 @@ impl App {
             day_inputs: inputs.inputs.len() as u64,
             bytes: (inputs.inputs.bytes() + records) as u64,
         };
-        let admitted = match again {
-            true => None,
-            false => Some(self.uses.admit(&self.store, principal, more).await?),
-        };
+        let mut admitted = None;
+        if !again {
+            if let Some(reason) = self.store.disabled(&model.id) {
+                return Err(crate::catalogue::disabled(&reason));
+            }
+            admitted = Some(self.uses.admit(&self.store, principal, more).await?);
+        }
         let id = RequestId(self.store.clock().id());
         let new = NewRequest { id, principal, model, key, body_hash, reading, inputs, use_cache };
         let store = self.store.clone();

@@ -7,6 +7,7 @@ use muster_core::input::InputLimits;
 use muster_core::quota::Quotas;
 use muster_core::session::SessionPolicy;
 
+use crate::catalogue::address::Origin;
 use crate::identity::mail::Mail;
 use crate::identity::peer::Addresses;
 
@@ -29,6 +30,8 @@ pub struct ServerConfig {
     pub limits: InputLimits,
     pub quotas: Quotas,
     pub sessions: SessionLimits,
+    /// Servers that models of the API may run on.
+    pub model_addresses: Vec<Origin>,
     pub times: Times,
     /// Most open connections; further ones wait in the kernel's queue.
     pub connections: usize,
@@ -89,6 +92,7 @@ impl Default for ServerConfig {
             limits: InputLimits::default(),
             quotas: Quotas::default(),
             sessions: SessionLimits::default(),
+            model_addresses: Vec::new(),
             times: Times::default(),
             connections: 4_096,
             upload_bytes: 96 << 20,

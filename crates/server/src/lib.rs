@@ -2,6 +2,7 @@
 
 mod answer;
 mod app;
+mod catalogue;
 mod config;
 mod docs;
 mod door;
@@ -31,6 +32,7 @@ use muster_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use catalogue::address::Origin;
 pub use config::{Cookie, ServerConfig, SessionLimits, Times};
 pub use docs::openapi;
 pub use identity::mail::{Mail, PASSWORD_PAGE, link};

@@ -9,6 +9,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::catalogue::{
+    __path_clear_model_cache, __path_create_model, __path_delete_model, __path_disable_model,
+    __path_edit_model, __path_enable_model, __path_find_in_catalogue, __path_list_catalogue,
+    clear_model_cache, create_model, delete_model, disable_model, edit_model, enable_model,
+    find_in_catalogue, list_catalogue,
+};
 use crate::docs::{
     __path_openapi_json, add_problems, description, docs_file, docs_index, docs_root, openapi_json,
     refer_to_items,
@@ -58,6 +64,7 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
         .layer(compression());
     let (router, mut description) = OpenApiRouter::with_openapi(description())
         .merge(people())
+        .merge(catalogue())
         .routes(routes!(list_models))
         .routes(routes!(find_model))
         .routes(routes!(submit_request, list_requests))
@@ -71,6 +78,15 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
     add_problems(&mut description);
     refer_to_items(&mut description);
     (router, description)
+}
+
+fn catalogue() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_catalogue, create_model))
+        .routes(routes!(find_in_catalogue, edit_model, delete_model))
+        .routes(routes!(enable_model))
+        .routes(routes!(disable_model))
+        .routes(routes!(clear_model_cache))
 }
 
 fn people() -> OpenApiRouter<Arc<App>> {

@@ -2,6 +2,8 @@
 
 #[path = "all/accounts.rs"]
 mod accounts;
+#[path = "all/catalogue.rs"]
+mod catalogue;
 #[path = "../../store/tests/all/cluster.rs"]
 #[expect(dead_code, reason = "only the store's own tests break it")]
 mod cluster;

@@ -18,6 +18,7 @@ mod error;
 mod instances;
 mod leases;
 mod logins;
+mod models;
 mod notify;
 mod objects;
 mod open;
@@ -46,7 +47,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use muster_core::{Model, ModelId, ServerId};
+use muster_core::{ModelId, ServerId};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -58,6 +59,7 @@ pub use crash::crash_point;
 pub use download::Format;
 pub use error::Error;
 pub use logins::LoginTry;
+pub use models::{Entry, ModelAct, ModelDone, Owner};
 pub use quota::Kept;
 pub use sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, TOUCH};
 pub use types::*;
@@ -72,8 +74,6 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
-type Catalogue = (Arc<Vec<Arc<Model>>>, HashMap<ModelId, Arc<Model>>);
-
 struct Inner {
     db: db::Db,
     objects: objects::ObjectFolder,
@@ -86,7 +86,7 @@ struct Inner {
     queue_changed: watch::Sender<u64>,
     notify: Notify,
     counters: Counters,
-    models: RwLock<Catalogue>,
+    models: RwLock<catalogue::Catalogue>,
     held: Mutex<HashMap<ModelId, String>>,
     figures: tokio::sync::Mutex<Option<(Instant, HashMap<ModelId, Figures>)>>,
     /// How far the database's clock is ahead of ours, microseconds.

@@ -54,17 +54,17 @@ async fn steps(
         );
         run(conn, table).await?;
     }
-    let done: Option<i64> = on!(conn, c => {
-        sqlx::query_scalar("SELECT MAX(version) FROM migration").fetch_one(c).await?
+    let done: Vec<i64> = on!(conn, c => {
+        sqlx::query_scalar("SELECT version FROM migration ORDER BY version").fetch_all(c).await?
     });
-    let done = done.unwrap_or(0);
+    let last = done.last().copied().unwrap_or(0);
     let newest = all.last().map_or(0, |(version, _)| *version);
-    if done > newest {
+    if last > newest {
         return Err(Error::Schema(format!(
-            "the database has schema version {done}, this program knows {newest}; use a newer muster"
+            "the database has schema version {last}, this program knows {newest}; use a newer muster"
         )));
     }
-    for (version, text) in all.iter().filter(|(version, _)| *version > done) {
+    for (version, text) in all.iter().filter(|(version, _)| !done.contains(version)) {
         run(conn, (*text).to_owned()).await?;
         on!(conn, c => {
             sqlx::query("INSERT INTO migration (version, applied_at) VALUES ($1, $2)")

@@ -20,6 +20,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("metrics", None, "Where /metrics listens; absent: nowhere"),
     setting("data_dir", Some("./data"), "Database, results, environments and sockets"),
     setting("models", None, "A folder of model folders"),
+    setting("model_addresses", None, "Servers that models of the API may run on, with commas"),
     setting("allowed_hosts", None, "Host names that requests may be for, with commas between"),
     setting("public_url", None, "Where browsers reach the hub; for links in mail"),
     setting("trusted_proxies", None, "Addresses whose X-Forwarded-For is believed, with commas"),
@@ -41,6 +42,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("quotas.anonymous_waiting_inputs", Some("20000"), "The same of an anonymous session"),
     setting("quotas.anonymous_day_inputs", Some("100000"), "The same of an anonymous session"),
     setting("quotas.anonymous_bytes", Some("1GiB"), "The same of an anonymous session"),
+    setting("quotas.sessions", Some("600"), "Most sessions and accounts made in a minute"),
     setting(
         "quotas.network_sessions",
         Some("300"),
@@ -60,6 +62,7 @@ pub struct Serve {
     pub metrics: Option<SocketAddr>,
     pub data_dir: PathBuf,
     pub models: Option<PathBuf>,
+    pub model_addresses: Vec<muster_server::Origin>,
     pub allowed_hosts: Vec<String>,
     pub public_url: Option<String>,
     pub trusted_proxies: Vec<Addresses>,
@@ -73,6 +76,7 @@ pub struct Serve {
     pub input_bytes: u64,
     pub body_bytes: u64,
     pub quotas: Quotas,
+    pub sessions: u32,
     pub network_sessions: u32,
     pub max_instances: u32,
     pub model_variables: Vec<String>,
@@ -157,6 +161,8 @@ impl Serve {
         if insecure_cookies && !listen.ip().is_loopback() {
             return Err("insecure_cookies is only for a loopback address in listen".into());
         }
+        let model_addresses: Result<Vec<muster_server::Origin>, String> =
+            list("model_addresses").iter().map(|text| text.parse()).collect();
         let trusted_proxies: Result<Vec<Addresses>, String> =
             list("trusted_proxies").iter().map(|text| text.parse()).collect();
         let format = |text: &str| match text {
@@ -169,6 +175,8 @@ impl Serve {
             metrics: socket("metrics")?,
             data_dir: settings.text("data_dir").unwrap_or("./data").into(),
             models: settings.text("models").map(PathBuf::from),
+            model_addresses: model_addresses
+                .map_err(|wrong| format!("model_addresses: {wrong}"))?,
             allowed_hosts: list("allowed_hosts"),
             public_url,
             trusted_proxies: trusted_proxies
@@ -184,6 +192,7 @@ impl Serve {
             input_bytes: bytes("limits.input_bytes")?,
             body_bytes: bytes("limits.body_bytes")?,
             quotas: Quotas { account: amounts("")?, anonymous: amounts("anonymous_")? },
+            sessions: small("quotas.sessions", 1)?,
             network_sessions: small("quotas.network_sessions", 1)?,
             max_instances: small("max_instances", 1)?,
             model_variables: list("model_variables"),

@@ -173,6 +173,9 @@ pub async fn listen(app: Arc<App>) {
             }
             Err(error) => tracing::debug!(%error, "changes of sessions are not seen"),
         }
+        if let Err(error) = app.store.refresh_models().await {
+            tracing::debug!(%error, "changes of the catalogue are not seen");
+        }
         if cleaned.elapsed() > CLEAN {
             cleaned = Instant::now();
             clean(&app).await;

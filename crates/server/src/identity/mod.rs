@@ -110,6 +110,22 @@ impl FromRequestParts<Arc<App>> for Admin {
     }
 }
 
+/// Somebody who logged in and has the permission MODEL_EDITOR or ADMIN.
+pub struct ModelEditor(pub PrincipalId);
+
+impl FromRequestParts<Arc<App>> for ModelEditor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let person = Person::from_request_parts(parts, app).await?;
+        let held = &person.account.permissions;
+        if held.iter().any(|held| matches!(held, Permission::Admin | Permission::ModelEditor)) {
+            return Ok(Self(person.account.id));
+        }
+        Err(Problem::new(Kind::Forbidden, "This needs the permission MODEL_EDITOR or ADMIN."))
+    }
+}
+
 /// There is no live session.
 pub fn nobody() -> Problem {
     let detail = "Send `Authorization: Bearer TOKEN` with the token of a live session. POST \

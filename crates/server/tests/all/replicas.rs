@@ -41,7 +41,7 @@ impl Hub {
     }
 }
 
-async fn soon<F: Future<Output = bool>>(what: &str, look: impl FnMut() -> F) {
+pub async fn soon<F: Future<Output = bool>>(what: &str, look: impl FnMut() -> F) {
     let begun = Instant::now();
     until(what, look).await;
     let took = begun.elapsed();

@@ -28,6 +28,7 @@ mod catalogue;
 mod inputs;
 mod instances;
 mod leases;
+mod models;
 mod opening;
 mod outage;
 mod people;
