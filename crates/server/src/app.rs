@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::quota::Amounts;
-use muster_core::{PrincipalId, RequestId};
+use muster_core::{Model, PrincipalId, RequestId};
 use muster_store::{NewRequest, Store, Submitted};
 use tokio::sync::watch;
 
@@ -15,7 +15,7 @@ use crate::identity::password::Passwords;
 use crate::identity::rate::Rates;
 use crate::models::Overview;
 use crate::problem::Problem;
-use crate::quota::Uses;
+use crate::quota::{Admitted, Uses};
 use crate::reading::Submission;
 use crate::reading::body::Space;
 
@@ -73,6 +73,19 @@ impl App {
         self.streams.wake(changed);
     }
 
+    /// May the person submit `more` to the model?
+    async fn admit(
+        &self,
+        principal: PrincipalId,
+        model: &Model,
+        more: Amounts,
+    ) -> Result<Admitted, Problem> {
+        if let Some(reason) = self.store.disabled(&model.id) {
+            return Err(crate::catalogue::disabled(&reason));
+        }
+        self.uses.admit(&self.store, principal, more).await
+    }
+
     /// Stores a request, if the person's limits and the model allow it. In a task of its own: a
     /// client that leaves does not stop it half-way.
     pub async fn submit(
@@ -82,11 +95,6 @@ impl App {
         submission: Submission,
     ) -> Result<Submitted, Problem> {
         let Submission { model, inputs, reading, use_cache, body_hash, reserved } = submission;
-        // What was submitted before under the same key is answered again, whatever the limits.
-        let again = match &key {
-            Some(key) => self.store.has_key(principal, key).await?,
-            None => false,
-        };
         let records = inputs.records.as_ref().map_or(0, |records| records.bytes());
         let more = Amounts {
             waiting_requests: 1,
@@ -94,13 +102,12 @@ impl App {
             day_inputs: inputs.inputs.len() as u64,
             bytes: (inputs.inputs.bytes() + records) as u64,
         };
-        let mut admitted = None;
-        if !again {
-            if let Some(reason) = self.store.disabled(&model.id) {
-                return Err(crate::catalogue::disabled(&reason));
-            }
-            admitted = Some(self.uses.admit(&self.store, principal, more).await?);
-        }
+        let admitted = match (self.admit(principal, &model, more).await, &key) {
+            (Ok(admitted), _) => Some(admitted),
+            // What was submitted before under the same key is answered again, whatever the limits.
+            (Err(_), Some(key)) if self.store.has_key(principal, key).await? => None,
+            (Err(problem), _) => return Err(problem),
+        };
         let id = RequestId(self.store.clock().id());
         let new = NewRequest { id, principal, model, key, body_hash, reading, inputs, use_cache };
         let store = self.store.clone();

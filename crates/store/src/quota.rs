@@ -58,6 +58,7 @@ impl Store {
 
     /// Was a request submitted under this idempotency key before?
     pub async fn has_key(&self, principal: PrincipalId, key: &str) -> Result<bool, Error> {
+        self.inner.counters.quota_lookups.add(1);
         let key = crate::text::exact(key)?;
         let mut conn = self.inner.db.read().await?;
         let found: Option<(i32,)> = row!(&mut conn, HAS_KEY, principal.0, key);

@@ -165,8 +165,9 @@ async fn a_limit_costs_no_statement_for_each_submission() {
         let before = lookups();
         for n in 0..100 {
             let body = json!({"model": "lengths", "inputs": [format!("a{n}")]});
-            let sent = person.post(&format!("{REQUESTS}?wait=10")).json(&body).send();
-            let answer: Value = sent.await.expect("an answer").json().await.expect("JSON");
+            let sent = person.post(&format!("{REQUESTS}?wait=10")).json(&body);
+            let sent = sent.header("idempotency-key", format!("k{n}"));
+            let answer: Value = sent.send().await.expect("an answer").json().await.expect("JSON");
             assert_eq!(answer["phase"], "completed");
         }
         let asked = lookups() - before;
