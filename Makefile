@@ -5,12 +5,13 @@
 # make chaos  break everything under load, heal it, look whether anything was lost ([SEED=..] [MINUTES=5] [DB=sqlite|postgres] [KILLS=..])
 # make simulate [SEED=..] [WORLDS=..]  hubs that are killed and live on, in simulated time
 # make mutants  show that the tests catch what they are for: one guard removed each (15 minutes and more)
+# make fuzz-api  a real hub gets what its description allows and what it does not, 1,000 examples a route ([EXAMPLES=..] [SEED=..] [FUZZ=--as admin])
 # make deny   licences and sources of the dependencies (needs cargo-deny)
 
 CARGO ?= cargo
 TEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo nextest run || echo test)
 
-.PHONY: demo test fmt bench bench-quick simulate mutants chaos chaos-quick chaos-sqlite chaos-postgres deny
+.PHONY: demo test fmt bench bench-quick simulate fuzz-api mutants chaos chaos-quick chaos-sqlite chaos-postgres deny
 
 demo:
 	$(CARGO) build --release -p muster
@@ -24,6 +25,7 @@ test:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) $(TEST) --workspace
 	$(MAKE) chaos-quick
+	$(MAKE) fuzz-api EXAMPLES=5
 
 fmt:
 	$(CARGO) fmt
@@ -67,6 +69,15 @@ simulate:
 
 mutants:
 	scripts/mutants $(MUTANTS)
+
+# As an anonymous session, a user and an admin, one after the other.
+fuzz-api: EXAMPLES ?= 1000
+fuzz-api: SEED ?= 1
+fuzz-api:
+	scripts/need-schemathesis
+	$(CARGO) build -p muster
+	scripts/fuzz-api target/debug/muster $${CARGO_TARGET_DIR:-target}/tmp/schemathesis/bin/schemathesis \
+		--examples $(EXAMPLES) --seed $(SEED) $(FUZZ)
 
 deny:
 	$(CARGO) deny check

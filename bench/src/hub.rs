@@ -12,6 +12,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::Result;
 use crate::load::client::{Client, Extra};
 
+const QUOTAS: [&str; 8] = [
+    "WAITING_REQUESTS",
+    "WAITING_INPUTS",
+    "DAY_INPUTS",
+    "BYTES",
+    "ANONYMOUS_WAITING_REQUESTS",
+    "ANONYMOUS_WAITING_INPUTS",
+    "ANONYMOUS_DAY_INPUTS",
+    "ANONYMOUS_BYTES",
+];
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(40);
 /// Units of `/proc/PID/stat` in a second, on every Linux.
@@ -171,6 +181,9 @@ pub fn command(config: &Config<'_>, listen: SocketAddr, metrics: SocketAddr) -> 
         .arg("--models")
         .arg(config.models)
         .args(config.flags)
+        // A few sessions send what a hub gets from many people.
+        .envs(QUOTAS.map(|name| (format!("MUSTER_QUOTAS_{name}"), "1000000000000")))
+        .env("MUSTER_QUOTAS_NETWORK_SESSIONS", "1000000")
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     if let Some(url) = config.database {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::book::Book;
-use crate::{Cluster, Launch, Now};
+use crate::{Cluster, Launch, Now, Resolver};
 
 /// How often a server is asked before it answers, and after.
 const KNOCK: Duration = Duration::from_secs(1);
@@ -38,6 +38,7 @@ impl ExternalServers {
         let http = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .dns_resolver(Arc::new(Resolver))
             .timeout(ANSWER)
             .pool_max_idle_per_host(1)
             .build()?;

@@ -11,6 +11,7 @@ mod sweep;
 
 pub mod child;
 pub mod proc;
+mod resolve;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 
 pub use external::ExternalServers;
 pub use local::{LocalConfig, LocalProcesses};
+pub use resolve::Resolver;
 pub use simulator::{SimPolicy, Simulator};
 
 /// Reads the time. A cluster has no clock of its own.

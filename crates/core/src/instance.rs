@@ -1,6 +1,7 @@
 //! Instances: what was asked for, and what was seen.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -81,4 +82,14 @@ pub enum ObservedState {
     Ended {
         cause: EndCause,
     },
+}
+
+/// No model server listens there, but a cloud's metadata may: link-local, multicast, no address at all.
+pub fn never_called(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast()
+        }
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_unspecified() || v6.is_multicast(),
+    }
 }

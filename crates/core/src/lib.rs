@@ -13,6 +13,7 @@ pub mod model;
 pub mod password;
 pub mod person;
 pub mod plan;
+pub mod quota;
 pub mod rank;
 pub mod request;
 pub mod retry;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Column, ModelId};
 
@@ -101,5 +102,134 @@ impl ModelLimits {
 
     pub fn idle(&self) -> Duration {
         Duration::from_secs(u64::from(self.idle_seconds))
+    }
+}
+
+impl ModelLimits {
+    /// What is wrong with them, in words.
+    pub fn faults(&self) -> Vec<&'static str> {
+        let wrong = [
+            (self.batch_size == 0 || self.batch_size > 100_000, "batch_size is 1 to 100000"),
+            (
+                self.max_instances == 0 || self.min_instances > self.max_instances,
+                "max_instances is at least 1 and at least min_instances",
+            ),
+            (
+                self.job_seconds == 0 || self.start_seconds == 0 || self.max_attempts == 0,
+                "job_seconds, start_seconds and max_attempts are at least 1",
+            ),
+            (self.memory_mib < 16, "memory_mib is at least 16"),
+        ];
+        wrong.into_iter().filter_map(|(wrong, what)| wrong.then_some(what)).collect()
+    }
+}
+
+/// Longest texts of a model that comes over the API, characters.
+const VERSION: usize = 64;
+const NAME: usize = 100;
+const TEXT: usize = 20_000;
+/// Most columns, examples and tags.
+const MOST: usize = 1_000;
+
+impl Model {
+    /// What is wrong with a description that comes over the API, in words.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults: Vec<String> =
+            self.limits.faults().into_iter().map(|what| format!("limits: {what}")).collect();
+        let mut check = |good: bool, what: &str| {
+            if !good {
+                faults.push(what.to_owned());
+            }
+        };
+        let visible = self.version.bytes().all(|b| b.is_ascii_graphic());
+        let length = self.version.len();
+        check(visible && (1..=VERSION).contains(&length), "version: 1 to 64 visible characters");
+        let name = |name: &str| {
+            (1..=NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+        };
+        let mut columns: Vec<&str> = self.outputs.iter().map(|column| &*column.name).collect();
+        let (named, many) = (columns.iter().all(|column| name(column)), columns.len());
+        check(named && name(&self.input.name), "input, outputs: a name has 1 to 100 characters");
+        columns.sort_unstable();
+        columns.dedup();
+        check(columns.len() == many, "outputs: two columns have the same name");
+        let card = &self.card;
+        let lists = [many, self.example.len(), card.tags.len(), self.input.also.len()];
+        check(lists.iter().all(|list| *list <= MOST), "a list has at most 1000 elements");
+        let texts = [
+            &card.title,
+            &card.description,
+            &card.interpretation,
+            &card.licence,
+            &card.publication,
+            &card.source_code,
+            &self.input.description,
+        ];
+        let lists = card.tags.iter().chain(&self.example).chain(&self.input.also);
+        let described = self.outputs.iter().map(|column| &column.description);
+        let short = |text: &String| text.chars().count() <= TEXT;
+        let short = texts.into_iter().chain(lists).chain(described).all(short);
+        check(short, "a text has at most 20000 characters");
+        faults
+    }
+}
+
+/// Applies a JSON merge patch (RFC 7396): members that are null go, objects are merged, everything
+/// else is put in place.
+pub fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        if !patch.is_null() {
+            target.clone_from(patch);
+        }
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    let Value::Object(members) = target else { return };
+    for (name, value) in patch {
+        match value {
+            Value::Null => drop(members.remove(name)),
+            Value::Object(_) => merge(members.entry(name).or_insert(Value::Null), value),
+            value => drop(members.insert(name.clone(), value.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_merge_patch_changes_what_it_names() {
+        for (target, patch, merged) in [
+            (json!({"a": 1, "b": 2}), json!({"a": 3}), json!({"a": 3, "b": 2})),
+            (json!({"a": {"b": 1, "c": 2}}), json!({"a": {"b": null}}), json!({"a": {"c": 2}})),
+            (json!({"a": [1, 2]}), json!({"a": [3]}), json!({"a": [3]})),
+            (json!({"a": 1}), json!({"a": {"b": 2}}), json!({"a": {"b": 2}})),
+            (json!({}), json!({"a": {"b": null}}), json!({"a": {}})),
+            (json!({"a": 1}), Value::Null, json!({"a": 1})),
+        ] {
+            let mut got = target.clone();
+            merge(&mut got, &patch);
+            assert_eq!(got, merged, "{target} {patch}");
+            merge(&mut got, &patch);
+            assert_eq!(got, merged, "once more changes nothing");
+        }
+    }
+
+    #[test]
+    fn limits_that_cannot_work_are_told_together() {
+        assert_eq!(ModelLimits::default().faults(), Vec::<&str>::new());
+        let bad = ModelLimits {
+            batch_size: 0,
+            min_instances: 2,
+            job_seconds: 0,
+            memory_mib: 15,
+            ..ModelLimits::default()
+        };
+        assert_eq!(bad.faults().len(), 4);
     }
 }

@@ -13,16 +13,19 @@ pub const EMAIL_LENGTH: usize = 254;
 /// What an account may do beside what everybody may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Permission {
-    /// May administer people, and see what they did.
+    /// May administer people and models, and see what they did.
     Admin,
+    /// May administer models.
+    ModelEditor,
 }
 
 impl Permission {
-    pub const ALL: [Self; 1] = [Self::Admin];
+    pub const ALL: [Self; 2] = [Self::Admin, Self::ModelEditor];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Admin => "ADMIN",
+            Self::ModelEditor => "MODEL_EDITOR",
         }
     }
 }

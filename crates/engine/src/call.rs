@@ -1,9 +1,11 @@
 //! Calling a model server: the client side of the model-server contract.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+use muster_cluster::Resolver;
 use muster_core::retry::JobFailure;
 use muster_core::{Address, InstanceId};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
@@ -44,7 +46,7 @@ impl ModelServer {
                 proof: Some(instance),
             },
             Address::Url(url) => Self {
-                http: client.build()?,
+                http: client.dns_resolver(Arc::new(Resolver)).build()?,
                 base: url.trim_end_matches('/').to_owned(),
                 proof: None,
             },

@@ -85,3 +85,19 @@ impl Request {
         matches!(self.phase.as_str(), "completed" | "failed" | "cancelled")
     }
 }
+
+/// A model as administrators see it.
+#[derive(Deserialize)]
+pub struct CatalogueModel {
+    pub id: String,
+    pub version: String,
+    pub owner: String,
+    pub offered: bool,
+    pub disabled: Option<String>,
+}
+
+/// How many predictions were forgotten.
+#[derive(Deserialize)]
+pub struct Cleared {
+    pub predictions: u64,
+}

@@ -1,8 +1,10 @@
 //! What the handlers share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::{PrincipalId, RequestId};
+use muster_core::quota::Amounts;
+use muster_core::{Model, PrincipalId, RequestId};
 use muster_store::{NewRequest, Store, Submitted};
 use tokio::sync::watch;
 
@@ -10,8 +12,10 @@ use crate::config::ServerConfig;
 use crate::events::Streams;
 use crate::identity::cache::Sessions;
 use crate::identity::password::Passwords;
+use crate::identity::rate::Rates;
 use crate::models::Overview;
 use crate::problem::Problem;
+use crate::quota::{Admitted, Uses};
 use crate::reading::Submission;
 use crate::reading::body::Space;
 
@@ -20,6 +24,8 @@ pub struct App {
     pub config: ServerConfig,
     pub sessions: Sessions,
     pub passwords: Passwords,
+    pub rates: Rates,
+    pub uses: Arc<Uses>,
     pub uploads: Space,
     pub streams: Streams,
     pub overview: Overview,
@@ -29,8 +35,10 @@ pub struct App {
 impl App {
     pub fn new(config: ServerConfig, store: Store, stopping: watch::Receiver<bool>) -> Self {
         Self {
-            sessions: Sessions::new(config.sessions),
+            sessions: Sessions::default(),
             passwords: Passwords::new(),
+            rates: Rates::new(config.sessions),
+            uses: Arc::new(Uses::new(config.quotas)),
             uploads: Space::new(config.upload_bytes.max(config.limits.body_bytes)),
             streams: Streams::new(config.event_streams, config.event_streams_each),
             overview: Overview::default(),
@@ -65,7 +73,21 @@ impl App {
         self.streams.wake(changed);
     }
 
-    /// Stores a request. In a task of its own: a client that leaves does not stop it half-way.
+    /// May the person submit `more` to the model?
+    async fn admit(
+        &self,
+        principal: PrincipalId,
+        model: &Model,
+        more: Amounts,
+    ) -> Result<Admitted, Problem> {
+        if let Some(reason) = self.store.disabled(&model.id) {
+            return Err(crate::catalogue::disabled(&reason));
+        }
+        self.uses.admit(&self.store, principal, more).await
+    }
+
+    /// Stores a request, if the person's limits and the model allow it. In a task of its own: a
+    /// client that leaves does not stop it half-way.
     pub async fn submit(
         &self,
         principal: PrincipalId,
@@ -73,12 +95,28 @@ impl App {
         submission: Submission,
     ) -> Result<Submitted, Problem> {
         let Submission { model, inputs, reading, use_cache, body_hash, reserved } = submission;
+        let records = inputs.records.as_ref().map_or(0, |records| records.bytes());
+        let more = Amounts {
+            waiting_requests: 1,
+            waiting_inputs: inputs.inputs.len() as u64,
+            day_inputs: inputs.inputs.len() as u64,
+            bytes: (inputs.inputs.bytes() + records) as u64,
+        };
+        let admitted = match (self.admit(principal, &model, more).await, &key) {
+            (Ok(admitted), _) => Some(admitted),
+            // What was submitted before under the same key is answered again, whatever the limits.
+            (Err(_), Some(key)) if self.store.has_key(principal, key).await? => None,
+            (Err(problem), _) => return Err(problem),
+        };
         let id = RequestId(self.store.clock().id());
         let new = NewRequest { id, principal, model, key, body_hash, reading, inputs, use_cache };
         let store = self.store.clone();
         let stored = tokio::spawn(async move {
             let submitted = store.submit(new).await;
             drop(reserved);
+            if let (Some(admitted), Ok(Submitted { created: true, .. })) = (admitted, &submitted) {
+                admitted.stored();
+            }
             submitted
         });
         Ok(stored.await.map_err(|_| Problem::internal())??)

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use muster_core::input::InputLimits;
+use muster_core::quota::Quotas;
 use muster_core::session::SessionPolicy;
 
+use crate::catalogue::address::Origin;
 use crate::identity::mail::Mail;
 use crate::identity::peer::Addresses;
 
@@ -26,7 +28,10 @@ pub struct ServerConfig {
     pub mail: Option<Mail>,
     pub cookie: Cookie,
     pub limits: InputLimits,
+    pub quotas: Quotas,
     pub sessions: SessionLimits,
+    /// Servers that models of the API may run on.
+    pub model_addresses: Vec<Origin>,
     pub times: Times,
     /// Most open connections; further ones wait in the kernel's queue.
     pub connections: usize,
@@ -49,8 +54,10 @@ pub enum Cookie {
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
     pub policy: SessionPolicy,
-    /// Most new anonymous sessions of this process in a minute.
+    /// Most new anonymous sessions, accounts and links of this process in a minute: in all, and of
+    /// one network.
     pub a_minute: u32,
+    pub a_minute_each: u32,
 }
 
 /// How long a client may take. What runs out closes the connection.
@@ -83,7 +90,9 @@ impl Default for ServerConfig {
             mail: None,
             cookie: Cookie::Secure,
             limits: InputLimits::default(),
+            quotas: Quotas::default(),
             sessions: SessionLimits::default(),
+            model_addresses: Vec::new(),
             times: Times::default(),
             connections: 4_096,
             upload_bytes: 96 << 20,
@@ -95,7 +104,7 @@ impl Default for ServerConfig {
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        Self { policy: SessionPolicy::default(), a_minute: 600 }
+        Self { policy: SessionPolicy::default(), a_minute: 600, a_minute_each: 300 }
     }
 }
 

@@ -89,6 +89,7 @@ pub struct ValueDocument {
         (name = "people", description = "Your account"),
         (name = "users", description = "For administrators"),
         (name = "models", description = "What there is"),
+        (name = "catalogue", description = "Models, for those who administer them"),
         (name = "requests", description = "What you want predicted"),
         (name = "statistics", description = "How much, and how long it took"),
         (name = "events", description = "What changed"),
@@ -113,13 +114,18 @@ pub fn description() -> OpenApi {
     api
 }
 
-const BODY: &[Kind] = {
-    use Kind::*;
-    &[BadJson, TooSlow, BodyTooLarge, UnsupportedMediaType, NotUtf8, DiskFull]
-};
 const MAIL: &[Kind] = {
     use Kind::*;
-    &[NoMail, BadJson, TooSlow, BodyTooLarge, UnsupportedMediaType, NotUtf8, DiskFull]
+    &[
+        NoMail,
+        TooManySessions,
+        BadJson,
+        TooSlow,
+        BodyTooLarge,
+        UnsupportedMediaType,
+        NotUtf8,
+        DiskFull,
+    ]
 };
 const ASK: &[Kind] = &[Kind::Unauthorised, Kind::Forbidden];
 const ACT: &[Kind] =
@@ -162,7 +168,18 @@ const PERMIT: &[Kind] = {
 const PROBLEMS: &[(&str, &[Kind])] = {
     use Kind::*;
     &[
-        ("create_session", BODY),
+        (
+            "create_session",
+            &[
+                TooManySessions,
+                BadJson,
+                TooSlow,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                NotUtf8,
+                DiskFull,
+            ],
+        ),
         (
             "log_in",
             &[
@@ -185,6 +202,7 @@ const PROBLEMS: &[(&str, &[Kind])] = {
             "sign_up",
             &[
                 NameTaken,
+                TooManySessions,
                 BadValues,
                 BadJson,
                 TooSlow,
@@ -214,6 +232,7 @@ const PROBLEMS: &[(&str, &[Kind])] = {
             &[BadLink, BadJson, TooSlow, BodyTooLarge, UnsupportedMediaType, NotUtf8, DiskFull],
         ),
         ("find_me", ASK),
+        ("find_my_limits", ASK),
         ("change_me", PROVE),
         ("delete_me", PROVE),
         ("change_password", PROVE),
@@ -249,6 +268,72 @@ const PROBLEMS: &[(&str, &[Kind])] = {
         ("find_statistics", &[BadParameter, Unauthorised, Forbidden]),
         ("find_my_statistics", &[BadParameter, Unauthorised, Forbidden]),
         ("list_statistics_filters", &[BadParameter, Unauthorised, Forbidden]),
+        ("list_catalogue", &[BadParameter, Unauthorised, Forbidden]),
+        ("find_in_catalogue", &[Unauthorised, Forbidden, UnknownModel]),
+        (
+            "create_model",
+            &[
+                Unauthorised,
+                Forbidden,
+                ModelTaken,
+                BadModel,
+                ModelAddress,
+                BadJson,
+                TooSlow,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                NotUtf8,
+                DiskFull,
+            ],
+        ),
+        (
+            "edit_model",
+            &[
+                Unauthorised,
+                Forbidden,
+                UnknownModel,
+                IfMatchNeeded,
+                ChangedMeanwhile,
+                BadModel,
+                ModelAddress,
+                BadJson,
+                TooSlow,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                NotUtf8,
+                DiskFull,
+            ],
+        ),
+        (
+            "delete_model",
+            &[
+                Unauthorised,
+                Forbidden,
+                UnknownModel,
+                IfMatchNeeded,
+                ChangedMeanwhile,
+                ModelInUse,
+                ModelOfFolder,
+                DiskFull,
+            ],
+        ),
+        ("enable_model", &[Unauthorised, Forbidden, UnknownModel, ChangedMeanwhile, DiskFull]),
+        (
+            "disable_model",
+            &[
+                Unauthorised,
+                Forbidden,
+                UnknownModel,
+                ChangedMeanwhile,
+                BadJson,
+                TooSlow,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                NotUtf8,
+                DiskFull,
+            ],
+        ),
+        ("clear_model_cache", &[Unauthorised, Forbidden, UnknownModel, DiskFull]),
         ("list_models", &[BadParameter]),
         ("find_model", &[UnknownModel]),
         (
@@ -261,6 +346,7 @@ const PROBLEMS: &[(&str, &[Kind])] = {
                 UnknownModel,
                 TooSlow,
                 KeyReused,
+                ModelDisabled,
                 BodyTooLarge,
                 UnsupportedMediaType,
                 EmptyInput,
@@ -272,9 +358,14 @@ const PROBLEMS: &[(&str, &[Kind])] = {
                 BadCsv,
                 NoSuchColumn,
                 DuplicateHeader,
+                TooManyWaitingRequests,
+                TooManyWaitingInputs,
+                TooManyInputsToday,
+                NoSpaceLeft,
                 DiskFull,
             ],
         ),
+        ("delete_request", &[Unauthorised, Forbidden, NotFound, NotEnded, DiskFull]),
         ("find_request", &[BadParameter, Unauthorised, Forbidden, NotFound]),
         ("list_requests", &[BadParameter, Unauthorised, Forbidden]),
         (
@@ -293,7 +384,7 @@ const PROBLEMS: &[(&str, &[Kind])] = {
         ),
         ("find_result", &[BadParameter, Unauthorised, Forbidden, NotFound, NotEnded, NoResult]),
         ("follow_events", ASK),
-        ("legacy_log_in_anonymously", &[DiskFull]),
+        ("legacy_log_in_anonymously", &[TooManySessions, DiskFull]),
         (
             "legacy_log_in",
             &[
@@ -331,6 +422,11 @@ const PROBLEMS: &[(&str, &[Kind])] = {
                 BinaryFile,
                 BadCsv,
                 DuplicateHeader,
+                ModelDisabled,
+                TooManyWaitingRequests,
+                TooManyWaitingInputs,
+                TooManyInputsToday,
+                NoSpaceLeft,
                 DiskFull,
             ],
         ),

@@ -2,6 +2,7 @@
 
 mod answer;
 mod app;
+mod catalogue;
 mod config;
 mod docs;
 mod door;
@@ -16,6 +17,7 @@ mod models;
 mod pace;
 mod people;
 pub mod problem;
+mod quota;
 mod reading;
 mod requests;
 mod result;
@@ -32,6 +34,7 @@ use muster_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use catalogue::address::Origin;
 pub use config::{Cookie, ServerConfig, SessionLimits, Times};
 pub use docs::openapi;
 pub use identity::mail::{Mail, PASSWORD_PAGE, link};

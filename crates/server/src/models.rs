@@ -36,6 +36,8 @@ impl Parameters for ListModels {
 }
 
 /// List the models
+///
+/// Those that take requests.
 #[utoipa::path(
     get, path = "/api/v1/models", operation_id = "list_models", tag = "models",
     params(
@@ -50,7 +52,10 @@ pub async fn list_models(
     Query(query): Query<ListModels>,
 ) -> Result<Response, Problem> {
     let (seen, models) = (app.overview.look(&app.store).await?, app.store.models());
-    let mut rest = models.iter().filter(|model| query.after.as_ref().is_none_or(|a| model.id > *a));
+    let disabled = |model: &Model| app.store.disabled(&model.id).is_some();
+    let mut rest = models.iter().filter(|model| {
+        query.after.as_ref().is_none_or(|after| model.id > *after) && !disabled(model)
+    });
     let page = rest.by_ref().take(query.limit as usize);
     let items: Vec<ModelSummaryView> = page.map(|model| seen.summary(model)).collect();
     let next = rest.next().and(items.last()).map(|last| last.id.to_string());
@@ -96,6 +101,7 @@ fn view<'m>(app: &App, seen: &Seen, model: &'m Model) -> ModelView<'m> {
         example: &model.example,
         cache: model.cache,
         held: app.store.held(&model.id),
+        disabled: app.store.disabled(&model.id).map(|reason| reason.to_string()),
     }
 }
 

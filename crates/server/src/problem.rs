@@ -27,7 +27,12 @@ pub enum Kind {
     NameTaken,
     LastAdmin,
     TooManyTokens,
+    ModelTaken,
+    ModelDisabled,
+    ModelInUse,
+    ModelOfFolder,
     NoMail,
+    ChangedMeanwhile,
     BodyTooLarge,
     UnsupportedMediaType,
     EmptyInput,
@@ -41,14 +46,22 @@ pub enum Kind {
     DuplicateHeader,
     BadValues,
     BadLink,
+    BadModel,
+    ModelAddress,
+    IfMatchNeeded,
     TooManyTries,
+    TooManySessions,
+    TooManyWaitingRequests,
+    TooManyWaitingInputs,
+    TooManyInputsToday,
+    NoSpaceLeft,
     Internal,
     Busy,
     DiskFull,
 }
 
 impl Kind {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 49] = [
         Self::BadRequest,
         Self::BadParameter,
         Self::BadJson,
@@ -67,7 +80,12 @@ impl Kind {
         Self::NameTaken,
         Self::LastAdmin,
         Self::TooManyTokens,
+        Self::ModelTaken,
+        Self::ModelDisabled,
+        Self::ModelInUse,
+        Self::ModelOfFolder,
         Self::NoMail,
+        Self::ChangedMeanwhile,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::EmptyInput,
@@ -81,7 +99,15 @@ impl Kind {
         Self::DuplicateHeader,
         Self::BadValues,
         Self::BadLink,
+        Self::BadModel,
+        Self::ModelAddress,
+        Self::IfMatchNeeded,
         Self::TooManyTries,
+        Self::TooManySessions,
+        Self::TooManyWaitingRequests,
+        Self::TooManyWaitingInputs,
+        Self::TooManyInputsToday,
+        Self::NoSpaceLeft,
         Self::Internal,
         Self::Busy,
         Self::DiskFull,
@@ -110,7 +136,12 @@ impl Kind {
             Self::NameTaken => (409, "name-taken", "The user name is taken"),
             Self::LastAdmin => (409, "last-admin", "The hub would have no admin"),
             Self::TooManyTokens => (409, "too-many-tokens", "There are too many API tokens"),
+            Self::ModelTaken => (409, "model-taken", "There is a model with this id"),
+            Self::ModelDisabled => (409, "model-disabled", "The model takes no new requests"),
+            Self::ModelInUse => (409, "model-in-use", "The model is in use"),
+            Self::ModelOfFolder => (409, "model-of-folder", "The model belongs to a folder"),
             Self::NoMail => (409, "no-mail", "This hub sends no mail"),
+            Self::ChangedMeanwhile => (412, "changed-meanwhile", "It was changed since you saw it"),
             Self::BodyTooLarge => (413, "body-too-large", "The body is too large"),
             Self::UnsupportedMediaType => {
                 (415, "unsupported-media-type", "The body's type is not supported")
@@ -126,7 +157,23 @@ impl Kind {
             Self::DuplicateHeader => (422, "duplicate-header", "Two columns have the same name"),
             Self::BadValues => (422, "bad-values", "Some values cannot be used"),
             Self::BadLink => (422, "bad-link", "The link does not work any more"),
+            Self::BadModel => (422, "bad-model", "The model's description cannot be used"),
+            Self::ModelAddress => (422, "model-address", "The model's address is not allowed"),
+            Self::IfMatchNeeded => (428, "if-match-needed", "The header If-Match is needed"),
             Self::TooManyTries => (429, "too-many-tries", "There were too many failed logins"),
+            Self::TooManySessions => (429, "too-many-sessions", "Too many sessions were made"),
+            Self::TooManyWaitingRequests => {
+                (429, "too-many-waiting-requests", "Too many of your requests wait")
+            }
+            Self::TooManyWaitingInputs => {
+                (429, "too-many-waiting-inputs", "Too many of your inputs wait")
+            }
+            Self::TooManyInputsToday => {
+                (429, "too-many-inputs-today", "You submitted too many inputs today")
+            }
+            Self::NoSpaceLeft => {
+                (429, "no-space-left", "Your inputs and results take too much space")
+            }
             Self::Internal => (500, "internal", "Something went wrong in the hub"),
             Self::Busy => (503, "busy", "The hub is busy"),
             Self::DiskFull => (507, "disk-full", "The hub's disk is full"),

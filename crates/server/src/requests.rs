@@ -11,9 +11,10 @@ use muster_store::{RequestFilter, Submitted};
 use serde::de::MapAccess;
 
 use crate::answer::{json, located};
-use crate::app::{App, seconds};
+use crate::app::{App, seconds, to_the_end};
 use crate::extract::{Pairs, Parameters, Query, RequestPath, idempotency_key};
 use crate::identity::Caller;
+use crate::people::view::DoneView;
 use crate::problem::{At, Kind, Problem};
 use crate::reading::body::Upload;
 use crate::reading::json::{Fault, Object, read};
@@ -212,6 +213,34 @@ pub async fn cancel_request(
     let cancelled = cancelled.await.map_err(|_| Problem::internal())??;
     let request = cancelled.ok_or_else(Problem::no_such_request)?;
     show(&app, StatusCode::OK, &request, false, None).await
+}
+
+/// Delete a request
+///
+/// With its inputs and its result, for good. Only one that ended; cancel it before that.
+#[utoipa::path(
+    delete, path = "/api/v1/requests/{id}", operation_id = "delete_request", tag = "requests",
+    params(("id" = String, Path, description = "The request's id")),
+    responses((status = 200, description = "It is gone", body = DoneView)),
+    security(("session" = [])),
+)]
+pub async fn delete_request(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    RequestPath(id): RequestPath,
+) -> Result<Response, Problem> {
+    let deleted =
+        to_the_end(async move { Ok(app.store.delete_request(caller.principal, id).await?) })
+            .await?;
+    match deleted {
+        Some(true) => json(StatusCode::OK, &DoneView { detail: "The request is deleted." }),
+        Some(false) => {
+            let detail = "Only a request that ended can be deleted. Cancel it first: POST \
+                          /api/v1/requests/{id}/cancel.";
+            Err(Problem::new(Kind::NotEnded, detail))
+        }
+        None => Err(Problem::no_such_request()),
+    }
 }
 
 const CANCEL_BYTES: u64 = 64 << 10;

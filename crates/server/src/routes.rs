@@ -9,6 +9,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::catalogue::{
+    __path_clear_model_cache, __path_create_model, __path_delete_model, __path_disable_model,
+    __path_edit_model, __path_enable_model, __path_find_in_catalogue, __path_list_catalogue,
+    clear_model_cache, create_model, delete_model, disable_model, edit_model, enable_model,
+    find_in_catalogue, list_catalogue,
+};
 use crate::docs::{
     __path_openapi_json, add_problems, description, docs_file, docs_index, docs_root, openapi_json,
     refer_to_items,
@@ -43,9 +49,11 @@ use crate::people::users::{
     __path_reset_link, __path_revoke, delete_user, disable, enable, end_sessions, find_user, grant,
     list_audit, list_user_sessions, list_users, reset_link, revoke,
 };
+use crate::quota::{__path_find_my_limits, find_my_limits};
 use crate::requests::{
-    __path_cancel_request, __path_find_request, __path_list_requests, __path_submit_request,
-    cancel_request, find_request, list_requests, submit_request,
+    __path_cancel_request, __path_delete_request, __path_find_request, __path_list_requests,
+    __path_submit_request, cancel_request, delete_request, find_request, list_requests,
+    submit_request,
 };
 use crate::result::{__path_find_result, compression, find_result};
 use crate::statistics::choices::{__path_list_statistics_filters, list_statistics_filters};
@@ -66,10 +74,11 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
     let (router, mut description) = OpenApiRouter::with_openapi(description())
         .merge(people())
         .merge(legacy::routes())
+        .merge(catalogue())
         .routes(routes!(list_models))
         .routes(routes!(find_model))
         .routes(routes!(submit_request, list_requests))
-        .routes(routes!(find_request))
+        .routes(routes!(find_request, delete_request))
         .routes(routes!(cancel_request))
         .routes(routes!(follow_events))
         .routes(routes!(livez))
@@ -79,6 +88,15 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
     add_problems(&mut description);
     refer_to_items(&mut description);
     (router, description)
+}
+
+fn catalogue() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_catalogue, create_model))
+        .routes(routes!(find_in_catalogue, edit_model, delete_model))
+        .routes(routes!(enable_model))
+        .routes(routes!(disable_model))
+        .routes(routes!(clear_model_cache))
 }
 
 fn people() -> OpenApiRouter<Arc<App>> {
@@ -92,6 +110,7 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ask_email_verification))
         .routes(routes!(verify_email))
         .routes(routes!(find_me, change_me, delete_me))
+        .routes(routes!(find_my_limits))
         .routes(routes!(change_password))
         .routes(routes!(list_my_sessions))
         .routes(routes!(end_my_session))

@@ -177,6 +177,8 @@ pub struct ModelView<'m> {
     pub queue: QueueView,
     /// Why its requests wait, if they do.
     pub held: Option<String>,
+    /// Why it takes no new requests, if it takes none.
+    pub disabled: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]

@@ -2,6 +2,8 @@
 
 #[path = "all/accounts.rs"]
 mod accounts;
+#[path = "all/catalogue.rs"]
+mod catalogue;
 #[path = "../../store/tests/all/cluster.rs"]
 #[expect(dead_code, reason = "only the store's own tests break it")]
 mod cluster;
@@ -21,6 +23,8 @@ mod legacy;
 mod mail;
 #[path = "all/operating.rs"]
 mod operating;
+#[path = "all/quotas.rs"]
+mod quotas;
 #[path = "all/replicas.rs"]
 mod replicas;
 #[path = "all/requests.rs"]

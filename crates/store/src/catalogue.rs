@@ -6,17 +6,30 @@ use std::sync::{Arc, PoisonError};
 use futures::FutureExt;
 use muster_core::{Model, ModelId};
 
-use crate::db::{Ts, on};
+use crate::db::Ts;
+use crate::models::{Entry, EntryRow, entry, entry_columns};
+use crate::statement::{row, rows, run};
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Store, text};
 
-const PUT: &str = "INSERT INTO model (id, version, spec, enabled, updated_at) \
-     VALUES ($1, $2, $3, TRUE, $4) ON CONFLICT (id) DO UPDATE SET version = $2, spec = $3, \
-     enabled = TRUE, updated_at = $4 WHERE model.spec <> $3 OR NOT model.enabled";
+/// A model that was made with the API stays what it is.
+const PUT: &str = "INSERT INTO model (id, version, spec, enabled, updated_at, revision) \
+     VALUES ($1, $2, $3, TRUE, $4, $5) ON CONFLICT (id) DO UPDATE SET version = $2, spec = $3, \
+     enabled = TRUE, updated_at = $4, \
+     revision = CASE WHEN model.revision < $5 THEN $5 ELSE model.revision + 1 END \
+     WHERE model.owner = 'folder' AND (model.spec <> $3 OR NOT model.enabled)";
 
-const DISABLE: &str = "UPDATE model SET enabled = FALSE, updated_at = $1 WHERE id = $2 AND enabled";
+const OWNER: &str = "SELECT owner FROM model WHERE id = $1";
 
-const LOAD: &str = "SELECT spec FROM model WHERE enabled ORDER BY id";
+const OF_FOLDERS: &str = "SELECT id FROM model WHERE owner = 'folder' AND enabled";
+
+const GONE: &str = "UPDATE model SET enabled = FALSE, updated_at = $1, \
+     revision = CASE WHEN revision < $3 THEN $3 ELSE revision + 1 END WHERE id = $2";
+
+const LOAD: &str = concat!("SELECT ", entry_columns!(), " FROM model WHERE enabled ORDER BY id");
+
+/// Differs after every change: revisions are moments, and grow.
+const MARK: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(revision), 0) AS BIGINT) FROM model";
 
 /// A result never mixes versions: requests that did not end start over with the new one.
 const RESTART_TASKS: &str = "UPDATE task SET model_version = $1, state = 'queued', lease_until = NULL, \
@@ -25,98 +38,125 @@ const RESTART_TASKS: &str = "UPDATE task SET model_version = $1, state = 'queued
      (SELECT id FROM request WHERE model_id = $3 AND ended_at IS NULL)";
 
 const RESTART_REQUESTS: &str = "UPDATE request SET model_version = $1, done = 0, failed = 0, cached = 0, \
+     result_bytes = 0, \
      open_tasks = (SELECT COUNT(*) FROM task WHERE task.request_id = request.id), \
      version = version + 1 \
      WHERE model_id = $2 AND model_version <> $1 AND ended_at IS NULL";
 
+/// The models that there are, as they were read last.
+#[derive(Default)]
+pub(crate) struct Catalogue {
+    list: Arc<Vec<Arc<Model>>>,
+    by_id: HashMap<ModelId, Arc<Model>>,
+    /// Why these take no new requests.
+    disabled: HashMap<ModelId, Arc<str>>,
+    mark: (i64, i64),
+}
+
 impl Store {
-    /// Makes `models` the catalogue. Absent ones are disabled, their history stays.
-    pub async fn sync_models(&self, mut models: Vec<Model>) -> Result<(), Error> {
-        models.sort_by(|a, b| a.id.cmp(&b.id));
+    /// Makes `models` the folder's part of the catalogue. Absent ones are not offered any more,
+    /// their history stays. An id that a model of the API has stays that one's: those are answered.
+    pub async fn sync_models(&self, models: Vec<Model>) -> Result<Vec<ModelId>, Error> {
         let mut specs = Vec::with_capacity(models.len());
         for model in &models {
             text::exact(&model.version)?;
             let spec = serde_json::to_string(model).map_err(|e| Error::Refused(e.to_string()))?;
             specs.push((model.id.clone(), model.version.clone(), spec));
         }
-        let gone: Vec<ModelId> = {
-            let old = self.models();
-            let kept = |id: &ModelId| models.iter().any(|model| model.id == *id);
-            old.iter().filter(|old| !kept(&old.id)).map(|old| old.id.clone()).collect()
-        };
         let (op, answer) = work(move |tx: &mut Tx| {
-            let (specs, gone) = (specs.clone(), gone.clone());
+            let specs = specs.clone();
             async move {
-                for (id, version, spec) in specs {
-                    put(tx, &id, &version, &spec).await?;
+                let mut taken = Vec::new();
+                for (id, version, spec) in &specs {
+                    if !put(tx, id, version, spec).await? {
+                        taken.push(id.clone());
+                    }
                 }
-                let now = tx.now;
-                for id in gone {
-                    on!(&mut tx.conn, c => {
-                        sqlx::query(DISABLE)
-                            .bind(Ts(now))
-                            .bind(id.as_str())
-                            .execute(c)
-                            .await
-                            .map(|_| ())?
-                    });
+                let (now, offered): (_, Vec<(String,)>) = (tx.now, rows!(&mut tx.conn, OF_FOLDERS));
+                for (id,) in offered {
+                    if !specs.iter().any(|(kept, ..)| kept.as_str() == id) {
+                        run!(&mut tx.conn, GONE, Ts(now), id, now.micros());
+                    }
                 }
                 tx.after.changes.push(Change::Models);
-                Ok(())
+                Ok(taken)
             }
             .boxed()
         });
-        self.answer(op, answer).await?;
-        self.set_models(models);
-        Ok(())
+        let taken = self.answer(op, answer).await?;
+        self.load_models().await?;
+        Ok(taken)
     }
 
-    /// The models that may be asked for, sorted by id.
+    /// The models that there are, sorted by id; also disabled ones, which finish what they have.
     pub fn models(&self) -> Arc<Vec<Arc<Model>>> {
-        Arc::clone(&self.inner.models.read().unwrap_or_else(PoisonError::into_inner).0)
+        Arc::clone(&self.inner.models.read().unwrap_or_else(PoisonError::into_inner).list)
     }
 
     pub fn find_model(&self, id: &ModelId) -> Option<Arc<Model>> {
-        self.inner.models.read().unwrap_or_else(PoisonError::into_inner).1.get(id).cloned()
+        self.inner.models.read().unwrap_or_else(PoisonError::into_inner).by_id.get(id).cloned()
+    }
+
+    /// Why the model takes no new requests, if it takes none.
+    pub fn disabled(&self, id: &ModelId) -> Option<Arc<str>> {
+        self.inner.models.read().unwrap_or_else(PoisonError::into_inner).disabled.get(id).cloned()
+    }
+
+    /// Reads the catalogue if somebody changed it: another server, or a command.
+    pub async fn refresh_models(&self) -> Result<(), Error> {
+        let known = self.inner.models.read().unwrap_or_else(PoisonError::into_inner).mark;
+        let mut conn = self.inner.db.read().await?;
+        let mark: Option<(i64, i64)> = row!(&mut conn, MARK);
+        drop(conn);
+        if mark == Some(known) {
+            return Ok(());
+        }
+        self.load_models().await?;
+        // Nobody may be listening.
+        drop(self.inner.changes.send(Change::Models));
+        Ok(())
     }
 
     pub(crate) async fn load_models(&self) -> Result<(), Error> {
         let mut conn = self.inner.db.read().await?;
-        let specs: Vec<String> = on!(&mut conn, c => sqlx::query_scalar(LOAD).fetch_all(c).await?);
-        let read = |spec: &String| serde_json::from_str(spec).ok();
-        self.set_models(specs.iter().filter_map(read).collect());
+        // The mark first: what changes in between is read again.
+        let mark: Option<(i64, i64)> = row!(&mut conn, MARK);
+        let found: Vec<EntryRow> = rows!(&mut conn, LOAD);
+        let entries = found.into_iter().filter_map(|found| entry(found).ok());
+        let mut new = Catalogue { mark: mark.unwrap_or_default(), ..Catalogue::default() };
+        let mut list = Vec::new();
+        for Entry { mut model, disabled, .. } in entries {
+            if let Some(reason) = disabled {
+                // It runs only for what was submitted before.
+                model.limits.min_instances = 0;
+                new.disabled.insert(model.id.clone(), reason.into());
+            }
+            let model = Arc::new(model);
+            new.by_id.insert(model.id.clone(), Arc::clone(&model));
+            list.push(model);
+        }
+        new.list = Arc::new(list);
+        *self.inner.models.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
-    }
-
-    fn set_models(&self, models: Vec<Model>) {
-        let list: Vec<Arc<Model>> = models.into_iter().map(Arc::new).collect();
-        let by_id: HashMap<ModelId, Arc<Model>> =
-            list.iter().map(|model| (model.id.clone(), Arc::clone(model))).collect();
-        *self.inner.models.write().unwrap_or_else(PoisonError::into_inner) =
-            (Arc::new(list), by_id);
     }
 }
 
-async fn put(tx: &mut Tx, id: &ModelId, version: &str, spec: &str) -> Result<(), Error> {
+/// False if it is the API's.
+async fn put(tx: &mut Tx, id: &ModelId, version: &str, spec: &str) -> Result<bool, Error> {
     let now = tx.now;
-    let restarted = on!(&mut tx.conn, c => {
-        sqlx::query(PUT)
-            .bind(id.as_str())
-            .bind(version)
-            .bind(spec)
-            .bind(Ts(now))
-            .execute(&mut *c)
-            .await?;
-        let restarted = sqlx::query(RESTART_TASKS)
-            .bind(version)
-            .bind(Ts(now))
-            .bind(id.as_str())
-            .execute(&mut *c)
-            .await?
-            .rows_affected();
-        sqlx::query(RESTART_REQUESTS).bind(version).bind(id.as_str()).execute(c).await?;
-        restarted
-    });
+    run!(&mut tx.conn, PUT, id.as_str(), version, spec, Ts(now), now.micros());
+    let owner: Option<(String,)> = row!(&mut tx.conn, OWNER, id.as_str());
+    if owner.is_none_or(|(owner,)| owner != "folder") {
+        return Ok(false);
+    }
+    restart(tx, id, version).await.map(|()| true)
+}
+
+/// What did not end starts over with this version.
+pub(crate) async fn restart(tx: &mut Tx, id: &ModelId, version: &str) -> Result<(), Error> {
+    let now = tx.now;
+    let restarted = run!(&mut tx.conn, RESTART_TASKS, version, Ts(now), id.as_str());
+    run!(&mut tx.conn, RESTART_REQUESTS, version, id.as_str());
     if restarted > 0 {
         tracing::info!(model.id = %id, tasks = restarted, "unfinished requests start over with the new version");
         tx.after.queued.push((id.clone(), now));

@@ -35,6 +35,8 @@ enum Stored {
 struct Prepared {
     task: TaskDone,
     stored: Stored,
+    /// What is stored of it.
+    bytes: u64,
     columns: String,
     /// Hash and one-row part of each prediction to keep.
     keep: Vec<([u8; 32], Vec<u8>)>,
@@ -62,6 +64,7 @@ struct ProgressRow {
     j_failed: u64,
     j_cached: u64,
     j_tasks: u64,
+    j_bytes: u64,
 }
 
 /// A prediction, as `Batches::keep` reads it.
@@ -93,14 +96,16 @@ impl<'d> DoneRow<'d> {
 
 impl ProgressRow {
     fn of(request: Uuid) -> Self {
-        Self { j_request: request, j_done: 0, j_failed: 0, j_cached: 0, j_tasks: 0 }
+        Self { j_request: request, j_done: 0, j_failed: 0, j_cached: 0, j_tasks: 0, j_bytes: 0 }
     }
 
-    fn add(&mut self, task: &TaskDone) {
+    fn add(&mut self, done: &Prepared) {
+        let task = &done.task;
         self.j_done += task.part.rows.len() as u64;
         self.j_failed += task.part.failed();
         self.j_cached += task.cached;
         self.j_tasks += 1;
+        self.j_bytes += done.bytes;
     }
 }
 
@@ -124,16 +129,18 @@ impl Store {
         let part = &task.part;
         let columns = parts::columns_text(part)?;
         let inline = parts::encode(part)?;
-        let stored = if inline.len() <= self.inner.inline_bytes {
-            Stored::Inline(inline)
+        let (stored, bytes) = if inline.len() <= self.inner.inline_bytes {
+            let bytes = inline.len();
+            (Stored::Inline(inline), bytes)
         } else {
             let bytes = parts::to_parquet(part)?;
             let sha = parts::sha(&bytes);
             let TaskKey { request, position } = task.key;
             let path = format!("results/{request}/{position}-{}.parquet", task.attempt);
+            let length = bytes.len();
             self.inner.objects.put(&path, bytes.into()).await?;
             crash_point("after-result-object-before-commit");
-            Stored::Object { path, sha }
+            (Stored::Object { path, sha }, length)
         };
         let mut keep = Vec::with_capacity(task.predictions.len());
         for (hash, row) in &task.predictions {
@@ -142,7 +149,7 @@ impl Store {
                 keep.push((*hash, parts::encode(&one)?));
             }
         }
-        Ok(Prepared { stored, columns, keep, task })
+        Ok(Prepared { stored, bytes: bytes as u64, columns, keep, task })
     }
 
     /// Gives tasks back: to the queue, or as the end of their request.
@@ -187,7 +194,7 @@ async fn store_done(tx: &mut Tx, done: &[Prepared]) -> Result<Vec<bool>, Error> 
     let mut progress: BTreeMap<Uuid, ProgressRow> = BTreeMap::new();
     for done in done.iter().filter(|done| is_ours(done)) {
         let request = done.task.key.request.0;
-        progress.entry(request).or_insert_with(|| ProgressRow::of(request)).add(&done.task);
+        progress.entry(request).or_insert_with(|| ProgressRow::of(request)).add(done);
     }
     let mut requests: HashMap<Uuid, Arc<Request>> = HashMap::new();
     for rows in batch::texts(progress.values())? {

@@ -26,6 +26,8 @@ pub struct Counters {
     pub cache_hits: Counter,
     /// Sessions looked up in the database.
     pub session_lookups: Counter,
+    /// What a person has was looked up, for the limits.
+    pub quota_lookups: Counter,
     /// Writes of attempts that were no longer the current one.
     pub stale_writes_refused: Counter,
 }

@@ -77,13 +77,14 @@ pub(crate) fn batches(postgres: bool) -> &'static Batches {
 const BATCHES_SQLITE: Batches = Batches {
     submit: "INSERT INTO request (id, principal_id, model_id, model_version, phase, submitted_at, \
          ended_at, inputs, done, failed, cached, open_tasks, reading, input_object, input_sha, \
-         idempotency_key, body_hash, version) \
+         idempotency_key, body_hash, version, input_bytes, result_bytes) \
          SELECT unhex(value ->> 'j_id'), unhex(value ->> 'j_principal'), value ->> 'j_model', \
          value ->> 'j_version', value ->> 'j_phase', $2, \
          CASE WHEN value ->> 'j_phase' = 'completed' THEN $2 END, value ->> 'j_inputs', \
          value ->> 'j_done', 0, value ->> 'j_done', value ->> 'j_open', value ->> 'j_reading', \
          value ->> 'j_object', unhex(value ->> 'j_sha'), value ->> 'j_key', \
-         unhex(value ->> 'j_body'), 1 FROM jsonb_each($1) WHERE true \
+         unhex(value ->> 'j_body'), 1, value ->> 'j_input_bytes', value ->> 'j_result_bytes' \
+         FROM jsonb_each($1) WHERE true \
          ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id; \
          INSERT INTO task (request_id, position, model_id, model_version, principal_id, state, \
          inputs, rank, rank_end, not_before, attempt, failures, use_cache, input, input_at, \
@@ -130,6 +131,7 @@ const BATCHES_SQLITE: Batches = Batches {
         "UPDATE request SET done = done + (j.value ->> 'j_done'), \
          failed = failed + (j.value ->> 'j_failed'), cached = cached + (j.value ->> 'j_cached'), \
          open_tasks = open_tasks - (j.value ->> 'j_tasks'), version = version + 1, \
+         result_bytes = result_bytes + (j.value ->> 'j_bytes'), \
          phase = CASE WHEN open_tasks = j.value ->> 'j_tasks' THEN 'completed' ELSE phase END, \
          ended_at = CASE WHEN open_tasks = j.value ->> 'j_tasks' THEN $2 ELSE ended_at END \
          FROM jsonb_each($1) AS j WHERE request.id = unhex(j.value ->> 'j_request') \
@@ -147,13 +149,15 @@ const BATCHES_SQLITE: Batches = Batches {
 const BATCHES_POSTGRES: Batches = Batches {
     submit: "WITH made AS (INSERT INTO request (id, principal_id, model_id, model_version, phase, submitted_at, \
          ended_at, inputs, done, failed, cached, open_tasks, reading, input_object, input_sha, \
-         idempotency_key, body_hash, version) \
+         idempotency_key, body_hash, version, input_bytes, result_bytes) \
          SELECT j_id, j_principal, j_model, j_version, j_phase, $2, \
          CASE WHEN j_phase = 'completed' THEN $2 END, j_inputs, j_done, 0, j_done, j_open, \
-         j_reading, j_object, decode(j_sha, 'hex'), j_key, decode(j_body, 'hex'), 1 \
+         j_reading, j_object, decode(j_sha, 'hex'), j_key, decode(j_body, 'hex'), 1, \
+         j_input_bytes, j_result_bytes \
          FROM json_to_recordset($1::json) AS j(j_id uuid, j_principal uuid, j_model text, \
          j_version text, j_phase text, j_inputs bigint, j_done bigint, j_open bigint, \
-         j_reading text, j_object text, j_sha text, j_key text, j_body text) \
+         j_reading text, j_object text, j_sha text, j_key text, j_body text, \
+         j_input_bytes bigint, j_result_bytes bigint) \
          ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id), \
          sliced AS (INSERT INTO task (request_id, position, model_id, model_version, principal_id, state, \
          inputs, rank, rank_end, not_before, attempt, failures, use_cache, input, input_at, \
@@ -206,10 +210,11 @@ const BATCHES_POSTGRES: Batches = Batches {
          (SELECT 1 FROM task WHERE instance_id = $3 AND state = 'leased')) \
          UPDATE request SET done = done + j_done, failed = failed + j_failed, \
          cached = cached + j_cached, open_tasks = open_tasks - j_tasks, version = version + 1, \
+         result_bytes = result_bytes + j_bytes, \
          phase = CASE WHEN open_tasks = j_tasks THEN 'completed' ELSE phase END, \
          ended_at = CASE WHEN open_tasks = j_tasks THEN $2 ELSE ended_at END \
          FROM json_to_recordset($1::json) AS j(j_request uuid, j_done bigint, j_failed bigint, \
-         j_cached bigint, j_tasks bigint) \
+         j_cached bigint, j_tasks bigint, j_bytes bigint) \
          WHERE id = j_request AND phase IN ('waiting', 'running') RETURNING ",
         columns!()
     ),

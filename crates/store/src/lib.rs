@@ -19,6 +19,7 @@ mod error;
 mod instances;
 mod leases;
 mod logins;
+mod models;
 mod notify;
 mod objects;
 mod open;
@@ -26,6 +27,7 @@ mod parts;
 mod pooler;
 mod predictions;
 mod queue;
+mod quota;
 mod requests;
 mod schema;
 mod servers;
@@ -47,7 +49,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use muster_core::{Model, ModelId, ServerId};
+use muster_core::{ModelId, ServerId};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -59,6 +61,8 @@ pub use crash::crash_point;
 pub use download::Format;
 pub use error::Error;
 pub use logins::LoginTry;
+pub use models::{Entry, ModelAct, ModelDone, Owner};
+pub use quota::Kept;
 pub use sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, TOUCH};
 pub use statistics::{Answer, Choice, ChoiceFilter, Choices, Difference, PersonChoice};
 pub use types::*;
@@ -73,8 +77,6 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
-type Catalogue = (Arc<Vec<Arc<Model>>>, HashMap<ModelId, Arc<Model>>);
-
 struct Inner {
     db: db::Db,
     objects: objects::ObjectFolder,
@@ -87,7 +89,7 @@ struct Inner {
     queue_changed: watch::Sender<u64>,
     notify: Notify,
     counters: Counters,
-    models: RwLock<Catalogue>,
+    models: RwLock<catalogue::Catalogue>,
     held: Mutex<HashMap<ModelId, String>>,
     figures: tokio::sync::Mutex<Option<(Instant, HashMap<ModelId, Figures>)>>,
     /// How far the database's clock is ahead of ours, microseconds.

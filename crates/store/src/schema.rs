@@ -11,12 +11,14 @@ const SQLITE: &[(i64, &str)] = &[
     (2, include_str!("../migrations/sqlite/0002_people.sql")),
     (3, include_str!("../migrations/sqlite/0003_chosen.sql")),
     (4, include_str!("../migrations/sqlite/0004_statistics.sql")),
+    (5, include_str!("../migrations/sqlite/0005_limits.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../migrations/postgres/0001_first.sql")),
     (2, include_str!("../migrations/postgres/0002_people.sql")),
     (3, include_str!("../migrations/postgres/0003_chosen.sql")),
     (4, include_str!("../migrations/postgres/0004_statistics.sql")),
+    (5, include_str!("../migrations/postgres/0005_limits.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.
@@ -56,17 +58,17 @@ async fn steps(
         );
         run(conn, table).await?;
     }
-    let done: Option<i64> = on!(conn, c => {
-        sqlx::query_scalar("SELECT MAX(version) FROM migration").fetch_one(c).await?
+    let done: Vec<i64> = on!(conn, c => {
+        sqlx::query_scalar("SELECT version FROM migration ORDER BY version").fetch_all(c).await?
     });
-    let done = done.unwrap_or(0);
+    let last = done.last().copied().unwrap_or(0);
     let newest = all.last().map_or(0, |(version, _)| *version);
-    if done > newest {
+    if last > newest {
         return Err(Error::Schema(format!(
-            "the database has schema version {done}, this program knows {newest}; use a newer muster"
+            "the database has schema version {last}, this program knows {newest}; use a newer muster"
         )));
     }
-    for (version, text) in all.iter().filter(|(version, _)| *version > done) {
+    for (version, text) in all.iter().filter(|(version, _)| !done.contains(version)) {
         run(conn, (*text).to_owned()).await?;
         on!(conn, c => {
             sqlx::query("INSERT INTO migration (version, applied_at) VALUES ($1, $2)")

@@ -43,8 +43,16 @@ pub(crate) struct Prepared {
     inputs: u64,
     tasks: Vec<PreparedTask>,
     object: Option<(String, [u8; 32])>,
+    input_bytes: u64,
     /// The whole result, when all inputs were known.
-    known: Option<Arc<Part>>,
+    known: Option<Known>,
+}
+
+/// A result and how it is stored.
+struct Known {
+    part: Arc<Part>,
+    encoded: Vec<u8>,
+    columns: String,
 }
 
 /// A submission on its way to the writer.
@@ -108,6 +116,8 @@ struct RequestRowIn<'n> {
     j_done: u64,
     j_open: usize,
     j_reading: &'n str,
+    j_input_bytes: u64,
+    j_result_bytes: usize,
     j_object: Option<&'n str>,
     j_sha: Option<Hex<'n>>,
     j_key: Option<&'n str>,
@@ -161,6 +171,8 @@ impl<'n> RequestRowIn<'n> {
             j_done: if known { new.inputs } else { 0 },
             j_open: if known { 0 } else { new.tasks.len() },
             j_reading: &new.reading,
+            j_input_bytes: new.input_bytes,
+            j_result_bytes: new.known.as_ref().map_or(0, |known| known.encoded.len()),
             j_object: object.map(|(path, _)| path.as_str()),
             j_sha: object.map(|(_, sha)| Hex(sha)),
             j_key: new.key.as_deref(),
@@ -206,6 +218,7 @@ impl Store {
         let records = new.inputs.records.as_ref();
         let mut tasks = Vec::new();
         let mut object = Vec::new();
+        let mut input_bytes = 0;
         let path = format!("inputs/{}", new.id);
         let total = texts.bytes() + records.map_or(0, |records| records.bytes());
         let inline = total <= self.inner.inline_bytes;
@@ -214,6 +227,7 @@ impl Store {
             let array = parts::input_array(texts, range.clone())?;
             let lines = records.map(|records| parts::record_lines(records, range));
             let mut store = |bytes: Vec<u8>| {
+                input_bytes += bytes.len() as u64;
                 if inline {
                     return Stored::Inline(bytes);
                 }
@@ -249,12 +263,13 @@ impl Store {
             use_cache: new.use_cache,
             tasks,
             object,
+            input_bytes,
             known,
         })
     }
 
     /// The result of a small request of one task, if every input has a known prediction.
-    async fn all_known(&self, new: &NewRequest) -> Result<Option<Arc<Part>>, Error> {
+    async fn all_known(&self, new: &NewRequest) -> Result<Option<Known>, Error> {
         let texts = &new.inputs.inputs;
         let one_task = slices(texts.len() as u64, &new.model.limits).count() == 1;
         if !new.model.cache || !new.use_cache || texts.len() > LOOK_UP || !one_task {
@@ -269,7 +284,9 @@ impl Store {
             let Row::Values(cells) = row else { return Ok(None) };
             table.record(columns.iter().map(|(name, _)| name.as_str()).zip(cells));
         }
-        Ok(table.finish().ok().map(Arc::new))
+        let Ok(part) = table.finish() else { return Ok(None) };
+        let (encoded, columns) = (parts::encode(&part)?, parts::columns_text(&part)?);
+        Ok(Some(Known { part: Arc::new(part), encoded, columns }))
     }
 }
 
@@ -335,8 +352,9 @@ fn note_submitted(tx: &mut Tx, new: &Prepared) -> Arc<Request> {
     let change =
         Change::Request { id: new.id, principal: new.principal, phase: request.phase.name() };
     tx.after.changes.push(change);
-    if let Some(part) = &new.known {
-        let finished = Finished { request: Arc::clone(&request), part: Some(Arc::clone(part)) };
+    if let Some(known) = &new.known {
+        let part = Some(Arc::clone(&known.part));
+        let finished = Finished { request: Arc::clone(&request), part };
         tx.after.ended.push(finished);
     } else {
         tx.after.queued.push((new.model.id.clone(), now));
@@ -347,15 +365,9 @@ fn note_submitted(tx: &mut Tx, new: &Prepared) -> Arc<Request> {
 /// The rows of the requests' tasks, each with its place in the queue.
 fn task_texts(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<Vec<String>, Error> {
     let now = tx.now;
-    let mut known = Vec::with_capacity(new.len());
-    for new in new {
-        known.push(match &new.known {
-            Some(part) => Some((parts::encode(part)?, parts::columns_text(part)?)),
-            None => None,
-        });
-    }
     let mut rows = Vec::with_capacity(new.len());
-    for (new, known) in new.iter().zip(&known) {
+    for new in new {
+        let known = new.known.as_ref();
         let backlog = tx.backlogs.entry((new.principal, new.model.id.clone())).or_default();
         let ranks = ranks(now, *backlog, new.tasks.iter().map(|task| task.count));
         for (position, (task, rank)) in new.tasks.iter().zip(ranks).enumerate() {
@@ -384,8 +396,8 @@ fn task_texts(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<Vec<String>, Error> 
                 j_records: records.map(Hex),
                 j_records_at: records_range.map(|(at, _)| at),
                 j_records_len: records_range.map(|(_, len)| len),
-                j_result: known.as_ref().map(|(result, _)| Hex(result)),
-                j_columns: known.as_ref().map(|(_, columns)| columns.as_str()),
+                j_result: known.map(|known| Hex(&known.encoded)),
+                j_columns: known.map(|known| known.columns.as_str()),
             });
         }
     }

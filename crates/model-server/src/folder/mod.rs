@@ -78,19 +78,8 @@ pub fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
 }
 
 fn check_limits(limits: &ModelLimits, faults: &mut Vec<Fault>) {
-    let mut fault = |what: &str| faults.push(Fault::new("model.toml", format!("limits: {what}")));
-    if limits.batch_size == 0 || limits.batch_size > 100_000 {
-        fault("batch_size is 1 to 100000");
-    }
-    if limits.max_instances == 0 || limits.min_instances > limits.max_instances {
-        fault("max_instances is at least 1 and at least min_instances");
-    }
-    if limits.job_seconds == 0 || limits.start_seconds == 0 || limits.max_attempts == 0 {
-        fault("job_seconds, start_seconds and max_attempts are at least 1");
-    }
-    if limits.memory_mib < 16 {
-        fault("memory_mib is at least 16");
-    }
+    let fault = |what| Fault::new("model.toml", format!("limits: {what}"));
+    faults.extend(limits.faults().into_iter().map(fault));
 }
 
 /// The first 8 hex digits of a hash over names and contents of the folder's files.

@@ -3,8 +3,11 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::answer::{Column, Model, ModelSummary};
-use crate::arguments::Models;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::json;
+
+use crate::answer::{CatalogueModel, Cleared, Column, Model, ModelSummary};
+use crate::arguments::{Disable, Models, ModelsVerb};
 use crate::failure::Failure;
 use crate::hub::{Hub, parse};
 use crate::{human, table};
@@ -12,6 +15,12 @@ use crate::{human, table};
 const MOST: usize = 10_000;
 
 pub async fn models(hub: &Hub, arguments: &Models) -> Result<(), Failure> {
+    if let Some(verb) = &arguments.verb {
+        return administer(hub, verb).await;
+    }
+    if arguments.all {
+        return list_all(hub, arguments.json).await;
+    }
     if let Some(id) = &arguments.id {
         let body = hub.public(&format!("/api/v1/models/{}", segment(id))).await?;
         return if arguments.json {
@@ -36,6 +45,50 @@ pub async fn models(hub: &Hub, arguments: &Models) -> Result<(), Failure> {
     });
     let header = ["id", "title", "state", "waiting", "p50"];
     table::print(&table::table(&header, rows.collect(), &[3, 4]))
+}
+
+async fn administer(hub: &Hub, verb: &ModelsVerb) -> Result<(), Failure> {
+    let (id, action, body) = match verb {
+        ModelsVerb::Enable(one) => (&one.id, "enable", json!({})),
+        ModelsVerb::ClearCache(one) => (&one.id, "clear-cache", json!({})),
+        ModelsVerb::Disable(Disable { id, reason: None }) => (id, "disable", json!({})),
+        ModelsVerb::Disable(Disable { id, reason: Some(reason) }) => {
+            (id, "disable", json!({ "reason": reason }))
+        }
+    };
+    let path = format!("/api/v1/catalogue/{}/{action}", segment(id));
+    let answer = hub
+        .post(&path, |post| post.header(CONTENT_TYPE, "application/json").body(body.to_string()));
+    let answer = answer.await?;
+    match verb {
+        ModelsVerb::Enable(_) => table::print(&format!("{id} takes requests")),
+        ModelsVerb::Disable(_) => table::print(&format!("{id} takes no new requests")),
+        ModelsVerb::ClearCache(_) => {
+            let Cleared { predictions } = parse(&answer)?;
+            table::print(&format!(
+                "{} of {id} forgotten",
+                human::counted(predictions, "prediction")
+            ))
+        }
+    }
+}
+
+async fn list_all(hub: &Hub, json: bool) -> Result<(), Failure> {
+    let (items, _) = hub.list("/api/v1/catalogue", MOST, false).await?;
+    if json {
+        return table::print(&list_json(&items));
+    }
+    let models: Vec<CatalogueModel> =
+        items.iter().map(|item| parse(item.get().as_bytes())).collect::<Result<_, _>>()?;
+    let rows = models.into_iter().map(|model| {
+        let state = match (model.offered, model.disabled) {
+            (false, _) => "its folder is gone".to_owned(),
+            (true, Some(reason)) => format!("disabled: {reason}"),
+            (true, None) => "enabled".to_owned(),
+        };
+        vec![model.id, model.version, model.owner, state]
+    });
+    table::print(&table::table(&["id", "version", "owner", "state"], rows.collect(), &[]))
 }
 
 /// A list as the API gives it, of all pages.

@@ -12,7 +12,7 @@ use muster_core::input::InputLimits;
 use muster_core::plan::Policy;
 use muster_engine::{Engine, EngineConfig};
 use muster_model_server::folder;
-use muster_server::{Cookie, Server, ServerConfig};
+use muster_server::{Cookie, Server, ServerConfig, SessionLimits};
 use muster_store::{Clock, Database, Objects, Store, StoreConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -52,6 +52,7 @@ async fn run(
         listen: serve.listen,
         metrics: serve.metrics,
         hosts: serve.allowed_hosts.clone(),
+        model_addresses: serve.model_addresses.clone(),
         proxies: serve.trusted_proxies.clone(),
         public_url: serve.public_url.clone(),
         mail: serve.mail.clone(),
@@ -61,6 +62,12 @@ async fn run(
             body_bytes: serve.body_bytes,
             input_bytes: usize::try_from(serve.input_bytes).unwrap_or(usize::MAX),
         },
+        quotas: serve.quotas,
+        sessions: SessionLimits {
+            a_minute: serve.sessions,
+            a_minute_each: serve.network_sessions,
+            ..SessionLimits::default()
+        },
         ..ServerConfig::default()
     };
     let upload_bytes = config.upload_bytes.max(serve.body_bytes);
@@ -68,7 +75,10 @@ async fn run(
         .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", serve.listen)))?;
     let models = serve.models.as_deref().map(read_models).transpose()?.unwrap_or_default();
     let number = models.len();
-    store.sync_models(models).await.map_err(|error| store_failure(&error))?;
+    let taken = store.sync_models(models).await.map_err(|error| store_failure(&error))?;
+    for model in taken {
+        tracing::error!(model.id = %model, "a model of the API has this id: the folder is left out");
+    }
     let engine = start_engine(serve, environment, &data, &store, clock)?;
 
     let address = server.address().map_err(io_failure("the bound address"))?;

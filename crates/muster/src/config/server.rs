@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use muster_core::quota::{Amounts, Quotas};
 use muster_server::{Addresses, Mail};
 
 use super::Environment;
@@ -19,6 +20,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("metrics", None, "Where /metrics listens; absent: nowhere"),
     setting("data_dir", Some("./data"), "Database, results, environments and sockets"),
     setting("models", None, "A folder of model folders"),
+    setting("model_addresses", None, "Servers that models of the API may run on, with commas"),
     setting("allowed_hosts", None, "Host names that requests may be for, with commas between"),
     setting("public_url", None, "Where browsers reach the hub; for links in mail"),
     setting("trusted_proxies", None, "Addresses whose X-Forwarded-For is believed, with commas"),
@@ -32,6 +34,20 @@ pub const SETTINGS: &[Setting] = &[
     setting("limits.inputs", Some("100000"), "Most inputs in a request"),
     setting("limits.input_bytes", Some("64KiB"), "Most bytes of one input"),
     setting("limits.body_bytes", Some("64MiB"), "Most bytes of a request's body"),
+    setting("quotas.waiting_requests", Some("20000"), "Most waiting requests of an account"),
+    setting("quotas.waiting_inputs", Some("1000000"), "Most waiting inputs of an account"),
+    setting("quotas.day_inputs", Some("5000000"), "Most inputs of an account in a day (UTC)"),
+    setting("quotas.bytes", Some("20GiB"), "Most bytes of an account's inputs and results"),
+    setting("quotas.anonymous_waiting_requests", Some("200"), "The same of an anonymous session"),
+    setting("quotas.anonymous_waiting_inputs", Some("20000"), "The same of an anonymous session"),
+    setting("quotas.anonymous_day_inputs", Some("100000"), "The same of an anonymous session"),
+    setting("quotas.anonymous_bytes", Some("1GiB"), "The same of an anonymous session"),
+    setting("quotas.sessions", Some("600"), "Most sessions and accounts made in a minute"),
+    setting(
+        "quotas.network_sessions",
+        Some("300"),
+        "Most sessions and accounts a network makes in a minute",
+    ),
     setting("max_instances", Some("16"), "Most instances of all models together"),
     setting("model_variables", None, "Further variables that models get, with commas between"),
     setting("stop_seconds", Some("20"), "How long running jobs may take when the hub stops"),
@@ -46,6 +62,7 @@ pub struct Serve {
     pub metrics: Option<SocketAddr>,
     pub data_dir: PathBuf,
     pub models: Option<PathBuf>,
+    pub model_addresses: Vec<muster_server::Origin>,
     pub allowed_hosts: Vec<String>,
     pub public_url: Option<String>,
     pub trusted_proxies: Vec<Addresses>,
@@ -58,6 +75,9 @@ pub struct Serve {
     pub inputs: u64,
     pub input_bytes: u64,
     pub body_bytes: u64,
+    pub quotas: Quotas,
+    pub sessions: u32,
+    pub network_sessions: u32,
     pub max_instances: u32,
     pub model_variables: Vec<String>,
     pub stop: Duration,
@@ -80,14 +100,23 @@ pub struct Log {
 impl Serve {
     /// The error says what is wrong and where it was set.
     pub fn read(settings: &Settings, environment: &Environment) -> Result<Self, String> {
-        let number = |key, at_least: u64| {
+        let number = |key: &str, at_least: u64| {
             let must_be = format!("a whole number, at least {at_least}");
             let read = |text: &str| text.parse().ok().filter(|number| *number >= at_least);
             Ok::<u64, String>(settings.read(key, &must_be, read)?.unwrap_or(at_least))
         };
-        let bytes = |key| {
+        let bytes = |key: &str| {
             let read = settings.read(key, "a size such as 64MiB or 65536", size)?;
             Ok::<u64, String>(read.unwrap_or(1))
+        };
+        let amounts = |who: &str| {
+            let key = |name: &str| format!("quotas.{who}{name}");
+            Ok::<Amounts, String>(Amounts {
+                waiting_requests: number(&key("waiting_requests"), 1)?,
+                waiting_inputs: number(&key("waiting_inputs"), 1)?,
+                day_inputs: number(&key("day_inputs"), 1)?,
+                bytes: bytes(&key("bytes"))?,
+            })
         };
         let small = |key, at_least| {
             number(key, at_least).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
@@ -132,6 +161,8 @@ impl Serve {
         if insecure_cookies && !listen.ip().is_loopback() {
             return Err("insecure_cookies is only for a loopback address in listen".into());
         }
+        let model_addresses: Result<Vec<muster_server::Origin>, String> =
+            list("model_addresses").iter().map(|text| text.parse()).collect();
         let trusted_proxies: Result<Vec<Addresses>, String> =
             list("trusted_proxies").iter().map(|text| text.parse()).collect();
         let format = |text: &str| match text {
@@ -144,6 +175,8 @@ impl Serve {
             metrics: socket("metrics")?,
             data_dir: settings.text("data_dir").unwrap_or("./data").into(),
             models: settings.text("models").map(PathBuf::from),
+            model_addresses: model_addresses
+                .map_err(|wrong| format!("model_addresses: {wrong}"))?,
             allowed_hosts: list("allowed_hosts"),
             public_url,
             trusted_proxies: trusted_proxies
@@ -158,6 +191,9 @@ impl Serve {
             inputs: number("limits.inputs", 1)?,
             input_bytes: bytes("limits.input_bytes")?,
             body_bytes: bytes("limits.body_bytes")?,
+            quotas: Quotas { account: amounts("")?, anonymous: amounts("anonymous_")? },
+            sessions: small("quotas.sessions", 1)?,
+            network_sessions: small("quotas.network_sessions", 1)?,
             max_instances: small("max_instances", 1)?,
             model_variables: list("model_variables"),
             stop: Duration::from_secs(number("stop_seconds", 0)?),

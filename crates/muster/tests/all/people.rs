@@ -107,3 +107,23 @@ fn an_admin_sees_statistics_and_verifies_them_beside_the_hub() {
     });
     assert_eq!(hub.good(&["stats", "--mine", "--json"]).json()["totals"]["total"], 2);
 }
+
+#[test]
+fn an_admin_disables_a_model_and_enables_it_again() {
+    let world = world();
+    create(&world, "root");
+    let hub = world.hub();
+    hub.muster(&["models", "disable", "lengths"]).fails(2, &["logged in"]);
+    hub.good(&["login", "root", "--password-file", "password"]);
+    let disabled = hub.good(&["models", "disable", "lengths", "--reason", "It is replaced."]);
+    assert_eq!(disabled.text, "lengths takes no new requests\n");
+    let run = hub.muster(&["run", "lengths", "--input", "abc", "-o", "out.csv"]);
+    run.fails(2, &["takes no new requests: It is replaced."]);
+    let all = hub.good(&["models", "--all"]).text;
+    assert!(all.contains("folder") && all.contains("disabled: It is replaced."), "{all}");
+    assert_eq!(hub.good(&["models", "enable", "lengths"]).text, "lengths takes requests\n");
+    hub.good(&["run", "lengths", "--input", "abc", "-o", "out.csv"]);
+    let forgotten = hub.good(&["models", "clear-cache", "lengths"]).text;
+    assert!(forgotten.ends_with("of lengths forgotten\n"), "{forgotten}");
+    hub.muster(&["models", "enable", "unknown"]).fails(2, &["no model"]);
+}

@@ -16,8 +16,7 @@ use tokio::sync::Notify;
 
 use super::secret::TokenHash;
 use crate::app::App;
-use crate::config::SessionLimits;
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 
 /// How long a session that was found is not looked up again.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
@@ -59,25 +58,16 @@ struct Shard {
     unknown: HashMap<TokenHash, Instant>,
 }
 
+#[derive(Default)]
 pub struct Sessions {
     shards: [Mutex<Shard>; SHARDS],
     /// When the changes were last looked at.
     heard: Mutex<Option<Instant>>,
     /// Somebody wants to know a session.
     asked: Notify,
-    created: Mutex<Rate>,
 }
 
 impl Sessions {
-    pub fn new(limits: SessionLimits) -> Self {
-        Self {
-            shards: Default::default(),
-            heard: Mutex::default(),
-            asked: Notify::new(),
-            created: Mutex::new(Rate::new(limits.a_minute)),
-        }
-    }
-
     fn shard(&self, hash: &TokenHash) -> MutexGuard<'_, Shard> {
         let shard = &self.shards[usize::from(hash[0]) % SHARDS];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
@@ -153,17 +143,6 @@ impl Sessions {
             shard.known.retain(|_, known| !changed.contains(&known.session.principal));
         }
     }
-
-    /// Takes one of the sessions that may be created now.
-    pub fn admit(&self) -> Result<(), Problem> {
-        let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
-        if created.take(Instant::now()) {
-            return Ok(());
-        }
-        let detail = "Too many sessions were created just now. Use the session you have, or try \
-                      again in a moment.";
-        Err(Problem::new(Kind::Busy, detail))
-    }
 }
 
 /// Notes that a session is used, once in a while.
@@ -199,6 +178,9 @@ pub async fn listen(app: Arc<App>) {
             }
             Err(error) => tracing::debug!(%error, "changes of sessions are not seen"),
         }
+        if let Err(error) = app.store.refresh_models().await {
+            tracing::debug!(%error, "changes of the catalogue are not seen");
+        }
         if cleaned.elapsed() > CLEAN {
             cleaned = Instant::now();
             clean(&app).await;
@@ -222,45 +204,5 @@ async fn clean(app: &App) {
     };
     if let Err(error) = cleaned.await {
         tracing::debug!(%error, "old sessions are not cleaned up yet");
-    }
-}
-
-/// A token bucket that is full at the start.
-struct Rate {
-    a_minute: f64,
-    left: f64,
-    at: Option<Instant>,
-}
-
-impl Rate {
-    fn new(a_minute: u32) -> Self {
-        Self { a_minute: f64::from(a_minute), left: f64::from(a_minute), at: None }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        if let Some(at) = self.at {
-            let gained = now.saturating_duration_since(at).as_secs_f64() * self.a_minute / 60.0;
-            self.left = (self.left + gained).min(self.a_minute);
-        }
-        self.at = Some(now);
-        if self.left < 1.0 {
-            return false;
-        }
-        self.left -= 1.0;
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_gives_what_a_minute_allows() {
-        let mut rate = Rate::new(60);
-        let start = Instant::now();
-        assert_eq!((0..100).filter(|_| rate.take(start)).count(), 60);
-        let later = start + Duration::from_millis(5_100);
-        assert_eq!((0..100).filter(|_| rate.take(later)).count(), 5);
     }
 }

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod mail;
 pub mod password;
 pub mod peer;
+pub mod rate;
 pub mod secret;
 
 use std::sync::Arc;
@@ -117,6 +118,22 @@ impl FromRequestParts<Arc<App>> for Admin {
             return Ok(Self(person.account.id));
         }
         Err(Problem::new(Kind::Forbidden, "This needs the permission ADMIN."))
+    }
+}
+
+/// Somebody who logged in and has the permission MODEL_EDITOR or ADMIN.
+pub struct ModelEditor(pub PrincipalId);
+
+impl FromRequestParts<Arc<App>> for ModelEditor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let person = Person::from_request_parts(parts, app).await?;
+        let held = &person.account.permissions;
+        if held.iter().any(|held| matches!(held, Permission::Admin | Permission::ModelEditor)) {
+            return Ok(Self(person.account.id));
+        }
+        Err(Problem::new(Kind::Forbidden, "This needs the permission MODEL_EDITOR or ADMIN."))
     }
 }
 

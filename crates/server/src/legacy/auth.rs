@@ -105,10 +105,11 @@ impl FromRequestParts<Arc<App>> for Anybody {
 )]
 pub async fn legacy_log_in_anonymously(
     State(app): State<Arc<App>>,
+    Network(network): Network,
     Segment(id): Segment,
 ) -> Result<Response, Detail> {
     let hash = chosen_secret(&id)?;
-    app.sessions.admit()?;
+    app.rates.admit(network)?;
     let answer = to_the_end(async move {
         let principal = app.store.anonymous_of(hash).await?;
         let lifetime = app.config.sessions.policy.anonymous.absolute;

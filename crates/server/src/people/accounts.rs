@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::answer::json;
 use crate::app::{App, to_the_end};
+use crate::identity::peer::Network;
 use crate::people::links;
 use crate::people::view::AccountView;
 use crate::problem::{At, Kind, Problem};
@@ -59,7 +60,11 @@ impl Shape for NewPerson {
     request_body(content((SignUpDocument = "application/json"))),
     responses((status = 201, description = "The account", body = AccountView)),
 )]
-pub async fn sign_up(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+pub async fn sign_up(
+    State(app): State<Arc<App>>,
+    Network(network): Network,
+    request: Request,
+) -> Result<Response, Problem> {
     let form = Form::<NewPerson>::read(&app, request).await?;
     let values = SignUp {
         name: form.text("name"),
@@ -72,7 +77,7 @@ pub async fn sign_up(State(app): State<Arc<App>>, request: Request) -> Result<Re
     if !broken.is_empty() {
         return Err(Problem::values(broken));
     }
-    app.sessions.admit()?;
+    app.rates.admit(network)?;
     let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
     let password = text(values.password);
     let new = NewAccount {

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use crate::answer::json;
 use crate::app::{App, to_the_end};
 use crate::identity::mail::{EMAIL_PAGE, Mail, PASSWORD_PAGE, link};
+use crate::identity::peer::Network;
 use crate::identity::secret::Secret;
 use crate::people::view::DoneView;
 use crate::problem::{At, Kind, Problem};
@@ -83,9 +84,10 @@ impl Shape for Verify {
 )]
 pub async fn ask_password_reset(
     State(app): State<Arc<App>>,
+    Network(network): Network,
     request: Request,
 ) -> Result<Response, Problem> {
-    ask(app, request, Purpose::Password).await
+    ask(app, network, request, Purpose::Password).await
 }
 
 /// Ask for another link to confirm an address
@@ -99,12 +101,18 @@ pub async fn ask_password_reset(
 )]
 pub async fn ask_email_verification(
     State(app): State<Arc<App>>,
+    Network(network): Network,
     request: Request,
 ) -> Result<Response, Problem> {
-    ask(app, request, Purpose::Email).await
+    ask(app, network, request, Purpose::Email).await
 }
 
-async fn ask(app: Arc<App>, request: Request, purpose: Purpose) -> Result<Response, Problem> {
+async fn ask(
+    app: Arc<App>,
+    network: String,
+    request: Request,
+    purpose: Purpose,
+) -> Result<Response, Problem> {
     let form = Form::<Hint>::read(&app, request).await?;
     let (name, email) = (form.text("name"), form.text("email"));
     let (name, email) = (name.map(str::to_owned), email.map(str::to_owned));
@@ -116,7 +124,7 @@ async fn ask(app: Arc<App>, request: Request, purpose: Purpose) -> Result<Respon
         let detail = "This hub sends no mail. An administrator can make a link for you.";
         return Err(Problem::new(Kind::NoMail, detail));
     }
-    app.sessions.admit()?;
+    app.rates.admit(network)?;
     // Aside: that there is an account is not to be seen from how long the answer takes.
     tokio::spawn(async move {
         if let Err(problem) = mail_links(&app, name, email, purpose).await {

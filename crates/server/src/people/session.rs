@@ -73,11 +73,12 @@ impl Shape for Login {
 )]
 pub async fn create_session(
     State(app): State<Arc<App>>,
+    Network(network): Network,
     request: Request,
 ) -> Result<Response, Problem> {
     let form = Form::<Start>::read_if_any(&app, request).await?;
     let kind = read_kind(&form)?;
-    app.sessions.admit()?;
+    app.rates.admit(network)?;
     to_the_end(async move { open(&app, None, kind).await }).await
 }
 

@@ -46,7 +46,7 @@ impl Parameters for ListUsers {
     const NAMES: &'static [&'static str] = &["search", "permission", "disabled", "after", "limit"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
-        let permission: Option<Permission> = pairs.value("permission", "a permission: ADMIN")?;
+        let permission: Option<Permission> = pairs.value("permission", "ADMIN or MODEL_EDITOR")?;
         Ok(Self(AccountFilter {
             search: pairs.text("search"),
             permission,
@@ -158,7 +158,7 @@ pub fn last_admin() -> Problem {
 async fn permission(app: &App, request: Request) -> Result<Permission, Problem> {
     let form = Form::<Change>::read(app, request).await?;
     form.needed("permission")?.parse().map_err(|_| {
-        let problem = Problem::new(Kind::BadJson, "The permissions are: ADMIN.");
+        let problem = Problem::new(Kind::BadJson, "The permissions are: ADMIN, MODEL_EDITOR.");
         problem.at(At::Pointer("/permission".into()))
     })
 }

@@ -132,7 +132,7 @@ impl Hub {
         self.account(name, vec![Permission::Admin]).await
     }
 
-    async fn account(&self, name: &str, permissions: Vec<Permission>) -> Person {
+    pub async fn account(&self, name: &str, permissions: Vec<Permission>) -> Person {
         static HASH: LazyLock<String> =
             LazyLock::new(|| muster_server::hash_password(PASSWORD).expect("a hash"));
         let new = NewAccount {

@@ -120,7 +120,7 @@ async fn uploads_share_a_limited_space() {
         config.upload_bytes = 1 << 20;
     })
     .await;
-    let person = hub.person().await;
+    let person = hub.user("ada").await;
     let head = format!(
         "POST /api/v1/requests?model=lengths HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \
          {}\r\nContent-Type: text/csv\r\nContent-Length: 1000000\r\n\r\nsmiles\n",

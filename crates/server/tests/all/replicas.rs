@@ -12,14 +12,19 @@ use crate::hub::{Hub, PASSWORD, Person, until};
 
 const SESSION: &str = "/api/v1/session";
 
+pub fn schema() -> String {
+    format!("t{}", Clock::system().id().simple())
+}
+
+/// The schema of a PostgreSQL that all tests share.
+pub fn postgres(schema: &str) -> Database {
+    let url = cluster::shared().url("postgres");
+    Database::Postgres { url, schema: Some(schema.to_owned()), max_connections: 4 }
+}
+
 async fn two() -> (Hub, Hub) {
-    let schema = format!("t{}", Clock::system().id().simple());
-    let database = || Database::Postgres {
-        url: cluster::shared().url("postgres"),
-        schema: Some(schema.clone()),
-        max_connections: 4,
-    };
-    (Hub::on(database(), |_| {}).await, Hub::on(database(), |_| {}).await)
+    let schema = schema();
+    (Hub::on(postgres(&schema), |_| {}).await, Hub::on(postgres(&schema), |_| {}).await)
 }
 
 impl Hub {
@@ -36,7 +41,7 @@ impl Hub {
     }
 }
 
-async fn soon<F: Future<Output = bool>>(what: &str, look: impl FnMut() -> F) {
+pub async fn soon<F: Future<Output = bool>>(what: &str, look: impl FnMut() -> F) {
     let begun = Instant::now();
     until(what, look).await;
     let took = begun.elapsed();

@@ -293,7 +293,7 @@ async fn a_waiting_request_says_why() {
 #[tokio::test]
 async fn large_json_is_read_in_pieces() {
     let hub = Hub::start().await;
-    let person = hub.person().await;
+    let person = hub.user("ada").await;
     let inputs: Vec<String> = (0..50_000).map(|n| format!("C{n}\u{e9}")).collect();
     let body = json!({"model": "lengths", "inputs": inputs});
     let answer = person.post("/api/v1/requests").json(&body).send().await.expect("an answer");

@@ -29,6 +29,7 @@ mod chosen;
 mod inputs;
 mod instances;
 mod leases;
+mod models;
 mod opening;
 mod outage;
 mod people;

@@ -1,0 +1,320 @@
+//! What people may have: checked in one place, when they submit.
+//!
+//! This server counts what it takes in itself and asks the database now and then, so that a
+//! submission of somebody who is far from every limit costs no statement. Before anybody is
+//! refused the database is asked. So a limit holds exactly on one server, and over several ones up
+//! to what the others took in during the last [`WAITING_FOR`] or [`KEPT_FOR`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use muster_core::PrincipalId;
+use muster_core::quota::{Amounts, Limit, Quotas, day_start, until_next_day};
+use muster_store::{Kept, Store};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::answer::json;
+use crate::app::App;
+use crate::identity::{Caller, nobody};
+use crate::problem::{Kind, Problem};
+
+/// How long what the database said is added to.
+const WAITING_FOR: Duration = Duration::from_secs(10);
+const KEPT_FOR: Duration = Duration::from_secs(300);
+/// Whoever is refused is not looked up again before this.
+const REFUSED_FOR: Duration = Duration::from_millis(250);
+/// Most people who are remembered.
+const MOST: usize = 50_000;
+
+/// What people have, as far as this server knows.
+pub struct Uses {
+    quotas: Quotas,
+    known: Mutex<HashMap<PrincipalId, Known>>,
+}
+
+struct Known {
+    anonymous: bool,
+    used: Amounts,
+    /// All that was ever admitted here.
+    admitted: Amounts,
+    /// What was admitted and is not in the database yet, or may not be.
+    flying: Amounts,
+    day: i64,
+    waiting_at: Instant,
+    kept_at: Instant,
+}
+
+impl Known {
+    fn quota(&self, quotas: &Quotas) -> Amounts {
+        if self.anonymous { quotas.anonymous } else { quotas.account }
+    }
+
+    fn take(&mut self, more: Amounts) {
+        self.used = self.used + more;
+        self.admitted = self.admitted + more;
+        self.flying = self.flying + more;
+    }
+}
+
+/// What is looked up again.
+#[derive(Clone, Copy)]
+struct Stale {
+    waiting: bool,
+    kept: bool,
+}
+
+/// A submission that was admitted; when this goes, it is stored or came to nothing.
+pub struct Admitted {
+    uses: Arc<Uses>,
+    principal: PrincipalId,
+    more: Amounts,
+    stored: bool,
+}
+
+impl Admitted {
+    pub fn stored(mut self) {
+        self.stored = true;
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut known = self.uses.known();
+        let Some(known) = known.get_mut(&self.principal) else { return };
+        known.flying = known.flying - self.more;
+        if !self.stored {
+            known.used = known.used - self.more;
+        }
+    }
+}
+
+impl Uses {
+    pub fn new(quotas: Quotas) -> Self {
+        Self { quotas, known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<PrincipalId, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes `more` for the person, or says which limit it would pass.
+    pub async fn admit(
+        self: &Arc<Self>,
+        store: &Store,
+        principal: PrincipalId,
+        more: Amounts,
+    ) -> Result<Admitted, Problem> {
+        let admitted = || Admitted { uses: self.clone(), principal, more, stored: false };
+        let day = day_start(store.now()).micros();
+        let stale = match self.try_take(principal, more, day) {
+            None => Stale { waiting: true, kept: true },
+            Some(Ok(())) => return Ok(admitted()),
+            Some(Err(stale)) => stale,
+        };
+        if stale.waiting || stale.kept {
+            self.look(store, principal, stale).await?;
+        }
+        let mut all = self.known();
+        let known = all.get_mut(&principal).ok_or_else(nobody)?;
+        let quota = known.quota(&self.quotas);
+        match quota.passed(known.used, more) {
+            Some(limit) => {
+                let (used, anonymous) = (known.used, known.anonymous);
+                Err(refusal(limit, &Refused { used, more, quota, anonymous }, store))
+            }
+            None => {
+                known.take(more);
+                drop(all);
+                Ok(admitted())
+            }
+        }
+    }
+
+    /// Takes it if that is known to be right; else says what to look up. `None`: nothing is known.
+    fn try_take(
+        &self,
+        principal: PrincipalId,
+        more: Amounts,
+        day: i64,
+    ) -> Option<Result<(), Stale>> {
+        let mut all = self.known();
+        let known = all.get_mut(&principal)?;
+        let passed = known.quota(&self.quotas).passed(known.used, more);
+        let (waiting, kept) =
+            if passed.is_some() { (REFUSED_FOR, REFUSED_FOR) } else { (WAITING_FOR, KEPT_FOR) };
+        let stale = Stale {
+            waiting: known.waiting_at.elapsed() >= waiting,
+            kept: known.kept_at.elapsed() >= kept || known.day != day,
+        };
+        if passed.is_some() || stale.waiting || stale.kept {
+            return Some(Err(stale));
+        }
+        known.take(more);
+        Some(Ok(()))
+    }
+
+    /// Asks the database. What is under way meanwhile counts as not seen by it.
+    async fn look(
+        &self,
+        store: &Store,
+        principal: PrincipalId,
+        stale: Stale,
+    ) -> Result<(), Problem> {
+        let begun = Instant::now();
+        let day = day_start(store.now()).micros();
+        let mark = |known: &Known| (known.flying, known.admitted);
+        let (flying, admitted) = self.known().get(&principal).map(mark).unwrap_or_default();
+        let waiting = if stale.waiting { Some(store.waiting_of(principal).await?) } else { None };
+        let kept = if stale.kept { Some(store.kept_of(principal).await?) } else { None };
+        let mut all = self.known();
+        make_room(&mut all);
+        let known = match kept {
+            // The account was deleted this moment.
+            Some(None) => return Err(nobody()),
+            Some(Some(Kept { anonymous, .. })) => all.entry(principal).or_insert(Known {
+                anonymous,
+                used: Amounts::default(),
+                admitted: Amounts::default(),
+                flying: Amounts::default(),
+                day,
+                waiting_at: begun,
+                kept_at: begun,
+            }),
+            None => all.get_mut(&principal).ok_or_else(Problem::internal)?,
+        };
+        let unseen = flying + (known.admitted - admitted);
+        if let Some(waiting) = waiting {
+            known.used.waiting_requests = waiting.waiting_requests + unseen.waiting_requests;
+            known.used.waiting_inputs = waiting.waiting_inputs + unseen.waiting_inputs;
+            known.waiting_at = begun;
+        }
+        if let Some(Some(kept)) = kept {
+            known.used.day_inputs = kept.day_inputs + unseen.day_inputs;
+            known.used.bytes = kept.bytes + unseen.bytes;
+            (known.day, known.kept_at) = (day, begun);
+        }
+        Ok(())
+    }
+}
+
+/// Forgets who did nothing lately, when there are many.
+fn make_room(all: &mut HashMap<PrincipalId, Known>) {
+    if all.len() < MOST {
+        return;
+    }
+    all.retain(|_, known| {
+        known.flying != Amounts::default() || known.waiting_at.elapsed() < WAITING_FOR
+    });
+    if all.len() >= MOST {
+        all.retain(|_, known| known.flying != Amounts::default());
+    }
+}
+
+/// What a refusal tells.
+struct Refused {
+    used: Amounts,
+    more: Amounts,
+    quota: Amounts,
+    anonymous: bool,
+}
+
+/// In words: which limit, what it is, and when it frees.
+fn refusal(limit: Limit, refused: &Refused, store: &Store) -> Problem {
+    let (used, most) = (refused.used.of(limit), refused.quota.of(limit));
+    let more = refused.more.of(limit);
+    let day = until_next_day(store.now()).as_secs() + 1;
+    let (kind, detail, after) = match limit {
+        Limit::WaitingRequests => (
+            Kind::TooManyWaitingRequests,
+            format!(
+                "{used} of your requests wait, and at most {most} may. It frees as they begin; \
+                 cancel some, or send more inputs in one request."
+            ),
+            10,
+        ),
+        Limit::WaitingInputs => (
+            Kind::TooManyWaitingInputs,
+            format!(
+                "{used} of your inputs wait, this request has {more}, and at most {most} may \
+                 wait. It frees as they are worked on; cancel some, or send fewer."
+            ),
+            10,
+        ),
+        Limit::DayInputs => (
+            Kind::TooManyInputsToday,
+            format!(
+                "You submitted {used} inputs today, this request has {more}, and {most} a day \
+                 (UTC) are allowed. The next day begins in {day} seconds."
+            ),
+            day,
+        ),
+        Limit::Bytes => (
+            Kind::NoSpaceLeft,
+            format!(
+                "Your stored inputs and results take {used} bytes, this request has {more}, and \
+                 you may have {most}. It frees when requests are deleted: DELETE \
+                 /api/v1/requests/{{id}}."
+            ),
+            3600,
+        ),
+    };
+    let hint = if refused.anonymous { " People who log in have higher limits." } else { "" };
+    Problem::new(kind, format!("{detail}{hint}")).retry_after(after)
+}
+
+/// What you have and may have.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Limits)]
+pub struct LimitsOfView {
+    pub limits: AmountsView,
+    pub used: AmountsView,
+    /// When `day_inputs` begins anew.
+    pub seconds_until_next_day: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Amounts)]
+pub struct AmountsView {
+    /// Requests with inputs that wait.
+    pub waiting_requests: u64,
+    pub waiting_inputs: u64,
+    /// Inputs submitted since midnight UTC.
+    pub day_inputs: u64,
+    /// Of stored inputs and results.
+    pub bytes: u64,
+}
+
+impl From<Amounts> for AmountsView {
+    fn from(amounts: Amounts) -> Self {
+        let Amounts { waiting_requests, waiting_inputs, day_inputs, bytes } = amounts;
+        Self { waiting_requests, waiting_inputs, day_inputs, bytes }
+    }
+}
+
+/// Your limits, and what you have of them
+#[utoipa::path(
+    get, path = "/api/v1/me/limits", operation_id = "find_my_limits", tag = "people",
+    responses((status = 200, description = "Limits and use", body = LimitsOfView)),
+    security(("session" = [])),
+)]
+pub async fn find_my_limits(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    let (store, quotas) = (&app.store, &app.uses.quotas);
+    let waiting = store.waiting_of(caller.principal).await?;
+    let kept = store.kept_of(caller.principal).await?.ok_or_else(nobody)?;
+    let used = Amounts { day_inputs: kept.day_inputs, bytes: kept.bytes, ..waiting };
+    let limits = if kept.anonymous { quotas.anonymous } else { quotas.account };
+    let view = LimitsOfView {
+        limits: limits.into(),
+        used: used.into(),
+        seconds_until_next_day: until_next_day(store.now()).as_secs(),
+    };
+    json(StatusCode::OK, &view)
+}

@@ -1,0 +1,339 @@
+//! What administrators do with models. Each act and its line in the audit are one transaction.
+
+use futures::FutureExt;
+use muster_core::model::merge;
+use muster_core::{Model, ModelId, PrincipalId};
+use serde_json::Value;
+
+use crate::audit::{AuditEntry, note};
+use crate::catalogue::restart;
+use crate::db::Ts;
+use crate::statement::{row, rows, run};
+use crate::writer::{Tx, work};
+use crate::{Change, Error, Store, text};
+
+macro_rules! entry_columns {
+    () => {
+        "spec, edits, owner, disabled, revision, enabled"
+    };
+}
+pub(crate) use entry_columns;
+
+pub(crate) type EntryRow = (String, String, String, Option<String>, i64, bool);
+
+const ALL: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM model WHERE $1 IS NULL OR id > $1 ORDER BY id LIMIT $2"
+);
+
+const ONE: &str = concat!("SELECT ", entry_columns!(), " FROM model WHERE id = $1");
+
+const CREATE: &str = "INSERT INTO model (id, version, spec, enabled, updated_at, owner, revision) \
+     VALUES ($1, $2, $3, TRUE, $4, 'api', $5) ON CONFLICT (id) DO NOTHING";
+
+/// For all that changes a model: only as it was seen.
+const WRITE: &str = "UPDATE model SET version = $1, spec = $2, edits = $3, disabled = $4, \
+     updated_at = $5, revision = CASE WHEN revision < $6 THEN $6 ELSE revision + 1 END \
+     WHERE id = $7 AND revision = $8";
+
+const REMOVE: &str = "DELETE FROM model WHERE id = $1 AND revision = $2";
+
+const OPEN: &str = "SELECT COUNT(*) FROM request WHERE model_id = $1 AND ended_at IS NULL";
+
+/// So many at once, that others can write in between.
+const FORGET: &str = "DELETE FROM prediction WHERE model_id = $1 AND (model_version, input_hash) IN \
+     (SELECT model_version, input_hash FROM prediction WHERE model_id = $1 LIMIT 10000)";
+
+/// Longest detail in the audit, characters.
+const DETAIL: usize = 1_000;
+
+/// Who describes a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A folder on the hub's machine; edits are a layer over it.
+    Folder,
+    /// Whoever uses the API.
+    Api,
+}
+
+/// A model as administrators see it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// With the edits.
+    pub model: Model,
+    pub owner: Owner,
+    /// What was edited of a folder's model: a JSON merge patch (RFC 7396).
+    pub edits: Value,
+    /// Why it takes no new requests, if it takes none.
+    pub disabled: Option<String>,
+    pub revision: i64,
+    /// False: its folder is gone.
+    pub offered: bool,
+    spec: Value,
+}
+
+/// What an administrator does to a model.
+#[derive(Clone, Debug)]
+pub enum ModelAct {
+    /// A merge patch; a model of a folder keeps it as a layer.
+    Edit(Value),
+    Enable,
+    Disable {
+        reason: String,
+    },
+    /// Only one that is disabled, and of which nothing waits or runs.
+    Delete,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub enum ModelDone {
+    /// The model as it is now, or as it was before it was deleted.
+    Done(Box<Entry>),
+    Unknown,
+    /// Somebody changed it since it was seen.
+    Changed,
+    /// It is not disabled, or so many requests are open.
+    InUse(u64),
+    /// Its folder has to go first.
+    OfFolder,
+}
+
+impl Entry {
+    /// The model as it would be with a merge patch on top, if that is a model.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, for the person who sent the patch.
+    pub fn patched(&self, patch: &Value) -> Result<Model, String> {
+        let (spec, edits) = self.with(patch);
+        read(&spec, &edits)
+    }
+
+    /// The description and the layer over it after a patch.
+    fn with(&self, patch: &Value) -> (Value, Value) {
+        let (mut spec, mut edits) = (self.spec.clone(), self.edits.clone());
+        match self.owner {
+            Owner::Folder => layer(&mut edits, patch),
+            Owner::Api => merge(&mut spec, patch),
+        }
+        (spec, edits)
+    }
+}
+
+/// Patches become one; what is null in the newer one is as the folder says again.
+fn layer(edits: &mut Value, patch: &Value) {
+    merge(edits, patch);
+    if let Value::Object(members) = edits {
+        members.retain(|_, value| value.as_object().is_none_or(|inner| !inner.is_empty()));
+    }
+}
+
+fn read(spec: &Value, edits: &Value) -> Result<Model, String> {
+    let mut whole = spec.clone();
+    merge(&mut whole, edits);
+    serde_json::from_value(whole).map_err(|error| error.to_string())
+}
+
+pub(crate) fn entry(row: EntryRow) -> Result<Entry, Error> {
+    let (spec, edits, owner, disabled, revision, offered) = row;
+    let value = |text: &str| {
+        serde_json::from_str::<Value>(text).map_err(|_| Error::Corrupt("a model".into()))
+    };
+    let (spec, edits) = (value(&spec)?, value(&edits)?);
+    // A folder that changed may not fit its edits any more.
+    let model = read(&spec, &edits).or_else(|_| read(&spec, &Value::Null));
+    let model = model.map_err(|_| Error::Corrupt("a model".into()))?;
+    let owner = if owner == "api" { Owner::Api } else { Owner::Folder };
+    Ok(Entry { model, owner, edits, disabled, revision, offered, spec })
+}
+
+impl Store {
+    /// All models in the order of their ids, also those that are not offered; at most `limit` after
+    /// `after`.
+    pub async fn list_entries(
+        &self,
+        after: Option<ModelId>,
+        limit: u32,
+    ) -> Result<Vec<Entry>, Error> {
+        let after = after.as_ref().map(ModelId::as_str);
+        let mut conn = self.inner.db.read().await?;
+        let found: Vec<EntryRow> = rows!(&mut conn, ALL, after, i64::from(limit));
+        found.into_iter().map(entry).collect()
+    }
+
+    pub async fn find_entry(&self, id: &ModelId) -> Result<Option<Entry>, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let found: Option<EntryRow> = row!(&mut conn, ONE, id.as_str());
+        found.map(entry).transpose()
+    }
+
+    /// Adds a model of the API; nothing if there is one with its id.
+    pub async fn create_model(
+        &self,
+        actor: PrincipalId,
+        model: Model,
+    ) -> Result<Option<Entry>, Error> {
+        let (id, entry_id) = (model.id.clone(), self.inner.clock.id());
+        text::exact(&model.version)?;
+        let spec = serde_json::to_string(&model).map_err(|e| Error::Refused(e.to_string()))?;
+        let (op, answer) = work(move |tx: &mut Tx| {
+            let (model, spec) = (model.clone(), spec.clone());
+            async move {
+                let (id, now) = (model.id.as_str(), tx.now);
+                let version = model.version.as_str();
+                if run!(&mut tx.conn, CREATE, id, version, &spec, Ts(now), now.micros()) == 0 {
+                    return Ok(false);
+                }
+                tx.after.changes.push(Change::Models);
+                write_down(tx, entry_id, actor, ("create-model", spec.clone())).await?;
+                Ok(true)
+            }
+            .boxed()
+        });
+        if !self.answer(op, answer).await? {
+            return Ok(None);
+        }
+        self.load_models().await?;
+        self.find_entry(&id).await
+    }
+
+    /// Does it to the model as it was seen: with that `revision`.
+    pub async fn change_model(
+        &self,
+        actor: PrincipalId,
+        (id, revision): (ModelId, i64),
+        act: ModelAct,
+    ) -> Result<ModelDone, Error> {
+        let entry_id = self.inner.clock.id();
+        let removed = matches!(act, ModelAct::Delete).then(|| id.clone());
+        let (op, answer) = work(move |tx: &mut Tx| {
+            let (id, act) = (id.clone(), act.clone());
+            async move { change(tx, (entry_id, actor), (&id, revision), act).await }.boxed()
+        });
+        let done = self.answer(op, answer).await?;
+        if matches!(done, ModelDone::Done(_)) {
+            self.load_models().await?;
+            if let Some(id) = removed {
+                self.forget_predictions(&id, None).await?;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Forgets what the model predicted; how many predictions it were.
+    pub async fn clear_cache(&self, actor: PrincipalId, id: &ModelId) -> Result<u64, Error> {
+        self.forget_predictions(id, Some(actor)).await
+    }
+
+    async fn forget_predictions(
+        &self,
+        id: &ModelId,
+        mut actor: Option<PrincipalId>,
+    ) -> Result<u64, Error> {
+        let mut forgotten = 0;
+        loop {
+            let (id, by, entry_id) = (id.clone(), actor.take(), self.inner.clock.id());
+            let (op, answer) = work(move |tx: &mut Tx| {
+                let id = id.clone();
+                async move {
+                    if let Some(actor) = by {
+                        write_down(tx, entry_id, actor, ("clear-cache", id.to_string())).await?;
+                    }
+                    Ok(run!(&mut tx.conn, FORGET, id.as_str()))
+                }
+                .boxed()
+            });
+            let some = self.answer(op, answer).await?;
+            forgotten += some;
+            if some == 0 {
+                return Ok(forgotten);
+            }
+        }
+    }
+}
+
+async fn change(
+    tx: &mut Tx,
+    (entry_id, actor): (uuid::Uuid, PrincipalId),
+    (id, revision): (&ModelId, i64),
+    act: ModelAct,
+) -> Result<ModelDone, Error> {
+    let found: Option<EntryRow> = row!(&mut tx.conn, ONE, id.as_str());
+    let Some(before) = found.map(entry).transpose()? else { return Ok(ModelDone::Unknown) };
+    if before.revision != revision {
+        return Ok(ModelDone::Changed);
+    }
+    let (mut spec, mut edits) = (before.spec.clone(), before.edits.clone());
+    let (mut disabled, mut version) = (before.disabled.clone(), before.model.version.clone());
+    let (action, said) = match act {
+        ModelAct::Edit(patch) => {
+            (spec, edits) = before.with(&patch);
+            version = read(&spec, &edits).map_err(Error::Refused)?.version;
+            ("edit-model", patch.to_string())
+        }
+        ModelAct::Enable => {
+            disabled = None;
+            ("enable-model", String::new())
+        }
+        ModelAct::Disable { reason } => {
+            disabled = Some(text::words(&reason));
+            ("disable-model", reason)
+        }
+        ModelAct::Delete => {
+            if before.owner == Owner::Folder && before.offered {
+                return Ok(ModelDone::OfFolder);
+            }
+            let open: Option<(i64,)> = row!(&mut tx.conn, OPEN, id.as_str());
+            let open = open.map_or(0, |(open,)| open as u64);
+            if open > 0 || (before.offered && before.disabled.is_none()) {
+                return Ok(ModelDone::InUse(open));
+            }
+            ("delete-model", String::new())
+        }
+    };
+    let written = if action == "delete-model" {
+        run!(&mut tx.conn, REMOVE, id.as_str(), revision)
+    } else {
+        let (now, spec, edits) = (tx.now, spec.to_string(), edits.to_string());
+        run!(
+            &mut tx.conn,
+            WRITE,
+            &version,
+            spec,
+            edits,
+            &disabled,
+            Ts(now),
+            now.micros(),
+            id.as_str(),
+            revision,
+        )
+    };
+    // Another server was faster.
+    if written == 0 {
+        return Ok(ModelDone::Changed);
+    }
+    if version != before.model.version {
+        restart(tx, id, &version).await?;
+    }
+    tx.after.changes.push(Change::Models);
+    write_down(tx, entry_id, actor, (action, format!("{id} {said}"))).await?;
+    if action == "delete-model" {
+        return Ok(ModelDone::Done(Box::new(before)));
+    }
+    let after: Option<EntryRow> = row!(&mut tx.conn, ONE, id.as_str());
+    let after = after.map(entry).transpose()?;
+    Ok(after.map_or(ModelDone::Unknown, |after| ModelDone::Done(Box::new(after))))
+}
+
+async fn write_down(
+    tx: &mut Tx,
+    id: uuid::Uuid,
+    actor: PrincipalId,
+    (action, said): (&str, String),
+) -> Result<(), Error> {
+    let detail = text::words(&said.trim().chars().take(DETAIL).collect::<String>());
+    let (at, action, actor) = (tx.now, action.to_owned(), Some(actor));
+    note(tx, &AuditEntry { id, at, actor, action, subject: None, detail }).await
+}
