@@ -26,8 +26,10 @@ const SHARDS: usize = 16;
 const MOST_KNOWN: usize = 4_000;
 const MOST_UNKNOWN: usize = 1_000;
 
-/// How often the changes are looked at.
+/// How often the changes are looked at while anything happens, here or elsewhere; and when nothing
+/// does.
 const LISTEN: Duration = Duration::from_millis(800);
+const REST: Duration = Duration::from_secs(30);
 /// Without having heard of changes for this long, nothing is answered from memory.
 const TRUST: Duration = Duration::from_millis(1900);
 /// Changes are looked at again for this long: a transaction may be late, and a look-up that began
@@ -165,8 +167,16 @@ fn touch(app: &App, known: &Known) {
 /// Looks for changes until the server stops.
 pub async fn listen(app: Arc<App>) {
     let mut cleaned = Instant::now();
-    // An idle server asks the database nothing.
-    while app.until_stopping(app.sessions.asked.notified()).await.is_some() {
+    let mut changes = app.store.changes();
+    // An idle server hardly asks the database.
+    let mut woken = async || {
+        tokio::select! {
+            () = app.sessions.asked.notified() => {}
+            _ = changes.recv() => changes = changes.resubscribe(),
+            () = tokio::time::sleep(REST) => {}
+        }
+    };
+    while app.until_stopping(woken()).await.is_some() {
         match app.store.changed_principals(AGAIN).await {
             Ok(changed) => {
                 if !changed.is_empty() {

@@ -508,7 +508,7 @@ async fn sessions_of_the_schema_before_live_on(lab: Lab) {
         lab.raw.run(&format!("ALTER TABLE principal DROP COLUMN {column}")).await;
     }
     lab.raw.run("ALTER TABLE before RENAME TO session").await;
-    lab.raw.run("DELETE FROM migration WHERE version > 1").await;
+    lab.raw.run("DELETE FROM migration WHERE version IN (2, 3, 4)").await;
     lab.store.close().await;
     let store = Store::open(lab.config(), muster_store::Clock::system()).await.expect("a store");
     let hash: [u8; 32] = hash.try_into().expect("a hash");

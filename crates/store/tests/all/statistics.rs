@@ -495,7 +495,7 @@ async fn requests_from_before_the_statistics_are_counted(mut lab: Lab) {
         lab.raw.run(&format!("DROP TABLE {table}")).await;
     }
     lab.raw.run("DROP INDEX principal_by_claim").await;
-    lab.raw.run("DELETE FROM migration WHERE version = 3").await;
+    lab.raw.run("DELETE FROM migration WHERE version = 4").await;
     lab.restart(64 << 10).await;
     let total = lab.store.statistics(Query::default()).await.expect("an answer").total;
     assert_eq!((total.ended, total.waiting), ([1, 0, 0], 1));
