@@ -36,6 +36,12 @@ const EXPIRED: &str = "UPDATE task SET state = 'queued', lease_until = NULL, rem
      not_before = $1 WHERE state = 'leased' AND (lease_until < $1 AND remote_job IS NULL \
      OR lease_until < $2) RETURNING model_id, instance_id";
 
+/// No retry is put off for so long: the clock was ahead when this was written.
+const FAR: Duration = Duration::from_secs(300);
+
+const PUT_OFF: &str = "UPDATE task SET not_before = $1 \
+     WHERE state = 'queued' AND not_before > $2 RETURNING model_id";
+
 impl Store {
     /// Extends the lease of tasks; returns those that are no longer the instance's.
     pub async fn extend(
@@ -174,7 +180,8 @@ impl Store {
         self.answer(op, answer).await
     }
 
-    /// Returns tasks whose lease is over to the queue; says how many.
+    /// Returns tasks whose lease is over to the queue; says how many. Queued ones that a clock put off
+    /// into the future, which then went back, are due now.
     pub async fn release_expired(&self) -> Result<u64, Error> {
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
@@ -188,6 +195,10 @@ impl Store {
                 });
                 crash_point("during-lease-release");
                 rest(tx, lost.iter().filter_map(|(_, instance)| *instance).collect()).await?;
+                let put_off: Vec<String> = on!(&mut tx.conn, c => {
+                    sqlx::query_scalar(PUT_OFF).bind(Ts(now)).bind(Ts(now + FAR)).fetch_all(c).await?
+                });
+                requeued(tx, put_off)?;
                 requeued(tx, lost.into_iter().map(|(model, _)| model).collect())
             }
             .boxed()

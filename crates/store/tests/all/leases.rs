@@ -19,6 +19,7 @@ on_both!(
     a_remote_job_is_adopted_once,
     a_remote_job_that_nobody_picks_up_is_queued_again,
     leading_needs_no_asking_on_a_database_of_ones_own,
+    a_task_queued_while_the_clock_was_ahead_is_due_when_it_is_not,
 );
 
 fn keys(tasks: &[ClaimedTask]) -> Vec<(TaskKey, u32)> {
@@ -31,6 +32,16 @@ fn over(lab: &Lab) -> Claim {
 
 async fn release(lab: &Lab) -> u64 {
     lab.store.release_expired().await.expect("an answer")
+}
+
+/// I-03: found by `make chaos DB=sqlite SEED=2026`, where the clock is two hours ahead for a while.
+async fn a_task_queued_while_the_clock_was_ahead_is_due_when_it_is_not(lab: Lab) {
+    lab.submit(&["x"]).await;
+    let ahead = lab.raw.later("not_before", 7200);
+    lab.raw.run(&format!("UPDATE task SET not_before = {ahead}")).await;
+    assert!(nothing_for(&lab.store, lab.wish(1)).await);
+    assert_eq!(release(&lab).await, 0, "it was not leased");
+    assert_eq!(lab.claim(1).await.len(), 1);
 }
 
 async fn a_lease_that_is_over_gives_its_task_back(lab: Lab) {

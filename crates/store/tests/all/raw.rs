@@ -63,6 +63,11 @@ impl Raw {
         }
     }
 
+    /// That moment, so many seconds later.
+    pub fn later(&self, column: &str, seconds: u32) -> String {
+        self.earlier(column, seconds).replacen('-', "+", 1)
+    }
+
     pub fn postgres(&self) -> &PgPool {
         match self {
             Self::Postgres(pool) => pool,
