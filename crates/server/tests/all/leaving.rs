@@ -118,6 +118,9 @@ async fn uploads_share_a_limited_space() {
     let hub = Hub::with(|config| {
         config.limits.body_bytes = 1 << 20;
         config.upload_bytes = 1 << 20;
+        // However many come before the space is full.
+        config.quotas.account.waiting_inputs = u64::MAX >> 1;
+        config.quotas.account.day_inputs = u64::MAX >> 1;
     })
     .await;
     let person = hub.user("ada").await;
@@ -131,6 +134,8 @@ async fn uploads_share_a_limited_space() {
         slow.write_all(head.as_bytes()).await.expect("sent");
         // A refusal may come before all is sent.
         drop(slow.write_all("CCCCCCCCCCCCCCC\n".repeat(50_000).as_bytes()).await);
+        // Otherwise it is read, which cannot be seen; a while for that.
+        drop(timeout(Duration::from_millis(200), slow.peek(&mut [0])).await);
         slow
     };
     let mut slow = begin().await;
