@@ -86,8 +86,8 @@ impl App {
         self.uses.admit(&self.store, principal, more).await
     }
 
-    /// Stores a request, if the person's limits and the model allow it. In a task of its own: a
-    /// client that leaves does not stop it half-way.
+    /// Stores a request, if the person's limits and the model allow it. To its end: a client that
+    /// leaves does not stop it half-way.
     pub async fn submit(
         &self,
         principal: PrincipalId,
@@ -111,15 +111,15 @@ impl App {
         let id = RequestId(self.store.clock().id());
         let new = NewRequest { id, principal, model, key, body_hash, reading, inputs, use_cache };
         let store = self.store.clone();
-        let stored = tokio::spawn(async move {
+        to_the_end(async move {
             let submitted = store.submit(new).await;
             drop(reserved);
             if let (Some(admitted), Ok(Submitted { created: true, .. })) = (admitted, &submitted) {
                 admitted.stored();
             }
-            submitted
-        });
-        Ok(stored.await.map_err(|_| Problem::internal())??)
+            Ok(submitted?)
+        })
+        .await
     }
 }
 

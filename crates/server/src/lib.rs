@@ -8,6 +8,7 @@ mod docs;
 mod door;
 mod events;
 mod extract;
+mod follow;
 mod health;
 mod identity;
 mod legacy;
@@ -109,8 +110,8 @@ impl Server {
             shutdown.await;
             stop.send_replace(true);
         };
-        let listen = identity::cache::listen(app.clone());
-        tokio::join!(api, side, listen, stopped);
+        let follow = follow::follow(app.clone());
+        tokio::join!(api, side, follow, stopped);
         Ok(())
     }
 }

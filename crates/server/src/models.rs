@@ -22,9 +22,10 @@ use crate::view::{
 /// How old the figures that are shown may be.
 const FRESH: Duration = Duration::from_millis(250);
 
+/// A page of models in the order of their ids.
 pub struct ListModels {
-    after: Option<ModelId>,
-    limit: u32,
+    pub after: Option<ModelId>,
+    pub limit: u32,
 }
 
 impl Parameters for ListModels {
@@ -53,13 +54,12 @@ pub async fn list_models(
 ) -> Result<Response, Problem> {
     let (seen, models) = (app.overview.look(&app.store).await?, app.store.models());
     let disabled = |model: &Model| app.store.disabled(&model.id).is_some();
-    let mut rest = models.iter().filter(|model| {
+    let rest = models.iter().filter(|model| {
         query.after.as_ref().is_none_or(|after| model.id > *after) && !disabled(model)
     });
-    let page = rest.by_ref().take(query.limit as usize);
-    let items: Vec<ModelSummaryView> = page.map(|model| seen.summary(model)).collect();
-    let next = rest.next().and(items.last()).map(|last| last.id.to_string());
-    json(StatusCode::OK, &PageView { items, next })
+    let found: Vec<_> = rest.take(query.limit as usize + 1).collect();
+    let id = |model: &&Arc<Model>| model.id.to_string();
+    json(StatusCode::OK, &PageView::cut(found, query.limit, id, |model| seen.summary(model)))
 }
 
 /// Find a model

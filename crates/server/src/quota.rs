@@ -50,10 +50,6 @@ struct Known {
 }
 
 impl Known {
-    fn quota(&self, quotas: &Quotas) -> Amounts {
-        if self.anonymous { quotas.anonymous } else { quotas.account }
-    }
-
     fn take(&mut self, more: Amounts) {
         self.used = self.used + more;
         self.admitted = self.admitted + more;
@@ -98,6 +94,10 @@ impl Uses {
         Self { quotas, known: Mutex::default() }
     }
 
+    fn quota(&self, anonymous: bool) -> Amounts {
+        if anonymous { self.quotas.anonymous } else { self.quotas.account }
+    }
+
     fn known(&self) -> MutexGuard<'_, HashMap<PrincipalId, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,7 +121,7 @@ impl Uses {
         }
         let mut all = self.known();
         let known = all.get_mut(&principal).ok_or_else(nobody)?;
-        let quota = known.quota(&self.quotas);
+        let quota = self.quota(known.anonymous);
         match quota.passed(known.used, more) {
             Some(limit) => {
                 let (used, anonymous) = (known.used, known.anonymous);
@@ -144,7 +144,7 @@ impl Uses {
     ) -> Option<Result<(), Stale>> {
         let mut all = self.known();
         let known = all.get_mut(&principal)?;
-        let passed = known.quota(&self.quotas).passed(known.used, more);
+        let passed = self.quota(known.anonymous).passed(known.used, more);
         let (waiting, kept) =
             if passed.is_some() { (REFUSED_FOR, REFUSED_FOR) } else { (WAITING_FOR, KEPT_FOR) };
         let stale = Stale {
@@ -306,13 +306,12 @@ pub async fn find_my_limits(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    let (store, quotas) = (&app.store, &app.uses.quotas);
+    let store = &app.store;
     let waiting = store.waiting_of(caller.principal).await?;
     let kept = store.kept_of(caller.principal).await?.ok_or_else(nobody)?;
     let used = Amounts { day_inputs: kept.day_inputs, bytes: kept.bytes, ..waiting };
-    let limits = if kept.anonymous { quotas.anonymous } else { quotas.account };
     let view = LimitsOfView {
-        limits: limits.into(),
+        limits: app.uses.quota(kept.anonymous).into(),
         used: used.into(),
         seconds_until_next_day: until_next_day(store.now()).as_secs(),
     };

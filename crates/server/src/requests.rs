@@ -209,9 +209,9 @@ pub async fn cancel_request(
 ) -> Result<Response, Problem> {
     let reason = read_reason(&app, request).await?;
     let (store, principal) = (app.store.clone(), caller.principal);
-    let cancelled = tokio::spawn(async move { store.cancel_request(principal, id, &reason).await });
-    let cancelled = cancelled.await.map_err(|_| Problem::internal())??;
-    let request = cancelled.ok_or_else(Problem::no_such_request)?;
+    let cancelled =
+        to_the_end(async move { Ok(store.cancel_request(principal, id, &reason).await?) });
+    let request = cancelled.await?.ok_or_else(Problem::no_such_request)?;
     show(&app, StatusCode::OK, &request, false, None).await
 }
 

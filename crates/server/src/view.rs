@@ -16,6 +16,26 @@ pub struct PageView<T> {
     pub next: Option<String>,
 }
 
+impl<V> PageView<V> {
+    /// One more than `limit` was asked for: if it is there, there is a next page.
+    pub fn cut<T>(
+        mut found: Vec<T>,
+        limit: u32,
+        id: impl Fn(&T) -> String,
+        view: impl Fn(T) -> V,
+    ) -> Self {
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let next = found.last().filter(|_| more).map(id);
+        Self { items: found.into_iter().map(view).collect(), next }
+    }
+
+    /// All there is.
+    pub fn all(items: impl IntoIterator<Item = V>) -> Self {
+        Self { items: items.into_iter().collect(), next: None }
+    }
+}
+
 /// A request: one model, N inputs. It ends exactly once.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Request)]

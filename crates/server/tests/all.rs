@@ -17,7 +17,7 @@ mod files;
 mod hub;
 #[path = "all/leaving.rs"]
 mod leaving;
-#[path = "all/legacy.rs"]
+#[path = "all/legacy/mod.rs"]
 mod legacy;
 #[path = "all/mail.rs"]
 mod mail;

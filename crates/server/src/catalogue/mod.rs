@@ -11,14 +11,15 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use muster_core::ModelId;
+use muster_core::{ModelId, Source};
 use muster_store::{Entry, ModelAct, ModelDone, Owner};
 use utoipa::ToSchema;
 
 use crate::answer::{json, located};
 use crate::app::{App, to_the_end};
-use crate::extract::{ModelPath, Pairs, Parameters, Query};
+use crate::extract::{ModelPath, Query};
 use crate::identity::ModelEditor;
+use crate::models::ListModels;
 use crate::people::view::DoneView;
 use crate::problem::{At, Kind, Problem};
 use crate::reading::form::{Form, Shape, TEXT};
@@ -45,19 +46,6 @@ impl Shape for Disabling {
 
 const REASON: usize = 500;
 
-pub struct ListCatalogue {
-    after: Option<ModelId>,
-    limit: u32,
-}
-
-impl Parameters for ListCatalogue {
-    const NAMES: &'static [&'static str] = &["after", "limit"];
-
-    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
-        Ok(Self { after: pairs.model("after")?, limit: pairs.limit()? })
-    }
-}
-
 /// All models, also disabled ones and those whose folder is gone
 #[utoipa::path(
     get, path = "/api/v1/catalogue", operation_id = "list_catalogue", tag = "catalogue",
@@ -72,14 +60,11 @@ impl Parameters for ListCatalogue {
 pub async fn list_catalogue(
     State(app): State<Arc<App>>,
     _: ModelEditor,
-    Query(query): Query<ListCatalogue>,
+    Query(query): Query<ListModels>,
 ) -> Result<Response, Problem> {
-    let mut found = app.store.list_entries(query.after, query.limit + 1).await?;
-    let more = found.len() > query.limit as usize;
-    found.truncate(query.limit as usize);
-    let next = found.last().filter(|_| more).map(|last| last.model.id.to_string());
-    let items: Vec<CatalogueView> = found.iter().map(CatalogueView::new).collect();
-    json(StatusCode::OK, &PageView { items, next })
+    let found = app.store.list_entries(query.after, query.limit + 1).await?;
+    let (found, id) = (found.iter().collect(), |entry: &&Entry| entry.model.id.to_string());
+    json(StatusCode::OK, &PageView::cut(found, query.limit, id, CatalogueView::new))
 }
 
 /// A model as administrators see it
@@ -323,8 +308,8 @@ pub fn disabled(reason: &str) -> Problem {
 /// The address of a model that runs elsewhere.
 fn url(entry: &Entry) -> Option<&str> {
     match &entry.model.source {
-        muster_core::Source::Server { url } => Some(url),
-        muster_core::Source::Folder { .. } => None,
+        Source::Server { url } => Some(url),
+        Source::Folder { .. } => None,
     }
 }
 

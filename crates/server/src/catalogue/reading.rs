@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use super::{address, url};
 use crate::app::App;
 use crate::problem::{At, Kind, Problem};
-use crate::reading::body::Upload;
-use crate::reading::media_type;
+use crate::reading::json::escape;
+use crate::reading::open_json;
 
 const MOST_BYTES: u64 = 256 << 10;
 
@@ -212,7 +212,6 @@ fn place(body: &Map<String, Value>, fits: impl Fn(&Value) -> bool) -> At {
     };
     let mut inner = value.as_object().into_iter().flatten();
     let inner = inner.find(|(inner, value)| !fits(&json!({ name: { *inner: value } })));
-    let escape = |name: &str| name.replace('~', "~0").replace('/', "~1");
     let inner = inner.map(|(inner, _)| format!("/{}", escape(inner))).unwrap_or_default();
     At::Pointer(format!("/{}{inner}", escape(name)))
 }
@@ -241,11 +240,7 @@ fn bad(what: impl AsRef<str>) -> Problem {
 }
 
 async fn read_object(app: &App, request: Request) -> Result<Map<String, Value>, Problem> {
-    if media_type(request.headers())? != "application/json" {
-        let detail = "Send JSON with `Content-Type: application/json`.";
-        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
-    }
-    let mut upload = Upload::new(request, &app.uploads, app.config.times, MOST_BYTES).await?;
+    let mut upload = open_json(app, request, MOST_BYTES).await?;
     let mut body = Vec::new();
     while let Some(piece) = upload.next().await? {
         body.extend_from_slice(&piece);

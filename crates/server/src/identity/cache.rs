@@ -1,8 +1,7 @@
 //! Sessions that were found lately, so that a request of a known session needs no statement.
 //!
-//! Whoever ends a session or changes rights notes the principal in the database. Every server that
-//! is asked something looks there each second and forgets what it remembers of it; one that did not
-//! look lately, because nobody asked or because it could not, answers nothing from memory.
+//! What other servers changed comes with [`crate::follow`]. A server that did not look there lately,
+//! because nobody asked or because it could not, answers nothing from memory.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -26,17 +25,8 @@ const SHARDS: usize = 16;
 const MOST_KNOWN: usize = 4_000;
 const MOST_UNKNOWN: usize = 1_000;
 
-/// How often the changes are looked at while anything happens, here or elsewhere; and when nothing
-/// does.
-const LISTEN: Duration = Duration::from_millis(800);
-const REST: Duration = Duration::from_secs(30);
 /// Without having heard of changes for this long, nothing is answered from memory.
 const TRUST: Duration = Duration::from_millis(1900);
-/// Changes are looked at again for this long: a transaction may be late, and a look-up that began
-/// before it may have ended after it.
-const AGAIN: Duration = Duration::from_secs(10);
-/// How often what is over is cleaned up.
-const CLEAN: Duration = Duration::from_secs(600);
 
 /// A session in memory.
 pub struct Known {
@@ -75,9 +65,19 @@ impl Sessions {
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn heard(&self) -> bool {
+    fn is_trusted(&self) -> bool {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.is_some_and(|heard| heard.elapsed() < TRUST)
+    }
+
+    /// The changes were looked at just now, and what they are of is forgotten.
+    pub fn heard(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Ends when somebody wants to know a session.
+    pub async fn asked(&self) {
+        self.asked.notified().await;
     }
 
     /// The session of a secret, if it lives. It counts as used.
@@ -93,7 +93,7 @@ impl Sessions {
     pub async fn find(&self, app: &App, hash: &TokenHash) -> Result<Option<Arc<Known>>, Problem> {
         let policy = &app.config.sessions.policy;
         self.asked.notify_one();
-        if self.heard() {
+        if self.is_trusted() {
             let shard = self.shard(hash);
             if shard.unknown.get(hash).is_some_and(|looked| looked.elapsed() < UNKNOWN_FOR) {
                 return Ok(None);
@@ -162,57 +162,4 @@ fn touch(app: &App, known: &Known) {
             tracing::debug!(%error, "that a session is used is not written down");
         }
     });
-}
-
-/// Looks for changes until the server stops.
-pub async fn listen(app: Arc<App>) {
-    let mut cleaned = Instant::now();
-    let mut changes = app.store.changes();
-    // An idle server hardly asks the database.
-    let mut woken = async || {
-        tokio::select! {
-            () = app.sessions.asked.notified() => {}
-            _ = changes.recv() => changes = changes.resubscribe(),
-            () = tokio::time::sleep(REST) => {}
-        }
-    };
-    while app.until_stopping(woken()).await.is_some() {
-        match app.store.changed_principals(AGAIN).await {
-            Ok(changed) => {
-                if !changed.is_empty() {
-                    app.forget(&changed);
-                    follow_claims(&app).await;
-                }
-                let mut heard = app.sessions.heard.lock().unwrap_or_else(PoisonError::into_inner);
-                *heard = Some(Instant::now());
-            }
-            Err(error) => tracing::debug!(%error, "changes of sessions are not seen"),
-        }
-        if let Err(error) = app.store.refresh_models().await {
-            tracing::debug!(%error, "changes of the catalogue are not seen");
-        }
-        if cleaned.elapsed() > CLEAN {
-            cleaned = Instant::now();
-            clean(&app).await;
-        }
-        if app.until_stopping(tokio::time::sleep(LISTEN)).await.is_none() {
-            return;
-        }
-    }
-}
-
-async fn follow_claims(app: &App) {
-    if let Err(error) = app.store.claim_late(AGAIN).await {
-        tracing::debug!(%error, "requests submitted during a claim are not moved yet");
-    }
-}
-
-async fn clean(app: &App) {
-    let cleaned = async {
-        app.store.clean_logins().await?;
-        app.store.clean_sessions().await
-    };
-    if let Err(error) = cleaned.await {
-        tracing::debug!(%error, "old sessions are not cleaned up yet");
-    }
 }

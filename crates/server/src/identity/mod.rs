@@ -21,6 +21,10 @@ use crate::problem::{Kind, Problem};
 use cache::Known;
 use secret::{Secret, TokenHash};
 
+/// What an API token may be used for.
+pub const READ: &str = "read";
+pub const SUBMIT: &str = "submit";
+
 /// Anybody with a live session. An API token must have the scope for the method.
 pub struct Caller {
     pub principal: PrincipalId,
@@ -49,8 +53,8 @@ impl Caller {
     pub fn may(&self, method: &Method) -> Result<(), Problem> {
         let session = self.session();
         if session.kind == SessionKind::Token {
-            let scope =
-                if matches!(*method, Method::GET | Method::HEAD) { "read" } else { "submit" };
+            let reads = matches!(*method, Method::GET | Method::HEAD);
+            let scope = if reads { READ } else { SUBMIT };
             if !session.scopes.split(' ').any(|held| held == scope) {
                 let detail = format!("This API token has not the scope `{scope}`.");
                 return Err(Problem::new(Kind::Forbidden, detail));

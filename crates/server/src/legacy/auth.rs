@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use muster_store::{Account, LoginTry, Rotation, Session, SessionKind};
+use muster_store::{LoginTry, Rotation, Session, SessionKind};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -24,6 +24,7 @@ use crate::identity::peer::Network;
 use crate::identity::secret::{Secret, TokenHash};
 use crate::identity::{Caller, nobody};
 use crate::people::session::{check_login, sign_out, start};
+use crate::people::view::permissions;
 use crate::problem::{Kind, Problem};
 use crate::reading::form::{Form, Shape, TEXT};
 
@@ -186,10 +187,9 @@ fn welcome(
     (session, secret): (Session, Secret),
     session_id: Option<String>,
 ) -> Result<Response, Problem> {
-    let held = |account: &Account| account.permissions.iter().map(|held| held.name()).collect();
     let view = LoginView {
         user: UserView::new(&session),
-        permissions: session.account.as_ref().map(held).unwrap_or_default(),
+        permissions: permissions(session.account.as_ref()),
         session: SessionView::new(app, &session, &secret, session_id),
     };
     json(StatusCode::OK, &view)

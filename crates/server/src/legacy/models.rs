@@ -11,7 +11,7 @@ use super::view::{ItemsView, ModelView};
 use super::{Detail, Segment, TAG};
 use crate::answer::json;
 use crate::app::App;
-use crate::problem::Problem;
+use crate::reading::find_model;
 
 /// List the models
 #[utoipa::path(
@@ -40,7 +40,5 @@ pub async fn legacy_find_model(
     _: Anybody,
     Segment(id): Segment,
 ) -> Result<Response, Detail> {
-    let found = id.parse().ok().and_then(|id| app.store.find_model(&id));
-    let model = found.ok_or_else(Problem::unknown_model)?;
-    Ok(json(StatusCode::OK, &ModelView::new(&model))?)
+    Ok(json(StatusCode::OK, &ModelView::new(&*find_model(&app, &id)?))?)
 }

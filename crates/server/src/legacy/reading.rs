@@ -7,11 +7,11 @@ use muster_core::request::Reading;
 use serde::de::MapAccess;
 
 use crate::app::App;
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 use crate::reading::json::{EachText, Fault, Object, OneObject, read as read_json};
 use crate::reading::records::Dialect;
 use crate::reading::table::{File, HeaderRule, Rules, too_many};
-use crate::reading::{Submission, open};
+use crate::reading::{Submission, find_model, missing, open};
 use crate::rows::split;
 
 const EXAMPLE: &str = r#"{"model_id": "ID", "request_payload": {"entries": ["..", ".."]}}"#;
@@ -22,19 +22,13 @@ pub async fn read(app: &App, request: Request) -> Result<Submission, Problem> {
     let mut upload = open(app, request, None).await?;
     let body = read_json(&mut upload, Body { model_id: None, payload: Payload::new(limits) });
     let Body { model_id, payload } = body.await?;
-    let id = model_id.ok_or_else(|| missing("model_id"))?;
-    let model = id.parse().ok().and_then(|id| app.store.find_model(&id));
-    let model = model.ok_or_else(Problem::unknown_model)?;
+    let id = model_id.ok_or_else(|| missing("model_id", EXAMPLE))?;
+    let model = find_model(app, &id)?;
     let (input, use_cache) = (model.input.clone(), payload.cache);
     let read = tokio::task::spawn_blocking(move || payload.read(input)).await;
     let (inputs, reading) = read.map_err(|_| Problem::internal())??;
     let (body_hash, reserved) = upload.end();
     Ok(Submission { model, inputs, reading, use_cache, body_hash, reserved })
-}
-
-fn missing(name: &str) -> Problem {
-    let detail = format!("`{name}` is missing. The body is like {EXAMPLE}.");
-    Problem::new(Kind::BadJson, detail)
 }
 
 struct Body {
@@ -113,7 +107,7 @@ impl Payload {
     }
 
     fn read(self, input: InputColumn) -> Result<(InputTable, Reading), Problem> {
-        let entries = self.entries.ok_or_else(|| missing("request_payload/entries"))?;
+        let entries = self.entries.ok_or_else(|| missing("request_payload/entries", EXAMPLE))?;
         let first = entries.iter().next().map(strip).unwrap_or_default();
         let first = first.strip_prefix('\u{feff}').unwrap_or(first);
         let is_table = self.has_header && is_header_of_a_table(first, &input);
@@ -151,6 +145,7 @@ mod tests {
     use muster_core::request::Header;
 
     use super::*;
+    use crate::problem::Kind;
 
     fn smiles() -> InputColumn {
         InputColumn { name: "smiles".into(), description: String::new(), also: vec![] }

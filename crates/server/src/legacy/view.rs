@@ -181,8 +181,18 @@ pub struct WorkRequestView<'r> {
     /// Always null.
     pub server_id: Option<String>,
     /// CSV lines, a header first; or objects. If it is completed and the result was asked for.
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<ResultRow>>)]
     pub result: Option<()>,
+}
+
+/// A line of CSV, or the columns by their names.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = WorkRequestResultRow)]
+#[expect(dead_code, reason = "the result is streamed; this describes it")]
+pub enum ResultRow {
+    Line(String),
+    Columns(serde_json::Map<String, serde_json::Value>),
 }
 
 /// What was submitted, without a header and blank lines.

@@ -8,13 +8,13 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::password;
-use muster_core::person::{Broken, Rule, SignUp};
+use muster_core::person::{Broken, SignUp};
 use muster_store::{Account, NewLink, Purpose};
 use utoipa::ToSchema;
 
 use crate::answer::json;
 use crate::app::{App, to_the_end};
-use crate::identity::mail::{EMAIL_PAGE, Mail, PASSWORD_PAGE, link};
+use crate::identity::mail::{EMAIL_PAGE, PASSWORD_PAGE, link};
 use crate::identity::peer::Network;
 use crate::identity::secret::Secret;
 use crate::people::view::DoneView;
@@ -114,12 +114,14 @@ async fn ask(
     purpose: Purpose,
 ) -> Result<Response, Problem> {
     let form = Form::<Hint>::read(&app, request).await?;
-    let (name, email) = (form.text("name"), form.text("email"));
-    let (name, email) = (name.map(str::to_owned), email.map(str::to_owned));
-    if name.is_some() == email.is_some() {
-        let problem = Problem::new(Kind::BadJson, "Send either `name` or `email`.");
-        return Err(problem.at(At::Pointer(String::new())));
-    }
+    let whose = match (form.text("name"), form.text("email")) {
+        (Some(name), None) => Whose::Name(name.to_owned()),
+        (None, Some(email)) => Whose::Email(email.to_owned()),
+        _ => {
+            let problem = Problem::new(Kind::BadJson, "Send either `name` or `email`.");
+            return Err(problem.at(At::Pointer(String::new())));
+        }
+    };
     if app.config.mail.is_none() {
         let detail = "This hub sends no mail. An administrator can make a link for you.";
         return Err(Problem::new(Kind::NoMail, detail));
@@ -127,23 +129,23 @@ async fn ask(
     app.rates.admit(network)?;
     // Aside: that there is an account is not to be seen from how long the answer takes.
     tokio::spawn(async move {
-        if let Err(problem) = mail_links(&app, name, email, purpose).await {
+        if let Err(problem) = mail_links(&app, whose, purpose).await {
             tracing::warn!(problem.detail, "a link is not mailed");
         }
     });
     json(StatusCode::OK, &DoneView { detail: "If there is such an account, mail is on its way." })
 }
 
-async fn mail_links(
-    app: &App,
-    name: Option<String>,
-    email: Option<String>,
-    purpose: Purpose,
-) -> Result<(), Problem> {
-    let accounts = match (name, email) {
-        (Some(name), _) => Vec::from_iter(app.store.find_account_named(&name).await?),
-        (None, Some(email)) => app.store.find_accounts_of(&email).await?,
-        (None, None) => Vec::new(),
+/// Whose account a link is for.
+enum Whose {
+    Name(String),
+    Email(String),
+}
+
+async fn mail_links(app: &App, whose: Whose, purpose: Purpose) -> Result<(), Problem> {
+    let accounts = match whose {
+        Whose::Name(name) => Vec::from_iter(app.store.find_account_named(&name).await?),
+        Whose::Email(email) => app.store.find_accounts_of(&email).await?,
     };
     for account in accounts.into_iter().filter(|account| account.disabled_at.is_none()) {
         match purpose {
@@ -167,7 +169,6 @@ async fn mail_reset(app: &App, account: &Account) -> Result<(), Problem> {
 /// Mails a link that shows that `email` is the account's, if the hub sends mail.
 pub async fn mail_verification(app: &App, account: &Account, email: &str) -> Result<(), Problem> {
     let Some(mail) = &app.config.mail else { return Ok(()) };
-    let mail: &Mail = mail;
     let secret = new_link(app, account, Purpose::Email, email).await?;
     mail.verify(account, email, &link(app.config.public_url.as_deref(), EMAIL_PAGE, &secret));
     Ok(())
@@ -252,8 +253,7 @@ pub fn check_password(
         email: Some(&account.email),
         password: None,
     };
-    let rule: Option<Rule> = password::check(new, person.names());
-    match rule {
+    match password::check(new, person.names()) {
         Some(rule) => Err(Problem::values(vec![Broken { field, rule }])),
         None => Ok(new.to_owned()),
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use muster_core::SessionId;
 use muster_core::person::{Broken, Rule, check_email, check_personal_name};
 use muster_core::session::EndReason;
-use muster_store::SessionKind;
+use muster_store::{Session, SessionKind};
 use utoipa::ToSchema;
 
 use crate::answer::json;
@@ -103,13 +104,15 @@ pub async fn change_me(
     request: Request,
 ) -> Result<Response, Problem> {
     let form = Form::<Change>::read(&app, request).await?;
-    let value = |field: &'static str, rule: fn(&str) -> Option<Rule>| {
+    let check = |field: &'static str, rule: fn(&str) -> Option<Rule>| {
         form.text(field).and_then(rule).map(|rule| Broken { field, rule })
     };
-    let names =
-        [("first_name", check_personal_name as fn(&str) -> _), ("last_name", check_personal_name)];
-    let fields = names.into_iter().chain([("email", check_email as fn(&str) -> _)]);
-    let mut broken: Vec<Broken> = fields.filter_map(|(field, rule)| value(field, rule)).collect();
+    let fields = [
+        check("first_name", check_personal_name),
+        check("last_name", check_personal_name),
+        check("email", check_email),
+    ];
+    let mut broken: Vec<Broken> = fields.into_iter().flatten().collect();
     if form.text("email").is_some() && form.text("password").is_none() {
         broken.push(Broken { field: "password", rule: Rule::Missing });
     }
@@ -211,14 +214,18 @@ pub async fn list_my_sessions(
     person: Person,
 ) -> Result<Response, Problem> {
     let current = person.caller.session().id;
-    let all = app.store.list_sessions(person.account.id).await?;
+    let mut all = living(&app, &person).await?;
+    all.retain(|session| session.kind != SessionKind::Token);
+    let views = all.into_iter().map(|session| SessionInfoView::new(session, Some(current)));
+    json(StatusCode::OK, &PageView::all(views))
+}
+
+/// The sessions and API tokens of the person that live, the newest first.
+pub async fn living(app: &App, person: &Person) -> Result<Vec<Session>, Problem> {
+    let mut all = app.store.list_sessions(person.account.id).await?;
     let (policy, now) = (&app.config.sessions.policy, app.store.now());
-    let lives = |session: &muster_store::Session| {
-        session.kind != SessionKind::Token && session.left(policy, now).is_ok()
-    };
-    let view = |session| SessionInfoView::new(session, Some(current));
-    let items: Vec<SessionInfoView> = all.into_iter().filter(lives).map(view).collect();
-    json(StatusCode::OK, &PageView { items, next: None })
+    all.retain(|session| session.left(policy, now).is_ok());
+    Ok(all)
 }
 
 /// End one of your sessions
@@ -240,7 +247,7 @@ pub async fn end_my_session(
 pub async fn end(
     app: Arc<App>,
     person: Person,
-    id: muster_core::SessionId,
+    id: SessionId,
     detail: &'static str,
 ) -> Result<Response, Problem> {
     let me = person.account.id;

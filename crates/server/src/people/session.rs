@@ -19,7 +19,7 @@ use crate::identity::password::Checked;
 use crate::identity::peer::Network;
 use crate::identity::secret::{Secret, TokenHash};
 use crate::identity::{Caller, MaybeCaller, nobody};
-use crate::people::view::{EndedView, PrincipalView, RenewalView, SessionView};
+use crate::people::view::{EndedView, PrincipalView, RenewalView, SessionView, permissions};
 use crate::problem::{At, Kind, Problem};
 use crate::reading::form::{FLAG, Form, SECRET, Shape, TEXT};
 
@@ -360,9 +360,7 @@ fn live_view(app: &App, session: &Session, secret: Option<&Secret>) -> SessionVi
             first_name: of(|account| &account.first_name),
             last_name: of(|account| &account.last_name),
         },
-        permissions: account
-            .map(|account| account.permissions.iter().map(|held| held.name()).collect())
-            .unwrap_or_default(),
+        permissions: permissions(account),
         permissions_version: account.map_or(0, |account| account.version),
         seconds_left: left.as_secs(),
         expires_at: absolute.map_or(expires, |absolute| absolute.min(expires)),

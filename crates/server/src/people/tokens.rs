@@ -12,16 +12,15 @@ use utoipa::ToSchema;
 use crate::answer::json;
 use crate::app::{App, to_the_end};
 use crate::extract::SessionPath;
-use crate::identity::Person;
 use crate::identity::secret::Secret;
-use crate::people::me::end;
+use crate::identity::{Person, READ, SUBMIT};
+use crate::people::me::{end, living};
 use crate::people::view::{DoneView, SessionInfoView, TokenView};
 use crate::problem::{At, Kind, Problem};
 use crate::reading::form::{Form, NUMBER, Shape, TEXT, TEXTS};
 use crate::view::PageView;
 
-/// What a token may be used for.
-const SCOPES: [&str; 2] = ["read", "submit"];
+const SCOPES: [&str; 2] = [READ, SUBMIT];
 const LONGEST_NAME: usize = 100;
 const MOST_DAYS: u64 = 365;
 const DAYS: u64 = 90;
@@ -66,7 +65,7 @@ pub async fn create_token(
     let secret = Secret::new()?;
     let new = new_token(&form, &person, &secret)?;
     let session = to_the_end(async move {
-        if living(&app, &person).await?.len() >= MOST {
+        if living_tokens(&app, &person).await?.len() >= MOST {
             let detail = format!("You have {MOST}. Revoke one that is not used.");
             return Err(Problem::new(Kind::TooManyTokens, detail));
         }
@@ -110,10 +109,9 @@ fn new_token(
     })
 }
 
-async fn living(app: &App, person: &Person) -> Result<Vec<Session>, Problem> {
-    let mut all = app.store.list_sessions(person.account.id).await?;
-    let (policy, now) = (&app.config.sessions.policy, app.store.now());
-    all.retain(|session| session.kind == SessionKind::Token && session.left(policy, now).is_ok());
+async fn living_tokens(app: &App, person: &Person) -> Result<Vec<Session>, Problem> {
+    let mut all = living(app, person).await?;
+    all.retain(|session| session.kind == SessionKind::Token);
     Ok(all)
 }
 
@@ -125,9 +123,9 @@ async fn living(app: &App, person: &Person) -> Result<Vec<Session>, Problem> {
     security(("session" = [])),
 )]
 pub async fn list_tokens(State(app): State<Arc<App>>, person: Person) -> Result<Response, Problem> {
-    let all = living(&app, &person).await?;
-    let items = all.into_iter().map(|session| SessionInfoView::new(session, None)).collect();
-    json(StatusCode::OK, &PageView::<SessionInfoView> { items, next: None })
+    let tokens = living_tokens(&app, &person).await?;
+    let views = tokens.into_iter().map(|session| SessionInfoView::new(session, None));
+    json(StatusCode::OK, &PageView::all(views))
 }
 
 /// Revoke an API token

@@ -79,21 +79,8 @@ pub async fn list_users(
     let limit = filter.limit;
     filter.limit += 1;
     let found = app.store.list_accounts(&filter).await?;
-    let page = page(found, limit, |account| account.id.to_string(), AccountView::from);
+    let page = PageView::cut(found, limit, |account| account.id.to_string(), AccountView::from);
     json(StatusCode::OK, &page)
-}
-
-/// One more than fits was asked for: it says that there is a next page.
-fn page<T, V>(
-    mut found: Vec<T>,
-    limit: u32,
-    id: impl Fn(&T) -> String,
-    view: impl Fn(T) -> V,
-) -> PageView<V> {
-    let more = found.len() > limit as usize;
-    found.truncate(limit as usize);
-    let next = found.last().filter(|_| more).map(id);
-    PageView { items: found.into_iter().map(view).collect(), next }
 }
 
 /// Find a user
@@ -127,8 +114,8 @@ pub async fn list_user_sessions(
 ) -> Result<Response, Problem> {
     app.store.find_account(id).await?.ok_or_else(Problem::no_such_thing)?;
     let all = app.store.list_sessions(id).await?;
-    let items = all.into_iter().map(|session| SessionInfoView::new(session, None)).collect();
-    json(StatusCode::OK, &PageView::<SessionInfoView> { items, next: None })
+    let views = all.into_iter().map(|session| SessionInfoView::new(session, None));
+    json(StatusCode::OK, &PageView::all(views))
 }
 
 /// Does it, writes it down, and tells this server's memory.
@@ -323,6 +310,6 @@ pub async fn list_audit(
     Query(query): Query<ListAudit>,
 ) -> Result<Response, Problem> {
     let found = app.store.list_audit(query.after, query.limit + 1).await?;
-    let page = page(found, query.limit, |entry| entry.id.to_string(), AuditView::from);
+    let page = PageView::cut(found, query.limit, |entry| entry.id.to_string(), AuditView::from);
     json(StatusCode::OK, &page)
 }

@@ -48,6 +48,11 @@ pub struct PrincipalView {
     pub last_name: Option<String>,
 }
 
+/// The names of what an account may do; an anonymous session has none.
+pub fn permissions(account: Option<&Account>) -> Vec<&'static str> {
+    account.into_iter().flat_map(|account| &account.permissions).map(|held| held.name()).collect()
+}
+
 /// A session that is over.
 #[derive(Serialize, ToSchema)]
 #[schema(as = EndedSession)]
@@ -88,13 +93,13 @@ pub struct AccountView {
 impl From<Account> for AccountView {
     fn from(account: Account) -> Self {
         Self {
+            permissions: permissions(Some(&account)),
             id: account.id,
             name: account.name,
             first_name: account.first_name,
             last_name: account.last_name,
             email: account.email,
             email_verified: account.verified_at.is_some(),
-            permissions: account.permissions.iter().map(|held| held.name()).collect(),
             disabled: account.disabled_at.is_some(),
             created_at: account.created_at,
         }

@@ -6,9 +6,8 @@ use axum::extract::Request;
 use muster_core::input::check_text;
 use serde::de::MapAccess;
 
-use super::body::Upload;
 use super::json::{Fault, Object, read};
-use super::media_type;
+use super::open_json;
 use crate::app::App;
 use crate::problem::{At, Kind, Problem};
 
@@ -49,11 +48,7 @@ impl<S: Shape> Form<S> {
     }
 
     pub async fn read(app: &App, request: Request) -> Result<Self, Problem> {
-        if media_type(request.headers())? != "application/json" {
-            let detail = "Send JSON with `Content-Type: application/json`.";
-            return Err(Problem::new(Kind::UnsupportedMediaType, detail));
-        }
-        let mut upload = Upload::new(request, &app.uploads, app.config.times, MOST_BYTES).await?;
+        let mut upload = open_json(app, request, MOST_BYTES).await?;
         read(&mut upload, Self::empty()).await
     }
 

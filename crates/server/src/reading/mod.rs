@@ -122,10 +122,9 @@ async fn read_json(
     }
     let mut upload = open(app, request, keyed.then(|| "json".into())).await?;
     let body = json::read(&mut upload, SubmitBody::new(app.config.limits)).await?;
-    let Some(model) = body.model else { return Err(missing("model")) };
-    let model = model.parse().ok().and_then(|id| app.store.find_model(&id));
-    let model = model.ok_or_else(|| Problem::unknown_model().at(At::Pointer("/model".into())))?;
-    let Some(inputs) = body.inputs else { return Err(missing("inputs")) };
+    let id = body.model.ok_or_else(|| missing("model", SUBMIT_EXAMPLE))?;
+    let model = find_model(app, &id).map_err(|problem| problem.at(At::Pointer("/model".into())))?;
+    let inputs = body.inputs.ok_or_else(|| missing("inputs", SUBMIT_EXAMPLE))?;
     if inputs.is_empty() {
         let detail = "There is no input. Send at least one: {\"inputs\": [\"..\"]}.";
         return Err(Problem::new(Kind::EmptyInput, detail).at(At::Pointer("/inputs".into())));
@@ -145,6 +144,15 @@ pub async fn open(app: &App, request: Request, salt: Option<String>) -> Result<U
         upload.hash_with(salt.as_bytes());
     }
     Ok(upload)
+}
+
+/// Begins to read a small body that has to be JSON.
+pub async fn open_json(app: &App, request: Request, most_bytes: u64) -> Result<Upload, Problem> {
+    if media_type(request.headers())? != "application/json" {
+        let detail = "Send JSON with `Content-Type: application/json`.";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    }
+    Upload::new(request, &app.uploads, app.config.times, most_bytes).await
 }
 
 /// The Content-Type without its parameters, lower case; only UTF-8 is read.
@@ -168,8 +176,15 @@ fn unsupported() -> Problem {
     Problem::new(Kind::UnsupportedMediaType, detail)
 }
 
-fn missing(name: &str) -> Problem {
-    let detail = format!("`{name}` is missing. The body is like {}.", SUBMIT_EXAMPLE);
+/// The model of an id as somebody wrote it.
+pub fn find_model(app: &App, id: &str) -> Result<Arc<Model>, Problem> {
+    let found = id.parse().ok().and_then(|id| app.store.find_model(&id));
+    found.ok_or_else(Problem::unknown_model)
+}
+
+/// A member that must be there. `name`: its path in the body.
+pub fn missing(name: &str, example: &str) -> Problem {
+    let detail = format!("`{name}` is missing. The body is like {example}.");
     Problem::new(Kind::BadJson, detail).at(At::Pointer(format!("/{name}")))
 }
 

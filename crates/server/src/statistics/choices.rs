@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::extract::{Pairs, Parameters, Query};
 use crate::identity::Admin;
 use crate::problem::Problem;
+use crate::view::PageView;
 
 pub struct ListChoices(ChoiceFilter);
 
@@ -69,12 +70,12 @@ pub struct ChoicesView {
     pub users: Vec<PersonView>,
     /// Give this as `after_user` for more of them; null if there are none.
     #[schema(value_type = Option<String>, format = Uuid)]
-    pub next_user: Option<PrincipalId>,
+    pub next_user: Option<String>,
     /// Anonymous sessions that have requests, the oldest first.
     pub sessions: Vec<PersonView>,
     /// Give this as `after_session` for more of them; null if there are none.
     #[schema(value_type = Option<String>, format = Uuid)]
-    pub next_session: Option<PrincipalId>,
+    pub next_session: Option<String>,
 }
 
 /// What statistics can be filtered by
@@ -96,10 +97,12 @@ pub async fn list_statistics_filters(
     _: Admin,
     Query(ListChoices(filter)): Query<ListChoices>,
 ) -> Result<Response, Problem> {
-    let limit = filter.limit as usize;
+    let limit = filter.limit;
     let found = app.store.statistics_choices(filter).await?;
-    let (users, next_user) = page(found.users, limit);
-    let (sessions, next_session) = page(found.sessions, limit);
+    let people =
+        |found| PageView::cut(found, limit, |one: &PersonChoice| one.id.to_string(), person);
+    let PageView { items: users, next: next_user } = people(found.users);
+    let PageView { items: sessions, next: next_session } = people(found.sessions);
     let models = found.models.into_iter().map(|(id, choice)| view(id, choice)).collect();
     let kinds = found.kinds.into_iter();
     let auth_types = kinds.map(|(kind, choice)| view(kind.name().to_owned(), choice)).collect();
@@ -111,16 +114,6 @@ fn view(id: String, choice: Choice) -> ChoiceView {
     ChoiceView { id, requests: choice.requests, last_at: choice.last_at }
 }
 
-/// One more than fits says that there are more.
-fn page(mut found: Vec<PersonChoice>, limit: usize) -> (Vec<PersonView>, Option<PrincipalId>) {
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|person| person.id);
-    let person = |PersonChoice { id, name, choice }| PersonView {
-        id,
-        name,
-        requests: choice.requests,
-        last_at: choice.last_at,
-    };
-    (found.into_iter().map(person).collect(), next)
+fn person(PersonChoice { id, name, choice }: PersonChoice) -> PersonView {
+    PersonView { id, name, requests: choice.requests, last_at: choice.last_at }
 }

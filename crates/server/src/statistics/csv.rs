@@ -53,7 +53,7 @@ fn texts(row: &Row<'_>) -> impl Iterator<Item = String> {
     })
 }
 
-/// I-56
+/// What a spreadsheet would run as a formula is marked as text (I-56).
 fn harmless(text: String) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\0']) { format!("'{text}") } else { text }
 }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::json;
 use crate::app::App;
@@ -16,7 +16,7 @@ use crate::identity::{Admin, Person};
 use crate::problem::Problem;
 use crate::statistics::csv;
 use crate::statistics::query::{AskAll, AskOwn, Wanted};
-use crate::statistics::table::Table;
+use crate::statistics::table::{Row, Table};
 
 /// A group of requests: what it is of, and its figures. Times are in seconds, null if nothing was
 /// measured.
@@ -82,6 +82,50 @@ pub struct RowDocument {
     waiting_seconds_p99: Option<f64>,
 }
 
+/// Which requests, for both kinds of questions.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it only describes what `query::read` reads")]
+struct OfRequests {
+    /// Submitted on this day or later, UTC: 2026-11-24
+    #[param(required = false)]
+    from: String,
+    /// Submitted on this day or before, UTC
+    #[param(required = false)]
+    to: String,
+    /// waiting, running, completed, failed or cancelled; repeatable
+    #[param(required = false)]
+    phase: Vec<String>,
+    /// 1, 2, 11, 101, ..: where a class begins
+    #[param(required = false)]
+    input_size_min: u64,
+    /// 1, 10, 100, ..: where a class ends
+    #[param(required = false)]
+    input_size_max: u64,
+}
+
+/// How the answer is shown.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it only describes what `query::read` reads")]
+struct Shown {
+    /// Whose times: successes (if nothing is given), failures or all that ended
+    #[param(required = false)]
+    by: String,
+    /// A column, with `-` before it for the most first; repeatable, or with commas
+    #[param(required = false)]
+    sort: Vec<String>,
+    /// `next` of the page before
+    #[param(required = false)]
+    after: String,
+    /// 1 to 1000; 100 if not given
+    #[param(required = false)]
+    limit: u32,
+    /// json, or csv: all rows, and one of all groups together, `(all)`
+    #[param(required = false)]
+    format: String,
+}
+
 /// A page of groups, and all groups together.
 #[derive(ToSchema)]
 #[schema(as = Statistics)]
@@ -98,7 +142,7 @@ pub struct StatisticsDocument {
 struct PageOfTable<'t> {
     #[serde(serialize_with = "items")]
     items: &'t Table,
-    totals: crate::statistics::table::Row<'t>,
+    totals: Row<'t>,
     next: Option<String>,
 }
 
@@ -122,23 +166,11 @@ fn items<S: Serializer>(table: &&Table, to: S) -> Result<S::Ok, S::Error> {
         ("user" = Option<Vec<String>>, Query, description = "Only of these accounts; repeatable"),
         ("session" = Option<Vec<String>>, Query,
             description = "Only of these anonymous sessions; repeatable. With `user`: of either"),
-        ("from" = Option<String>, Query, description = "Submitted on this day or later, UTC: 2026-11-24"),
-        ("to" = Option<String>, Query, description = "Submitted on this day or before, UTC"),
-        ("phase" = Option<Vec<String>>, Query,
-            description = "waiting, running, completed, failed or cancelled; repeatable"),
-        ("input_size_min" = Option<u64>, Query, description = "1, 2, 11, 101, ..: where a class begins"),
-        ("input_size_max" = Option<u64>, Query, description = "1, 10, 100, ..: where a class ends"),
+        OfRequests,
         ("group_by" = Option<Vec<String>>, Query,
             description = "model (if nothing is given), day, week, month, user, session, auth_type, input_size; repeatable, \
                            or with commas. The order of the columns"),
-        ("by" = Option<String>, Query,
-            description = "Whose times: successes (if nothing is given), failures or all that ended"),
-        ("sort" = Option<Vec<String>>, Query,
-            description = "A column, with `-` before it for the most first; repeatable, or with commas"),
-        ("after" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 1000; 100 if not given"),
-        ("format" = Option<String>, Query,
-            description = "json, or csv: all rows, and one of all groups together, `(all)`"),
+        Shown,
     ),
     responses((status = 200, description = "The groups",
         content(
@@ -162,22 +194,10 @@ pub async fn find_statistics(
     get, path = "/api/v1/me/stats", operation_id = "find_my_statistics", tag = "statistics",
     params(
         ("model" = Option<Vec<String>>, Query, description = "Only of these models; repeatable"),
-        ("from" = Option<String>, Query, description = "Submitted on this day or later, UTC: 2026-11-24"),
-        ("to" = Option<String>, Query, description = "Submitted on this day or before, UTC"),
-        ("phase" = Option<Vec<String>>, Query,
-            description = "waiting, running, completed, failed or cancelled; repeatable"),
-        ("input_size_min" = Option<u64>, Query, description = "1, 2, 11, 101, ..: where a class begins"),
-        ("input_size_max" = Option<u64>, Query, description = "1, 10, 100, ..: where a class ends"),
+        OfRequests,
         ("group_by" = Option<Vec<String>>, Query,
             description = "model (if nothing is given), day, week, month, input_size; repeatable, or with commas"),
-        ("by" = Option<String>, Query,
-            description = "Whose times: successes (if nothing is given), failures or all that ended"),
-        ("sort" = Option<Vec<String>>, Query,
-            description = "A column, with `-` before it for the most first; repeatable, or with commas"),
-        ("after" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 1000; 100 if not given"),
-        ("format" = Option<String>, Query,
-            description = "json, or csv: all rows, and one of all groups together, `(all)`"),
+        Shown,
     ),
     responses((status = 200, description = "The groups",
         content((StatisticsDocument = "application/json"), (String = "text/csv")))),
