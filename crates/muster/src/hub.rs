@@ -244,14 +244,15 @@ impl Hub {
         if let Some(token) = self.token.borrow().clone() {
             return Ok(token);
         }
-        let kept = self.credentials.as_ref().map(|credentials| credentials.token(&self.url));
-        let token = match kept {
-            Some(Ok(Some(kept))) => kept.token,
-            Some(Ok(None)) | None => return Box::pin(self.renew(trouble)).await,
-            Some(Err(error)) => return Err(credentials_failure(&error)),
-        };
-        self.token.replace(Some(token.clone()));
-        Ok(token)
+        let Some(kept) = self.kept()? else { return Box::pin(self.renew(trouble)).await };
+        self.token.replace(Some(kept.token.clone()));
+        Ok(kept.token)
+    }
+
+    /// The session that an earlier command kept.
+    fn kept(&self) -> Result<Option<Token>, Failure> {
+        let Some(credentials) = &self.credentials else { return Ok(None) };
+        credentials.token(&self.url).map_err(|error| credentials_failure(&error))
     }
 
     /// A new anonymous session in place of the token that was refused, or of none.
@@ -296,9 +297,7 @@ impl Hub {
 impl Hub {
     /// Logs in and keeps the session. The requests of an anonymous one become the person's.
     pub async fn log_in(&self, name: &str, password: &str) -> Result<(), Failure> {
-        let kept = |credentials: &Credentials| credentials.token(&self.url);
-        let before = self.credentials.as_ref().map(kept).transpose();
-        let before = before.map_err(|error| credentials_failure(&error))?.flatten();
+        let before = self.kept()?;
         let body = serde_json::json!({ "name": name, "password": password }).to_string();
         let build = |http: &Client, url: &str| {
             let post = http.post(format!("{url}/api/v1/session"));
@@ -314,10 +313,7 @@ impl Hub {
 
     /// Ends the kept session and forgets it. The user name, if somebody was logged in.
     pub async fn log_out(&self) -> Result<Option<String>, Failure> {
-        let kept = |credentials: &Credentials| credentials.token(&self.url);
-        let kept = self.credentials.as_ref().map(kept).transpose();
-        let kept = kept.map_err(|error| credentials_failure(&error))?.flatten();
-        let Some(Token { token, name: Some(name) }) = kept else { return Ok(None) };
+        let Some(Token { token, name: Some(name) }) = self.kept()? else { return Ok(None) };
         let build = |http: &Client, url: &str| {
             http.delete(format!("{url}/api/v1/session")).bearer_auth(&token)
         };
@@ -366,6 +362,11 @@ fn is_loopback(url: &str) -> bool {
     let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Reads the items of a list.
+pub fn parse_all<T: DeserializeOwned>(items: &[Box<RawValue>]) -> Result<Vec<T>, Failure> {
+    items.iter().map(|item| parse(item.get().as_bytes())).collect()
 }
 
 /// Reads an answer of the hub.

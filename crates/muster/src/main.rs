@@ -11,6 +11,7 @@ mod hub;
 mod human;
 mod password;
 mod screen;
+mod store;
 mod table;
 mod telemetry;
 mod upload;

@@ -6,14 +6,12 @@ use std::time::Duration;
 use muster_core::Permission;
 use muster_core::person::SignUp;
 use muster_server::{PASSWORD_PAGE, Secret, hash_password, link};
-use muster_store::{AdminAct, Administered, Clock, NewAccount, Store};
+use muster_store::{AdminAct, Administered, NewAccount, Store};
 
-use crate::arguments::{CreateAdmin, ResetLink, ServeFlags, StoreFlags};
-use crate::commands::serve::{data_dir, store_config, store_failure};
-use crate::commands::settings;
+use crate::arguments::{CreateAdmin, ResetLink};
 use crate::config::Environment;
-use crate::config::server::Serve;
 use crate::failure::Failure;
+use crate::store::{open_beside, store_failure};
 use crate::{password, table};
 
 /// How long a link works.
@@ -36,7 +34,7 @@ pub async fn create(arguments: &CreateAdmin, environment: &Environment) -> Resul
     if !broken.is_empty() {
         return Err(Failure::usage("these values cannot be used").advice(broken.join("\n")));
     }
-    let (_, store) = open(&arguments.store, environment).await?;
+    let (_, store) = open_beside(&arguments.store, environment).await?;
     let new = NewAccount {
         name: arguments.name.clone(),
         first_name: arguments.first_name.clone(),
@@ -54,7 +52,7 @@ pub async fn create(arguments: &CreateAdmin, environment: &Environment) -> Resul
 }
 
 pub async fn reset_link(arguments: &ResetLink, environment: &Environment) -> Result<(), Failure> {
-    let (serve, store) = open(&arguments.store, environment).await?;
+    let (serve, store) = open_beside(&arguments.store, environment).await?;
     let made = make_link(&store, &arguments.name).await;
     store.close().await;
     let secret = made?;
@@ -73,22 +71,4 @@ async fn make_link(store: &Store, name: &str) -> Result<Secret, Failure> {
         Administered::Done(_) => Ok(secret),
         Administered::Unknown | Administered::LastAdmin => Err(unknown()),
     }
-}
-
-/// The store of the hub, beside the hub.
-pub async fn open(
-    flags: &StoreFlags,
-    environment: &Environment,
-) -> Result<(Serve, Store), Failure> {
-    let flags = ServeFlags {
-        config: flags.config.clone(),
-        data_dir: flags.data_dir.clone(),
-        database_schema: flags.database_schema.clone(),
-        ..ServeFlags::default()
-    };
-    let settings = settings::read(&flags, environment)?;
-    let serve = Serve::read(&settings, environment).map_err(Failure::usage)?;
-    let data = data_dir(&serve.data_dir)?;
-    let store = Store::open_beside(store_config(&serve, &data), Clock::system()).await;
-    Ok((serve, store.map_err(|error| store_failure(&error))?))
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::answer::{CatalogueModel, Cleared, Column, Model, ModelSummary};
 use crate::arguments::{Disable, Models, ModelsVerb};
 use crate::failure::Failure;
-use crate::hub::{Hub, parse};
+use crate::hub::{Hub, parse, parse_all};
 use crate::{human, table};
 
 const MOST: usize = 10_000;
@@ -33,8 +33,7 @@ pub async fn models(hub: &Hub, arguments: &Models) -> Result<(), Failure> {
     if arguments.json {
         return table::print(&list_json(&items));
     }
-    let models: Vec<ModelSummary> =
-        items.iter().map(|item| parse(item.get().as_bytes())).collect::<Result<_, _>>()?;
+    let models: Vec<ModelSummary> = parse_all(&items)?;
     if models.is_empty() {
         return table::print("this hub has no models; `muster serve --models DIR` adds some");
     }
@@ -78,8 +77,7 @@ async fn list_all(hub: &Hub, json: bool) -> Result<(), Failure> {
     if json {
         return table::print(&list_json(&items));
     }
-    let models: Vec<CatalogueModel> =
-        items.iter().map(|item| parse(item.get().as_bytes())).collect::<Result<_, _>>()?;
+    let models: Vec<CatalogueModel> = parse_all(&items)?;
     let rows = models.into_iter().map(|model| {
         let state = match (model.offered, model.disabled) {
             (false, _) => "its folder is gone".to_owned(),

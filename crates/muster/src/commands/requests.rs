@@ -10,7 +10,7 @@ use crate::arguments::{Cancel, Requests, ResultOf, Show};
 use crate::commands::models::{list_json, segment};
 use crate::download::Target;
 use crate::failure::Failure;
-use crate::hub::{Hub, parse};
+use crate::hub::{Hub, parse, parse_all};
 use crate::{human, table};
 
 /// Narrowest terminal, in characters, on which the list shows all columns.
@@ -31,8 +31,7 @@ pub async fn requests(hub: &Hub, arguments: &Requests) -> Result<(), Failure> {
     if arguments.json {
         return table::print(&list_json(&items));
     }
-    let requests: Vec<Request> =
-        items.iter().map(|item| parse(item.get().as_bytes())).collect::<Result<_, _>>()?;
+    let requests: Vec<Request> = parse_all(&items)?;
     if requests.is_empty() {
         return table::print("no requests");
     }

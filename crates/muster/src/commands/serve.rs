@@ -1,9 +1,8 @@
 //! `muster serve`: everything wired together.
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use muster_cluster::{ExternalServers, LocalConfig, LocalProcesses, Now};
@@ -13,7 +12,7 @@ use muster_core::plan::Policy;
 use muster_engine::{Engine, EngineConfig};
 use muster_model_server::folder;
 use muster_server::{Cookie, Server, ServerConfig, SessionLimits};
-use muster_store::{Clock, Database, Objects, Store, StoreConfig};
+use muster_store::{Clock, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::arguments;
@@ -21,10 +20,9 @@ use crate::commands::settings;
 use crate::config::Environment;
 use crate::config::server::Serve;
 use crate::failure::{Failure, io_failure};
+use crate::store::{data_dir, store_config, store_failure};
 use crate::{table, telemetry};
 
-/// Inputs and results of a task up to this size stay in the database, bytes.
-const INLINE_BYTES: usize = 64 << 10;
 /// Open files that connections, databases and models may need.
 const OPEN_FILES: u64 = 65_536;
 
@@ -123,44 +121,6 @@ fn start_engine(
     Ok(Engine::start(EngineConfig { store: store.clone(), local, external, policy }))
 }
 
-/// The data folder, made if it is missing, for this user only.
-pub fn data_dir(dir: &Path) -> Result<PathBuf, Failure> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.and_then(|()| dir.canonicalize()).map_err(|error| {
-        Failure::failed(format!("the data folder {} cannot be used: {error}", dir.display()))
-    })
-}
-
-/// The database and object storage of the settings.
-pub fn store_config(serve: &Serve, data: &Path) -> StoreConfig {
-    let database = match &serve.database {
-        Some(postgres) => Database::Postgres {
-            url: postgres.url.clone(),
-            schema: postgres.schema.clone(),
-            max_connections: postgres.max_connections,
-        },
-        None => Database::Sqlite { file: data.join("muster.db") },
-    };
-    let objects = match &serve.objects {
-        Some(url) if url.contains("://") => {
-            Objects::S3 { url: url.clone(), options: serve.object_options.clone() }
-        }
-        Some(folder) => Objects::Folder(folder.into()),
-        None => Objects::Folder(data.join("objects")),
-    };
-    StoreConfig { database, objects, inline_bytes: INLINE_BYTES }
-}
-
-pub fn store_failure(error: &muster_store::Error) -> Failure {
-    let failure = Failure::failed(error.to_string());
-    match error {
-        muster_store::Error::Unavailable { .. } => failure.advice(
-            "Is the database there, and is MUSTER_DATABASE_URL its address? See `muster config`.",
-        ),
-        _ => failure,
-    }
-}
-
 /// Every model folder in `dir`. One that is not right is logged with its faults and left out.
 fn read_models(dir: &Path) -> Result<Vec<Model>, Failure> {
     let unreadable = |error: std::io::Error| {
@@ -195,7 +155,7 @@ fn read_models(dir: &Path) -> Result<Vec<Model>, Failure> {
 }
 
 /// Whoever waits for the file finds it whole.
-pub fn write_port_file(file: &Path, address: &str) -> Result<(), Failure> {
+fn write_port_file(file: &Path, address: &str) -> Result<(), Failure> {
     let mut part = file.as_os_str().to_owned();
     part.push(".part");
     let written = fs::write(&part, format!("{address}\n")).and_then(|()| fs::rename(part, file));

@@ -7,12 +7,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::arguments::{Stats, VerifyStats};
-use crate::commands::admin;
 use crate::commands::models::segment;
-use crate::commands::serve::store_failure;
 use crate::config::Environment;
 use crate::failure::Failure;
 use crate::hub::{Hub, parse};
+use crate::store::{open_beside, store_failure};
 use crate::{human, table};
 
 /// Columns after those that are grouped by: their headers, and their names in the API.
@@ -104,7 +103,7 @@ fn show(page: &Page, groups: &[String]) -> String {
 }
 
 pub async fn verify(arguments: &VerifyStats, environment: &Environment) -> Result<(), Failure> {
-    let (_, store) = admin::open(&arguments.store, environment).await?;
+    let (_, store) = open_beside(&arguments.store, environment).await?;
     let found = store.verify_statistics().await;
     store.close().await;
     let found = found.map_err(|error| store_failure(&error))?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{LENGTHS, Output, World, cells};
+use crate::support::{ENDLESS, LENGTHS, Output, World, cells, until};
 
 const CARD: &str = "\
 version = '1.0'
@@ -115,15 +115,14 @@ fn known_predictions_are_counted_and_can_be_done_without() {
 
 #[test]
 fn requests_are_listed_shown_cancelled_and_fetched() {
-    let slow = "import time\ndef predict(inputs):\n    time.sleep(600)\n";
-    let world = World::new(&[("lengths", CARD, LENGTHS), ("slow", "", slow)]);
+    let world = World::new(&[("lengths", CARD, LENGTHS), ("slow", "", ENDLESS)]);
     let hub = world.hub();
     assert_eq!(hub.good(&["requests"]).text, "no requests\n");
     let done = hub.good(&["run", "lengths", "--input", "abc", "--json"]).json();
     let done = done["id"].as_str().expect("an id");
     let mut slow = hub.command(&["run", "slow", "--input", "abc"]).spawn().expect("the binary");
     let mut running = Value::Null;
-    crate::support::until("it runs", || {
+    until("it runs", || {
         let list = hub.good(&["requests", "--phase", "running", "--json"]).json();
         running = list["items"][0]["id"].clone();
         running.is_string()

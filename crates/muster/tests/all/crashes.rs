@@ -1,14 +1,15 @@
 //! A hub that ends in the middle of a run: the next one completes it, every row once and right.
 
 use std::collections::HashMap;
-use std::process::{Child, Stdio};
+use std::process::Child;
 
 use crate::support::{Hub, Output, World, cells, lives, until};
 
 const INPUTS: usize = 300;
 const BATCH: usize = 10;
 
-/// Writes down every input, outside its folder: what is in there is its version. Leaves a process behind that left its session.
+/// Writes down every input, outside its folder: what is in there is its version. Leaves a process
+/// behind that left its session.
 const LEDGER: &str = "
 import os, subprocess, time
 subprocess.Popen(['setsid', 'sleep', '600'])
@@ -36,10 +37,9 @@ fn ledger(world: &World) -> HashMap<String, usize> {
 
 /// A run that is in the middle of its inputs.
 fn begin(hub: &Hub) -> Child {
-    let mut command = hub.command(&["run", "squares", "in.txt", "-o", "out.csv"]);
-    let run = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let run = hub.begin(&["run", "squares", "in.txt", "-o", "out.csv"]);
     until("some inputs are done", || ledger(hub.world).len() >= 3 * BATCH);
-    run.expect("the binary")
+    run
 }
 
 /// The run ends well and has every row once, in order.
@@ -72,8 +72,7 @@ fn a_run_survives_a_killed_hub_and_its_processes_do_not() {
     world.until_no_model_process();
     assert!(ledger(&world).len() < INPUTS, "it was killed in the middle");
 
-    let address = hub.address.clone();
-    let hub = world.hub_at(&address, &[], |_| {});
+    let hub = world.hub_after(&hub);
     check(&hub, run);
     let twice = ledger(&world).values().filter(|times| **times > 1).count();
     assert!(twice <= BATCH, "only what was in flight is done again: {twice}");
@@ -88,8 +87,7 @@ fn a_run_survives_a_hub_that_is_killed_again_and_again() {
         let done = ledger(&world).len();
         until("some more are done", || ledger(&world).len() >= (done + 2 * BATCH).min(INPUTS));
         hub.kill();
-        let address = hub.address.clone();
-        hub = world.hub_at(&address, &[], |_| {});
+        hub = world.hub_after(&hub);
     }
     check(&hub, run);
 }
@@ -103,8 +101,7 @@ fn a_terminated_hub_finishes_what_runs_and_the_next_one_does_the_rest() {
     assert!(hub.until_ended().success(), "{}", world.read("log"));
     world.until_no_model_process();
     assert!(ledger(&world).len() < INPUTS, "it ended in the middle");
-    let address = hub.address.clone();
-    let hub = world.hub_at(&address, &[], |_| {});
+    let hub = world.hub_after(&hub);
     check(&hub, run);
     let twice = ledger(&world).values().filter(|times| **times > 1).count();
     assert_eq!(twice, 0, "nothing was thrown away");
@@ -116,8 +113,7 @@ fn waiting_and_ended_requests_are_still_there_after_a_restart() {
     let mut hub = world.hub();
     let done = hub.good(&["run", "squares", "--input", "7", "--json"]).json();
     hub.kill();
-    let address = hub.address.clone();
-    let hub = world.hub_at(&address, &[], |_| {});
+    let hub = world.hub_after(&hub);
     let id = done["id"].as_str().expect("an id");
     assert_eq!(hub.good(&["result", id]).text, "input,square\n7,49\n");
 }

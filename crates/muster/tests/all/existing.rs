@@ -2,10 +2,9 @@
 
 use std::process::Command;
 
-use crate::support::{Hub, LENGTHS, Output, World};
+use crate::support::{Hub, LENGTHS, Output, PASSWORD, World};
 
 const ID: &str = "3f0b4c1e-8a52-4f1d-9d0e-0a1b2c3d4e5f";
-const PASSWORD: &str = "tangible orchard 42 sings";
 
 fn world() -> World {
     World::new(&[("lengths", "input = {name = 'smiles', description = 'A molecule'}", LENGTHS)])
@@ -37,9 +36,7 @@ fn without_an_account() {
 #[test]
 fn with_an_account_and_a_file_without_a_header() {
     let world = world();
-    world.write("password", PASSWORD);
-    let flags = ["--email", "ada@example.org", "--data-dir", "data", "--password-file", "password"];
-    let made = world.muster(&[&["admin", "create", "ada"], &flags[..]].concat());
+    let made = world.create_admin("ada");
     assert_eq!(made.code, 0, "{made:?}");
     let hub = world.hub();
     world.write("entries.csv", "CCO\nC\n");

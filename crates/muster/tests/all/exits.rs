@@ -1,6 +1,6 @@
 //! Exit codes, as scripts rely on them.
 
-use crate::support::{LENGTHS, Output, World, cells};
+use crate::support::{LENGTHS, MUSTER, Output, World, cells};
 
 const SOME: &str = "\
 def predict(inputs):
@@ -113,8 +113,7 @@ fn a_reader_that_leaves_is_no_error() {
     let hub = world.hub();
     let lines: String = (0..20_000).map(|n| format!("{n}\n")).collect();
     world.write("in.txt", lines);
-    let script =
-        format!("set -o pipefail; {} run lengths in.txt -q | head -n 2", crate::support::MUSTER);
+    let script = format!("set -o pipefail; {MUSTER} run lengths in.txt -q | head -n 2");
     let mut command = std::process::Command::new("bash");
     command.args(["-c", &script]).current_dir(world.path(".")).env("MUSTER_HUB", hub.url());
     command.env("HOME", world.path("home"));

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::support::{Hub, LENGTHS, World, cells};
+use crate::support::{Hub, LENGTHS, Output, World, cells};
 
 const ONCE: &str = "[limits]\nmax_attempts = 1\njob_seconds = 2\nstart_seconds = 2\n";
 
@@ -10,7 +10,7 @@ const ONCE: &str = "[limits]\nmax_attempts = 1\njob_seconds = 2\nstart_seconds =
 fn fails(hub: &Hub, model: &str, words: &[&str]) {
     let begun = Instant::now();
     let run = hub.command(&["run", model, "--input", "abc"]);
-    let failing = std::thread::spawn(move || crate::support::Output::of(run));
+    let failing = std::thread::spawn(move || Output::of(run));
     hub.good(&["run", "good", "--no-cache", "--input", "abc"]);
     let output = failing.join().expect("no panic");
     println!("{model}: {:?}: {}", begun.elapsed(), output.error.trim());

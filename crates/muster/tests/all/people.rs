@@ -1,30 +1,21 @@
 //! Logging in and out, and administering people on the hub's machine.
 
 use std::fs::File;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{LENGTHS, Output, World, until};
-
-const PASSWORD: &str = "tangible orchard 42 sings";
+use crate::support::{LENGTHS, Output, PASSWORD, World, until};
 
 fn world() -> World {
-    let world = World::new(&[("lengths", "", LENGTHS)]);
-    world.write("password", format!("{PASSWORD}\n"));
-    world
-}
-
-fn create(world: &World, name: &str) -> Output {
-    let email = format!("{name}@example.org");
-    let flags = ["--email", &email, "--data-dir", "data", "--password-file", "password"];
-    world.muster(&[&["admin", "create", name], &flags[..]].concat())
+    World::new(&[("lengths", "", LENGTHS)])
 }
 
 #[test]
 fn the_first_admin_is_made_before_the_hub_runs_and_logs_in() {
     let world = world();
-    assert_eq!(create(&world, "root").text, "root administers this hub\n");
-    create(&world, "ROOT").fails(2, &["taken"]);
+    assert_eq!(world.create_admin("root").text, "root administers this hub\n");
+    world.create_admin("ROOT").fails(2, &["taken"]);
     let hub = world.hub();
     hub.good(&["run", "lengths", "--input", "abc", "-o", "out.csv"]);
     let mine = hub.good(&["requests", "--json"]).json();
@@ -46,14 +37,14 @@ fn the_first_admin_is_made_before_the_hub_runs_and_logs_in() {
 fn a_hub_that_runs_notices_what_is_administered_beside_it() {
     let world = world();
     let hub = world.hub();
-    assert_eq!(create(&world, "root").code, 0, "{}", world.read("log"));
+    assert_eq!(world.create_admin("root").code, 0, "{}", world.read("log"));
     hub.good(&["login", "root", "--password-file", "password"]);
     let link = world.muster(&["admin", "reset-link", "root", "--data-dir", "data"]);
     let token = link.text.split_once('#').expect("a link").1.lines().next().expect("a token");
     let body = format!(r#"{{"token": "{token}", "password": "seven lanterns hum above"}}"#);
     world.write("body", body);
     let url = format!("{}/api/v1/password-resets/complete", hub.url());
-    let mut curl = std::process::Command::new("curl");
+    let mut curl = Command::new("curl");
     curl.args(["-sf", &url, "-H", "content-type: application/json", "-d", "@body"]);
     world.at_home(&mut curl);
     let reset = Output::of(curl);
@@ -73,7 +64,9 @@ fn a_hub_that_runs_notices_what_is_administered_beside_it() {
 fn an_admin_needs_values_that_fit_the_rules() {
     let world = world();
     world.write("password", "passwordpassword");
-    create(&world, "x").fails(2, &["name: A user name has", "password: A password is not made"]);
+    world
+        .create_admin("x")
+        .fails(2, &["name: A user name has", "password: A password is not made"]);
     assert!(!world.path("data/muster.db").exists(), "nothing was made");
 }
 
@@ -81,7 +74,7 @@ fn an_admin_needs_values_that_fit_the_rules() {
 #[test]
 fn an_admin_sees_statistics_and_verifies_them_beside_the_hub() {
     let world = world();
-    assert_eq!(create(&world, "root").code, 0, "{}", world.read("log"));
+    assert_eq!(world.create_admin("root").code, 0, "{}", world.read("log"));
     let hub = world.hub();
     hub.good(&["run", "lengths", "--input", "abc", "-o", "out.csv"]);
     hub.muster(&["stats"]).fails(2, &["logged in"]);
@@ -99,7 +92,7 @@ fn an_admin_sees_statistics_and_verifies_them_beside_the_hub() {
     assert!(verified.text.contains("agree"), "{verified:?}");
     until("the engine folded them", || {
         let file = world.path("data/muster.db");
-        let mut sqlite = std::process::Command::new("python3");
+        let mut sqlite = Command::new("python3");
         let script = "import sqlite3, sys; \
                       print(sqlite3.connect(sys.argv[1]).execute('SELECT COUNT(*) FROM ended').fetchone()[0])";
         sqlite.args(["-c", script]).arg(file);
@@ -111,7 +104,7 @@ fn an_admin_sees_statistics_and_verifies_them_beside_the_hub() {
 #[test]
 fn an_admin_disables_a_model_and_enables_it_again() {
     let world = world();
-    create(&world, "root");
+    world.create_admin("root");
     let hub = world.hub();
     hub.muster(&["models", "disable", "lengths"]).fails(2, &["logged in"]);
     hub.good(&["login", "root", "--password-file", "password"]);

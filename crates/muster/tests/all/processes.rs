@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{LENGTHS, MUSTER, Output, World, end, until};
+use crate::support::{ENDLESS, LENGTHS, MUSTER, Output, World, end, exists, until};
 
 #[test]
 fn an_instance_is_started_when_needed_kept_warm_and_let_go() {
@@ -32,7 +32,7 @@ fn a_cancelled_request_ends_the_work_of_its_model() {
     let world = World::new(&[("waits", "", body)]);
     let hub = world.hub();
     let mut run = hub.command(&["run", "waits", "--input", "wait"]).spawn().expect("the binary");
-    until("it runs", || crate::support::exists(&world.path("models/waits/begun")));
+    until("it runs", || exists(&world.path("models/waits/begun")));
     let list = hub.good(&["requests", "--json"]).json();
     hub.good(&["cancel", list["items"][0]["id"].as_str().expect("an id")]);
     // The one instance is free again, long before the time limit.
@@ -53,8 +53,8 @@ fn a_long_request_does_not_hold_up_a_short_one_of_somebody_else() {
     until("it runs", || hub.good(&["requests", "--json"]).text.contains("\"phase\":\"running\""));
     let mut short = hub.command(&["run", "slow", "--input", "x"]);
     short.env("XDG_CONFIG_HOME", world.path("somebody"));
-    let begun = std::time::Instant::now();
-    let output = crate::support::Output::of(short);
+    let begun = Instant::now();
+    let output = Output::of(short);
     assert_eq!(output.code, 0, "{output:?}");
     let first = hub.good(&["requests", "--json"]).json();
     assert_eq!(first["items"][0]["phase"], "running", "after {:?}", begun.elapsed());
@@ -63,8 +63,7 @@ fn a_long_request_does_not_hold_up_a_short_one_of_somebody_else() {
 
 #[test]
 fn ctrl_c_leaves_the_request_and_a_second_one_cancels_it() {
-    let body = "import time\ndef predict(inputs):\n    time.sleep(600)\n";
-    let world = World::new(&[("waits", "", body)]);
+    let world = World::new(&[("waits", "", ENDLESS)]);
     let hub = world.hub();
     for (presses, phase, words) in [
         (1, "running", "the request goes on without this command"),

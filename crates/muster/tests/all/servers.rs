@@ -73,16 +73,14 @@ fn a_job_on_a_server_that_runs_elsewhere_survives_a_killed_hub() {
     let (_server, url) = Server::start(&world, "models/waits");
     world.write("models/elsewhere/model.toml", format!("kind = 'http'\nurl = '{url}'\n"));
     let mut hub = world.hub();
-    let mut run = hub.command(&["run", "elsewhere", "--input", "abc", "--quiet"]);
-    let run = run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let run = hub.begin(&["run", "elsewhere", "--input", "abc", "--quiet"]);
     until("the server works", || world.read("ledger") == "abc\n");
     // The hub has the job's id on disk a moment after the server began.
     until("the job is known", || hub.good(&["requests"]).text.contains("running"));
     hub.kill();
-    let address = hub.address.clone();
-    let _hub = world.hub_at(&address, &[], |_| {});
+    let _hub = world.hub_after(&hub);
     world.write("go", "");
-    let output = Output::from(run.expect("the binary").wait_with_output().expect("it ends"));
+    let output = Output::from(run.wait_with_output().expect("it ends"));
     assert_eq!((output.code, output.text.as_str()), (0, "input,length\nabc,3\n"), "{output:?}");
     assert_eq!(world.read("ledger"), "abc\n", "it was not done again");
 }

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use crate::support::{LENGTHS, Output, World, end, until};
+use crate::support::{ENDLESS, LENGTHS, Output, World, end, until};
 
 fn world() -> World {
     World::new(&[("lengths", "", LENGTHS)])
@@ -150,8 +150,7 @@ fn a_terminated_hub_ends_in_order() {
 
 #[test]
 fn a_second_signal_ends_a_hub_that_waits_for_its_jobs() {
-    let slow = "import time\ndef predict(inputs):\n    time.sleep(600)\n";
-    let world = World::new(&[("slow", "", slow)]);
+    let world = World::new(&[("slow", "", ENDLESS)]);
     let mut hub = world.hub();
     let run = hub.command(&["run", "slow", "--input", "x"]).spawn().expect("the binary");
     until("it runs", || hub.good(&["requests", "--json"]).text.contains("\"phase\":\"running\""));

@@ -16,6 +16,12 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const LENGTHS: &str =
     "def predict(inputs):\n    return [{'length': len(text)} for text in inputs]\n";
 
+/// Works as long as it is let.
+pub const ENDLESS: &str = "import time\ndef predict(inputs):\n    time.sleep(600)\n";
+
+/// The password of every account.
+pub const PASSWORD: &str = "tangible orchard 42 sings";
+
 /// A place for one test: home, models, data, files.
 pub struct World {
     root: TempDir,
@@ -72,6 +78,16 @@ impl World {
         Output::of(self.command(arguments))
     }
 
+    /// Makes an administrator with `PASSWORD`, or with what the file `password` has already.
+    pub fn create_admin(&self, name: &str) -> Output {
+        if !exists(&self.path("password")) {
+            self.write("password", format!("{PASSWORD}\n"));
+        }
+        let email = format!("{name}@example.org");
+        let flags = ["--email", &email, "--data-dir", "data", "--password-file", "password"];
+        self.muster(&[&["admin", "create", name], &flags[..]].concat())
+    }
+
     /// Starts a hub at a free port and waits until it is ready.
     pub fn hub(&self) -> Hub<'_> {
         self.hub_with(&[], |_| {})
@@ -81,7 +97,12 @@ impl World {
         self.hub_at("127.0.0.1:0", arguments, fill)
     }
 
-    pub fn hub_at(&self, listen: &str, arguments: &[&str], fill: impl Fn(&mut Command)) -> Hub<'_> {
+    /// The next hub where one was that ended.
+    pub fn hub_after(&self, ended: &Hub) -> Hub<'_> {
+        self.hub_at(&ended.address, &[], |_| {})
+    }
+
+    fn hub_at(&self, listen: &str, arguments: &[&str], fill: impl Fn(&mut Command)) -> Hub<'_> {
         drop(fs::remove_file(self.path("port")));
         let log = File::options().append(true).create(true).open(self.path("log")).expect("a log");
         let mut command = Command::new(MUSTER);
@@ -145,6 +166,13 @@ impl Hub<'_> {
 
     pub fn muster(&self, arguments: &[&str]) -> Output {
         Output::of(self.command(arguments))
+    }
+
+    /// A command that goes on meanwhile; what it prints is kept.
+    pub fn begin(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the binary")
     }
 
     /// The same, where it has to go well.

@@ -1,0 +1,75 @@
+//! `muster model-server` and `muster model`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Serve one model folder over HTTP, without a hub
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  muster model-server ./models/rdkit-descriptors --listen 127.0.0.1:9000
+  curl -d '[\"CCO\"]' -H 'content-type: application/json' http://127.0.0.1:9000/run")]
+pub struct ModelServer {
+    /// The model's folder
+    pub dir: PathBuf,
+    /// An address, or unix:PATH
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    pub listen: String,
+    /// Where prepared environments are kept
+    #[arg(long, value_name = "DIR", default_value = "./data/environments")]
+    pub environments: PathBuf,
+    /// Write the bound address to this file when the server listens
+    #[arg(long, value_name = "FILE")]
+    pub port_file: Option<PathBuf>,
+    /// Say on standard output, in lines of JSON, how the start goes
+    #[arg(long, hide = true)]
+    pub ready_fd_on_stdout: bool,
+}
+
+/// Work on a model folder
+#[derive(Debug, Args)]
+pub struct ModelCommand {
+    #[command(subcommand)]
+    pub verb: ModelVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelVerb {
+    Check(ModelFolder),
+    Prepare(PrepareFolder),
+}
+
+/// Read a model folder, say what is wrong with it, run its example
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  muster model check ./models/rdkit-descriptors
+
+Exit codes: 0 it works, 1 it does not run, 2 the folder is not right.")]
+pub struct ModelFolder {
+    /// The model's folder
+    pub dir: PathBuf,
+    /// Where prepared environments are kept
+    #[arg(long, value_name = "DIR", default_value = "./data/environments")]
+    pub environments: PathBuf,
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Make the model's own Python environment
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  muster model prepare ./models/rdkit-descriptors --environments ./data/environments
+
+`muster serve` does the same when the model is first used. An environment that is there already is
+used again.")]
+pub struct PrepareFolder {
+    /// The model's folder
+    pub dir: PathBuf,
+    /// Where prepared environments are kept
+    #[arg(long, value_name = "DIR", default_value = "./data/environments")]
+    pub environments: PathBuf,
+}
