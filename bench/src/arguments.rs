@@ -19,7 +19,8 @@ Examples:
   muster-bench chaos --muster target/release/muster --database postgres --minutes 5
   muster-bench check --ledger ledger.jsonl --database sqlite:data/muster.db --objects data/objects
 
-Exit codes: 0 all is well, 1 something was lost, doubled or mixed, 2 it could not be measured.")]
+Exit codes: 0 all is well, 1 something was lost, doubled or mixed, or a case or a chaos run did not get to \
+its end, 2 it could not begin.")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -128,6 +129,7 @@ pub struct Check {
 
 /// Run all cases and print the table
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 pub struct Table {
     /// The binary to measure
     #[arg(long, value_name = "FILE", default_value = "target/release/muster")]
@@ -194,4 +196,15 @@ pub struct Chaos {
     /// Keep the folder also when nothing was found
     #[arg(long)]
     pub keep: bool,
+}
+
+/// What a value is called on the command line.
+pub fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// Is its name one of those that begin as one of `only`? Without any, all are.
+pub fn is_among(value: impl ValueEnum, only: &[String]) -> bool {
+    let name = name(value);
+    only.is_empty() || only.iter().any(|only| name.starts_with(&**only))
 }

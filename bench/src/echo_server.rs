@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Result;
+use crate::hub::address_in;
 
 const START: Duration = Duration::from_secs(10);
 
@@ -27,16 +28,8 @@ impl EchoServer {
         command.arg("echo").arg("--port-file").arg(&port_file).args(flags);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let mut server = Self { child: command.spawn()?, address: ([127, 0, 0, 1], 0).into() };
-        let begun = Instant::now();
-        server.address = loop {
-            if let Ok(text) = fs::read_to_string(&port_file) {
-                break text.trim().parse()?;
-            }
-            if server.child.try_wait()?.is_some() || begun.elapsed() > START {
-                return Err("the echo model does not start".into());
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
+        let address = address_in(&port_file, &mut server.child, START).await;
+        server.address = address.map_err(|error| format!("the echo model: {error}"))?;
         Ok(server)
     }
 

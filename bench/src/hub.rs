@@ -57,24 +57,17 @@ impl Hub {
         let mut command = command(config, SocketAddr::from(([127, 0, 0, 1], 0)), metrics);
         command.arg("--port-file").arg(&port_file);
         command.stderr(File::create(config.folder.join("hub.log"))?);
-        let mut child = command.spawn()?;
-        let begun = Instant::now();
-        let address = loop {
-            if let Ok(text) = fs::read_to_string(&port_file) {
-                break text.trim().parse()?;
-            }
-            if let Some(status) = child.try_wait()? {
-                let log = fs::read_to_string(config.folder.join("hub.log"))?;
-                return Err(format!("the hub ended ({status}): {log}").into());
-            }
-            if begun.elapsed() > START {
-                child.kill()?;
-                return Err("the hub did not start in time".into());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
+        let (child, address) = (command.spawn()?, SocketAddr::from(([127, 0, 0, 1], 0)));
         let database = config.database.map(str::to_owned);
-        Ok(Self { child, address, metrics, data, database })
+        let mut hub = Self { child, address, metrics, data, database };
+        match address_in(&port_file, &mut hub.child, START).await {
+            Ok(address) => hub.address = address,
+            Err(error) => {
+                let log = fs::read_to_string(config.folder.join("hub.log"))?;
+                return Err(format!("the hub: {error}: {log}").into());
+            }
+        }
+        Ok(hub)
     }
 
     pub fn client(&self) -> Result<Client> {
@@ -137,7 +130,7 @@ impl Hub {
         metric(self.metrics, name).await
     }
 
-    /// Waits until an instance of `model` is ready.
+    /// Waits until so many instances of `model` are ready.
     pub async fn ready(&self, model: &str, instances: u64) -> Result<()> {
         let name = format!("muster_instances{{model=\"{model}\",state=\"ready\"}}");
         let begun = Instant::now();
@@ -190,6 +183,23 @@ pub fn command(config: &Config<'_>, listen: SocketAddr, metrics: SocketAddr) -> 
         command.env("MUSTER_DATABASE_URL", url);
     }
     command
+}
+
+/// The address that a process writes to a file once it listens.
+pub async fn address_in(file: &Path, child: &mut Child, patience: Duration) -> Result<SocketAddr> {
+    let begun = Instant::now();
+    loop {
+        if let Ok(text) = fs::read_to_string(file) {
+            return Ok(text.trim().parse()?);
+        }
+        if let Some(status) = child.try_wait()? {
+            return Err(format!("it ended ({status})").into());
+        }
+        if begun.elapsed() > patience {
+            return Err(format!("it did not start within {patience:?}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// An address that was free a moment ago.

@@ -17,7 +17,7 @@ pub struct Entry {
     /// When its outcome was known, microseconds since 1970.
     pub t: u64,
     pub client: u32,
-    pub op: String,
+    pub op: Op,
     pub key: String,
     pub id: Option<String>,
     pub inputs: u64,
@@ -30,6 +30,14 @@ pub struct Entry {
     pub phase: String,
     /// From the moment it was due, microseconds.
     pub took: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    Submit,
+    Get,
+    Cancel,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +119,7 @@ mod tests {
         let entry = Entry {
             t: 1,
             client: 2,
-            op: "submit".into(),
+            op: Op::Submit,
             key: "k".into(),
             id: None,
             inputs: 1,

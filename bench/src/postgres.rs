@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::Result;
 use crate::hub::free_address;
@@ -110,7 +111,18 @@ impl Postgres {
 
     /// The one text that a statement gives.
     pub async fn scalar(&self, statement: &str) -> Result<String> {
-        scalar(&self.url, statement).await
+        let mut connection = PgConnection::connect(&self.url).await?;
+        let statement = AssertSqlSafe(statement.to_owned());
+        let found = sqlx::query_scalar(statement).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(found)
+    }
+
+    pub async fn execute(&self, statement: &'static str) -> Result<()> {
+        let mut connection = PgConnection::connect(&self.url).await?;
+        sqlx::raw_sql(statement).execute(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
     }
 }
 
@@ -144,15 +156,6 @@ fn serve(folder: &Path, address: SocketAddr, settings: &[String]) -> Result<Chil
     }
     let log = fs::File::options().create(true).append(true).open(folder.join("log"))?;
     Ok(server.current_dir(folder).stdout(Stdio::null()).stderr(log).spawn()?)
-}
-
-async fn scalar(url: &str, statement: &str) -> Result<String> {
-    use sqlx::Connection;
-    let mut connection = sqlx::PgConnection::connect(url).await?;
-    let statement = sqlx::AssertSqlSafe(statement.to_owned());
-    let found = sqlx::query_scalar(statement).fetch_one(&mut connection).await?;
-    connection.close().await?;
-    Ok(found)
 }
 
 /// The newest server that is installed.

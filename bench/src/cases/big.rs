@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::Method;
 use serde::Deserialize;
 
-use crate::ledger::{Entry, Ledger, Outcome, input_sha};
+use crate::ledger::{Entry, Ledger, Op, Outcome, input_sha};
 use crate::load::client::{Client, Extra};
 use crate::{Result, clock};
 
@@ -53,7 +53,7 @@ impl Big {
         let entry = Entry {
             t: clock::micros(),
             client: 0,
-            op: "submit".to_owned(),
+            op: Op::Submit,
             key,
             id: Some(seen.id.clone()),
             inputs: count as u64,

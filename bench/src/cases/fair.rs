@@ -11,6 +11,7 @@ use super::big::Big;
 use crate::Result;
 use crate::ledger::Ledger;
 use crate::load::client::Client;
+use crate::load::millis;
 use crate::models::{Python, python};
 use crate::report::Line;
 
@@ -36,8 +37,6 @@ pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
     }
     hub.stop().await?;
     ledger.close()?;
-    let millis =
-        |histogram: &Histogram<u64>, q: f64| histogram.value_at_quantile(q) as f64 / 1000.0;
     let (alone, behind) = (millis(&unloaded, 0.95), millis(&loaded, 0.95));
     let times = behind / alone;
     Ok(vec![Line {

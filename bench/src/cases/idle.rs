@@ -32,13 +32,7 @@ pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
     let sqlite = watch(bench, None).await?;
     let preload = "shared_preload_libraries=pg_stat_statements";
     let postgres = Postgres::start(&[preload]).await?;
-    let extension = "CREATE EXTENSION pg_stat_statements";
-    let made = postgres.scalar(&format!("DO $$ BEGIN EXECUTE '{extension}'; END $$")).await;
-    if let Err(error) = made
-        && postgres.scalar(CALLS).await.is_err()
-    {
-        return Err(error);
-    }
+    postgres.execute("CREATE EXTENSION pg_stat_statements").await?;
     let on_postgres = watch(bench, Some(&postgres)).await?;
     let line = |what: &str, figure: String, target: String, reached, raw| Line {
         case: format!("idle hub, {MODELS} models: {what}"),

@@ -15,6 +15,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::ValueEnum;
+
+use crate::arguments::{is_among, name};
 use crate::check::{self, Evidence};
 use crate::hub::{Config, Hub};
 use crate::ledger::Ledger;
@@ -23,21 +26,22 @@ use crate::postgres::Postgres;
 use crate::report::{self, Line};
 use crate::{Result, arguments};
 
-const CASES: [&str; 13] = [
-    "small-sqlite",
-    "small-postgres",
-    "durable-sqlite",
-    "durable-postgres",
-    "million",
-    "instances",
-    "ready",
-    "rdkit",
-    "fair",
-    "session",
-    "idle",
-    "stats-sqlite",
-    "stats-postgres",
-];
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Case {
+    SmallSqlite,
+    SmallPostgres,
+    DurableSqlite,
+    DurablePostgres,
+    Million,
+    Instances,
+    Ready,
+    Rdkit,
+    Fair,
+    Session,
+    Idle,
+    StatsSqlite,
+    StatsPostgres,
+}
 
 /// What the cases share.
 pub struct Bench {
@@ -60,12 +64,11 @@ struct Place {
 }
 
 pub async fn run(arguments: arguments::Table) -> Result<bool> {
-    let wanted = |case: &str| {
-        arguments.only.is_empty() || arguments.only.iter().any(|only| case.starts_with(only))
-    };
-    let cases: Vec<&str> = CASES.into_iter().filter(|case| wanted(case)).collect();
+    let all = Case::value_variants().iter().copied();
+    let cases: Vec<Case> = all.clone().filter(|case| is_among(*case, &arguments.only)).collect();
     if cases.is_empty() {
-        return Err(format!("the cases are {}", CASES.join(", ")).into());
+        let names: Vec<String> = all.map(name).collect();
+        return Err(format!("the cases are {}", names.join(", ")).into());
     }
     let mut work = tempfile::Builder::new().prefix("muster-bench-").tempdir()?;
     work.disable_cleanup(arguments.keep);
@@ -85,11 +88,13 @@ pub async fn run(arguments: arguments::Table) -> Result<bool> {
     let (mut lines, mut good) = (Vec::new(), true);
     for case in cases {
         let begun = Instant::now();
-        let measured = match bench.case(case).await {
+        let measured = bench.case(case).await;
+        let case = name(case);
+        let measured = match measured {
             Ok(measured) => measured,
             Err(error) => {
                 good = false;
-                vec![Line::unmeasured(case, &*error)]
+                vec![Line::unmeasured(&case, &*error)]
             }
         };
         for line in &measured {
@@ -114,21 +119,21 @@ pub async fn run(arguments: arguments::Table) -> Result<bool> {
 }
 
 impl Bench {
-    async fn case(&self, name: &str) -> Result<Vec<Line>> {
-        match name {
-            "small-sqlite" => small::run(self, None).await,
-            "small-postgres" => small::run(self, Some(Postgres::start(&[]).await?)).await,
-            "durable-sqlite" => durable::run(self, None).await,
-            "durable-postgres" => durable::run(self, Some(Postgres::start(&[]).await?)).await,
-            "million" => million::run(self).await,
-            "instances" => million::instances(self).await,
-            "ready" => ready::run(self).await,
-            "rdkit" => rdkit::run(self).await,
-            "stats-sqlite" => stats::run(self, None).await,
-            "stats-postgres" => stats::run(self, Some(Postgres::start(&[]).await?)).await,
-            "fair" => fair::run(self).await,
-            "session" => session::run(self).await,
-            _ => idle::run(self).await,
+    async fn case(&self, case: Case) -> Result<Vec<Line>> {
+        match case {
+            Case::SmallSqlite => small::run(self, None).await,
+            Case::SmallPostgres => small::run(self, Some(Postgres::start(&[]).await?)).await,
+            Case::DurableSqlite => durable::run(self, None).await,
+            Case::DurablePostgres => durable::run(self, Some(Postgres::start(&[]).await?)).await,
+            Case::Million => million::run(self).await,
+            Case::Instances => million::instances(self).await,
+            Case::Ready => ready::run(self).await,
+            Case::Rdkit => rdkit::run(self).await,
+            Case::StatsSqlite => stats::run(self, None).await,
+            Case::StatsPostgres => stats::run(self, Some(Postgres::start(&[]).await?)).await,
+            Case::Fair => fair::run(self).await,
+            Case::Session => session::run(self).await,
+            Case::Idle => idle::run(self).await,
         }
     }
 

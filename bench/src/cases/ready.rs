@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::Bench;
 use crate::Result;
+use crate::load::millis;
 use crate::models::{Python, python};
 use crate::report::Line;
 
@@ -57,9 +58,6 @@ pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
             took.record(first.t.saturating_sub(ready.t))?;
         }
     }
-    let millis = |histogram: &Histogram<u64>, quantile: f64| {
-        histogram.value_at_quantile(quantile) as f64 / 1000.0
-    };
     let (p50, p99) = (millis(&took, 0.5), millis(&took, 0.99));
     Ok(vec![Line {
         case: "model process ready to first job in the model".to_owned(),

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use super::draw::Draw;
 use super::proxy::Way;
+use crate::arguments::is_among;
 
 /// What a fault is done to. Hubs, processes and so on are counted by `which`, as far as there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,44 +75,44 @@ pub struct Possible {
     pub short: bool,
 }
 
-const KINDS: [&str; 16] = [
-    "kill-hub",
-    "kill-hub",
-    "kill-hub-while-it-starts",
-    "kill-model",
-    "kill-server",
-    "kill-postgres",
-    "freeze-hub",
-    "freeze-model",
-    "freeze-server",
-    "freeze-postgres",
-    "restart",
-    "cut-database",
-    "cut-model",
-    "clock",
-    "slow-disk",
-    "disk-errors",
-];
+/// What is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    KillHub,
+    KillHubWhileItStarts,
+    KillModel,
+    KillServer,
+    KillPostgres,
+    FreezeHub,
+    FreezeModel,
+    FreezeServer,
+    FreezePostgres,
+    Restart,
+    CutDatabase,
+    CutModel,
+    Clock,
+    SlowDisk,
+    DiskErrors,
+}
 
 impl Possible {
-    fn has(&self, kind: &str) -> bool {
+    fn has(&self, kind: Kind) -> bool {
         match kind {
-            "kill-postgres" | "freeze-postgres" | "cut-database" => self.postgres,
-            "clock" => self.clock,
+            Kind::KillPostgres | Kind::FreezePostgres | Kind::CutDatabase => self.postgres,
+            Kind::Clock => self.clock,
             // PostgreSQL's files are not the hub's.
-            "slow-disk" | "disk-errors" => self.strace && !self.postgres,
+            Kind::SlowDisk | Kind::DiskErrors => self.strace && !self.postgres,
             _ => true,
         }
     }
 
-    /// The names of what can be drawn, of those that begin as one of `only`.
-    pub fn kinds(&self, only: &[String]) -> Vec<&'static str> {
-        let wanted =
-            |kind: &str| only.is_empty() || only.iter().any(|only| kind.starts_with(&**only));
-        KINDS.into_iter().filter(|kind| self.has(kind) && wanted(kind)).collect()
+    /// What can be drawn, of what is named by `only`. A hub is killed twice as often as anything else.
+    pub fn kinds(&self, only: &[String]) -> Vec<Kind> {
+        let all = [Kind::KillHub].iter().chain(Kind::value_variants()).copied();
+        all.filter(|kind| self.has(*kind) && is_among(*kind, only)).collect()
     }
 
-    pub fn draw(&self, draw: &mut Draw, kinds: &[&str]) -> Option<Fault> {
+    pub fn draw(&self, draw: &mut Draw, kinds: &[Kind]) -> Option<Fault> {
         let kind = *draw.of(kinds)?;
         let what = what(kind, draw);
         // Every third freeze outlasts leases, of 30 s.
@@ -127,27 +130,27 @@ impl Possible {
     }
 }
 
-fn what(kind: &str, draw: &mut Draw) -> What {
+fn what(kind: Kind, draw: &mut Draw) -> What {
     let kill = |whom| What::Kill { whom, again: 0 };
     match kind {
-        "kill-hub" => kill(Whom::Hub),
-        "kill-hub-while-it-starts" => What::Kill { whom: Whom::Hub, again: 1 + draw.below(4) },
-        "kill-model" => kill(Whom::Model),
-        "kill-server" => kill(Whom::Server),
-        "kill-postgres" => kill(Whom::Postgres),
-        "freeze-hub" => What::Freeze { whom: Whom::Hub },
-        "freeze-model" => What::Freeze { whom: Whom::Model },
-        "freeze-server" => What::Freeze { whom: Whom::Server },
-        "freeze-postgres" => What::Freeze { whom: Whom::Postgres },
-        "restart" => What::Restart,
-        "cut-database" => What::Cut { wire: Wire::Database, way: way(draw) },
-        "cut-model" => What::Cut { wire: Wire::Model, way: way(draw) },
-        "clock" => {
+        Kind::KillHub => kill(Whom::Hub),
+        Kind::KillHubWhileItStarts => What::Kill { whom: Whom::Hub, again: 1 + draw.below(4) },
+        Kind::KillModel => kill(Whom::Model),
+        Kind::KillServer => kill(Whom::Server),
+        Kind::KillPostgres => kill(Whom::Postgres),
+        Kind::FreezeHub => What::Freeze { whom: Whom::Hub },
+        Kind::FreezeModel => What::Freeze { whom: Whom::Model },
+        Kind::FreezeServer => What::Freeze { whom: Whom::Server },
+        Kind::FreezePostgres => What::Freeze { whom: Whom::Postgres },
+        Kind::Restart => What::Restart,
+        Kind::CutDatabase => What::Cut { wire: Wire::Database, way: way(draw) },
+        Kind::CutModel => What::Cut { wire: Wire::Model, way: way(draw) },
+        Kind::Clock => {
             let by = [-7200, -60, 90, 7200];
             What::Clock { seconds: by[draw.below(4) as usize] }
         }
-        "slow-disk" => What::SlowDisk { millis: 20 + draw.below(400) },
-        _ => What::DiskErrors,
+        Kind::SlowDisk => What::SlowDisk { millis: 20 + draw.below(400) },
+        Kind::DiskErrors => What::DiskErrors,
     }
 }
 
@@ -200,6 +203,6 @@ mod tests {
             assert!(!matches!(what, What::Clock { .. } | What::DiskErrors | What::SlowDisk { .. }));
             assert!(!matches!(what, What::Cut { wire: Wire::Database, .. }));
         }
-        assert_eq!(possible.kinds(&["kill-m".to_owned()]), ["kill-model"]);
+        assert_eq!(possible.kinds(&["kill-m".to_owned()]), [Kind::KillModel]);
     }
 }

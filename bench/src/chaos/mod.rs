@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::draw::Draw;
-use self::fault::{Fault, Possible, What, Whom};
+use self::fault::{Fault, Kind, Possible, What, Whom};
 use self::scenes::SmallDisk;
 use self::traffic::{Person, Traffic};
 use self::watch::{STUCK, Watch};
@@ -146,7 +146,7 @@ async fn once(
     let told = std::sync::Arc::clone(&traffic.told);
     traffic.stop().await?;
     ledger.close()?;
-    let mut wrong = settle(&world, &watch).await?;
+    let mut wrong: Vec<String> = settle(&world, &watch).await?.into_iter().collect();
     let failures = watch.view().failures().await?;
     let seen = std::sync::Arc::clone(&watch.seen);
     drop(watch);
@@ -228,7 +228,7 @@ impl Run {
         &mut self,
         lasts: Duration,
         possible: &Possible,
-        kinds: &[&str],
+        kinds: &[Kind],
         draw: &mut Draw,
     ) -> Result<()> {
         let begun = Instant::now();
@@ -296,15 +296,15 @@ async fn hanging(watch: &Watch, what: &str) -> Box<dyn Error + Send + Sync> {
     format!("{what}:\n  {}", open.join("\n  ")).into()
 }
 
-/// Waits until every request ended (I-03).
-async fn settle(world: &World, watch: &Watch) -> Result<Vec<String>> {
+/// Waits until every request ended (I-03); says what hangs.
+async fn settle(world: &World, watch: &Watch) -> Result<Option<String>> {
     world.balancer.until_ready(world.servers.len(), START).await?;
     loop {
         if let Ok((_, 0)) = watch.view().counts().await {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         if watch.seen.still_for() > STUCK {
-            return Ok(vec![hanging(watch, "requests do not end").await.to_string()]);
+            return Ok(Some(hanging(watch, "requests do not end").await.to_string()));
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

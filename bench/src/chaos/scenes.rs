@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::traffic::Person;
+use super::world::MODELS;
 use super::{Run, START};
 use crate::Result;
 
@@ -92,20 +93,16 @@ impl Run {
         self.watch.seen.calm.store(false, Ordering::Relaxed);
         self.world.server(0).kill()?;
         let begun = Instant::now();
-        for model in ["trivial", "echo", "plain"] {
+        for model in MODELS {
             let input = person.name(&format!("dead-{model}"), "");
             let mut id = None;
             while id.is_none() && begun.elapsed() < PICKED_UP {
                 id = person.send(model, &input, 0).await?;
             }
             let id = id.ok_or("nothing is taken in")?;
-            while !matches!(person.phase(&id).await.as_deref(), Ok("completed")) {
-                if begun.elapsed() > PICKED_UP {
-                    let wrong = format!("one hub is dead, and {id} of {model} does not end");
-                    self.watch.seen.wrong(wrong);
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            if !is_completed(person, &id, begun).await {
+                let wrong = format!("one hub is dead, and {id} of {model} does not end");
+                self.watch.seen.wrong(wrong);
             }
         }
         self.world.heal(&self.watch).await
@@ -130,13 +127,9 @@ impl Run {
         }
         self.world.heal(&self.watch).await?;
         self.world.start(START).await?;
-        let begun = Instant::now();
-        while !matches!(person.phase(&id).await.as_deref(), Ok("completed")) {
-            if begun.elapsed() > PICKED_UP {
-                self.watch.seen.wrong(format!("job of {id} was not picked up in {PICKED_UP:?}"));
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        if !is_completed(person, &id, Instant::now()).await {
+            self.watch.seen.wrong(format!("job of {id} was not picked up in {PICKED_UP:?}"));
+            return Ok(());
         }
         let log = fs::read_to_string(self.world.folder.join("model.jsonl"))?;
         let times = log.lines().filter(|line| line.contains(&input)).count();
@@ -193,6 +186,17 @@ impl Run {
         self.faults += 1;
         self.say(what);
     }
+}
+
+/// Waits for the end of a request; false if it is still open [`PICKED_UP`] after `begun`.
+async fn is_completed(person: &mut Person, id: &str, begun: Instant) -> bool {
+    while !matches!(person.phase(id).await.as_deref(), Ok("completed")) {
+        if begun.elapsed() > PICKED_UP {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    true
 }
 
 /// A small disk of its own, as far as this user may mount one.

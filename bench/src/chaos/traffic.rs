@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
-use serde::Deserialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::balancer::NOBODY;
 use super::draw::Draw;
-use crate::ledger::{Entry, Ledger, Outcome, input_sha};
+use super::world::MODELS;
+use crate::ledger::{Entry, Ledger, Op, Outcome, input_sha};
 use crate::load::client::{Answer, Client, Extra};
+use crate::load::{EchoRow, Submitted};
 use crate::{Result, clock};
 
 /// Between two requests of one person.
@@ -118,22 +119,6 @@ struct Wish {
     patient: bool,
 }
 
-/// What matters of the hub's answers.
-#[derive(Deserialize)]
-struct Said {
-    id: String,
-    phase: String,
-    #[serde(default)]
-    result: Option<Vec<Row>>,
-}
-
-#[derive(Deserialize)]
-struct Row {
-    input: String,
-    #[serde(default)]
-    echo: Option<String>,
-}
-
 impl Person {
     async fn run(mut self) -> Result<()> {
         while !self.stop.load(Ordering::Relaxed) {
@@ -173,7 +158,7 @@ impl Person {
     pub async fn phase(&mut self, id: &str) -> Result<String> {
         let path = format!("/api/v1/requests/{id}");
         let answer = self.ask(Method::GET, &path).await.ok_or("no answer")?;
-        Ok(answer.read::<Said>()?.phase)
+        Ok(answer.read::<Submitted>()?.phase)
     }
 
     async fn ask(&mut self, method: Method, path: &str) -> Option<Answer> {
@@ -185,7 +170,7 @@ impl Person {
         self.sent += 1;
         let key = format!("{}-{}", self.name, self.sent);
         let draw = &mut self.draw;
-        let model = ["trivial", "echo", "plain"][draw.below(3) as usize];
+        let model = MODELS[draw.below(MODELS.len() as u64) as usize];
         let (count, long, prefix) = match draw.below(100) {
             0..70 => (1, 0, String::new()),
             70..90 => (1 + draw.below(60), 0, String::new()),
@@ -218,13 +203,13 @@ impl Person {
                 Ok(answer) => answer,
                 Err(over) => Err(over.into()),
             };
-            let mut entry = self.entry("submit", wish, begun);
+            let mut entry = self.entry(Op::Submit, wish, begun);
             let status = answer.as_ref().map(|answer| answer.status);
             entry.status = status.as_ref().map_or(0, |status| status.as_u16());
             self.last_status = entry.status;
             match &answer {
                 Ok(answer) if answer.status.is_success() => {
-                    let said: Said = answer.read()?;
+                    let said: Submitted = answer.read()?;
                     if said.result.as_deref().is_some_and(|rows| !answers(&wish.inputs, rows)) {
                         self.wrong(format!("{} was answered with other rows", said.id));
                     }
@@ -261,33 +246,33 @@ impl Person {
         if answer.status == StatusCode::NOT_FOUND {
             self.wrong(format!("{id} was acknowledged and is not there"));
         }
-        self.heard("get", wish, &answer, begun)
+        self.heard(Op::Get, wish, &answer, begun)
     }
 
     async fn cancel(&mut self, wish: &Wish, id: &str) -> Result<()> {
         let begun = Instant::now();
         let path = format!("/api/v1/requests/{id}/cancel");
         let Some(answer) = self.ask(Method::POST, &path).await else { return Ok(()) };
-        self.heard("cancel", wish, &answer, begun)
+        self.heard(Op::Cancel, wish, &answer, begun)
     }
 
     /// What was said of a request stays true if it had ended (I-02, I-14).
-    fn heard(&mut self, op: &str, wish: &Wish, answer: &Answer, begun: Instant) -> Result<()> {
+    fn heard(&mut self, op: Op, wish: &Wish, answer: &Answer, begun: Instant) -> Result<()> {
         if answer.status != StatusCode::OK {
             return Ok(());
         }
-        let said: Said = answer.read()?;
+        let said: Submitted = answer.read()?;
         let mut entry = self.entry(op, wish, begun);
         (entry.outcome, entry.status) = (Outcome::Ok, 200);
         (entry.id, entry.phase) = (Some(said.id), said.phase);
         self.note(entry)
     }
 
-    fn entry(&self, op: &str, wish: &Wish, begun: Instant) -> Entry {
+    fn entry(&self, op: Op, wish: &Wish, begun: Instant) -> Entry {
         Entry {
             t: clock::micros(),
             client: self.number,
-            op: op.to_owned(),
+            op,
             key: wish.key.clone(),
             id: None,
             inputs: wish.inputs.len() as u64,
@@ -309,8 +294,8 @@ impl Person {
 }
 
 /// Is each row that of its own input, or an error?
-fn answers(inputs: &[String], rows: &[Row]) -> bool {
-    let right = |(input, row): (&String, &Row)| {
+fn answers(inputs: &[String], rows: &[EchoRow]) -> bool {
+    let right = |(input, row): (&String, &EchoRow)| {
         row.input == *input && row.echo.as_ref().is_none_or(|echo| echo == input)
     };
     inputs.len() == rows.len() && inputs.iter().zip(rows).all(right)

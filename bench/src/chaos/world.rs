@@ -42,6 +42,9 @@ pub struct World {
     straces: Vec<Child>,
 }
 
+/// A local one, and those of [`ECHOES`].
+pub const MODELS: [&str; 3] = ["trivial", "echo", "plain"];
+
 const ECHOES: [(&str, &[&str]); 2] = [("echo", &[]), ("plain", &["--no-jobs"])];
 
 impl World {
@@ -50,15 +53,9 @@ impl World {
         let (models, own) = (folder.join("models"), std::env::current_exe()?);
         fs::create_dir_all(&models)?;
         let log = folder.join("model.jsonl");
-        python(
-            &models,
-            &Python {
-                batch: BATCH,
-                max_instances: INSTANCES,
-                log: Some(&log),
-                ..Python::default()
-            },
-        )?;
+        let trivial =
+            Python { batch: BATCH, max_instances: INSTANCES, log: Some(&log), ..Python::default() };
+        python(&models, &trivial)?;
         let (mut echoes, mut model_wires) = (Vec::new(), Vec::new());
         for (name, flags) in ECHOES {
             let server = echo(&own, folder, (name, flags), "127.0.0.1:0").await?;

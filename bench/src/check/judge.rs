@@ -199,12 +199,13 @@ fn judge_log(stored: &[Request], log: &ModelLog, may_fail: bool, verdict: &mut V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Op;
 
     fn entry(key: &str, outcome: Outcome) -> Entry {
         Entry {
             t: 0,
             client: 0,
-            op: "submit".into(),
+            op: Op::Submit,
             key: key.into(),
             id: (outcome == Outcome::Ok).then(|| format!("id-{key}")),
             inputs: 1,

@@ -151,10 +151,11 @@ impl Echo {
         let wait = Duration::from_secs(wait.unwrap_or(0).min(LONGEST_WAIT));
         let until = (Instant::now() + wait).min(job.due);
         tokio::time::sleep_until(until).await;
-        let status = if Instant::now() >= job.due { "completed" } else { "pending" };
-        if status == "completed" {
+        let is_due = Instant::now() >= job.due;
+        if is_due {
             self.log.end(job.number)?;
         }
+        let status = if is_due { "completed" } else { "pending" };
         let answer = format!(r#"{{"job_id":"{id}","status":"{status}"}}"#);
         wire.answer(200, answer.as_bytes()).await
     }

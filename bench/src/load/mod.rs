@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use self::client::{Client, Extra};
 use self::pace::{Pace, Turn, Turns};
-use crate::ledger::{Entry, Ledger, Outcome, input_sha};
+use crate::ledger::{Entry, Ledger, Op, Outcome, input_sha};
 use crate::{Result, arguments, clock};
 
 /// A send so long after it was due counts as late.
@@ -134,18 +134,19 @@ struct Connection {
 
 /// What matters of the hub's answer.
 #[derive(Deserialize)]
-struct Submitted {
-    id: String,
-    phase: String,
+pub struct Submitted {
+    pub id: String,
+    pub phase: String,
     #[serde(default)]
-    result: Option<Vec<EchoRow>>,
+    pub result: Option<Vec<EchoRow>>,
 }
 
 #[derive(Deserialize)]
-struct EchoRow {
-    input: String,
+pub struct EchoRow {
+    pub input: String,
+    /// Absent where the model said an error.
     #[serde(default)]
-    echo: Option<String>,
+    pub echo: Option<String>,
 }
 
 impl Connection {
@@ -174,7 +175,7 @@ impl Connection {
         let mut entry = Entry {
             t: clock::micros(),
             client: self.number,
-            op: "submit".to_owned(),
+            op: Op::Submit,
             id: None,
             inputs: inputs.len() as u64,
             sha: input_sha(&inputs),
@@ -258,7 +259,7 @@ impl Sum {
 
     /// A quantile of the time from due to answered, milliseconds.
     pub fn millis(&self, quantile: f64) -> f64 {
-        self.took.value_at_quantile(quantile) as f64 / 1000.0
+        millis(&self.took, quantile)
     }
 
     pub fn to_json(&self) -> serde_json::Value {
@@ -271,6 +272,11 @@ impl Sum {
             "p999_ms": self.millis(0.999), "max_ms": self.took.max() as f64 / 1000.0,
         })
     }
+}
+
+/// A quantile of microseconds, in milliseconds.
+pub fn millis(took: &Histogram<u64>, quantile: f64) -> f64 {
+    took.value_at_quantile(quantile) as f64 / 1000.0
 }
 
 #[cfg(test)]
