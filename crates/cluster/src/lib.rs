@@ -6,12 +6,12 @@
 mod book;
 mod external;
 mod local;
+mod resolve;
 mod simulator;
 mod sweep;
 
 pub mod child;
 pub mod proc;
-mod resolve;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -111,6 +111,7 @@ fn alive(root: &Path) -> Vec<i32> {
         .collect()
 }
 
+/// Nothing tells of processes that are not one's children: /proc is looked at.
 fn until_alive(root: &Path, least: usize) {
     let begun = Instant::now();
     while alive(root).len() < least {

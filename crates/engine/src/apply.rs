@@ -47,11 +47,18 @@ impl Loop {
         self.store.instance_draining(instance).await?;
         if let Some(supervisor) = self.supervisors.get(&instance) {
             supervisor.retire(cause);
-        } else if let Some(starting) = self.starting.get_mut(&instance) {
+        } else {
+            self.stop_start(instance, cause);
+        }
+        Ok(())
+    }
+
+    /// Ends an instance that is not ready yet, for this.
+    pub(crate) fn stop_start(&mut self, instance: InstanceId, cause: EndCause) {
+        if let Some(starting) = self.starting.get_mut(&instance) {
             starting.retired = Some(cause);
             self.local.stop(instance, Duration::ZERO);
             self.external.stop(instance, Duration::ZERO);
         }
-        Ok(())
     }
 }

@@ -161,8 +161,7 @@ impl Loop {
     }
 
     /// Says that this server lives, returns what dead ones held to the queue, sweeps objects and
-    /// folds statistics. Is
-    /// this server the one that plans?
+    /// folds statistics. Is this server the one that plans?
     async fn housekeep(&mut self) -> Result<bool, Error> {
         let rest = if self.leads { TICK } else { ASK_TO_LEAD };
         if self.housekept.is_none_or(|at| at.elapsed() >= rest) {

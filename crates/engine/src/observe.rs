@@ -146,12 +146,13 @@ impl Loop {
                 supervisor.retire(EndCause::ServerGone);
             }
         }
-        for (id, starting) in &mut self.starting {
-            if !alive.contains(id) && starting.retired.is_none() {
-                starting.retired = Some(EndCause::ServerGone);
-                self.local.stop(*id, Duration::ZERO);
-                self.external.stop(*id, Duration::ZERO);
-            }
+        let ended = |(id, starting): &(&InstanceId, &Starting)| {
+            !alive.contains(*id) && starting.retired.is_none()
+        };
+        let ended: Vec<InstanceId> =
+            self.starting.iter().filter(ended).map(|(id, _)| *id).collect();
+        for id in ended {
+            self.stop_start(id, EndCause::ServerGone);
         }
         for instance in instances {
             if matches!(instance.state, InstanceState::Draining { .. })

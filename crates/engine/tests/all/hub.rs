@@ -101,6 +101,10 @@ impl TestCluster {
         instances.iter().filter(|(_, (state, _))| live(state)).map(|(id, _)| *id).collect()
     }
 
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
     pub fn calls(&self) -> Vec<Vec<String>> {
         self.calls.lock().expect("no panic").iter().map(|(_, inputs)| inputs.clone()).collect()
     }
@@ -155,7 +159,7 @@ impl Cluster for Handle {
     }
 
     fn changed(&self) -> watch::Receiver<u64> {
-        self.0.changed.subscribe()
+        self.0.changed()
     }
 
     fn logs(&self, _id: InstanceId) -> String {

@@ -19,7 +19,7 @@ impl World<'_> {
             }
             what => hub.watch.execute(trigger(what)).await,
         }
-        self.whole_since = i64::MAX;
+        self.whole_since = None;
     }
 
     pub async fn mend(&mut self, hub: &Hub<'_>) {
@@ -27,7 +27,7 @@ impl World<'_> {
         let _still = hub.pulse.still().await;
         hub.watch.execute(WHOLE).await;
         self.mend_objects();
-        self.whole_since = hub.pulse.now().micros();
+        self.whole_since = Some(hub.pulse.now());
     }
 
     fn mend_objects(&mut self) {
@@ -43,7 +43,7 @@ impl World<'_> {
         watch.execute(WHOLE).await;
         watch.close().await;
         self.mend_objects();
-        self.whole_since = self.now.micros();
+        self.whole_since = Some(self.now);
     }
 }
 

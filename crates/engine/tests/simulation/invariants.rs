@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use muster_core::InstanceId;
+use muster_core::{InstanceId, Timestamp};
 use muster_store::Store;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -110,15 +110,21 @@ impl Watch {
     /// Everything that must hold now and does not.
     pub async fn exceptions(
         &mut self,
-        (now, whole_since): (i64, i64),
+        (now, whole_since): (Timestamp, Option<Timestamp>),
         notes: &Notes,
         scenario: &Scenario,
     ) -> Vec<String> {
         let mut wrong = Vec::new();
         // One statement: each takes a trip to SQLite's thread.
         let found = sqlx::query_scalar(sqlx::AssertSqlSafe(self.exceptions.clone()));
-        let found: Vec<i64> =
-            found.bind(now).bind(whole_since).fetch_all(&self.pool).await.expect("an answer");
+        // While something is broken it will be whole after every lease.
+        let whole_since = whole_since.map_or(i64::MAX, Timestamp::micros);
+        let found: Vec<i64> = found
+            .bind(now.micros())
+            .bind(whole_since)
+            .fetch_all(&self.pool)
+            .await
+            .expect("an answer");
         wrong.extend(found.into_iter().map(|number| EXCEPTIONS[number as usize].0.to_owned()));
         let most = scenario.models.iter().map(|model| model.attempts).max().unwrap_or(0);
         let failures: Option<i64> = self.one("SELECT MAX(failures) FROM task").await;

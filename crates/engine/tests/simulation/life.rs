@@ -1,4 +1,5 @@
-//! A scenario is lived: hubs that follow each other on the same database, step by step.
+//! A scenario is lived: hubs that follow each other on the same database, step by step. Whoever sleeps
+//! here lets simulated time go on (see [`crate::pulse`]).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,8 +50,8 @@ pub struct World<'s> {
     calls: CallLog,
     /// What somebody else claimed.
     pub ghosts: Vec<Vec<ClaimedTask>>,
-    /// Since when a hub runs and nothing is broken.
-    pub whole_since: i64,
+    /// Since when a hub runs and nothing is broken; absent while something is.
+    pub whole_since: Option<Timestamp>,
     outcome: Outcome,
 }
 
@@ -76,34 +77,31 @@ impl<'s> World<'s> {
             notes: Arc::new(std::sync::Mutex::new(Ledger::default())),
             calls: CallLog::default(),
             ghosts: vec![],
-            whole_since: 0,
+            whole_since: Some(Timestamp::default()),
             outcome: Outcome::default(),
         };
-        let last = HubLife { faults: Faults::default(), steps: vec![], end: End::Stop(5) };
         for life in &scenario.lives {
-            world.hub(life, false);
+            world.hub(Some(life));
             if world.outcome.fault.is_some() {
                 break;
             }
         }
         if world.outcome.fault.is_none() {
-            world.hub(&last, true);
+            world.hub(None);
         }
         world.outcome.requests = world.notes.lock().expect("no panic").sent.len();
         world.outcome.calls = world.calls.lock().expect("no panic").all.len();
         world.outcome
     }
 
-    fn hub(&mut self, life: &HubLife, last: bool) {
+    /// The hub of a life, or the last one, which heals.
+    fn hub(&mut self, life: Option<&HubLife>) {
         self.hubs += 1;
         let clock = Clock::manual(self.now, self.scenario.seed.wrapping_mul(64) + self.hubs);
         let after = clock.clone();
-        Pulse::run(clock, async |pulse| {
-            if last {
-                self.heal(&pulse).await;
-            } else {
-                self.life(life, &pulse).await;
-            }
+        Pulse::run(clock, async |pulse| match life {
+            Some(life) => self.life(life, &pulse).await,
+            None => self.heal(&pulse).await,
         });
         self.now = after.now();
     }
@@ -119,8 +117,8 @@ impl<'s> World<'s> {
             self.note(format!("killed after {turns} turns of its start"));
             return;
         }
-        if self.whole_since != i64::MAX {
-            self.whole_since = pulse.now().micros();
+        if self.whole_since.is_some() {
+            self.whole_since = Some(pulse.now());
         }
         let mut hub = match self.open(life.faults, pulse).await {
             Ok(hub) => hub,
@@ -255,7 +253,7 @@ impl<'s> World<'s> {
     async fn check(&mut self, hub: &mut Hub<'_>) {
         let still = hub.pulse.still().await;
         let mut wrong = check_calls(&hub.models, &self.calls, self.scenario);
-        let times = (hub.pulse.now().micros(), self.whole_since);
+        let times = (hub.pulse.now(), self.whole_since);
         wrong.extend(hub.watch.exceptions(times, &self.notes, self.scenario).await);
         hub.watch.queued(&hub.store, &mut wrong).await;
         drop(still);

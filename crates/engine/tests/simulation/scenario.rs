@@ -187,9 +187,7 @@ impl Scenario {
             lives,
         }
     }
-}
 
-impl Scenario {
     /// The same without one of its lives or steps, the longest omissions first.
     pub fn smaller(&self) -> impl Iterator<Item = Self> {
         let lives = (0..self.lives.len()).map(|life| {

@@ -145,17 +145,11 @@ async fn while_a_model_loads_it_is_alive_and_not_ready() {
     let gate = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n";
     let folder = Folder::python(&format!("{gate}{LENGTHS}"), "");
     let (mut server, mut states) = folder.begin(Limits::default());
-    let address = async {
-        loop {
-            let bound = std::fs::read_to_string(folder.beside("port")).unwrap_or_default();
-            if bound.ends_with('\n') {
-                return bound.trim().to_owned();
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    let address = tokio::time::timeout(PATIENCE, address).await.expect("it is bound at once");
-    server.url = format!("http://{address}");
+    let loading = State::Starting("loading the model".to_owned());
+    let loads = states.wait_for(|state| *state == loading);
+    tokio::time::timeout(PATIENCE, loads).await.expect("in time").expect("it loads");
+    let address = std::fs::read_to_string(folder.beside("port")).expect("it is bound already");
+    server.url = format!("http://{}", address.trim());
     assert_eq!(server.get("/livez").await.status, 200);
     let early = server.post("/run", json!(["a"])).await;
     assert_eq!((early.status, early.headers["retry-after"].as_bytes()), (503, &b"1"[..]));
