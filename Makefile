@@ -1,21 +1,23 @@
 # make demo   build Muster, run 1,000 molecules through a real model, leave the hub running
 # make test   everything CI checks
 # make fmt    format the code, and write openapi.json anew
-# make bench  measure speed and memory (release build, at most 15 minutes; make bench-quick: at most 2)
-# make chaos  break everything under load, heal it, look whether anything was lost ([SEED=..] [MINUTES=5] [DB=sqlite|postgres] [KILLS=..])
+# make bench  measure speed and memory (release build, at most 15 minutes; make bench-quick: at most 2; [BENCH=..])
+# make chaos  break everything under load, heal it, look whether anything was lost ([SEED=..] [MINUTES=5] [DB=sqlite|postgres] [KILLS=..] [CHAOS=..])
+# make chaos-quick  the same in at most three minutes, with the debug build: part of make test
 # make simulate [SEED=..] [WORLDS=..]  hubs that are killed and live on, in simulated time
-# make mutants  show that the tests catch what they are for: one guard removed each (15 minutes and more)
-# make fuzz-api  a real hub gets what its description allows and what it does not, 1,000 examples a route ([EXAMPLES=..] [SEED=..] [FUZZ=--as admin])
+# make mutants  show that the tests catch what they are for: one guard removed each (15 minutes and more; [MUTANTS=..])
+# make fuzz-api  a real hub gets what its description allows and what it does not, 1,000 examples a route, 5 in make test ([EXAMPLES=..] [SEED=..] [FUZZ=--as admin])
 # make deny   licences and sources of the dependencies (needs cargo-deny)
 
 CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 TEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo nextest run || echo test)
 
 .PHONY: demo test fmt bench bench-quick simulate fuzz-api mutants chaos chaos-quick chaos-sqlite chaos-postgres deny
 
 demo:
 	$(CARGO) build --release -p muster
-	scripts/demo target/release/muster
+	scripts/demo $(TARGET)/release/muster
 
 test:
 	scripts/need-postgres
@@ -35,22 +37,26 @@ fmt:
 bench bench-quick:
 	scripts/need-postgres
 	$(CARGO) build --release -p muster -p muster-bench
-	target/release/muster-bench table $(if $(findstring quick,$@),--quick) $(BENCH)
+	$(TARGET)/release/muster-bench table --muster $(TARGET)/release/muster $(if $(findstring quick,$@),--quick) $(BENCH)
 
 # `muster-bench chaos --help` says what else there is.
 chaos:
 	scripts/need-postgres
 	scripts/need-chaos
 	$(CARGO) build --release -p muster -p muster-bench
-	target/release/muster-bench chaos --database $(or $(DB),sqlite) --minutes $(or $(MINUTES),5) \
+	$(TARGET)/release/muster-bench chaos --muster $(TARGET)/release/muster --database $(or $(DB),sqlite) --minutes $(or $(MINUTES),5) \
 		$(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(CHAOS)
 
-# At most three minutes, with what `make test` has built; both databases at once: most of it is waiting.
-QUICK = target/debug/muster-bench chaos --muster target/debug/muster --seed 7 --short --minutes 0.2
+# What `make test` has built: the dependencies of fewer packages or targets have fewer features, and
+# would be built anew.
+BUILD_AS_TESTED = $(CARGO) build --workspace --all-targets
+
+# At most three minutes; both databases at once: most of it is waiting.
+QUICK = $(TARGET)/debug/muster-bench chaos --muster $(TARGET)/debug/muster --seed 7 --short --minutes 0.2
 chaos-quick:
 	scripts/need-postgres
 	scripts/need-chaos
-	$(CARGO) build -p muster -p muster-bench
+	$(BUILD_AS_TESTED)
 	$(MAKE) -j2 --output-sync=target chaos-sqlite chaos-postgres
 
 chaos-sqlite:
@@ -75,8 +81,8 @@ fuzz-api: EXAMPLES ?= 1000
 fuzz-api: SEED ?= 1
 fuzz-api:
 	scripts/need-schemathesis
-	$(CARGO) build -p muster
-	scripts/fuzz-api target/debug/muster $${CARGO_TARGET_DIR:-target}/tmp/schemathesis/bin/schemathesis \
+	$(BUILD_AS_TESTED)
+	scripts/fuzz-api $(TARGET)/debug/muster $(TARGET)/tmp/schemathesis/bin/schemathesis \
 		--examples $(EXAMPLES) --seed $(SEED) $(FUZZ)
 
 deny:

@@ -2,6 +2,7 @@
 session that all calls are made with. The statuses are counted."""
 
 import atexit
+import base64
 import collections
 import json
 import os
@@ -14,9 +15,9 @@ TOLD = json.loads(os.environ["FUZZ"])
 COUNTS = collections.defaultdict(collections.Counter)
 CALLS = collections.Counter()
 LOCK = threading.Lock()
-DELETES = ("delete_request", "delete_user", "disable")
-# These end the session they are sent with, or take it over.
-ENDINGS = ("log_out", "log_in")
+DELETES = ("delete_request", "delete_user")
+# These end the session they are sent with, take it over, or give it another secret.
+ENDINGS = ("log_out", "log_in", "legacy_log_out", "legacy_log_in", "legacy_refresh")
 
 
 @atexit.register
@@ -31,11 +32,22 @@ def anonymous():
         return json.load(answer)["token"]
 
 
+def authorization(token, name):
+    """Existing clients send the session object."""
+    if not name.startswith("legacy_"):
+        return f"Bearer {token}"
+    session = json.dumps({"session_token": token}).encode()
+    return "ErsiliaUser " + base64.b64encode(session).decode()
+
+
 def thing(path, call, name):
-    """The id of something that exists, for this path. The last ones are there to be deleted."""
+    """The id of something that exists, for this path. The last two are there to be deleted, the one
+    before them to be disabled."""
     for kind, known in TOLD["things"].items():
-        if f"/{kind}/" in path and known:
-            return known[-1 - call % 2] if name in DELETES else known[call % (len(known) - 2)]
+        if f"{kind}/" in path and known:
+            if name in DELETES:
+                return known[-1 - call % 2]
+            return known[-3] if name == "disable" else known[call % (len(known) - 3)]
     if "/catalogue/" in path:
         return "gone" if name == "delete_model" else ("far", "lengths")[call % 2]
     if "/models/" in path:
@@ -52,7 +64,7 @@ def before_call(context, case, kwargs):
         call = CALLS[name] // 2
         real = CALLS[name] % 2 == 0
     token = anonymous() if name in ENDINGS else TOLD["token"]
-    case.headers["Authorization"] = f"Bearer {token}"
+    case.headers["Authorization"] = authorization(token, name)
     if isinstance(case.query, dict) and str(case.query.get("wait", "0")).isdigit():
         # Waiting is tested elsewhere.
         if "wait" in case.query and len(str(case.query["wait"])) <= 2:
@@ -71,6 +83,8 @@ def before_call(context, case, kwargs):
         case.body["model"] = "lengths"
     if name == "submit_request" and isinstance(case.query, dict) and "model" in case.query:
         case.query["model"] = "lengths"
+    if name == "legacy_submit_request" and isinstance(case.body, dict) and "model_id" in case.body:
+        case.body["model_id"] = "lengths"
     if name == "create_model" and isinstance(case.body, dict) and "address" in case.body:
         case.body["address"] = "http://127.0.0.1:9/x"
 
