@@ -19,6 +19,20 @@ use crate::quota::{Admitted, Uses};
 use crate::reading::Submission;
 use crate::reading::body::Space;
 
+/// Where a server is in its life.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    Serving,
+    /// Balancers shall notice before it takes nothing more.
+    Leaving,
+    Stopping,
+}
+
+/// Ends when the server stops, or is gone.
+pub async fn stopping(life: &mut watch::Receiver<Life>) {
+    drop(life.wait_for(|life| *life == Life::Stopping).await);
+}
+
 pub struct App {
     pub store: Store,
     pub config: ServerConfig,
@@ -29,11 +43,11 @@ pub struct App {
     pub uploads: Space,
     pub streams: Streams,
     pub overview: Overview,
-    stopping: watch::Receiver<bool>,
+    life: watch::Receiver<Life>,
 }
 
 impl App {
-    pub fn new(config: ServerConfig, store: Store, stopping: watch::Receiver<bool>) -> Self {
+    pub fn new(config: ServerConfig, store: Store, life: watch::Receiver<Life>) -> Self {
         Self {
             sessions: Sessions::default(),
             passwords: Passwords::new(),
@@ -44,18 +58,18 @@ impl App {
             overview: Overview::default(),
             store,
             config,
-            stopping,
+            life,
         }
     }
 
-    pub fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
+    /// Says no to `/readyz`, and answers everything else until it stops.
+    pub fn is_leaving(&self) -> bool {
+        *self.life.borrow() != Life::Serving
     }
 
     /// Ends when the server begins to stop: nobody waits for anything longer than that.
     pub async fn stopping(&self) {
-        // An error means that the server is gone.
-        self.stopping.clone().wait_for(|stopping| *stopping).await.map(drop).unwrap_or_default();
+        stopping(&mut self.life.clone()).await;
     }
 
     /// What `wait` gives, or nothing if the server begins to stop before that.

@@ -73,6 +73,9 @@ pub struct Times {
     pub body: Duration,
     /// Each of these bytes of a body adds a second.
     pub body_bytes_a_second: u64,
+    /// How long a server that shall stop goes on while `/readyz` says no, so that balancers send
+    /// nothing more when it stops.
+    pub leave: Duration,
     /// For requests under way when the server stops.
     pub drain: Duration,
     /// Between two comments that keep an event stream open.
@@ -116,6 +119,7 @@ impl Default for Times {
             write: Duration::from_secs(60),
             body: Duration::from_secs(30),
             body_bytes_a_second: 256 << 10,
+            leave: Duration::ZERO,
             drain: Duration::from_secs(10),
             event_comment: Duration::from_secs(15),
         }

@@ -30,7 +30,7 @@ pub async fn livez() -> &'static str {
     responses((status = 200, description = "It can", body = String, example = "ok")),
 )]
 pub async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    if app.is_stopping() {
+    if app.is_leaving() {
         return Err(Problem::new(Kind::Busy, "The hub is about to stop."));
     }
     match timeout(PATIENCE, app.store.ping()).await {

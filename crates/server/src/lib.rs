@@ -43,7 +43,7 @@ pub use identity::password::hash as hash_password;
 pub use identity::peer::Addresses;
 pub use identity::secret::Secret;
 
-use app::App;
+use app::{App, Life};
 use door::{Door, Hosts};
 use metrics::Metrics;
 
@@ -55,7 +55,7 @@ pub struct Server {
     listener: TcpListener,
     metrics: Option<TcpListener>,
     app: Arc<App>,
-    stop: watch::Sender<bool>,
+    life: watch::Sender<Life>,
 }
 
 impl Server {
@@ -67,9 +67,9 @@ impl Server {
     pub fn bind(config: ServerConfig, store: Store) -> io::Result<Self> {
         let listener = listen::listen(config.listen)?;
         let metrics = config.metrics.map(listen::listen).transpose()?;
-        let (stop, stopping) = watch::channel(false);
-        let app = Arc::new(App::new(config, store, stopping));
-        Ok(Self { listener, metrics, app, stop })
+        let (life, lives) = watch::channel(Life::Serving);
+        let app = Arc::new(App::new(config, store, lives));
+        Ok(Self { listener, metrics, app, life })
     }
 
     /// Where the API listens.
@@ -86,29 +86,31 @@ impl Server {
         self.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Answers until `shutdown` ends; then takes no more, ends waits and streams, lets requests
-    /// under way end for `times.drain`, and returns.
+    /// Answers until `shutdown` ends; then says so at `/readyz`, and after `times.leave` takes no
+    /// more, ends waits and streams, lets requests under way end for `times.drain`, and returns.
     ///
     /// # Errors
     ///
     /// If the operating system cannot tell the address.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { listener, metrics, app, stop } = self;
+        let Self { listener, metrics, app, life } = self;
         let (address, times, most) =
             (listener.local_addr()?, app.config.times, app.config.connections);
         let paths = routes::api().1.paths.paths.into_keys();
         let counts = Arc::new(Metrics::new(paths.chain(routes::PAGES.map(str::to_owned))));
         let hosts = Hosts::new(&app.config.hosts, address.ip());
         let door = Door::new(routes::router(app.clone()), hosts, Some(counts.clone()));
-        let api = listen::serve(listener, door, times, most, stop.subscribe());
+        let api = listen::serve(listener, door, times, most, life.subscribe());
         let side = async {
             let Some(listener) = metrics else { return };
             let door = Door::new(routes::metrics_router(app.clone(), counts), Hosts::Any, None);
-            listen::serve(listener, door, times, METRICS_CONNECTIONS, stop.subscribe()).await;
+            listen::serve(listener, door, times, METRICS_CONNECTIONS, life.subscribe()).await;
         };
         let stopped = async {
             shutdown.await;
-            stop.send_replace(true);
+            life.send_replace(Life::Leaving);
+            tokio::time::sleep(times.leave).await;
+            life.send_replace(Life::Stopping);
         };
         let follow = follow::follow(app.clone());
         tokio::join!(api, side, follow, stopped);

@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Sleep, sleep_until, timeout_at};
 use tokio_util::task::TaskTracker;
 
+use crate::app::{Life, stopping};
 use crate::config::Times;
 use crate::identity::peer::Peer;
 use crate::pace::{Answer, Pace, Paced};
@@ -45,13 +46,13 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts until `stop` says so, then lets requests under way end, for `times.drain` at most.
+/// Accepts until the server stops, then lets requests under way end, for `times.drain` at most.
 pub async fn serve<S: Service>(
     listener: TcpListener,
     service: S,
     times: Times,
     most: usize,
-    mut stop: watch::Receiver<bool>,
+    mut life: watch::Receiver<Life>,
 ) {
     let places = Arc::new(Semaphore::new(most));
     let open = TaskTracker::new();
@@ -59,19 +60,19 @@ pub async fn serve<S: Service>(
     loop {
         let place = tokio::select! {
             place = places.clone().acquire_owned() => place,
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopping(&mut life) => break,
         };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopping(&mut life) => break,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (service, stop) = (service.clone(), stop.clone());
+                let (service, life) = (service.clone(), life.clone());
                 let mut cut_off = cut_off.clone();
                 open.spawn(async move {
                     tokio::select! {
-                        () = connection(stream, Peer(peer.ip()), service, (times, stop)) => {}
+                        () = connection(stream, Peer(peer.ip()), service, (times, life)) => {}
                         _ = cut_off.wait_for(|cut| *cut) => {}
                     }
                     drop(place);
@@ -96,14 +97,14 @@ async fn connection<S: Service>(
     stream: TcpStream,
     peer: Peer,
     service: S,
-    (times, mut stop): (Times, watch::Receiver<bool>),
+    (times, mut life): (Times, watch::Receiver<Life>),
 ) {
     let accepted = Instant::now();
     // A client that says nothing costs no more than this task: hyper's buffers come after.
     let first = timeout_at((accepted + times.head).into(), stream.readable());
     let spoke = tokio::select! {
         first = first => matches!(first, Ok(Ok(()))),
-        _ = stop.wait_for(|stop| *stop) => false,
+        () = stopping(&mut life) => false,
     };
     if !spoke || stream.set_nodelay(true).is_err() {
         return;
@@ -127,7 +128,7 @@ async fn connection<S: Service>(
     let mut http = pin!(http);
     let mut timer = pin!(sleep_until((accepted + times.head).into()));
     let stopped = {
-        let mut stopping = pin!(stop.wait_for(|stop| *stop));
+        let mut stopping = pin!(stopping(&mut life));
         poll_fn(|cx| {
             if let Poll::Ready(ended) = http.as_mut().poll(cx) {
                 return Poll::Ready(Some(ended));

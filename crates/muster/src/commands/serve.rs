@@ -11,7 +11,7 @@ use muster_core::input::InputLimits;
 use muster_core::plan::Policy;
 use muster_engine::{Engine, EngineConfig};
 use muster_model_server::folder;
-use muster_server::{Cookie, Server, ServerConfig, SessionLimits};
+use muster_server::{Cookie, Server, ServerConfig, SessionLimits, Times};
 use muster_store::{Clock, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -66,6 +66,7 @@ async fn run(
             a_minute_each: serve.network_sessions,
             ..SessionLimits::default()
         },
+        times: Times { leave: serve.leave, ..Times::default() },
         ..ServerConfig::default()
     };
     let upload_bytes = config.upload_bytes.max(serve.body_bytes);
@@ -89,12 +90,16 @@ async fn run(
     let (metrics, id) = (server.metrics_address(), store.server());
     tracing::info!(%address, ?metrics, models = number, server.id = %id, "ready");
 
-    let answered = server.run(signals.first()).await;
-    tracing::info!("stopping: no new work is taken");
-    let leave = tokio::spawn(signals.second());
+    let mut hurry = tokio::task::JoinSet::new();
+    let shutdown = async {
+        signals.first().await;
+        tracing::info!("stopping");
+        hurry.spawn(signals.second());
+    };
+    let answered = server.run(shutdown).await;
     engine.stop(serve.stop).await;
     store.close().await;
-    leave.abort();
+    drop(hurry);
     tracing::info!("stopped");
     answered.map_err(io_failure("the API"))
 }

@@ -10,6 +10,9 @@ use muster_server::{Addresses, Mail};
 use super::Environment;
 use super::settings::{Origin, Setting, Settings, Value};
 
+/// Where several hubs may share the work: enough for balancers that look each second.
+const LEAVE: u64 = 2;
+
 const fn setting(key: &'static str, default: Option<&'static str>, about: &'static str) -> Setting {
     Setting { key, default, about }
 }
@@ -50,6 +53,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("max_instances", Some("16"), "Most instances of all models together"),
     setting("model_variables", None, "Further variables that models get, with commas between"),
+    setting(
+        "leave_seconds",
+        None,
+        "How long /readyz says no before the hub stops (PostgreSQL: 2, else 0)",
+    ),
     setting("stop_seconds", Some("20"), "How long running jobs may take when the hub stops"),
     setting("log.format", Some("text"), "text or json"),
     setting("log.filter", Some("info"), "What is logged, such as info,muster_engine=debug"),
@@ -80,6 +88,7 @@ pub struct Serve {
     pub network_sessions: u32,
     pub max_instances: u32,
     pub model_variables: Vec<String>,
+    pub leave: Duration,
     pub stop: Duration,
     pub log: Log,
 }
@@ -165,6 +174,10 @@ impl Serve {
             list("model_addresses").iter().map(|text| text.parse()).collect();
         let trusted_proxies: Result<Vec<Addresses>, String> =
             list("trusted_proxies").iter().map(|text| text.parse()).collect();
+        let leave = match settings.text("leave_seconds") {
+            None if database.is_some() => LEAVE,
+            _ => number("leave_seconds", 0)?,
+        };
         let format = |text: &str| match text {
             "text" => Some(false),
             "json" => Some(true),
@@ -196,6 +209,7 @@ impl Serve {
             network_sessions: small("quotas.network_sessions", 1)?,
             max_instances: small("max_instances", 1)?,
             model_variables: list("model_variables"),
+            leave: Duration::from_secs(leave),
             stop: Duration::from_secs(number("stop_seconds", 0)?),
             log: Log {
                 json: settings.read("log.format", "text or json", format)?.unwrap_or(false),
@@ -285,6 +299,14 @@ mod tests {
         assert!(serve.metrics.is_none() && serve.database.is_none() && serve.objects.is_none());
         let limits = (serve.inputs, serve.input_bytes, serve.body_bytes);
         assert_eq!(limits, (100_000, 64 << 10, 64 << 20));
+    }
+
+    #[test]
+    fn hubs_that_share_a_database_leave_slowly() {
+        let database = ("MUSTER_DATABASE_URL", "postgres://hub@db/muster");
+        let leave = |variables: &[_]| read(variables).expect("it fits").leave.as_secs();
+        assert_eq!((leave(&[]), leave(&[database])), (0, LEAVE));
+        assert_eq!(leave(&[database, ("MUSTER_LEAVE_SECONDS", "9")]), 9);
     }
 
     #[test]

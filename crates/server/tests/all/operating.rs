@@ -36,6 +36,26 @@ async fn a_stopping_server_finishes_what_it_began() {
 }
 
 #[tokio::test]
+async fn a_leaving_server_says_so_and_still_takes_requests() {
+    let mut hub = Hub::with(|config| config.times.leave = Duration::from_secs(2)).await;
+    let person = hub.person().await;
+    // Accepted and silent when the server begins to leave.
+    let mut silent = hub.connect().await;
+    let begun = Instant::now();
+    let stopped = hub.stop();
+    let ready =
+        || async { hub.http.get(hub.url("/readyz")).send().await.expect("an answer").status() };
+    while ready().await != 503 {
+        assert!(begun.elapsed() < Duration::from_secs(2), "still ready");
+    }
+    person.submit(&["CCO"]).await;
+    silent.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+    assert!(read_answer(&mut silent).await.starts_with("HTTP/1.1 200 "));
+    stopped.await.expect("ended").expect("in order");
+    assert!(tokio::net::TcpStream::connect(hub.address).await.is_err());
+}
+
+#[tokio::test]
 async fn a_server_does_not_wait_for_ever_for_its_clients() {
     let mut hub = Hub::with(|config| config.times.drain = Duration::from_millis(200)).await;
     let person = hub.person().await;
