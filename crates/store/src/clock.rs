@@ -13,13 +13,20 @@ pub struct Clock(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    System,
-    Manual { now: Arc<AtomicI64>, ids: Arc<AtomicU64>, seed: u64 },
+    /// Microseconds that are added to what the machine says.
+    System {
+        ahead: Arc<AtomicI64>,
+    },
+    Manual {
+        now: Arc<AtomicI64>,
+        ids: Arc<AtomicU64>,
+        seed: u64,
+    },
 }
 
 impl Clock {
     pub fn system() -> Self {
-        Self(Kind::System)
+        Self(Kind::System { ahead: Arc::default() })
     }
 
     /// Stands still until [`Clock::advance`]; the same seed gives the same ids.
@@ -32,9 +39,10 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Kind::Manual { now, .. } => Timestamp(now.load(Ordering::SeqCst)),
-            Kind::System => {
+            Kind::System { ahead } => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+                let micros = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+                Timestamp(micros.saturating_add(ahead.load(Ordering::SeqCst)))
             }
         }
     }
@@ -51,12 +59,11 @@ impl Clock {
         Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
     }
 
-    /// Moves a manual clock; a system clock moves by itself.
+    /// Moves a manual clock; a system clock jumps, and moves by itself beside that. Ids of a system
+    /// clock do not follow the jump.
     pub fn advance(&self, by: Duration) {
-        if let Kind::Manual { now, .. } = &self.0 {
-            let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
-            now.fetch_add(micros, Ordering::SeqCst);
-        }
+        let (Kind::Manual { now: time, .. } | Kind::System { ahead: time }) = &self.0;
+        time.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 }
 

@@ -8,7 +8,7 @@ use muster_core::{Permission, PrincipalId, SessionId, Timestamp};
 use uuid::Uuid;
 
 use crate::accounts::{ACCOUNT, Account, AccountRow, account};
-use crate::db::{Ts, on};
+use crate::db::{Conn, Ts, on};
 use crate::statement::{row, rows, run};
 use crate::writer::{Tx, work};
 use crate::{Error, Store};
@@ -246,6 +246,7 @@ impl Store {
         let mut conn = self.inner.db.read().await?;
         let found: Option<SessionRow> = row!(&mut conn, FIND, token_hash.to_vec());
         let Some(found) = found else { return Ok(None) };
+        self.look_at_clock(&mut conn).await?;
         let owner: Option<AccountRow> = row!(&mut conn, ACCOUNT, found.1);
         Ok(Some(session(found, owner.map(account).transpose()?)))
     }
@@ -344,16 +345,20 @@ impl Store {
     /// remembered of them is out of date.
     pub async fn changed_principals(&self, within: Duration) -> Result<Vec<PrincipalId>, Error> {
         let mut conn = self.inner.db.read().await?;
-        if conn.is_postgres() {
-            // Sessions are judged by the database's clock, also by a server that writes nothing.
-            let micros: i64 = on!(&mut conn, c => {
-                sqlx::query_scalar(NOW_POSTGRES).fetch_one(c).await?
-            });
-            self.inner.database_now(Timestamp(micros));
-        }
+        self.look_at_clock(&mut conn).await?;
         let since = self.inner.now() - within;
         let changed: Vec<(Uuid,)> = rows!(&mut conn, CHANGED_SINCE, Ts(since));
         Ok(changed.into_iter().map(|(id,)| PrincipalId(id)).collect())
+    }
+
+    /// Sessions are judged by the database's clock, also by a server that writes nothing and whose
+    /// own clock just jumped.
+    async fn look_at_clock(&self, conn: &mut Conn) -> Result<(), Error> {
+        if conn.is_postgres() {
+            let micros: i64 = on!(conn, c => sqlx::query_scalar(NOW_POSTGRES).fetch_one(c).await?);
+            self.inner.database_now(Timestamp(micros));
+        }
+        Ok(())
     }
 
     /// Forgets some of the sessions that expired long ago; says how many.

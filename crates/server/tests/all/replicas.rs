@@ -75,6 +75,29 @@ async fn what_one_server_ends_is_over_on_the_other() {
 }
 
 #[tokio::test]
+async fn a_server_with_another_clock_judges_sessions_as_the_others_do() {
+    let (one, two) = two().await;
+    let root = one.admin("root").await;
+    let there = two.knows(&root).await;
+    let left = async |person: &Person| {
+        person.find(SESSION).await["seconds_left"].as_u64().expect("a number")
+    };
+    // Five minutes apart, and a jump by more than an administrator may be idle.
+    for minutes in [5, 120] {
+        two.store.clock().advance(Duration::from_secs(minutes * 60));
+        assert_eq!(there.status(SESSION).await, 200);
+        until("both give it the same time", async || {
+            left(&root).await.abs_diff(left(&there).await) < 5
+        })
+        .await;
+    }
+    // And a new one, which no server knows.
+    let ada = two.admin("ada").await;
+    let here = one.with_token(&ada, &ada.token);
+    assert!(left(&here).await.abs_diff(left(&ada).await) < 5);
+}
+
+#[tokio::test]
 async fn permissions_that_one_server_changes_hold_on_the_other() {
     let (one, two) = two().await;
     let (root, ada) = (one.admin("root").await, one.user("ada").await);
