@@ -7,10 +7,13 @@ mod existing;
 mod exits;
 mod faults;
 mod folders;
+mod mail;
 mod people;
 mod processes;
 mod results;
 mod servers;
 mod serving;
+#[path = "../../../server/tests/all/smtp.rs"]
+mod smtp;
 mod support;
 mod uploads;

@@ -12,7 +12,7 @@ const EMAIL_PAGE: &str = "/account/email";
 const NEW: &str = "seven lanterns hum above";
 
 async fn start() -> (Hub, SmtpServer) {
-    let smtp = SmtpServer::start().await;
+    let smtp = SmtpServer::start(&[]).await;
     let mail = Mail::new(&smtp.url, "Muster <hub@example.org>").expect("it fits");
     let hub = Hub::with(|config| {
         config.mail = Some(mail);

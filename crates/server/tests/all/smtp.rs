@@ -1,6 +1,6 @@
 //! An SMTP server of the test's own (aiosmtpd), which ends with it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 
 const NEED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/need-smtp");
-const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/all/smtp_server.py");
+const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../server/tests/all/smtp_server.py");
 
 pub struct SmtpServer {
     pub url: String,
@@ -36,7 +36,8 @@ impl Message {
 }
 
 impl SmtpServer {
-    pub async fn start() -> Self {
+    /// With the files of a certificate and its key it speaks TLS only.
+    pub async fn start(certificate: &[PathBuf]) -> Self {
         let programs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("smtp");
         let made = Command::new(NEED).arg(&programs).output().expect("a shell");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -44,6 +45,7 @@ impl SmtpServer {
             .args(["--pdeathsig", "KILL"])
             .arg(programs.join("bin/python"))
             .arg(SERVER)
+            .args(certificate)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

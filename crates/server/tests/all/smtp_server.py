@@ -1,9 +1,12 @@
-"""An SMTP server on a free port: prints the port, then each message as a line of JSON."""
+"""An SMTP server on a free port: prints the port, then each message as a line of JSON. With the files of a
+certificate and its key it takes nothing before STARTTLS."""
 
 import asyncio
 import email
 import email.policy
 import json
+import ssl
+import sys
 
 from aiosmtpd.smtp import SMTP
 
@@ -23,7 +26,12 @@ class Print:
 
 async def main():
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(Print(), loop=loop), "127.0.0.1", 0)
+    options = {}
+    if len(sys.argv) > 1:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(*sys.argv[1:])
+        options = {"tls_context": tls, "require_starttls": True}
+    server = await loop.create_server(lambda: SMTP(Print(), loop=loop, **options), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
