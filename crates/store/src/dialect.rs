@@ -232,6 +232,8 @@ pub(crate) struct Statistics {
     pub people: &'static str,
     pub put_models: &'static str,
     pub put_people: &'static str,
+    /// Periods, each with its models and what is stored of them.
+    pub read_models: &'static str,
     /// Rows of certain people: the ids come as JSON.
     pub read_some: &'static str,
     /// Open requests that are alike; by who submitted only if $1.
@@ -274,6 +276,9 @@ const STATISTICS_SQLITE: Statistics = Statistics {
          FROM jsonb_each($1) WHERE true \
          ON CONFLICT (grain, period, principal_id) DO UPDATE SET total = excluded.total, \
          detail = excluded.detail, requests = excluded.requests, last_at = excluded.last_at",
+    read_models: "SELECT period, group_concat(model_id || ' ' || \
+         hex(CASE WHEN $4 THEN detail ELSE total END), ' ') FROM model_statistic \
+         WHERE grain = $1 AND period >= $2 AND period < $3 GROUP BY period",
     read_some: "SELECT s.principal_id, s.auth_type, s.period, \
          CASE WHEN $4 THEN s.detail ELSE s.total END FROM jsonb_each($5) AS j \
          CROSS JOIN person_statistic s WHERE s.principal_id = unhex(j.value) AND s.grain = $1 \
@@ -312,6 +317,9 @@ const STATISTICS_POSTGRES: Statistics = Statistics {
          j_auth text, j_total text, j_detail text, j_requests bigint, j_last bigint) \
          ON CONFLICT (grain, period, principal_id) DO UPDATE SET total = excluded.total, \
          detail = excluded.detail, requests = excluded.requests, last_at = excluded.last_at",
+    read_models: "SELECT period, string_agg(model_id || ' ' || \
+         encode(CASE WHEN $4 THEN detail ELSE total END, 'hex'), ' ') FROM model_statistic \
+         WHERE grain = $1 AND period >= $2 AND period < $3 GROUP BY period",
     read_some: "SELECT s.principal_id, s.auth_type, s.period, \
          CASE WHEN $4 THEN s.detail ELSE s.total END FROM person_statistic s \
          WHERE s.principal_id = ANY (ARRAY(SELECT j::uuid FROM json_array_elements_text($5::json) AS j)) AND s.grain = $1 AND s.period >= $2 AND s.period < $3",

@@ -136,7 +136,8 @@ struct Point<'p> {
 pub struct Groups {
     query: Query,
     models: Vec<String>,
-    groups: HashMap<Key, Group>,
+    /// Boxed: they are large, and moved when the map grows and when they are sorted.
+    groups: HashMap<Key, Box<Group>>,
     /// Of the last day that was asked for: finding it takes the calendar.
     month: (Day, Day),
 }
@@ -216,7 +217,7 @@ impl Groups {
     }
 
     /// The groups in the order of what they are of, and all of them together.
-    pub fn finish(self) -> (Vec<(Vec<Value>, Group)>, Group) {
+    pub fn finish(self) -> (Vec<(Vec<Value>, Box<Group>)>, Group) {
         let mut total = Group::default();
         let mut rows = Vec::with_capacity(self.groups.len());
         for (key, group) in self.groups {

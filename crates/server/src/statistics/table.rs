@@ -125,7 +125,7 @@ impl Sort {
 /// Rows in the order that was asked for.
 pub struct Table {
     pub columns: Vec<Column>,
-    rows: Vec<(Vec<Value>, Group)>,
+    rows: Vec<(Vec<Value>, Box<Group>)>,
     pub total: Group,
     pub names: HashMap<PrincipalId, String>,
 }
@@ -135,7 +135,7 @@ impl Table {
         let Answer { rows, total } = answer;
         let columns = Column::of(&wanted.query.group_by);
         // The rows come in the order of their values, and stay so where the keys are equal.
-        let keys = |(values, group): &(Vec<Value>, Group)| -> Vec<Key> {
+        let keys = |(values, group): &(Vec<Value>, Box<Group>)| -> Vec<Key> {
             wanted.sort.iter().map(|sort| Key::of(sort.column, values, group)).collect()
         };
         let mut keyed: Vec<_> = rows.into_iter().map(|row| (keys(&row), row)).collect();

@@ -36,6 +36,10 @@ CREATE TABLE person_statistic (
     last_at       TIMESTAMPTZ NOT NULL,
     PRIMARY KEY (grain, period, principal_id)
 );
+-- What there is to filter by is read from here alone.
+CREATE INDEX person_statistic_choice ON person_statistic (auth_type, principal_id)
+    INCLUDE (requests, last_at)
+    WHERE grain = 'ever';
 CREATE INDEX person_statistic_by_principal ON person_statistic (principal_id, grain, period);
 -- A person's own statistics are also those of the sessions that they claimed.
 CREATE INDEX principal_by_claim ON principal (claimed_by) WHERE claimed_by IS NOT NULL;

@@ -21,7 +21,7 @@ const KINDS: &str = "SELECT auth_type, CAST(SUM(requests) AS BIGINT), MAX(last_a
 
 const PEOPLE: &str = "SELECT s.principal_id, s.requests, s.last_at, a.name FROM person_statistic s \
      LEFT JOIN account a ON a.principal_id = s.principal_id \
-     WHERE s.grain = 'ever' AND s.period = 0 AND s.auth_type = $1 \
+     WHERE s.grain = 'ever' AND s.auth_type = $1 \
      AND ($2 IS NULL OR s.principal_id > $2) \
      AND ($3 IS NULL OR a.name_key LIKE $3 ESCAPE '!' OR s.principal_id = $4) \
      ORDER BY s.principal_id LIMIT $5";

@@ -16,9 +16,6 @@ use crate::db::Conn;
 use crate::statement::rows;
 use crate::{Error, Store, dialect};
 
-const READ_MODELS: &str = "SELECT model_id, period, CASE WHEN $4 THEN detail ELSE total END \
-     FROM model_statistic WHERE grain = $1 AND period >= $2 AND period < $3";
-
 const READ_PEOPLE: &str = "SELECT principal_id, auth_type, period, \
      CASE WHEN $4 THEN detail ELSE total END \
      FROM person_statistic WHERE grain = $1 AND period >= $2 AND period < $3";
@@ -31,13 +28,15 @@ type OpenRow = (String, Option<Uuid>, String, String, i64, i64, i64, i64, i64, i
 
 /// The groups in the order of what they are of, and all of them together.
 pub struct Answer {
-    pub rows: Vec<(Vec<Value>, Group)>,
+    pub rows: Vec<(Vec<Value>, Box<Group>)>,
     pub total: Group,
 }
 
 /// Rows that one read found.
 enum Found {
-    Models(Vec<(String, i64, Vec<u8>)>),
+    /// A period, and its models with what is stored of them, in words with blanks between: a year of
+    /// days would be very many rows.
+    Models(Vec<(i64, String)>),
     People(Vec<(Uuid, String, i64, Vec<u8>)>),
 }
 
@@ -100,7 +99,12 @@ async fn gather(conn: &mut Conn, query: &Query, reads: Vec<Read>) -> Result<Mate
     let mut stored = Vec::with_capacity(reads.len());
     for read in reads {
         let found = match read.source {
-            Source::Models => Found::Models(found(conn, READ_MODELS, &read).await?),
+            Source::Models => {
+                let statement = dialect::statistics(conn.is_postgres()).read_models;
+                let (from, until) = (i64::from(read.from.0), i64::from(read.until.0));
+                let grain = name(read.grain);
+                Found::Models(rows!(conn, statement, grain, from, until, read.detail))
+            }
             Source::People if people.is_empty() => Found::People(found_people(conn, &read).await?),
             Source::People => {
                 let statement = dialect::statistics(conn.is_postgres()).read_some;
@@ -123,15 +127,6 @@ async fn gather(conn: &mut Conn, query: &Query, reads: Vec<Read>) -> Result<Mate
     Ok(Material { stored, ended, open })
 }
 
-async fn found(
-    conn: &mut Conn,
-    statement: &'static str,
-    read: &Read,
-) -> Result<Vec<(String, i64, Vec<u8>)>, Error> {
-    let (from, until) = (i64::from(read.from.0), i64::from(read.until.0));
-    Ok(rows!(conn, statement, name(read.grain), from, until, read.detail))
-}
-
 async fn found_people(
     conn: &mut Conn,
     read: &Read,
@@ -145,10 +140,16 @@ fn answer(query: Query, material: Material) -> Result<Answer, Error> {
     for (read, found) in &material.stored {
         match found {
             Found::Models(rows) => {
-                for (model, period, bytes) in rows {
+                let mut bytes = Vec::new();
+                for (period, words) in rows {
                     let period = Day(*period as i32);
-                    let row = StoredRow { model: Some(model), person: None, period, bytes };
-                    groups.add_row(read, &row).map_err(unreadable)?;
+                    let mut words = words.split(' ');
+                    while let (Some(model), Some(digits)) = (words.next(), words.next()) {
+                        batch::unhex(digits, &mut bytes)?;
+                        let (model, bytes) = (Some(model), bytes.as_slice());
+                        let row = StoredRow { model, person: None, period, bytes };
+                        groups.add_row(read, &row).map_err(unreadable)?;
+                    }
                 }
             }
             Found::People(rows) => {

@@ -58,7 +58,7 @@ impl Store {
         let present = self.recount(query.clone()).await?;
         let counted = by_key(self.statistics(query).await?.rows);
         let keys: BTreeSet<&Vec<Value>> = present.keys().chain(counted.keys()).collect();
-        let none = Group::default();
+        let none = Box::default();
         for key in keys {
             let is = present.get(key).unwrap_or(&none);
             let said = counted.get(key).unwrap_or(&none);
@@ -78,7 +78,7 @@ impl Store {
         Ok(found)
     }
 
-    async fn recount(&self, query: Query) -> Result<BTreeMap<Vec<Value>, Group>, Error> {
+    async fn recount(&self, query: Query) -> Result<BTreeMap<Vec<Value>, Box<Group>>, Error> {
         let mut groups = Groups::new(query);
         let mut after = None;
         loop {
@@ -131,6 +131,6 @@ fn ended_only(group_by: Vec<Dimension>) -> Query {
     query
 }
 
-fn by_key(rows: Vec<(Vec<Value>, Group)>) -> BTreeMap<Vec<Value>, Group> {
+fn by_key(rows: Vec<(Vec<Value>, Box<Group>)>) -> BTreeMap<Vec<Value>, Box<Group>> {
     rows.into_iter().collect()
 }
