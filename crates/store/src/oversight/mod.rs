@@ -68,7 +68,6 @@ pub struct Step {
     pub at: Timestamp,
 }
 
-/// `sqlx` reads tuples of up to 16 columns: times, words and the rest come in one each.
 type OverseenRow = (
     Uuid,
     String,
