@@ -18,7 +18,7 @@ use crate::statement::{row, rows};
 use crate::{Error, Store, text};
 
 /// Requests that one page looks at.
-const MOST: usize = 8192;
+const MOST: usize = 4096;
 /// How much longer each stretch is.
 const LONGER: usize = 4;
 
@@ -134,8 +134,9 @@ impl Store {
         let more = found.len() > limit;
         found.truncate(limit);
         let next = if more { found.last().copied() } else { cut };
+        let cut = cut.is_some() && found.len() < limit;
         let items = super::overseen(&mut conn, &found).await?;
-        Ok(OversightPage { items, next: next.map(RequestId), cut: cut.is_some() })
+        Ok(OversightPage { items, next: next.map(RequestId), cut })
     }
 
     /// The ways that find all that the filter wants.
