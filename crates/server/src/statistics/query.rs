@@ -80,7 +80,8 @@ impl Parameters for AskOwn {
 
 /// What both kinds of questions have.
 fn read(pairs: &mut Pairs, may_group: impl Fn(Dimension) -> bool) -> Result<Wanted, Problem> {
-    let mut query = Query { models: models(pairs)?, ..Query::default() };
+    let mut query = Query::default();
+    query.models = models(pairs)?;
     if let Some(from) = one::<Day>(pairs, "from")? {
         query.days.start = from;
     }
