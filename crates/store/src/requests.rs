@@ -184,6 +184,7 @@ pub(crate) fn one_of<T: Serialize>(texts: &[T]) -> Option<String> {
 }
 
 /// Ends a request as a whole: whatever is still to be done of it is dropped. False if it had ended.
+/// `cause` says the same as the reason to those who may not read that.
 pub(crate) async fn end(
     tx: &mut Tx,
     id: RequestId,
