@@ -140,6 +140,9 @@ pub struct Table {
     /// Ten times as many requests in the cases of statistics
     #[arg(long, conflicts_with = "quick")]
     pub full: bool,
+    /// So many requests in the cases of statistics
+    #[arg(long, value_name = "NUMBER", conflicts_with = "full")]
+    pub requests: Option<u64>,
     /// Only these cases, with commas between
     #[arg(long, value_name = "CASES", value_delimiter = ',')]
     pub only: Vec<String>,

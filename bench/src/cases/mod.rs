@@ -5,6 +5,7 @@ mod durable;
 mod fair;
 mod idle;
 mod million;
+mod pages;
 mod rdkit;
 mod ready;
 mod session;
@@ -52,6 +53,7 @@ pub struct Bench {
     cache: PathBuf,
     quick: bool,
     full: bool,
+    requests: Option<u64>,
     rate: Option<f64>,
 }
 
@@ -82,6 +84,7 @@ pub async fn run(arguments: arguments::Table) -> Result<bool> {
         cache: arguments.cache.canonicalize()?,
         quick: arguments.quick,
         full: arguments.full,
+        requests: arguments.requests,
         rate: arguments.rate,
     };
     let machine = Machine::look(work.path())?;

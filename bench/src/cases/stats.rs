@@ -1,5 +1,5 @@
-//! Statistics of many requests of two years: how long questions take, beside the same question asked of
-//! the requests themselves.
+//! Many requests of two years: how long questions to the statistics take, beside the same question asked
+//! of the requests themselves; and pages of the administrators' list, with all kinds of filters.
 //!
 //! The requests are written with SQL, as ended ones; the hub itself folds them into its statistics.
 
@@ -23,7 +23,7 @@ use crate::report::Line;
 
 const FULL: u64 = 10_000_000;
 const MODELS: u64 = 50;
-const PEOPLE: u64 = 20_000;
+pub const PEOPLE: u64 = 20_000;
 /// Requests in one statement.
 const AT_ONCE: u64 = 50_000;
 const PASSWORD: &str = "tangible orchard 42 sings";
@@ -139,15 +139,32 @@ impl Sql {
         )
     }
 
-    /// Ended requests, spread over two years, models and people.
-    fn requests(&self, from: u64, until: u64, now: i64) -> String {
+    /// The id of a request: as real ones are, it grows with the time of submission, milliseconds.
+    fn timed_id(&self, millis: &str, number: &str) -> String {
+        match self {
+            Self::Sqlite(_) => format!("unhex(printf('%012x%020x', {millis}, {number}))"),
+            Self::Postgres(_) => format!(
+                "(lpad(to_hex(({millis})::bigint), 12, '0') \
+                 || lpad(to_hex(({number})::bigint), 20, '0'))::uuid"
+            ),
+        }
+    }
+
+    /// Ended requests, spread over two years, models and people; `all` of them in the end. Each
+    /// hundredth is of a model that is hardly used.
+    fn requests(&self, (from, until, all): (u64, u64, u64), now: i64) -> String {
         // 31 bits that look random, of the number of the request.
         let any = |factor: u64| format!("((i * {factor} % 4294967296) / 2)");
         let (a, b, c) = (any(2_654_435_761), any(2_246_822_519), any(3_266_489_917));
         let (d, e) = (any(668_265_263), any(374_761_393));
-        let (series, id) = (self.series(from, until), self.id("1099511627776 + i"));
+        let series = self.series(from, until);
         let person = self.id(&format!("1 + {a} % {PEOPLE}"));
-        let submitted = format!("({now} - ({b} % 63072000) * 1000000 - {a} % 1000000)");
+        let apart = 63_072_000_000_000 / all;
+        let submitted = format!("({now} - ({all} - i) * {apart} + {b} % {apart})");
+        let id = self.timed_id(&format!("{submitted} / 1000"), "i");
+        let model = format!(
+            "CASE WHEN i % 20011 = 7 THEN 'rare' ELSE 'model-' || ({c} / 64 % {MODELS}) END"
+        );
         let started = format!("({submitted} + ({c} % 1000) * ({d} % 10000))");
         let ended = format!("({started} + ({d} % 5000) * ({a} % 20000))");
         let inputs = format!(
@@ -155,18 +172,18 @@ impl Sql {
              ELSE 101 + {d} % 900 END)"
         );
         let phase = format!(
-            "CASE WHEN {d} / 1024 % 100 < 90 THEN 'completed' \
-             WHEN {d} / 1024 % 100 < 97 THEN 'failed' ELSE 'cancelled' END"
+            "(CASE WHEN {d} / 1024 % 100 < 90 THEN 'completed' \
+             WHEN {d} / 1024 % 100 < 97 THEN 'failed' ELSE 'cancelled' END)"
         );
         let (submitted, started, ended) =
             (self.time(&submitted), self.time(&started), self.time(&ended));
         let bytes = self.bytes();
         format!(
             "INSERT INTO request (id, principal_id, model_id, model_version, phase, submitted_at, \
-             started_at, ended_at, inputs, done, failed, cached, open_tasks, reading, body_hash, \
-             version) {series} SELECT {id}, {person}, 'model-' || ({c} / 64 % {MODELS}), '1', \
-             {phase}, {submitted}, {started}, {ended}, {inputs}, {inputs}, 0, 0, 0, '{{}}', {bytes}, \
-             1 FROM n;"
+             started_at, ended_at, reason, inputs, done, failed, cached, open_tasks, reading, \
+             body_hash, version) {series} SELECT {id}, {person}, {model}, '1', {phase}, \
+             {submitted}, {started}, {ended}, CASE WHEN {phase} <> 'completed' THEN 'x' END, \
+             {inputs}, {inputs}, 0, 0, 0, '{{}}', {bytes}, 1 FROM n;"
         )
     }
 }
@@ -182,13 +199,14 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
     };
     sign_up(&mut hub.client()?).await?;
     hub.stop().await?;
-    let requests = if bench.full { FULL } else { bench.pick(1_000_000, 100_000) };
+    let usual = if bench.full { FULL } else { bench.pick(1_000_000, 100_000) };
+    let requests = bench.requests.unwrap_or(usual);
     let now = crate::clock::micros() as i64;
     let begun = Instant::now();
     sql.run("UPDATE account SET permissions = 'ADMIN'".into()).await?;
     sql.run(sql.people(now)).await?;
     for from in (0..requests).step_by(AT_ONCE as usize) {
-        sql.run(sql.requests(from, requests.min(from + AT_ONCE), now)).await?;
+        sql.run(sql.requests((from, requests.min(from + AT_ONCE), requests), now)).await?;
     }
     if let Sql::Postgres(_) = sql {
         sql.run("ANALYZE".into()).await?;
@@ -230,6 +248,7 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
             raw: json!({ "p50_ms": p50, "p99_ms": p99, "naive_ms": naive }),
         });
     }
+    lines.extend(super::pages::measure(bench, &mut client, &token, &what, now).await?);
     hub.stop().await?;
     Ok(lines)
 }
@@ -252,7 +271,12 @@ fn questions(now: i64) -> [(&'static str, String, f64); 6] {
     ]
 }
 
-async fn ask(client: &mut Client, token: &str, path: &str, times: u64) -> Result<Histogram<u64>> {
+pub async fn ask(
+    client: &mut Client,
+    token: &str,
+    path: &str,
+    times: u64,
+) -> Result<Histogram<u64>> {
     let mut took = Histogram::new_with_max(600_000_000, 3)?;
     client.get::<serde_json::Value>(path, token).await?;
     for _ in 0..times {

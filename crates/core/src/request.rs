@@ -85,6 +85,9 @@ pub enum Header {
     NotAFile,
 }
 
+/// The words for all phases.
+pub const PHASES: [&str; 5] = ["waiting", "running", "completed", "failed", "cancelled"];
+
 /// A change that the request's phase does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a request that is {phase} cannot {verb}")]

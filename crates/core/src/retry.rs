@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::Cause;
 use crate::instance::EndCause;
 
 /// Why a job brought no predictions for a task.
@@ -35,20 +36,47 @@ pub enum Retry {
     },
     /// Its request fails; `reason` is fit for a user.
     Fail {
+        cause: Cause,
         reason: String,
     },
 }
 
+impl JobFailure {
+    /// What it would make of the request; or, when it is not the task's doing, when to come back.
+    fn cause(&self) -> Result<Cause, Duration> {
+        match self {
+            Self::GivenBack { after } => Err(*after),
+            Self::InstanceEnded(_) => Ok(Cause::InstanceEnded),
+            Self::Disconnected => Ok(Cause::Disconnected),
+            Self::TimedOut { .. } => Ok(Cause::TimedOut),
+            Self::BadAnswer { .. } => Ok(Cause::BadAnswer),
+            Self::Model { .. } => Ok(Cause::ModelError),
+            Self::Storage { .. } => Ok(Cause::Storage),
+            Self::Refused { .. } => Ok(Cause::Refused),
+        }
+    }
+
+    /// The failure in words without those of the model, which may quote inputs: for logs.
+    pub fn harmless(&self) -> String {
+        let words = reason(self);
+        match self.cause() {
+            Ok(cause) => cause.harmless(&words),
+            Err(_) => words,
+        }
+    }
+}
+
 /// `failures` is how often the task failed before this.
 pub fn retry(failure: &JobFailure, failures: u32, max_attempts: u32) -> Retry {
-    if let JobFailure::GivenBack { after } = failure {
-        return Retry::Again { after: *after, counts: false };
-    }
+    let cause = match failure.cause() {
+        Ok(cause) => cause,
+        Err(after) => return Retry::Again { after, counts: false },
+    };
     let hopeless = matches!(failure, JobFailure::Refused { .. });
     let tries = failures.saturating_add(1);
     if hopeless || tries >= max_attempts {
         let times = if tries > 1 { format!(" (tried {tries} times)") } else { String::new() };
-        return Retry::Fail { reason: format!("{}{times}", reason(failure)) };
+        return Retry::Fail { cause, reason: format!("{}{times}", reason(failure)) };
     }
     let after = Duration::from_millis(200u64.saturating_mul(4u64.saturating_pow(failures)));
     Retry::Again { after: after.min(Duration::from_secs(30)), counts: true }
@@ -92,7 +120,9 @@ mod tests {
         let hang = JobFailure::TimedOut { seconds: 5 };
         assert!(matches!(retry(&hang, 0, 3), Retry::Again { counts: true, .. }));
         assert!(matches!(retry(&hang, 1, 3), Retry::Again { counts: true, .. }));
-        let Retry::Fail { reason } = retry(&hang, 2, 3) else { panic!("a third failure is final") };
+        let Retry::Fail { cause: Cause::TimedOut, reason } = retry(&hang, 2, 3) else {
+            panic!("a third failure is final")
+        };
         assert_eq!(
             reason,
             "The model did not answer within its time limit of 5 seconds. (tried 3 times)"

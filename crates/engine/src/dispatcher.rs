@@ -213,8 +213,10 @@ impl Dispatcher {
                 Err(failure) => health.note(failure, runner.model.limits.job_seconds),
             };
             over |= matches!(failure, JobFailure::InstanceEnded(_) | JobFailure::Disconnected);
+            // Not the model's words: they may quote inputs.
             tracing::info!(
-                model.id = %runner.model.id, instance.id = %runner.instance, ?failure, "a job failed"
+                model.id = %runner.model.id, instance.id = %runner.instance,
+                failure = failure.harmless(), "a job failed"
             );
             let most = runner.model.limits.max_attempts;
             finished.back.extend(tasks.iter().map(|task| TaskBack {

@@ -23,7 +23,9 @@ use clap::{CommandFactory, Parser};
 use muster_cluster::child::Child;
 
 use crate::arguments::{AdminVerb, Cli, Command, ModelVerb, StatsVerb};
-use crate::commands::{admin, folder, login, models, requests, run, serve, settings, stats};
+use crate::commands::{
+    admin, folder, login, models, oversight, requests, run, serve, settings, stats,
+};
 use crate::config::Environment;
 use crate::download::Format;
 use crate::failure::Failure;
@@ -86,6 +88,8 @@ impl Cli {
                 AdminVerb::ResetLink(arguments) => {
                     client(admin::reset_link(&arguments, environment))
                 }
+                AdminVerb::Requests(arguments) => client(oversight::requests(&hub()?, &arguments)),
+                AdminVerb::Request(arguments) => client(oversight::request(&hub()?, &arguments)),
             },
             Command::Serve(arguments) => serve::serve(&arguments, environment),
             Command::ModelServer(arguments) => folder::serve(&arguments, environment),
@@ -117,6 +121,11 @@ impl Command {
             Self::Result(arguments) => arguments.json,
             Self::Stats(arguments) => arguments.json,
             Self::Config(arguments) => arguments.json,
+            Self::Admin(command) => match &command.verb {
+                AdminVerb::Requests(arguments) => arguments.json,
+                AdminVerb::Request(arguments) => arguments.verb.wants_json(),
+                AdminVerb::Create(_) | AdminVerb::ResetLink(_) => false,
+            },
             _ => false,
         }
     }

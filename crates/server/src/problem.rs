@@ -23,6 +23,9 @@ pub enum Kind {
     TooSlow,
     KeyReused,
     NotEnded,
+    Ended,
+    NotFailed,
+    InputsGone,
     NoResult,
     NameTaken,
     LastAdmin,
@@ -61,7 +64,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 52] = [
         Self::BadRequest,
         Self::BadParameter,
         Self::BadJson,
@@ -76,6 +79,9 @@ impl Kind {
         Self::TooSlow,
         Self::KeyReused,
         Self::NotEnded,
+        Self::Ended,
+        Self::NotFailed,
+        Self::InputsGone,
         Self::NoResult,
         Self::NameTaken,
         Self::LastAdmin,
@@ -132,6 +138,9 @@ impl Kind {
             Self::TooSlow => (408, "too-slow", "The body came too slowly"),
             Self::KeyReused => (409, "key-reused", "The idempotency key was used before"),
             Self::NotEnded => (409, "not-ended", "The request has not ended yet"),
+            Self::Ended => (409, "ended", "The request has ended"),
+            Self::NotFailed => (409, "not-failed", "The request did not fail"),
+            Self::InputsGone => (409, "inputs-gone", "The request's inputs are gone"),
             Self::NoResult => (409, "no-result", "The request ended without a result"),
             Self::NameTaken => (409, "name-taken", "The user name is taken"),
             Self::LastAdmin => (409, "last-admin", "The hub would have no admin"),

@@ -6,6 +6,7 @@ use axum::extract::{Request as HttpRequest, State};
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::input::check_text;
+use muster_core::request::PHASES;
 use muster_core::{ModelId, Part, Request, RequestId};
 use muster_store::{RequestFilter, Submitted};
 use serde::de::MapAccess;
@@ -151,10 +152,9 @@ impl Parameters for ListRequests {
     const NAMES: &'static [&'static str] = &["model", "phase", "after", "limit"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
-        let phases = ["waiting", "running", "completed", "failed", "cancelled"];
         let phase = pairs.text("phase");
-        if phase.as_deref().is_some_and(|phase| !phases.contains(&phase)) {
-            let detail = format!("This must be one of {}.", phases.join(", "));
+        if phase.as_deref().is_some_and(|phase| !PHASES.contains(&phase)) {
+            let detail = format!("This must be one of {}.", PHASES.join(", "));
             return Err(Problem::parameter("phase", detail));
         }
         let model: Option<ModelId> = pairs.model("model")?;

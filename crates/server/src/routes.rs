@@ -25,6 +25,11 @@ use crate::health::{__path_livez, __path_readyz, livez, readyz};
 use crate::legacy;
 use crate::metrics::{Metrics, metrics};
 use crate::models::{__path_find_model, __path_list_models, find_model, list_models};
+use crate::oversight::{
+    __path_cancel_any_request, __path_find_any_request, __path_list_all_requests,
+    __path_move_request_to_front, __path_requeue_request, cancel_any_request, find_any_request,
+    list_all_requests, move_request_to_front, requeue_request,
+};
 use crate::people::accounts::{__path_sign_up, sign_up};
 use crate::people::links::{
     __path_ask_email_verification, __path_ask_password_reset, __path_reset_password,
@@ -70,11 +75,13 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(find_statistics))
         .routes(routes!(find_my_statistics))
         .routes(routes!(list_statistics_filters))
+        .routes(routes!(list_all_requests))
         .layer(compression());
     let (router, mut description) = OpenApiRouter::with_openapi(description())
         .merge(people())
         .merge(legacy::routes())
         .merge(catalogue())
+        .merge(administration())
         .routes(routes!(list_models))
         .routes(routes!(find_model))
         .routes(routes!(submit_request, list_requests))
@@ -97,6 +104,14 @@ fn catalogue() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(enable_model))
         .routes(routes!(disable_model))
         .routes(routes!(clear_model_cache))
+}
+
+fn administration() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(find_any_request))
+        .routes(routes!(cancel_any_request))
+        .routes(routes!(move_request_to_front))
+        .routes(routes!(requeue_request))
 }
 
 fn people() -> OpenApiRouter<Arc<App>> {

@@ -23,6 +23,8 @@ mod legacy;
 mod mail;
 #[path = "all/operating.rs"]
 mod operating;
+#[path = "all/oversight.rs"]
+mod oversight;
 #[path = "all/quotas.rs"]
 mod quotas;
 #[path = "all/replicas.rs"]

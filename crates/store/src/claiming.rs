@@ -3,7 +3,7 @@
 
 use futures::FutureExt;
 use muster_core::session::EndReason;
-use muster_core::{Ended, PrincipalId, RequestId};
+use muster_core::{Cause, Ended, PrincipalId, RequestId};
 use uuid::Uuid;
 
 use crate::db::Ts;
@@ -110,7 +110,8 @@ pub(crate) async fn delete(tx: &mut Tx, id: PrincipalId) -> Result<(), Error> {
     let open: Vec<(Uuid,)> = rows!(&mut tx.conn, OPEN, id.0);
     for (request,) in open {
         let reason = "the account was deleted".to_owned();
-        requests::end(tx, RequestId(request), Ended::Cancelled { reason }).await?;
+        let how = Ended::Cancelled { reason };
+        requests::end(tx, RequestId(request), how, Cause::CancelledByOwner).await?;
     }
     end_all(tx, id, None, EndReason::Revoked).await?;
     for statement in DELETE {

@@ -67,6 +67,12 @@ impl Clock {
     }
 }
 
+/// No id that was made before `at` is larger, also by a clock that is an hour early.
+pub(crate) fn last_id(at: Timestamp) -> Uuid {
+    let millis = u64::try_from((at + Duration::from_secs(3600)).micros() / 1000).unwrap_or(0);
+    Builder::from_unix_timestamp_millis(millis, &[0xff; 10]).into_uuid()
+}
+
 /// No id that was made at `at` or later is smaller, also by a clock that is an hour late.
 pub(crate) fn first_id(at: Timestamp) -> Uuid {
     let millis = u64::try_from((at - Duration::from_secs(3600)).micros() / 1000).unwrap_or(0);

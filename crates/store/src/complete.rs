@@ -271,7 +271,9 @@ async fn note_idle(tx: &mut Tx, key: TaskKey) -> Result<(), Error> {
 async fn back(tx: &mut Tx, task: &TaskBack) -> Result<bool, Error> {
     let (after, counts, fail) = match &task.retry {
         Retry::Again { after, counts } => (*after, *counts, None),
-        Retry::Fail { reason } => (std::time::Duration::ZERO, true, Some(reason.clone())),
+        Retry::Fail { cause, reason } => {
+            (std::time::Duration::ZERO, true, Some((*cause, reason.clone())))
+        }
     };
     let not_before = tx.now + after;
     let model: Option<String> = on!(&mut tx.conn, c => {
@@ -288,8 +290,8 @@ async fn back(tx: &mut Tx, task: &TaskBack) -> Result<bool, Error> {
         tx.after.stale += 1;
         return Ok(false);
     };
-    if let Some(reason) = fail {
-        return end(tx, task.key.request, Ended::Failed { reason }).await;
+    if let Some((cause, reason)) = fail {
+        return end(tx, task.key.request, Ended::Failed { reason }, cause).await;
     }
     let model: ModelId = model.parse().map_err(|_| Error::Corrupt("a model id".into()))?;
     tx.after.queued.push((model, not_before));

@@ -1,6 +1,10 @@
 //! The statements that must differ between the databases, side by side, each with its reason.
 
+mod oversight;
+
 use crate::requests::columns;
+
+pub(crate) use oversight::{Walk, oversight, walks};
 
 /// A person's requests. Each database unfolds a list of texts in its own way.
 pub(crate) fn requests(postgres: bool) -> &'static str {

@@ -23,6 +23,8 @@ mod models;
 mod notify;
 mod objects;
 mod open;
+mod oversight;
+mod pack;
 mod parts;
 mod pooler;
 mod predictions;
@@ -62,6 +64,9 @@ pub use download::Format;
 pub use error::Error;
 pub use logins::LoginTry;
 pub use models::{Entry, ModelAct, ModelDone, Owner};
+pub use oversight::{
+    Moved, Overseen, OverseenWhole, OversightFilter, OversightPage, Requeued, Step,
+};
 pub use quota::Kept;
 pub use sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, TOUCH};
 pub use statistics::{Answer, Choice, ChoiceFilter, Choices, Difference, PersonChoice};

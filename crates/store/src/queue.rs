@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use muster_core::{Ended, ModelId, RequestId};
+use muster_core::{Cause, Ended, ModelId, RequestId};
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
@@ -73,7 +73,7 @@ impl Store {
                 let mut failed = 0;
                 for id in waiting {
                     let how = Ended::Failed { reason: reason.clone() };
-                    failed += u64::from(end(tx, RequestId(id), how).await?);
+                    failed += u64::from(end(tx, RequestId(id), how, Cause::NotStarted).await?);
                 }
                 Ok(failed)
             }

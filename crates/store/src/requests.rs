@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use muster_core::request::{Phase, Progress, Reading};
-use muster_core::{Ended, ModelId, PrincipalId, Request, RequestId};
+use muster_core::{Cause, Ended, ModelId, PrincipalId, Request, RequestId};
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
@@ -49,8 +50,8 @@ const FIND: &str =
     concat!("SELECT ", columns!(), " FROM request WHERE id = $1 AND principal_id = $2");
 
 const END: &str = concat!(
-    "UPDATE request SET phase = $1, reason = $2, ended_at = $3, version = version + 1 \
-     WHERE id = $4 AND phase IN ('waiting', 'running') RETURNING ",
+    "UPDATE request SET phase = $1, reason = $2, cause = $3, ended_at = $4, version = version + 1 \
+     WHERE id = $5 AND phase IN ('waiting', 'running') RETURNING ",
     columns!()
 );
 
@@ -123,7 +124,8 @@ impl Store {
         let reason = reason.to_owned();
         let (op, answer) = work(move |tx: &mut Tx| {
             let reason = reason.clone();
-            async move { end(tx, id, Ended::Cancelled { reason }).await }.boxed()
+            let how = Ended::Cancelled { reason };
+            async move { end(tx, id, how, Cause::CancelledByOwner).await }.boxed()
         });
         if self.answer(op, answer).await? {
             self.inner.counters.cancelled.add(1);
@@ -177,12 +179,18 @@ impl Store {
 }
 
 /// Texts as a JSON array; nothing if any will do.
-fn one_of(texts: &[&str]) -> Option<String> {
+pub(crate) fn one_of<T: Serialize>(texts: &[T]) -> Option<String> {
     if texts.is_empty() { None } else { serde_json::to_string(texts).ok() }
 }
 
 /// Ends a request as a whole: whatever is still to be done of it is dropped. False if it had ended.
-pub(crate) async fn end(tx: &mut Tx, id: RequestId, how: Ended) -> Result<bool, Error> {
+/// `cause` says the same as the reason to those who may not read that.
+pub(crate) async fn end(
+    tx: &mut Tx,
+    id: RequestId,
+    how: Ended,
+    cause: Cause,
+) -> Result<bool, Error> {
     let (phase, reason) = match &how {
         Ended::Completed => ("completed", None),
         Ended::Failed { reason } => ("failed", Some(text::words(reason))),
@@ -197,6 +205,7 @@ pub(crate) async fn end(tx: &mut Tx, id: RequestId, how: Ended) -> Result<bool, 
         sqlx::query_as(END)
             .bind(phase)
             .bind(reason)
+            .bind(cause.name())
             .bind(Ts(now))
             .bind(id.0)
             .fetch_optional(c)

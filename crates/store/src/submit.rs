@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::batch::Hex;
 use crate::db::{Ts, on};
-use crate::objects::seal;
+use crate::pack::{Packer, PreparedTask};
 use crate::requests::{COLUMNS_SQL, RequestRow};
 use crate::writer::{Op, Tx, Work};
 use crate::{
@@ -33,23 +33,23 @@ const FIND_KEY: &str = "SELECT id, body_hash FROM request \
 
 /// A request ready to be written: its tasks with their inputs as they are stored.
 pub(crate) struct Prepared {
-    id: RequestId,
-    principal: PrincipalId,
-    model: Arc<muster_core::Model>,
-    key: Option<String>,
-    body_hash: [u8; 32],
-    reading: String,
-    use_cache: bool,
-    inputs: u64,
-    tasks: Vec<PreparedTask>,
-    object: Option<(String, [u8; 32])>,
-    input_bytes: u64,
+    pub id: RequestId,
+    pub principal: PrincipalId,
+    pub model: Arc<muster_core::Model>,
+    pub key: Option<String>,
+    pub body_hash: [u8; 32],
+    pub reading: String,
+    pub use_cache: bool,
+    pub inputs: u64,
+    pub tasks: Vec<PreparedTask>,
+    pub object: Option<(String, [u8; 32])>,
+    pub input_bytes: u64,
     /// The whole result, when all inputs were known.
-    known: Option<Known>,
+    pub known: Option<Known>,
 }
 
 /// A result and how it is stored.
-struct Known {
+pub(crate) struct Known {
     part: Arc<Part>,
     encoded: Vec<u8>,
     columns: String,
@@ -181,17 +181,6 @@ impl<'n> RequestRowIn<'n> {
     }
 }
 
-struct PreparedTask {
-    count: u64,
-    input: Stored,
-    records: Option<Stored>,
-}
-
-enum Stored {
-    Inline(Vec<u8>),
-    Object { at: u64, len: u64 },
-}
-
 impl Store {
     /// Takes a request in: when this returns it is on disk.
     pub async fn submit(&self, new: NewRequest) -> Result<Submitted, Error> {
@@ -214,43 +203,17 @@ impl Store {
     async fn prepare(&self, new: NewRequest) -> Result<Prepared, Error> {
         new.key.as_deref().map(text::exact).transpose()?;
         let texts = &new.inputs.inputs;
-        let limits = &new.model.limits;
         let records = new.inputs.records.as_ref();
-        let mut tasks = Vec::new();
-        let mut object = Vec::new();
-        let mut input_bytes = 0;
-        let path = format!("inputs/{}", new.id);
         let total = texts.bytes() + records.map_or(0, |records| records.bytes());
-        let inline = total <= self.inner.inline_bytes;
-        for slice in slices(texts.len() as u64, limits) {
+        let mut packer = Packer::new(new.id, total <= self.inner.inline_bytes);
+        for slice in slices(texts.len() as u64, &new.model.limits) {
             let range = slice.start as usize..slice.end as usize;
             let array = parts::input_array(texts, range.clone())?;
             let lines = records.map(|records| parts::record_lines(records, range));
-            let mut store = |bytes: Vec<u8>| {
-                input_bytes += bytes.len() as u64;
-                if inline {
-                    return Stored::Inline(bytes);
-                }
-                let at = object.len() as u64;
-                object.extend_from_slice(&bytes);
-                object.extend_from_slice(&seal(&path, at, &bytes));
-                Stored::Object { at, len: object.len() as u64 - at }
-            };
-            tasks.push(PreparedTask {
-                count: slice.end - slice.start,
-                input: store(array),
-                records: lines.map(&mut store),
-            });
+            packer.add(slice.end - slice.start, array, lines);
         }
         let known = self.all_known(&new).await?;
-        let object = if inline {
-            None
-        } else {
-            let hash: [u8; 32] = Sha256::digest(&object).into();
-            self.inner.objects.put(&path, object.into()).await?;
-            crash_point("after-input-object-before-commit");
-            Some((path, hash))
-        };
+        let object = packer.put(self).await?;
         Ok(Prepared {
             id: new.id,
             principal: new.principal,
@@ -261,9 +224,9 @@ impl Store {
             key: new.key,
             body_hash: new.body_hash,
             use_cache: new.use_cache,
-            tasks,
+            tasks: packer.tasks,
             object,
-            input_bytes,
+            input_bytes: packer.bytes,
             known,
         })
     }
@@ -402,15 +365,6 @@ fn task_texts(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<Vec<String>, Error> 
         }
     }
     batch::texts(rows)
-}
-
-impl Stored {
-    fn columns(&self) -> (Option<&[u8]>, Option<(i64, i64)>) {
-        match self {
-            Self::Inline(bytes) => (Some(bytes), None),
-            Self::Object { at, len } => (None, Some((*at as i64, *len as i64))),
-        }
-    }
 }
 
 /// Where each person's backlog at a model ends; asked once a transaction, and not at all when

@@ -43,6 +43,11 @@ impl Day {
         Self(day.clamp(0, i64::from(Self::END.0) - 1) as i32)
     }
 
+    /// Its first moment.
+    pub fn begins(self) -> Timestamp {
+        Timestamp(i64::from(self.0) * DAY_MICROS)
+    }
+
     fn date(self) -> Date {
         date(1970, 1, 1).saturating_add(self.0.days())
     }
@@ -149,6 +154,7 @@ mod tests {
         assert_eq!(at("2026-11-23T23:59:59.999999Z"), day("2026-11-23"));
         assert_eq!(day("2200-01-01".replace("2200", "2199").as_str()).to_string(), "2199-01-01");
         assert_eq!(day("2199-12-31").tomorrow(), Day::END);
+        assert_eq!(day("2026-11-24").begins().to_string(), "2026-11-24T00:00:00Z");
         assert_eq!(Day::of(Timestamp(-1)), Day::FIRST);
         assert_eq!(day("2026-11-24").month_name(), "2026-11");
         assert_eq!(day("2027-01-01").week_name(), "2026-W53");

@@ -2,6 +2,7 @@
 
 mod folder;
 mod models;
+mod oversight;
 mod people;
 mod requests;
 mod serve;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 
 pub use self::folder::{ModelCommand, ModelFolder, ModelServer, ModelVerb, PrepareFolder};
 pub use self::models::{Disable, Models, ModelsVerb};
+pub use self::oversight::{AdminRequest, AdminRequestVerb, AdminRequests, OneRequest};
 pub use self::people::{AdminCommand, AdminVerb, CreateAdmin, Login, Logout, ResetLink};
 pub use self::requests::{Cancel, Requests, ResultOf, Run, Show};
 pub use self::serve::{Serve, ServeFlags, ShowConfig, StoreFlags};

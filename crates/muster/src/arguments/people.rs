@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::StoreFlags;
+use super::{AdminRequest, AdminRequests, StoreFlags};
 
 /// Log in at the hub
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ Examples:
   muster logout")]
 pub struct Logout {}
 
-/// Administer people on the hub's machine, whether the hub runs or not
+/// Administer people on the hub's machine, and everybody's requests
 #[derive(Debug, Args)]
 pub struct AdminCommand {
     #[command(subcommand)]
@@ -41,9 +41,11 @@ pub struct AdminCommand {
 pub enum AdminVerb {
     Create(CreateAdmin),
     ResetLink(ResetLink),
+    Requests(AdminRequests),
+    Request(AdminRequest),
 }
 
-/// Make an account that administers the hub
+/// Make an account that administers the hub; on its machine, whether it runs or not
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

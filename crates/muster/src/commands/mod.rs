@@ -4,6 +4,7 @@ pub mod admin;
 pub mod folder;
 pub mod login;
 pub mod models;
+pub mod oversight;
 pub mod requests;
 pub mod run;
 pub mod serve;

@@ -41,13 +41,7 @@ pub async fn requests(hub: &Hub, arguments: &Requests) -> Result<(), Failure> {
     let rows = requests.into_iter().map(|request| {
         let took = request.ended_at.map(|end| human::duration(end.since(request.submitted_at)));
         let submitted = human::ago(request.submitted_at, now);
-        let mut done = human::count(request.done);
-        if request.done < request.inputs {
-            done = format!("{done} of {}", human::count(request.inputs));
-        }
-        if request.failed > 0 {
-            done = format!("{done}, {} failed", human::count(request.failed));
-        }
+        let done = progress(request.inputs, request.done, request.failed);
         let took = took.unwrap_or_else(|| "-".to_owned());
         let mut row = vec![request.id, request.model, request.phase, done, submitted, took];
         row.truncate(columns);
@@ -59,6 +53,18 @@ pub async fn requests(hub: &Hub, arguments: &Requests) -> Result<(), Failure> {
         text.push_str("\nthere are more; see --limit");
     }
     table::print(&text)
+}
+
+/// `10 of 2,000, 1 failed`
+pub fn progress(inputs: u64, done: u64, failed: u64) -> String {
+    let mut text = human::count(done);
+    if done < inputs {
+        text = format!("{text} of {}", human::count(inputs));
+    }
+    if failed > 0 {
+        text = format!("{text}, {} failed", human::count(failed));
+    }
+    text
 }
 
 pub async fn show(hub: &Hub, arguments: &Show) -> Result<(), Failure> {

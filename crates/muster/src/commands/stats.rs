@@ -39,13 +39,7 @@ struct Page {
 pub async fn stats(hub: &Hub, arguments: &Stats) -> Result<(), Failure> {
     let path = path(arguments);
     if arguments.csv {
-        let mut answer = hub.stream(&format!("{path}&format=csv")).await?;
-        let broken = |error| Failure::failed(format!("the answer broke off: {error}"));
-        while let Some(piece) = answer.chunk().await.map_err(broken)? {
-            // The hub writes whole lines of UTF-8, the network cuts them anywhere.
-            table::put_bytes(&piece)?;
-        }
-        return Ok(());
+        return print_csv(hub, &path).await;
     }
     let body = hub.get(&format!("{path}&limit={}", arguments.limit)).await?;
     if arguments.json {
@@ -57,6 +51,17 @@ pub async fn stats(hub: &Hub, arguments: &Stats) -> Result<(), Failure> {
         text.push_str("\nthere are more; see --limit and --csv");
     }
     table::print(&text)
+}
+
+/// Prints a table of the API as CSV, as it comes. `path` has a query.
+pub async fn print_csv(hub: &Hub, path: &str) -> Result<(), Failure> {
+    let mut answer = hub.stream(&format!("{path}&format=csv")).await?;
+    let broken = |error| Failure::failed(format!("the answer broke off: {error}"));
+    while let Some(piece) = answer.chunk().await.map_err(broken)? {
+        // The hub writes whole lines of UTF-8, the network cuts them anywhere.
+        table::put_bytes(&piece)?;
+    }
+    Ok(())
 }
 
 fn path(arguments: &Stats) -> String {

@@ -93,6 +93,7 @@ pub struct ValueDocument {
         (name = "catalogue", description = "Models, for those who administer them"),
         (name = "requests", description = "What you want predicted"),
         (name = "statistics", description = "How much, and how long it took"),
+        (name = "administration", description = "Everybody's requests, without what is in them"),
         (name = "events", description = "What changed"),
         (name = "existing clients", description = "What clients of Muster's predecessor speak"),
         (name = "health", description = "For those who run the hub"),

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use muster_core::PrincipalId;
 use muster_core::stats::{Day, Dimension, Query};
+use muster_core::{ModelId, PrincipalId};
 
 use crate::extract::{Pairs, Parameters};
 use crate::problem::Problem;
@@ -81,9 +81,7 @@ impl Parameters for AskOwn {
 /// What both kinds of questions have.
 fn read(pairs: &mut Pairs, may_group: impl Fn(Dimension) -> bool) -> Result<Wanted, Problem> {
     let mut query = Query::default();
-    for text in pairs.texts("model") {
-        query.models.push(parse("model", &text, "a model's id: a-z, 0-9, '-', '_' and '.'")?);
-    }
+    query.models = models(pairs)?;
     if let Some(from) = one::<Day>(pairs, "from")? {
         query.days.start = from;
     }
@@ -123,16 +121,27 @@ fn read(pairs: &mut Pairs, may_group: impl Fn(Dimension) -> bool) -> Result<Want
         Some(0) => return Err(Problem::parameter("limit", "This must be from 1 to 1000.")),
         limit => limit.unwrap_or(100) as usize,
     };
-    let csv = match pairs.text("format").as_deref() {
-        None | Some("" | "json") => false,
-        Some("csv") => true,
-        Some(_) => return Err(Problem::parameter("format", "This must be json or csv.")),
-    };
+    let csv = is_csv(pairs)?;
     Ok(Wanted { query, sort, after, limit, csv })
 }
 
+/// `format`: is it csv, not json?
+pub fn is_csv(pairs: &mut Pairs) -> Result<bool, Problem> {
+    match pairs.text("format").as_deref() {
+        None | Some("" | "json") => Ok(false),
+        Some("csv") => Ok(true),
+        Some(_) => Err(Problem::parameter("format", "This must be json or csv.")),
+    }
+}
+
+pub fn models(pairs: &mut Pairs) -> Result<Vec<ModelId>, Problem> {
+    let texts = pairs.texts("model");
+    let what = "a model's id: a-z, 0-9, '-', '_' and '.'";
+    texts.iter().map(|text| parse("model", text, what)).collect()
+}
+
 /// A value that says itself what it should be.
-fn one<T: FromStr<Err = &'static str>>(
+pub fn one<T: FromStr<Err = &'static str>>(
     pairs: &mut Pairs,
     name: &str,
 ) -> Result<Option<T>, Problem> {
@@ -143,7 +152,7 @@ fn one<T: FromStr<Err = &'static str>>(
 }
 
 /// `what` begins with "this is".
-fn must_be(name: &str, what: &str) -> Problem {
+pub fn must_be(name: &str, what: &str) -> Problem {
     Problem::parameter(name, format!("{}.", what.replacen("this is", "This must be", 1)))
 }
 
@@ -152,7 +161,7 @@ fn number(pairs: &mut Pairs, name: &str) -> Result<Option<u64>, Problem> {
     text.map(|text| parse(name, &text, "a whole number")).transpose()
 }
 
-fn people(pairs: &mut Pairs, name: &str) -> Result<Vec<PrincipalId>, Problem> {
+pub fn people(pairs: &mut Pairs, name: &str) -> Result<Vec<PrincipalId>, Problem> {
     let texts = pairs.texts(name);
     texts.iter().map(|text| parse(name, text, "the id of a user or session")).collect()
 }

@@ -220,7 +220,7 @@ async fn answer(app: &App, wanted: Wanted) -> Result<Response, Problem> {
     let next = if wanted.csv { None } else { table.page(&wanted)? };
     table.names = app.store.account_names(&table.users()).await?;
     if wanted.csv {
-        return Ok(csv::answer(table));
+        return csv::answer(table);
     }
     json(StatusCode::OK, &PageOfTable { items: &table, totals: table.totals(), next })
 }

@@ -109,6 +109,7 @@ fn body(route: &str, name: &str) -> Option<Value> {
     Some(match route {
         "POST /api/v1/catalogue" => json!({"id": "new", "address": "http://127.0.0.1:9",
             "version": "1", "input": {"name": "smiles", "description": ""}}),
+        "POST /api/v1/admin/requests/{id}/cancel" => json!({"reason": "a test"}),
         "PATCH /api/v1/catalogue/{id}" => json!({"cache": true}),
         "POST /api/v1/requests" => json!({"model": "lengths", "inputs": ["CCO"]}),
         "POST /api/work-requests" => {

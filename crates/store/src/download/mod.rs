@@ -213,6 +213,28 @@ impl Store {
         Ok(all)
     }
 
+    /// Hands on the slices of a request's inputs as they are stored: how many inputs, the JSON array
+    /// of them, and the person's own lines. How many inputs it were.
+    pub(crate) async fn each_slice(
+        &self,
+        request: RequestId,
+        mut take: impl FnMut(u64, Vec<u8>, Option<Vec<u8>>),
+    ) -> Result<u64, Error> {
+        let mut tasks = Tasks::of(self, request).await?;
+        let mut all = 0;
+        while let Some(row) = tasks.next_row().await? {
+            let (_, count, input, at, len, records, records_at, records_len, ..) = row;
+            let input = tasks.bytes(input, at, len).await?;
+            let lines = match (&records, records_at) {
+                (None, None) => None,
+                _ => Some(tasks.bytes(records, records_at, records_len).await?),
+            };
+            take(count as u64, input, lines);
+            all += count as u64;
+        }
+        Ok(all)
+    }
+
     async fn header(&self, request: &Request, own: Vec<String>) -> Result<Header, Error> {
         let mut conn = self.inner.db.read().await?;
         let texts: Vec<(String, i64)> = on!(&mut conn, c => {

@@ -85,7 +85,11 @@ async fn a_stale_attempt_gives_nothing_back(lab: Lab) {
     lab.give_back(&first, again(false)).await;
     let second = lab.claim(1).await.remove(0);
     lab.give_back(&first, again(true)).await;
-    lab.give_back(&first, Retry::Fail { reason: "late".into() }).await;
+    lab.give_back(
+        &first,
+        Retry::Fail { cause: muster_core::Cause::ModelError, reason: "late".into() },
+    )
+    .await;
     assert_eq!(lab.find(id).await.phase.name(), "running");
     assert!(nothing_for(&lab.store, lab.wish(1)).await);
     assert_eq!(lab.store.counters().stale_writes_refused.get(), 2);
@@ -107,7 +111,11 @@ async fn a_task_that_is_given_up_fails_its_request(lab: Lab) {
     let id = lab.submit(&["x"; 25]).await.id;
     let tasks = lab.claim(100).await;
     assert!(complete(&lab.store, &tasks[0]).await);
-    lab.give_back(&tasks[1], Retry::Fail { reason: "The model failed.".into() }).await;
+    lab.give_back(
+        &tasks[1],
+        Retry::Fail { cause: muster_core::Cause::ModelError, reason: "The model failed.".into() },
+    )
+    .await;
     let how = Ended::Failed { reason: "The model failed.".into() };
     assert!(matches!(&lab.find(id).await.phase, Phase::Ended { how: h, .. } if *h == how));
     assert!(!complete(&lab.store, &tasks[2]).await, "the rest is dropped");

@@ -32,6 +32,8 @@ mod leases;
 mod models;
 mod opening;
 mod outage;
+mod oversight;
+mod oversight_acts;
 mod people;
 mod pooler;
 mod queue;

@@ -124,7 +124,15 @@ impl World {
             }
             Step::Fail => {
                 if let Some(task) = self.next_task().await {
-                    self.lab.give_back(&task, Retry::Fail { reason: "broken".into() }).await;
+                    self.lab
+                        .give_back(
+                            &task,
+                            Retry::Fail {
+                                cause: muster_core::Cause::ModelError,
+                                reason: "broken".into(),
+                            },
+                        )
+                        .await;
                 }
             }
             Step::Requeue => {

@@ -66,7 +66,8 @@ async fn words_with_a_nul_are_stored_without_it(lab: Lab) {
     assert_eq!(reason(&lab, id).await, SHOWN);
     let id = lab.submit(&["a"]).await.id;
     let task = lab.claim(1).await.remove(0);
-    lab.give_back(&task, Retry::Fail { reason: NUL.into() }).await;
+    lab.give_back(&task, Retry::Fail { cause: muster_core::Cause::ModelError, reason: NUL.into() })
+        .await;
     assert_eq!(reason(&lab, id).await, SHOWN);
     lab.store.set_held(vec![(lab.model.id.clone(), NUL.into())]).await.expect("an answer");
     assert_eq!(lab.store.held(&lab.model.id).as_deref(), Some(SHOWN));

@@ -1,0 +1,246 @@
+//! `muster admin requests` and `muster admin request`: everybody's requests, over the API.
+
+use muster_core::Timestamp;
+use muster_store::Clock;
+use reqwest::RequestBuilder;
+use reqwest::header::CONTENT_TYPE;
+use serde::Deserialize;
+
+use crate::arguments::{AdminRequest, AdminRequestVerb, AdminRequests, OneRequest};
+use crate::commands::models::{list_json, segment};
+use crate::commands::requests::progress;
+use crate::commands::stats::print_csv;
+use crate::failure::Failure;
+use crate::hub::{Hub, parse, parse_all};
+use crate::{human, table};
+
+const ALL: &str = "/api/v1/admin/requests";
+/// Narrowest terminal, in characters, on which the list shows all columns.
+const WIDE: u16 = 100;
+
+#[derive(Deserialize)]
+struct Seen {
+    id: String,
+    model: String,
+    model_version: String,
+    auth_type: String,
+    user: Option<String>,
+    user_name: Option<String>,
+    session: Option<String>,
+    phase: String,
+    result_status: String,
+    submitted_at: Timestamp,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    inputs: u64,
+    done: u64,
+    failed: u64,
+    cached: u64,
+    waiting_reason: Option<String>,
+    error_class: Option<String>,
+    error: Option<String>,
+    attempts: u32,
+    instances: Vec<String>,
+    requeued_from: Option<String>,
+    requeued_as: Option<String>,
+    /// Only of a single one.
+    #[serde(default)]
+    timeline: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    phase: String,
+    at: Timestamp,
+}
+
+impl Seen {
+    /// The user's name if there is one.
+    fn who(&self) -> &str {
+        let id = self.user.as_deref().or(self.session.as_deref());
+        let name = self.user_name.as_deref().or(id.filter(|_| self.auth_type == "account"));
+        name.unwrap_or("anonymous")
+    }
+}
+
+pub async fn requests(hub: &Hub, arguments: &AdminRequests) -> Result<(), Failure> {
+    let path = path(arguments);
+    if arguments.csv {
+        return print_csv(hub, &path).await;
+    }
+    let (items, more) = hub.list(&path, arguments.limit.max(1), false).await?;
+    if arguments.json {
+        return table::print(&list_json(&items));
+    }
+    let requests: Vec<Seen> = parse_all(&items)?;
+    if requests.is_empty() {
+        return table::print("no requests");
+    }
+    let mut text = listed(&requests, Clock::system().now(), table::width());
+    if more {
+        text.push_str("\nthere are more; see --limit and --csv");
+    }
+    table::print(&text)
+}
+
+fn path(arguments: &AdminRequests) -> String {
+    let sort = if arguments.oldest { "oldest" } else { "newest" };
+    let mut path = format!("{ALL}?sort={sort}");
+    let many = [
+        ("user", &arguments.user),
+        ("session", &arguments.session),
+        ("model", &arguments.model),
+        ("phase", &arguments.phase),
+    ];
+    let many = many.into_iter().flat_map(|(name, all)| all.iter().map(move |one| (name, one)));
+    let one =
+        [("auth_type", &arguments.auth_type), ("from", &arguments.from), ("to", &arguments.to)];
+    let one = one.into_iter().filter_map(|(name, value)| value.as_ref().map(|value| (name, value)));
+    for (name, value) in many.chain(one) {
+        path = format!("{path}&{name}={}", segment(value));
+    }
+    path
+}
+
+fn listed(requests: &[Seen], now: Timestamp, width: u16) -> String {
+    // On a narrow terminal when it was and how it failed are left to `muster admin request show`.
+    let columns = if width < WIDE { 5 } else { 7 };
+    let rows = requests.iter().map(|request| {
+        let mut row = vec![
+            request.id.clone(),
+            request.model.clone(),
+            request.who().to_owned(),
+            request.phase.clone(),
+            progress(request.inputs, request.done, request.failed),
+            human::ago(request.submitted_at, now),
+            request.error_class.clone().unwrap_or_default(),
+        ];
+        row.truncate(columns);
+        row
+    });
+    let header = ["id", "model", "who", "phase", "done", "submitted", "why"];
+    table::table(&header[..columns], rows.collect(), &[])
+}
+
+pub async fn request(hub: &Hub, arguments: &AdminRequest) -> Result<(), Failure> {
+    let act = async |request: &OneRequest, verb: &str, body: Option<String>| {
+        let fill = |post: RequestBuilder| match &body {
+            Some(body) => post.header(CONTENT_TYPE, "application/json").body(body.clone()),
+            None => post,
+        };
+        let path = format!("{ALL}/{}/{verb}", segment(&request.id));
+        Ok::<_, Failure>((hub.post(&path, fill).await?, request.json))
+    };
+    let (body, json) = match &arguments.verb {
+        AdminRequestVerb::Show(request) => {
+            let path = format!("{ALL}/{}", segment(&request.id));
+            (hub.get(&path).await?, request.json)
+        }
+        AdminRequestVerb::Cancel(cancel) => {
+            let reason = serde_json::json!({ "reason": cancel.reason }).to_string();
+            act(&cancel.request, "cancel", Some(reason)).await?
+        }
+        AdminRequestVerb::Front(request) => act(request, "front", None).await?,
+        AdminRequestVerb::Requeue(request) => act(request, "requeue", None).await?,
+    };
+    if json {
+        return table::print_json(&body);
+    }
+    table::print(described(&parse(&body)?, Clock::system().now()).trim_end())
+}
+
+fn described(request: &Seen, now: Timestamp) -> String {
+    let id = request.user.as_deref().or(request.session.as_deref()).unwrap_or("-");
+    let who = match &request.user_name {
+        Some(name) => format!("{name}, {} {id}", request.auth_type),
+        None => format!("{} {id}", request.auth_type),
+    };
+    let mut facts = vec![
+        ("Request", request.id.clone()),
+        ("Model", format!("{} {}", request.model, request.model_version)),
+        ("Of", who),
+        ("Phase", request.phase.clone()),
+        ("Result", request.result_status.clone()),
+    ];
+    facts.extend(request.waiting_reason.as_ref().map(|reason| ("Because", reason.clone())));
+    facts.extend(request.error_class.as_ref().map(|class| ("Because", class.clone())));
+    facts.extend(request.error.as_ref().map(|error| ("In words", error.clone())));
+    facts.push((
+        "Submitted",
+        format!("{} ({})", request.submitted_at, human::ago(request.submitted_at, now)),
+    ));
+    let later =
+        |at: Timestamp| format!("{} later", human::duration(at.since(request.submitted_at)));
+    facts.extend(request.started_at.map(|at| ("Started", later(at))));
+    facts.extend(request.ended_at.map(|at| ("Ended", later(at))));
+    facts.push((
+        "Progress",
+        format!(
+            "{}, {} done, {} failed, {} known before",
+            human::counted(request.inputs, "input"),
+            human::count(request.done),
+            human::count(request.failed),
+            human::count(request.cached)
+        ),
+    ));
+    facts.push(("Attempts", request.attempts.to_string()));
+    facts.extend(request.instances.iter().map(|instance| ("Instance", instance.clone())));
+    facts.extend(request.requeued_from.as_ref().map(|id| ("Retries", id.clone())));
+    facts.extend(request.requeued_as.as_ref().map(|id| ("Retried as", id.clone())));
+    facts.extend(
+        request.timeline.iter().map(|step| ("Since", format!("{} {}", step.at, step.phase))),
+    );
+    facts.iter().map(|(name, fact)| format!("{name:<10} {fact}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(rest: &str) -> Seen {
+        let text = format!(
+            r#"{{"id": "0193a1b2-0000-7000-8000-000000000001", "model": "rdkit-descriptors",
+            "model_version": "1", "result_status": "none", "submitted_at": "2026-11-24T00:00:00Z",
+            "inputs": 2000, "done": 10, "failed": 1, "cached": 0, "attempts": 2, "instances": ["i"],
+            {rest}}}"#
+        );
+        serde_json::from_str(&text).expect("a request")
+    }
+
+    #[test]
+    fn a_list_fits_a_terminal_and_says_who_and_why() {
+        let ada = seen(
+            r#""auth_type": "account", "user": "1f", "user_name": "ada", "phase": "failed",
+            "error_class": "timed_out""#,
+        );
+        let somebody = seen(r#""auth_type": "anonymous", "session": "2f", "phase": "waiting""#);
+        let now = ada.submitted_at;
+        let text = listed(&[ada, somebody], now, 120);
+        assert!(text.contains("ada") && text.contains("timed_out"), "{text}");
+        assert!(text.contains("anonymous") && text.contains("10 of 2,000, 1 failed"), "{text}");
+        let narrow =
+            listed(&[seen(r#""auth_type": "account", "user": "1f", "phase": "x""#)], now, 80);
+        assert!(!narrow.contains("why") && narrow.contains("1f"), "{narrow}");
+    }
+
+    #[test]
+    fn one_request_says_what_was_asked_again() {
+        let text = described(
+            &seen(
+                r#""auth_type": "account", "user": "1f", "user_name": "ada", "phase": "failed",
+                "error_class": "timed_out", "error": "too late", "requeued_as": "3f",
+                "timeline": [{"phase": "waiting", "at": "2026-11-24T00:00:00Z"}]"#,
+            ),
+            "2026-11-24T01:00:00Z".parse().expect("a time"),
+        );
+        for line in [
+            "Of         ada, account 1f",
+            "Because    timed_out",
+            "Retried as 3f",
+            "Since      2026-11-24T00:00:00Z waiting",
+            "Submitted  2026-11-24T00:00:00Z (1 h ago)",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line}: {text}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! CSV for spreadsheets: RFC 4180, and no text that would be run as a formula.
+
+use http::HeaderValue;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName};
+
+use crate::problem::Problem;
+
+/// Of an answer that is saved under this name.
+pub fn headers(name: &str) -> Result<[(HeaderName, HeaderValue); 2], Problem> {
+    let saved = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
+    Ok([
+        (CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
+        (CONTENT_DISPOSITION, saved.map_err(|_| Problem::internal())?),
+    ])
+}
+
+/// What a spreadsheet would run as a formula is marked as text (I-56).
+pub fn harmless(text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\0']) { format!("'{text}") } else { text }
+}
+
+pub fn line(out: &mut Vec<u8>, cells: impl Iterator<Item = String>) {
+    for (n, cell) in cells.enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        if cell.contains([',', '"', '\r', '\n']) {
+            out.push(b'"');
+            out.extend_from_slice(cell.replace('"', "\"\"").as_bytes());
+            out.push(b'"');
+        } else {
+            out.extend_from_slice(cell.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula_or_two_cells() {
+        let mut out = Vec::new();
+        let cells = ["=1+1", "a,b", "say \"x\"", "-2", "plain"];
+        line(&mut out, cells.into_iter().map(|cell| harmless(cell.into())));
+        let text = String::from_utf8_lossy(&out);
+        assert_eq!(text, "'=1+1,\"a,b\",\"say \"\"x\"\"\",'-2,plain\r\n");
+    }
+}

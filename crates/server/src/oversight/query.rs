@@ -1,0 +1,70 @@
+//! Reading which requests an administrator wants to see.
+
+use muster_core::request::PHASES;
+use muster_core::stats::Day;
+use muster_store::OversightFilter;
+
+use crate::extract::{Pairs, Parameters};
+use crate::problem::Problem;
+use crate::statistics::query::{is_csv, models, one, people};
+
+/// Most people, and most models, in one filter.
+const MOST: usize = 100;
+
+pub struct ListAllRequests {
+    pub filter: OversightFilter,
+    pub csv: bool,
+}
+
+impl Parameters for ListAllRequests {
+    const NAMES: &'static [&'static str] = &[
+        "user",
+        "session",
+        "model",
+        "auth_type",
+        "from",
+        "to",
+        "phase",
+        "sort",
+        "after",
+        "limit",
+        "format",
+    ];
+    const REPEATABLE: &'static [&'static str] = &["user", "session", "model", "phase"];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
+        let mut filter = OversightFilter { models: models(pairs)?, ..OversightFilter::default() };
+        filter.models.sort();
+        filter.models.dedup();
+        most("model", filter.models.len())?;
+        for name in ["user", "session"] {
+            filter.people.extend(people(pairs, name)?);
+            filter.people.sort();
+            filter.people.dedup();
+            most(name, filter.people.len())?;
+        }
+        filter.auth = one(pairs, "auth_type")?;
+        filter.from = one::<Day>(pairs, "from")?.map(Day::begins);
+        filter.until = one::<Day>(pairs, "to")?.map(|day| day.tomorrow().begins());
+        filter.phases = pairs.texts("phase");
+        if filter.phases.iter().any(|phase| !PHASES.contains(&phase.as_str())) {
+            let detail = format!("This must be one of {}.", PHASES.join(", "));
+            return Err(Problem::parameter("phase", detail));
+        }
+        filter.oldest_first = match pairs.text("sort").as_deref() {
+            None | Some("" | "newest") => false,
+            Some("oldest") => true,
+            Some(_) => return Err(Problem::parameter("sort", "This must be newest or oldest.")),
+        };
+        filter.after = pairs.request_id("after")?;
+        filter.limit = pairs.limit()?;
+        Ok(Self { filter, csv: is_csv(pairs)? })
+    }
+}
+
+fn most(name: &str, number: usize) -> Result<(), Problem> {
+    if number > MOST {
+        return Err(Problem::parameter(name, format!("At most {MOST} of them at a time.")));
+    }
+    Ok(())
+}

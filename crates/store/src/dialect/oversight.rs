@@ -1,0 +1,203 @@
+//! Walking everybody's requests in the order of their ids.
+//!
+//! A request is found by one of several ways, each an index in which a part (a person, a model) has its
+//! requests in the order of ids. Of each way there are two statements: `edge` says where a stretch
+//! ends that has at most $4 requests of each part, `scan` finds what fits in a stretch. Both look at
+//! ids between $2 and $3. `scan` takes the most to find as $4 and the filter from $5 on.
+//!
+//! SQLite unfolds lists with `json_each`, and joins in the order that is written when it says CROSS
+//! JOIN. PostgreSQL has `json_array_elements_text`, and needs LATERAL with OFFSET 0 for the same: else
+//! a plan made for any values may read all requests between two ids, of whatever model.
+
+/// One way in one direction.
+pub(crate) struct Walk {
+    pub edge: &'static str,
+    pub scan: &'static str,
+}
+
+/// Each way: the newest first, the oldest first.
+pub(crate) struct Walks {
+    pub all: [Walk; 2],
+    /// $1: people.
+    pub people: [Walk; 2],
+    /// $1: models.
+    pub models: [Walk; 2],
+    /// Of those that failed or were cancelled.
+    pub unfinished: [Walk; 2],
+    /// $1: models.
+    pub unfinished_of_models: [Walk; 2],
+    /// $1: models, or all.
+    pub open: [Walk; 2],
+}
+
+pub(crate) fn walks(postgres: bool) -> &'static Walks {
+    if postgres { &WALKS_POSTGRES } else { &WALKS_SQLITE }
+}
+
+macro_rules! edge {
+    ($part:literal, $of:literal, $low:literal, $high:literal, $order:literal) => {
+        concat!(
+            "WITH edges AS MATERIALIZED (SELECT (SELECT id FROM request WHERE ",
+            $of,
+            " AND id ",
+            $low,
+            " $2 AND id ",
+            $high,
+            " $3 ORDER BY id ",
+            $order,
+            " LIMIT 1 OFFSET $4) AS edge FROM (",
+            $part,
+            ") AS parts) SELECT edge FROM edges WHERE edge IS NOT NULL ORDER BY edge ",
+            $order,
+            " LIMIT 1"
+        )
+    };
+}
+
+macro_rules! sqlite {
+    ($part:literal, $of:literal) => {
+        [sqlite!($part, $of, ">=", "<", "DESC"), sqlite!($part, $of, ">", "<=", "ASC")]
+    };
+    ($part:literal, $of:literal, $low:literal, $high:literal, $order:literal) => {
+        Walk {
+            edge: edge!($part, $of, $low, $high, $order),
+            scan: concat!(
+                "SELECT id FROM (",
+                $part,
+                ") AS parts CROSS JOIN request WHERE ",
+                $of,
+                " AND id ",
+                $low,
+                " $2 AND id ",
+                $high,
+                " $3 AND ($5 IS NULL OR model_id IN (SELECT value FROM json_each($5))) \
+                 AND ($6 IS NULL OR phase IN (SELECT value FROM json_each($6))) \
+                 AND ($7 IS NULL OR principal_id IN (SELECT unhex(value) FROM json_each($7))) \
+                 AND submitted_at >= $8 AND submitted_at < $9 AND ($10 IS NULL \
+                 OR (SELECT kind FROM principal WHERE principal.id = principal_id) = $10) \
+                 ORDER BY id ",
+                $order,
+                " LIMIT $4"
+            ),
+        }
+    };
+}
+
+macro_rules! postgres {
+    ($part:literal, $of:literal) => {
+        [postgres!($part, $of, ">=", "<", "DESC"), postgres!($part, $of, ">", "<=", "ASC")]
+    };
+    ($part:literal, $of:literal, $low:literal, $high:literal, $order:literal) => {
+        Walk {
+            edge: edge!($part, $of, $low, $high, $order),
+            scan: concat!(
+                "SELECT id FROM (",
+                $part,
+                ") AS parts CROSS JOIN LATERAL (SELECT id, model_id, phase, principal_id, \
+                 submitted_at FROM request WHERE ",
+                $of,
+                " AND id ",
+                $low,
+                " $2 AND id ",
+                $high,
+                " $3 OFFSET 0) AS found WHERE ($5 IS NULL \
+                 OR model_id IN (SELECT json_array_elements_text($5::json))) \
+                 AND ($6 IS NULL OR phase IN (SELECT json_array_elements_text($6::json))) \
+                 AND ($7 IS NULL \
+                 OR principal_id IN (SELECT json_array_elements_text($7::json)::uuid)) \
+                 AND submitted_at >= $8 AND submitted_at < $9 AND ($10 IS NULL \
+                 OR (SELECT kind FROM principal WHERE principal.id = principal_id) = $10) \
+                 ORDER BY id ",
+                $order,
+                " LIMIT $4"
+            ),
+        }
+    };
+}
+
+const WALKS_SQLITE: Walks = Walks {
+    all: sqlite!("SELECT 1 AS part", "part = 1"),
+    people: sqlite!("SELECT unhex(value) AS part FROM json_each($1)", "principal_id = part"),
+    models: sqlite!("SELECT value AS part FROM json_each($1)", "model_id = part"),
+    unfinished: sqlite!("SELECT 1 AS part", "reason IS NOT NULL"),
+    unfinished_of_models: sqlite!(
+        "SELECT value AS part FROM json_each($1)",
+        "model_id = part AND reason IS NOT NULL"
+    ),
+    open: sqlite!(
+        "SELECT id AS part FROM model \
+         WHERE $1 IS NULL OR id IN (SELECT value FROM json_each($1))",
+        "model_id = part AND ended_at IS NULL"
+    ),
+};
+
+const WALKS_POSTGRES: Walks = Walks {
+    all: postgres!("SELECT 1 AS part", "part = 1"),
+    people: postgres!(
+        "SELECT json_array_elements_text($1::json)::uuid AS part",
+        "principal_id = part"
+    ),
+    models: postgres!("SELECT json_array_elements_text($1::json) AS part", "model_id = part"),
+    unfinished: postgres!("SELECT 1 AS part", "reason IS NOT NULL"),
+    unfinished_of_models: postgres!(
+        "SELECT json_array_elements_text($1::json) AS part",
+        "model_id = part AND reason IS NOT NULL"
+    ),
+    open: postgres!(
+        "SELECT id AS part FROM model \
+         WHERE $1 IS NULL OR id IN (SELECT json_array_elements_text($1::json))",
+        "model_id = part AND ended_at IS NULL"
+    ),
+};
+
+/// Reading requests by their ids, which come as JSON.
+pub(crate) struct Oversight {
+    /// Counts come as JSON: a row has at most 16 columns.
+    pub read: &'static str,
+    /// A request, and an instance its first $2 tasks were sent to.
+    pub instances: &'static str,
+}
+
+pub(crate) fn oversight(postgres: bool) -> &'static Oversight {
+    if postgres { &OVERSIGHT_POSTGRES } else { &OVERSIGHT_SQLITE }
+}
+
+macro_rules! overseen {
+    ($counts:literal, $from:literal) => {
+        concat!(
+            "SELECT r.id, r.model_id, r.model_version, r.principal_id, p.kind, a.name, r.phase, \
+             r.submitted_at, r.started_at, r.ended_at, ",
+            $counts,
+            ", r.cause, r.reason, (SELECT MAX(attempt) FROM task WHERE request_id = r.id \
+             AND attempt > 1), r.requeued_from, \
+             (SELECT id FROM request WHERE requeued_from = r.id AND requeued_from IS NOT NULL) ",
+            $from,
+            " JOIN principal p ON p.id = r.principal_id \
+             LEFT JOIN account a ON a.principal_id = r.principal_id"
+        )
+    };
+}
+
+const OVERSIGHT_SQLITE: Oversight = Oversight {
+    read: overseen!(
+        "json_array(r.inputs, r.done, r.failed, r.cached)",
+        "FROM json_each($1) AS j CROSS JOIN request r ON r.id = unhex(j.value)"
+    ),
+    instances: "SELECT t.request_id, t.instance_id FROM json_each($1) AS j \
+         CROSS JOIN task t ON t.request_id = unhex(j.value) \
+         WHERE t.position < $2 AND t.instance_id IS NOT NULL \
+         GROUP BY t.request_id, t.instance_id ORDER BY MIN(t.position), t.instance_id",
+};
+
+const OVERSIGHT_POSTGRES: Oversight = Oversight {
+    read: overseen!(
+        "json_build_array(r.inputs, r.done, r.failed, r.cached)::text",
+        "FROM (SELECT json_array_elements_text($1::json)::uuid AS wanted) AS j \
+         JOIN request r ON r.id = wanted"
+    ),
+    instances: "SELECT t.request_id, t.instance_id \
+         FROM (SELECT json_array_elements_text($1::json)::uuid AS wanted) AS j \
+         JOIN task t ON t.request_id = wanted \
+         WHERE t.position < $2 AND t.instance_id IS NOT NULL \
+         GROUP BY t.request_id, t.instance_id ORDER BY MIN(t.position), t.instance_id",
+};
