@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod bisect;
+pub mod clearing;
 pub mod id;
 pub mod input;
 pub mod instance;
@@ -23,6 +24,7 @@ pub mod stats;
 pub mod table;
 pub mod time;
 
+pub use clearing::{Clearing, Retention};
 pub use id::{InstanceId, ModelId, PrincipalId, RequestId, ServerId, SessionId, TaskKey};
 pub use instance::{Address, EndCause, Observed, ObservedState};
 pub use model::{Model, Source};

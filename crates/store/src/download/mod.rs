@@ -131,6 +131,8 @@ struct Tasks {
     request: RequestId,
     object: Option<String>,
     next: i64,
+    /// Inputs of the tasks that were not read yet.
+    left: i64,
     waiting: VecDeque<PartRow>,
 }
 
@@ -193,7 +195,7 @@ impl Store {
             Format::Parquet => Box::new(arrow::ParquetWriter::new(Arc::clone(&header))?),
             Format::Arrow => Box::new(arrow::ArrowWriter::new(Arc::clone(&header))?),
         };
-        let tasks = Tasks::of(self, request.id).await?;
+        let tasks = Tasks::of(self, request).await?;
         let reader = Reader { tasks, header, writer, state: State::Start };
         let chunks = stream::try_unfold(reader, Reader::chunk);
         let stream = chunks.filter(|chunk| {
@@ -205,7 +207,7 @@ impl Store {
 
     /// All inputs of a request, in their order.
     pub async fn find_inputs(&self, request: &Request) -> Result<Vec<String>, Error> {
-        let mut tasks = Tasks::of(self, request.id).await?;
+        let mut tasks = Tasks::of(self, request).await?;
         let mut all = Vec::new();
         while let Some((_, _, input, at, len, ..)) = tasks.next_row().await? {
             all.extend(parts::read_inputs(&tasks.bytes(input, at, len).await?)?);
@@ -303,12 +305,15 @@ impl Reader {
 }
 
 impl Tasks {
-    async fn of(store: &Store, request: RequestId) -> Result<Self, Error> {
+    async fn of(store: &Store, request: &Request) -> Result<Self, Error> {
         let mut conn = store.inner.db.read().await?;
-        let object: Option<String> = on!(&mut conn, c => {
-            sqlx::query_scalar(OBJECT).bind(request.0).fetch_one(c).await?
+        let object: Option<Option<String>> = on!(&mut conn, c => {
+            sqlx::query_scalar(OBJECT).bind(request.id.0).fetch_optional(c).await?
         });
-        Ok(Self { store: store.clone(), request, object, next: 0, waiting: VecDeque::new() })
+        let object = object.ok_or_else(cleared)?;
+        let left = request.progress.inputs as i64;
+        let (store, request, waiting) = (store.clone(), request.id, VecDeque::new());
+        Ok(Self { store, request, object, next: 0, left, waiting })
     }
 
     async fn next_row(&mut self) -> Result<Option<PartRow>, Error> {
@@ -325,7 +330,10 @@ impl Tasks {
             self.next = rows.last().map_or(self.next, |row| row.0 + 1);
             self.waiting = rows.into();
         }
-        Ok(self.waiting.pop_front())
+        let row = self.waiting.pop_front();
+        self.left -= row.as_ref().map_or(0, |row| row.1);
+        // A result that ends too early looks like a whole one.
+        if row.is_none() && self.left > 0 { Err(cleared()) } else { Ok(row) }
     }
 
     async fn bytes(
@@ -365,6 +373,10 @@ impl Header {
         };
         part.rows.into_iter().map(arrange).collect()
     }
+}
+
+fn cleared() -> Error {
+    Error::unavailable("the request was deleted or cleared while it was read")
 }
 
 /// The person's own cells of each row of a batch, when they come as lines.
