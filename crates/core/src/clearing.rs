@@ -28,6 +28,10 @@ pub struct Clearing {
     pub retention: Retention,
 }
 
+impl Clearing {
+    pub const NEVER: Self = Self { every: None, retention: Retention::FOR_EVER };
+}
+
 impl Default for Retention {
     fn default() -> Self {
         Self {

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod clean;
 mod folder;
 mod models;
 mod people;
@@ -10,6 +11,7 @@ mod stats;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use self::clean::Clean;
 pub use self::folder::{ModelCommand, ModelFolder, ModelServer, ModelVerb, PrepareFolder};
 pub use self::models::{Disable, Models, ModelsVerb};
 pub use self::people::{AdminCommand, AdminVerb, CreateAdmin, Login, Logout, ResetLink};
@@ -50,6 +52,7 @@ pub enum Command {
     Cancel(Cancel),
     Result(ResultOf),
     Stats(Stats),
+    Clean(Clean),
     Login(Login),
     Logout(Logout),
     Admin(AdminCommand),
