@@ -39,13 +39,7 @@ struct Page {
 pub async fn stats(hub: &Hub, arguments: &Stats) -> Result<(), Failure> {
     let path = path(arguments);
     if arguments.csv {
-        let mut answer = hub.stream(&format!("{path}&format=csv")).await?;
-        let broken = |error| Failure::failed(format!("the answer broke off: {error}"));
-        while let Some(piece) = answer.chunk().await.map_err(broken)? {
-            // The hub writes whole lines of UTF-8, the network cuts them anywhere.
-            table::put_bytes(&piece)?;
-        }
-        return Ok(());
+        return hub.print(&format!("{path}&format=csv")).await;
     }
     let body = hub.get(&format!("{path}&limit={}", arguments.limit)).await?;
     if arguments.json {

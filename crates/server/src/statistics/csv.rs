@@ -1,4 +1,4 @@
-//! An answer as CSV: RFC 4180, and no text that a spreadsheet would run as a formula.
+//! An answer as CSV.
 
 use std::convert::Infallible;
 
@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 
+use crate::csv::{harmless, line};
 use crate::statistics::table::{Cell, Row, Table};
 
 /// Rows in one piece of the stream.
@@ -51,39 +52,4 @@ fn texts(row: &Row<'_>) -> impl Iterator<Item = String> {
         // As in JSON.
         Cell::Seconds(seconds) => serde_json::to_string(&seconds).unwrap_or_default(),
     })
-}
-
-/// What a spreadsheet would run as a formula is marked as text (I-56).
-fn harmless(text: String) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\0']) { format!("'{text}") } else { text }
-}
-
-fn line(out: &mut Vec<u8>, cells: impl Iterator<Item = String>) {
-    for (n, cell) in cells.enumerate() {
-        if n > 0 {
-            out.push(b',');
-        }
-        if cell.contains([',', '"', '\r', '\n']) {
-            out.push(b'"');
-            out.extend_from_slice(cell.replace('"', "\"\"").as_bytes());
-            out.push(b'"');
-        } else {
-            out.extend_from_slice(cell.as_bytes());
-        }
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_is_a_formula_or_two_cells() {
-        let mut out = Vec::new();
-        let cells = ["=1+1", "a,b", "say \"x\"", "-2", "plain"];
-        line(&mut out, cells.into_iter().map(|cell| harmless(cell.into())));
-        let text = String::from_utf8_lossy(&out);
-        assert_eq!(text, "'=1+1,\"a,b\",\"say \"\"x\"\"\",'-2,plain\r\n");
-    }
 }

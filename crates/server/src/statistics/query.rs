@@ -123,12 +123,7 @@ fn read(pairs: &mut Pairs, may_group: impl Fn(Dimension) -> bool) -> Result<Want
         Some(0) => return Err(Problem::parameter("limit", "This must be from 1 to 1000.")),
         limit => limit.unwrap_or(100) as usize,
     };
-    let csv = match pairs.text("format").as_deref() {
-        None | Some("" | "json") => false,
-        Some("csv") => true,
-        Some(_) => return Err(Problem::parameter("format", "This must be json or csv.")),
-    };
-    Ok(Wanted { query, sort, after, limit, csv })
+    Ok(Wanted { query, sort, after, limit, csv: pairs.csv()? })
 }
 
 /// A value that says itself what it should be.

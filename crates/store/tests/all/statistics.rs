@@ -359,7 +359,7 @@ fn note([count, sum, min, max]: &mut [u64; 4], micros: u64) {
     *sum += micros;
 }
 
-async fn account(lab: &Lab, name: &str) -> PrincipalId {
+pub async fn account(lab: &Lab, name: &str) -> PrincipalId {
     let new = muster_store::NewAccount {
         name: name.into(),
         first_name: "Ada".into(),
