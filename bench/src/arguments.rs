@@ -155,6 +155,9 @@ pub struct Table {
     /// Offer so many requests a second in the durable cases instead of what a first run shows
     #[arg(long, value_name = "NUMBER")]
     pub rate: Option<f64>,
+    /// So many requests in the cases of statistics and clearing
+    #[arg(long, value_name = "NUMBER")]
+    pub requests: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -16,7 +16,7 @@ use crate::store::{open_beside, store_failure};
 use crate::table;
 
 /// How long to wait for somebody else who clears: longer than a dead one keeps others out.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What it says as JSON.

@@ -1,5 +1,6 @@
 //! The muster binary as a person and a script use it: real hubs, real models, real processes.
 
+mod clearing;
 mod commands;
 mod crashes;
 mod documents;

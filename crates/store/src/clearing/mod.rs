@@ -29,7 +29,7 @@ use pace::Pace;
 use requests::bury;
 
 /// Whoever clears holds its duty so long from one step to the next.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(5);
 
 const TAKE: &str = "INSERT INTO leader (duty, server_id, epoch, until) VALUES ('clear', $1, 1, $2) \
      ON CONFLICT (duty) DO UPDATE SET server_id = $1, until = $2, epoch = leader.epoch + 1 \
