@@ -40,7 +40,14 @@ pub(crate) async fn tidy(store: Store, clearing: Clearing, leads: bool) {
             let (predictions, instances) = (cleared.predictions, cleared.instances);
             let (sessions, principals) = (cleared.sessions, cleared.principals);
             tracing::info!(
-                requests, bytes, objects, predictions, instances, sessions, principals, "cleared"
+                requests,
+                bytes,
+                objects,
+                predictions,
+                instances,
+                sessions,
+                principals,
+                "cleared"
             );
         }
         Ok(_) => {}

@@ -109,11 +109,7 @@ pub struct ReadingView<'r> {
 
 impl<'r> RequestView<'r> {
     /// `held`: why requests of its model wait.
-    pub fn new(
-        request: &'r Request,
-        held: Option<String>,
-        expires_at: Option<Timestamp>,
-    ) -> Self {
+    pub fn new(request: &'r Request, held: Option<String>, expires_at: Option<Timestamp>) -> Self {
         let reason = match &request.phase {
             Phase::Ended {
                 how: Ended::Failed { reason } | Ended::Cancelled { reason }, ..

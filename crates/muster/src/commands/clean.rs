@@ -49,7 +49,9 @@ pub async fn clean(arguments: &Clean, environment: &Environment) -> Result<(), F
         left => {
             let left = human::counted(left, "object");
             Err(Failure::failed(format!("{left} could not be removed from the object storage"))
-                .advice("Nobody sees them any more. The hub, or the next `muster clean`, removes them."))
+                .advice(
+                    "Nobody sees them any more. The hub, or the next `muster clean`, removes them.",
+                ))
         }
     }
 }
@@ -93,11 +95,17 @@ fn wanted(arguments: &Clean, settings: Retention) -> Clear {
         let asked = arguments.auth_type.is_none_or(|only| only == auth);
         arguments.older_than.or(settings.of(auth)).filter(|_| asked)
     };
-    let requests =
-        Retention { anonymous: age(AuthType::Anonymous), account: age(AuthType::Account), ..settings };
+    let requests = Retention {
+        anonymous: age(AuthType::Anonymous),
+        account: age(AuthType::Account),
+        ..settings
+    };
     let people = arguments.auth_type.is_none();
-    let retention =
-        if people { requests } else { Retention { predictions: None, instances: None, ..requests } };
+    let retention = if people {
+        requests
+    } else {
+        Retention { predictions: None, instances: None, ..requests }
+    };
     let says = |auth| match retention.of(auth) {
         Some(age) => format!("{auth} {}", human::duration(age)),
         None => format!("{auth} never"),

@@ -60,7 +60,8 @@ pub async fn requests(hub: &Hub, arguments: &Requests) -> Result<(), Failure> {
         }
         let took = took.unwrap_or_else(|| "-".to_owned());
         let cleared = request.expires_at.map_or_else(|| "-".into(), |at| human::ahead(at, now));
-        let mut row = vec![request.id, request.model, request.phase, done, submitted, took, cleared];
+        let mut row =
+            vec![request.id, request.model, request.phase, done, submitted, took, cleared];
         row.truncate(columns);
         row
     });
@@ -135,9 +136,11 @@ fn described(request: &Request, clock: &Clock) -> String {
     facts.extend(request.ended_at.map(|time| {
         ("Ended", format!("{} later", human::duration(time.since(request.submitted_at))))
     }));
-    facts.extend(request.expires_at.map(|time| {
-        ("Cleared", format!("{time} ({}), with its result", human::ahead(time, now)))
-    }));
+    facts.extend(
+        request.expires_at.map(|time| {
+            ("Cleared", format!("{time} ({}), with its result", human::ahead(time, now)))
+        }),
+    );
     let inputs = human::counted(request.inputs, "input");
     let (done, failed) = (human::count(request.done), human::count(request.failed));
     let cached = human::count(request.cached);

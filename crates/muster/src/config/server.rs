@@ -8,8 +8,8 @@ use muster_core::quota::{Amounts, Quotas};
 use muster_core::{Clearing, Retention};
 use muster_server::{Addresses, Mail};
 
-use super::{Environment, age};
 use super::settings::{Origin, Setting, Settings, Value};
+use super::{Environment, age};
 
 const fn setting(key: &'static str, default: Option<&'static str>, about: &'static str) -> Setting {
     Setting { key, default, about }

@@ -9,7 +9,10 @@ const CLEAN: [&str; 5] = ["clean", "--older-than", "1s", "--data-dir", "data"];
 /// More than stays in the database, and more tasks than go in one transaction.
 fn world() -> World {
     let world = World::new(&[("lengths", "[limits]\nbatch_size = 10\n", LENGTHS)]);
-    world.write("in.txt", (0..4000).map(|n| format!("{n} {}\n", "x".repeat(30))).collect::<String>());
+    world.write(
+        "in.txt",
+        (0..4000).map(|n| format!("{n} {}\n", "x".repeat(30))).collect::<String>(),
+    );
     world
 }
 

@@ -114,8 +114,7 @@ impl Run<'_> {
         let (mut after, until) = (GRAVE, last_id(latest));
         loop {
             let mut conn = self.store.inner.db.read().await?;
-            let page: Vec<FoundRow> =
-                rows!(&mut conn, FIND, after, until, Ts(latest), PAGE as i64);
+            let page: Vec<FoundRow> = rows!(&mut conn, FIND, after, until, Ts(latest), PAGE as i64);
             drop(conn);
             let Some(last) = page.last() else { break };
             after = last.0;

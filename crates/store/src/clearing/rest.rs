@@ -1,8 +1,8 @@
 //! What is over beside requests. All of it is found along primary keys.
 
+use muster_core::Timestamp;
 use muster_core::clearing::before;
 use muster_core::stats::Day;
-use muster_core::Timestamp;
 use uuid::Uuid;
 
 use super::{Batch, Run};
@@ -48,10 +48,8 @@ const SOME_EVENTS: &str =
 
 const DELETE_SOME_EVENTS: &str = "DELETE FROM instance_event WHERE instance_id = $1 AND at <= $2";
 
-const DELETE_INSTANCE: [&str; 2] = [
-    "DELETE FROM instance_event WHERE instance_id = $1",
-    "DELETE FROM instance WHERE id = $1",
-];
+const DELETE_INSTANCE: [&str; 2] =
+    ["DELETE FROM instance_event WHERE instance_id = $1", "DELETE FROM instance WHERE id = $1"];
 
 /// Nobody can come back as them, and nothing points to them. Who claimed a session counts it as their own,
 /// and who chose a secret may come back with it.
@@ -65,15 +63,13 @@ macro_rules! has_nothing {
     };
 }
 
-const PRINCIPALS: &str = concat!(
-    "SELECT id, ",
-    has_nothing!(),
-    " FROM principal WHERE id > $1 ORDER BY id LIMIT $2"
-);
+const PRINCIPALS: &str =
+    concat!("SELECT id, ", has_nothing!(), " FROM principal WHERE id > $1 ORDER BY id LIMIT $2");
 
 const DELETE_PRINCIPAL: &str = concat!("DELETE FROM principal WHERE id = $1 AND ", has_nothing!());
 
-const LINKS: &str = "SELECT hash, expires_at <= $2 FROM link WHERE hash > $1 ORDER BY hash LIMIT $3";
+const LINKS: &str =
+    "SELECT hash, expires_at <= $2 FROM link WHERE hash > $1 ORDER BY hash LIMIT $3";
 
 const DELETE_LINK: &str = "DELETE FROM link WHERE hash = $1 AND expires_at <= $2";
 

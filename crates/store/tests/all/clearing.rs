@@ -40,8 +40,7 @@ const LONG_TEXT: &str = "a text that is long enough to be stored in an object of
 
 /// Requests of everybody after a week; nothing else.
 fn weekly() -> Clear {
-    let retention =
-        Retention { anonymous: Some(WEEK), account: Some(WEEK), ..Retention::FOR_EVER };
+    let retention = Retention { anonymous: Some(WEEK), account: Some(WEEK), ..Retention::FOR_EVER };
     Clear { retention, people: false, by: ClearedBy::Schedule }
 }
 
@@ -204,10 +203,8 @@ async fn a_request_that_was_claimed_counts_as_its_accounts(lab: Lab) {
     let id = ended(&lab).await;
     age(&lab, id, 8 * 86_400).await;
     assert_eq!(lab.store.claim_requests(lab.me, ada).await.expect("an answer"), Some(1));
-    let anonymous = Clear {
-        retention: Retention { anonymous: Some(WEEK), ..Retention::FOR_EVER },
-        ..weekly()
-    };
+    let anonymous =
+        Clear { retention: Retention { anonymous: Some(WEEK), ..Retention::FOR_EVER }, ..weekly() };
     assert_eq!(clear(&lab.store, &anonymous).await.requests, 0);
     assert!(is_there(&lab, id).await);
 }
@@ -267,10 +264,7 @@ async fn many_requests_go_in_many_transactions_and_the_rest_stays(lab: Lab) {
 /// So many requests that ended long ago, with tasks, written with SQL.
 async fn fill(lab: &Lab, number: usize) {
     for _ in 0..number / 250 {
-        let new = (0..250).map(|_| NewRequest {
-            id: old_id(lab),
-            ..lab.new_request(&["a"])
-        });
+        let new = (0..250).map(|_| NewRequest { id: old_id(lab), ..lab.new_request(&["a"]) });
         let taken = futures::future::join_all(new.map(|new| lab.store.submit(new))).await;
         assert!(taken.iter().all(Result::is_ok));
         let tasks = lab.claim(250).await;
@@ -308,7 +302,8 @@ async fn a_request_of_many_tasks_is_out_of_sight_at_once_and_goes_bit_by_bit(lab
     let mut seen = Vec::new();
     let finding = async {
         while let Some(found) = lab.store.find_request(lab.me, id).await.expect("an answer") {
-            let tasks = format!("SELECT COUNT(*) FROM task WHERE request_id = {}", lab.raw.id(id.0));
+            let tasks =
+                format!("SELECT COUNT(*) FROM task WHERE request_id = {}", lab.raw.id(id.0));
             if lab.store.find_request(lab.me, id).await.expect("an answer").is_some() {
                 seen.push(lab.raw.number(&tasks).await);
             }
@@ -411,10 +406,7 @@ async fn one_clears_at_a_time_and_a_dead_one_for_some_seconds(lab: Lab) {
     let clock = muster_store::Clock::system();
     let other = Store::open_beside(lab.config(), clock).await.expect("a store");
     let (first, second) = (weekly(), weekly());
-    let (one, two) = tokio::join!(
-        lab.store.clear(&first, |_| {}),
-        other.clear(&second, |_| {})
-    );
+    let (one, two) = tokio::join!(lab.store.clear(&first, |_| {}), other.clear(&second, |_| {}));
     let (one, two) = (one.expect("an answer"), two.expect("an answer"));
     let all: u64 = one.iter().chain(&two).map(|cleared| cleared.requests).sum();
     assert_eq!(all, 500, "each once: {one:?} {two:?}");
@@ -464,11 +456,17 @@ async fn predictions_that_nobody_uses_go_and_those_that_are_used_stay(lab: Lab) 
     let hash = |input: &str| {
         let hash: [u8; 32] = Sha256::digest(input.as_bytes()).into();
         let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        if lab.is_postgres() { format!("decode('{digits}', 'hex')") } else { format!("x'{digits}'") }
+        if lab.is_postgres() {
+            format!("decode('{digits}', 'hex')")
+        } else {
+            format!("x'{digits}'")
+        }
     };
     let past = lab.raw.earlier("created_at", 100 * 86_400);
     let new = hash("new");
-    lab.raw.run(&format!("UPDATE prediction SET created_at = {past} WHERE input_hash <> {new}")).await;
+    lab.raw
+        .run(&format!("UPDATE prediction SET created_at = {past} WHERE input_hash <> {new}"))
+        .await;
     let known = lab.submit(&["used"]).await;
     assert_eq!(known.phase.name(), "completed");
     assert_eq!(lab.raw.number("SELECT MAX(used_on) FROM prediction").await, 0, "not yet");
@@ -495,7 +493,7 @@ async fn predictions_that_nobody_uses_go_and_those_that_are_used_stay(lab: Lab) 
 async fn the_past_of_instances_goes_with_its_events(lab: Lab) {
     let mut ids = Vec::new();
     for slot in 0..3 {
-        let id = InstanceId(lab.store.clock().id());
+        let id = InstanceId(old_id(&lab).0);
         let (model, version) = (lab.model.id.clone(), "1".to_owned());
         let new = NewInstance { id, model, version, slot, local: true, why: String::new() };
         assert!(lab.store.add_instance(new).await.expect("an answer"));
