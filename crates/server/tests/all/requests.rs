@@ -355,7 +355,8 @@ async fn a_list_of_ones_requests_is_there_as_csv() {
     for (row, request) in rows.iter().zip(&now) {
         for name in ["model", "phase", "submitted_at", "ended_at", "expires_at", "reason"] {
             let text = request[name].as_str().unwrap_or_default();
-            assert_eq!(row[place(name)].trim_start_matches('\''), *text, "{name}");
+            let cell = row[place(name)].trim_start_matches('\'');
+            assert_eq!(cell, text, "{name}");
         }
     }
     let some = person.get("/api/v1/requests?format=csv&phase=cancelled").send().await;

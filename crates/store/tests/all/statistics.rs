@@ -204,7 +204,8 @@ impl World {
     /// Those that ended and are still there, of these people.
     async fn ended(&self, of: impl Fn(usize) -> bool) -> Vec<muster_core::Request> {
         let mut ended = Vec::new();
-        for (id, life) in self.lives.iter().filter(|(_, life)| !life.cleared && of(life.person)) {
+        let there = self.lives.iter().filter(|(_, life)| !life.cleared && of(life.person));
+        for (id, _) in there {
             let request = self.request(*id).await;
             if request.phase.is_ended() {
                 ended.push(request);
