@@ -140,9 +140,6 @@ pub struct Table {
     /// Ten times as many requests in the cases of statistics
     #[arg(long, conflicts_with = "quick")]
     pub full: bool,
-    /// So many requests in the cases of statistics
-    #[arg(long, value_name = "NUMBER", conflicts_with = "full")]
-    pub requests: Option<u64>,
     /// Only these cases, with commas between
     #[arg(long, value_name = "CASES", value_delimiter = ',')]
     pub only: Vec<String>,
@@ -158,6 +155,9 @@ pub struct Table {
     /// Offer so many requests a second in the durable cases instead of what a first run shows
     #[arg(long, value_name = "NUMBER")]
     pub rate: Option<f64>,
+    /// So many requests in the cases of statistics and clearing
+    #[arg(long, value_name = "NUMBER", conflicts_with = "full")]
+    pub requests: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

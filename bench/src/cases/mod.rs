@@ -1,8 +1,10 @@
 //! The cases of the table. Each has a hub, a model and a folder of its own.
 
 mod big;
+mod clean;
 mod durable;
 mod fair;
+mod fill;
 mod idle;
 mod million;
 mod pages;
@@ -42,6 +44,8 @@ enum Case {
     Idle,
     StatsSqlite,
     StatsPostgres,
+    CleanSqlite,
+    CleanPostgres,
 }
 
 /// What the cases share.
@@ -53,8 +57,8 @@ pub struct Bench {
     cache: PathBuf,
     quick: bool,
     full: bool,
-    requests: Option<u64>,
     rate: Option<f64>,
+    requests: Option<u64>,
 }
 
 /// The folder of a case, with its models, ledger and model log.
@@ -84,8 +88,8 @@ pub async fn run(arguments: arguments::Table) -> Result<bool> {
         cache: arguments.cache.canonicalize()?,
         quick: arguments.quick,
         full: arguments.full,
-        requests: arguments.requests,
         rate: arguments.rate,
+        requests: arguments.requests,
     };
     let machine = Machine::look(work.path())?;
     let (mut lines, mut good) = (Vec::new(), true);
@@ -134,6 +138,8 @@ impl Bench {
             Case::Rdkit => rdkit::run(self).await,
             Case::StatsSqlite => stats::run(self, None).await,
             Case::StatsPostgres => stats::run(self, Some(Postgres::start(&[]).await?)).await,
+            Case::CleanSqlite => clean::run(self, None).await,
+            Case::CleanPostgres => clean::run(self, Some(Postgres::start(&[]).await?)).await,
             Case::Fair => fair::run(self).await,
             Case::Session => session::run(self).await,
             Case::Idle => idle::run(self).await,

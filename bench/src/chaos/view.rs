@@ -16,7 +16,7 @@ const LEASED: &str = "SELECT request_id, position, attempt, instance_id, remote_
 
 const INSTANCES: &str = "SELECT id, model_id FROM instance WHERE state <> 'ended'";
 
-const LEADER: &str = "SELECT server_id, epoch FROM leader";
+const LEADER: &str = "SELECT server_id, epoch FROM leader WHERE duty = 'plan'";
 
 const OPEN: &str = "SELECT r.id, r.model_id, t.position, t.state, t.attempt, t.failures, \
      t.instance_id, t.remote_job, CAST(t.lease_until AS TEXT), CAST(t.not_before AS TEXT) \

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod bisect;
 pub mod cause;
+pub mod clearing;
 pub mod id;
 pub mod input;
 pub mod instance;
@@ -25,6 +26,7 @@ pub mod table;
 pub mod time;
 
 pub use cause::Cause;
+pub use clearing::{Clearing, Retention};
 pub use id::{InstanceId, ModelId, PrincipalId, RequestId, ServerId, SessionId, TaskKey};
 pub use instance::{Address, EndCause, Observed, ObservedState};
 pub use model::{Model, Source};

@@ -14,11 +14,13 @@ mod pack;
 mod remote;
 mod running;
 mod supervisor;
+mod tidy;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_cluster::Cluster;
+use muster_core::Clearing;
 use muster_core::plan::Policy;
 use muster_store::Store;
 use tokio::task::JoinHandle;
@@ -32,6 +34,8 @@ pub struct EngineConfig {
     /// Watches model servers that run elsewhere.
     pub external: Arc<dyn Cluster>,
     pub policy: Policy,
+    /// What is cleared by itself, and when.
+    pub clearing: Clearing,
 }
 
 /// A running engine. Dropping it does not stop it; [`Engine::stop`] does.

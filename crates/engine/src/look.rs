@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_cluster::Cluster;
 use muster_core::plan::{InstanceView, ModelView, Policy, QueueView, Stage, Starts, World, plan};
-use muster_core::{EndCause, InstanceId, ModelId, Timestamp};
+use muster_core::{Clearing, EndCause, InstanceId, ModelId, Timestamp};
 use muster_store::{Change, Error, Instance, InstanceState, Store, crash_point};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::EngineConfig;
 use crate::running::Running;
 use crate::supervisor::Supervisor;
+use crate::tidy::{sweep, tidy};
 
 /// Looks that a changed queue asks for come at least this far apart; further while the queue is
 /// busy and there is nothing to do.
@@ -24,11 +25,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest time without a look: with instances, and without.
 const TICK: Duration = Duration::from_secs(5);
 const IDLE_TICK: Duration = Duration::from_secs(10);
-/// How often objects that no row points to are looked for, how old they are, and how many objects are
-/// looked at each time.
+/// How often objects and rows are compared, and how often it is looked whether something is to be cleared.
 const SWEEP: Duration = Duration::from_secs(3600);
-const ORPHAN: Duration = Duration::from_secs(24 * 3600);
-const SWEPT_AT_ONCE: usize = 20_000;
+const TIDY: Duration = Duration::from_secs(60);
 /// How often requests that ended are folded into the statistics, and how many in one transaction: others
 /// wait for it.
 const FOLD: Duration = Duration::from_secs(2);
@@ -54,6 +53,9 @@ pub(crate) struct Loop {
     housekept: Option<Instant>,
     leads: bool,
     swept: Option<Instant>,
+    clearing: Clearing,
+    tidied: Option<Instant>,
+    tidying: Option<JoinHandle<()>>,
     folded: Option<Instant>,
     folding: Option<JoinHandle<()>>,
 }
@@ -80,7 +82,7 @@ impl Loop {
         stop: CancellationToken,
         abort: CancellationToken,
     ) -> Self {
-        let EngineConfig { store, local, external, policy } = config;
+        let EngineConfig { store, local, external, policy, clearing } = config;
         Self {
             store,
             local,
@@ -97,6 +99,9 @@ impl Loop {
             housekept: None,
             leads: false,
             swept: None,
+            clearing,
+            tidied: None,
+            tidying: None,
             folded: None,
             folding: None,
         }
@@ -160,8 +165,8 @@ impl Loop {
         Ok(Looked { acted, rest: next.clamp(Duration::from_millis(1), tick) })
     }
 
-    /// Says that this server lives, returns what dead ones held to the queue, sweeps objects and
-    /// folds statistics. Is this server the one that plans?
+    /// Says that this server lives, returns what dead ones held to the queue, sweeps objects, folds
+    /// statistics and clears. Is this server the one that plans?
     async fn housekeep(&mut self) -> Result<bool, Error> {
         let rest = if self.leads { TICK } else { ASK_TO_LEAD };
         if self.housekept.is_none_or(|at| at.elapsed() >= rest) {
@@ -181,6 +186,11 @@ impl Loop {
             self.swept = Some(Instant::now());
             // Storage may be slow; the loop does not wait for it.
             tokio::spawn(sweep(self.store.clone()));
+        }
+        let tidies = self.tidying.as_ref().is_some_and(|tidying| !tidying.is_finished());
+        if !tidies && self.tidied.is_none_or(|at| at.elapsed() >= TIDY) {
+            self.tidied = Some(Instant::now());
+            self.tidying = Some(tokio::spawn(tidy(self.store.clone(), self.clearing, self.leads)));
         }
         let folds = self.folding.as_ref().is_some_and(|folding| !folding.is_finished());
         if self.leads && !folds && self.folded.is_none_or(|at| at.elapsed() >= FOLD) {
@@ -245,6 +255,10 @@ impl Loop {
 
     /// Ends what is ours: running jobs first, then local processes.
     async fn wind_down(&mut self) {
+        // It can end between any two transactions; the next server goes on.
+        if let Some(tidying) = &self.tidying {
+            tidying.abort();
+        }
         for supervisor in self.supervisors.values() {
             supervisor.retire(EndCause::ServerGone);
         }
@@ -265,14 +279,6 @@ impl Loop {
                 () = tokio::time::sleep(Duration::from_secs(1)) => self.observe().await,
             }
         }
-    }
-}
-
-async fn sweep(store: Store) {
-    match store.sweep_objects(ORPHAN, SWEPT_AT_ONCE).await {
-        Ok(0) => {}
-        Ok(removed) => tracing::info!(removed, "objects that nothing points to are removed"),
-        Err(error) => tracing::warn!(%error, "objects are not swept; they are next time"),
     }
 }
 

@@ -63,6 +63,9 @@ pub struct Request {
     pub submitted_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// When it is cleared.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
     pub inputs: u64,
     pub done: u64,
     pub failed: u64,

@@ -104,6 +104,17 @@ impl Hub {
         self.send(As::Us, &|http, url| http.get(format!("{url}{path}"))).await
     }
 
+    /// The same, to standard output as it comes.
+    pub async fn print(&self, path: &str) -> Result<(), Failure> {
+        let mut answer = self.stream(path).await?;
+        let broken = |error| Failure::failed(format!("the answer broke off: {error}"));
+        while let Some(piece) = answer.chunk().await.map_err(broken)? {
+            // The hub writes whole lines of UTF-8, the network cuts them anywhere.
+            crate::table::put_bytes(&piece)?;
+        }
+        Ok(())
+    }
+
     /// A `POST` that may be sent twice without harm.
     pub async fn post(
         &self,

@@ -23,6 +23,19 @@ pub fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{plural}", count(number))
 }
 
+/// `512 B`, `1.5 KiB`, `20.0 GiB`.
+pub fn bytes(number: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let (mut size, mut unit) = (number as f64, "B");
+    for larger in units {
+        if size < 1024.0 {
+            break;
+        }
+        (size, unit) = (size / 1024.0, larger);
+    }
+    if unit == "B" { format!("{number} B") } else { format!("{size:.1} {unit}") }
+}
+
 /// `1.5 ms`, `2.3 s`, `4 min 10 s`, `3 h 5 min`, `2 d 4 h`.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -53,6 +66,18 @@ pub fn ago(time: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// `now`, `in 12 s`, `in 3 min`, `in 2 h`, `in 5 d`: less than that is left.
+pub fn ahead(time: Timestamp, now: Timestamp) -> String {
+    let seconds = time.since(now).as_secs();
+    match seconds {
+        0 => "now".to_owned(),
+        1..60 => format!("in {seconds} s"),
+        60..3600 => format!("in {} min", seconds / 60),
+        3600..86_400 => format!("in {} h", seconds / 3600),
+        _ => format!("in {} d", seconds / 86_400),
+    }
+}
+
 /// `435/s`, `2.5/s`.
 pub fn rate(number: u64, time: Duration) -> String {
     let per_second = number as f64 / time.as_secs_f64().max(1e-6);
@@ -74,6 +99,12 @@ mod tests {
     }
 
     #[test]
+    fn sizes_have_a_unit() {
+        let texts = [0, 1023, 1536, 20 << 30].map(bytes);
+        assert_eq!(texts, ["0 B", "1023 B", "1.5 KiB", "20.0 GiB"]);
+    }
+
+    #[test]
     fn durations_have_two_units_at_most() {
         let times = [0.0015, 0.25, 2.31, 59.0, 60.0, 250.0, 11_100.0, 187_200.0];
         let texts = times.map(|seconds| duration(Duration::from_secs_f64(seconds)));
@@ -88,6 +119,8 @@ mod tests {
         assert_eq!(ago(now, now), "just now");
         assert_eq!(ago(now - Duration::from_secs(90), now), "1 min ago");
         assert_eq!(ago(Timestamp::from_micros(0), now), "2 h ago");
+        assert_eq!(ahead(now, now), "now");
+        assert_eq!(ahead(now + Duration::from_secs(604_799), now), "in 6 d");
         assert_eq!(rate(5, Duration::from_secs(2)), "2.5/s");
         assert_eq!(rate(3_000_000, Duration::from_secs(2)), "1,500,000/s");
     }

@@ -24,7 +24,7 @@ use muster_cluster::child::Child;
 
 use crate::arguments::{AdminVerb, Cli, Command, ModelVerb, StatsVerb};
 use crate::commands::{
-    admin, folder, login, models, oversight, requests, run, serve, settings, stats,
+    admin, clean, folder, login, models, oversight, requests, run, serve, settings, stats,
 };
 use crate::config::Environment;
 use crate::download::Format;
@@ -81,6 +81,7 @@ impl Cli {
                 Some(StatsVerb::Verify(verify)) => client(stats::verify(verify, environment)),
                 None => client(stats::stats(&hub()?, &arguments)),
             },
+            Command::Clean(arguments) => client(clean::clean(&arguments, environment)),
             Command::Login(arguments) => client(login::log_in(&hub()?, &arguments)),
             Command::Logout(_) => client(login::log_out(&hub()?)),
             Command::Admin(command) => match command.verb {
@@ -120,6 +121,7 @@ impl Command {
             Self::Cancel(arguments) => arguments.json,
             Self::Result(arguments) => arguments.json,
             Self::Stats(arguments) => arguments.json,
+            Self::Clean(arguments) => arguments.json,
             Self::Config(arguments) => arguments.json,
             Self::Admin(command) => match &command.verb {
                 AdminVerb::Requests(arguments) => arguments.json,

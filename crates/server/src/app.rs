@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::quota::Amounts;
-use muster_core::{Model, PrincipalId, RequestId};
+use muster_core::stats::AuthType;
+use muster_core::{Model, PrincipalId, Request, RequestId};
 use muster_store::{NewRequest, Store, Submitted};
 use tokio::sync::watch;
 
@@ -18,6 +19,7 @@ use crate::problem::Problem;
 use crate::quota::{Admitted, Uses};
 use crate::reading::Submission;
 use crate::reading::body::Space;
+use crate::view::RequestView;
 
 /// Where a server is in its life.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,12 @@ impl App {
             done = wait => Some(done),
             () = self.stopping() => None,
         }
+    }
+
+    /// A request as its owner sees it, who is of this kind.
+    pub fn view<'r>(&self, request: &'r Request, auth: AuthType) -> RequestView<'r> {
+        let expires_at = self.config.retention.expires_at(auth, &request.phase);
+        RequestView::new(request, self.store.held(&request.model), expires_at)
     }
 
     /// The sessions or rights of these principals changed.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use muster_core::Retention;
 use muster_core::input::InputLimits;
 use muster_core::quota::Quotas;
 use muster_core::session::SessionPolicy;
@@ -29,6 +30,8 @@ pub struct ServerConfig {
     pub cookie: Cookie,
     pub limits: InputLimits,
     pub quotas: Quotas,
+    /// How long things are kept: people are told.
+    pub retention: Retention,
     pub sessions: SessionLimits,
     /// Servers that models of the API may run on.
     pub model_addresses: Vec<Origin>,
@@ -94,6 +97,7 @@ impl Default for ServerConfig {
             cookie: Cookie::Secure,
             limits: InputLimits::default(),
             quotas: Quotas::default(),
+            retention: Retention::default(),
             sessions: SessionLimits::default(),
             model_addresses: Vec::new(),
             times: Times::default(),

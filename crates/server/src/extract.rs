@@ -94,6 +94,15 @@ impl Pairs {
         }
     }
 
+    /// `format`: is it CSV that is wanted, not JSON?
+    pub fn csv(&mut self) -> Result<bool, Problem> {
+        match self.text("format").as_deref() {
+            None | Some("" | "json") => Ok(false),
+            Some("csv") => Ok(true),
+            Some(_) => Err(Problem::parameter("format", "This must be json or csv.")),
+        }
+    }
+
     pub fn request_id(&mut self, name: &str) -> Result<Option<RequestId>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let id = request_id(&text);

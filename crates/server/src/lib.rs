@@ -23,6 +23,7 @@ pub mod problem;
 mod quota;
 mod reading;
 mod requests;
+mod requests_csv;
 mod result;
 mod routes;
 mod rows;

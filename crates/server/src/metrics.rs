@@ -119,6 +119,13 @@ impl Metrics {
             ("failed", "Requests that failed", &counts.failed),
             ("cancelled", "Requests that were cancelled", &counts.cancelled),
             ("cache_hits", "Inputs answered by known predictions", &counts.cache_hits),
+            ("requests_cleared", "Requests cleared for their age", &counts.requests_cleared),
+            ("objects_removed", "Objects of deleted requests removed", &counts.objects_removed),
+            (
+                "objects_missing",
+                "Objects that are not there and are needed",
+                &counts.objects_missing,
+            ),
             (
                 "stale_writes_refused",
                 "Writes of attempts that were over",

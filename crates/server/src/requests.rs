@@ -7,6 +7,7 @@ use axum::response::Response;
 use http::StatusCode;
 use muster_core::input::check_text;
 use muster_core::request::PHASES;
+use muster_core::stats::AuthType;
 use muster_core::{ModelId, Part, Request, RequestId};
 use muster_store::{RequestFilter, Submitted};
 use serde::de::MapAccess;
@@ -20,6 +21,7 @@ use crate::problem::{At, Kind, Problem};
 use crate::reading::body::Upload;
 use crate::reading::json::{Fault, Object, read};
 use crate::reading::{LONGEST_WAIT, SubmitQuery};
+use crate::requests_csv;
 use crate::rows::{self, Kept};
 use crate::view::{PageView, RequestView};
 
@@ -63,12 +65,13 @@ pub async fn submit_request(
     let (wait, key) = (query.wait.filter(|wait| *wait > 0), idempotency_key(request.headers())?);
     let submission = crate::reading::read(&app, request, query, key.is_some()).await?;
     let kept = wait.and_then(|_| Kept::of(&submission));
+    let auth = caller.auth();
     let submitted = app.submit(caller.principal, key, submission).await?;
     let (created, (request, part)) = (submitted.created, follow(&app, submitted, wait).await?);
     let known = kept.zip(part).map(|(kept, part)| rows::write(&kept, &part));
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/api/v1/requests/{}", request.id);
-    let answer = show(&app, status, &request, wait.is_some(), known).await?;
+    let answer = show(&app, auth, status, &request, wait.is_some().then_some(known)).await?;
     Ok(located(answer, &location))
 }
 
@@ -127,29 +130,33 @@ pub async fn find_request(
         None => store.find_request(principal, id).await?,
     };
     let request = found.ok_or_else(Problem::no_such_request)?;
-    show(&app, StatusCode::OK, &request, query.wait.is_some(), None).await
+    let result = query.wait.map(|_| None);
+    show(&app, caller.auth(), StatusCode::OK, &request, result).await
 }
 
-/// A request as it is now. `known` are its result's rows, if they are at hand; else they are
-/// fetched if `with_result` asks for them and they are few.
+/// A request as it is now. `result`: also its result's rows, which may be at hand; else they are fetched
+/// if they are few.
 async fn show(
     app: &App,
+    auth: AuthType,
     status: StatusCode,
     request: &Request,
-    with_result: bool,
-    known: Option<String>,
+    result: Option<Option<String>>,
 ) -> Result<Response, Problem> {
-    let mut view = RequestView::new(request, app.store.held(&request.model));
-    if with_result {
+    let mut view = app.view(request, auth);
+    if let Some(known) = result {
         view.result = rows::of(app, request, known).await?;
     }
     json(status, &view)
 }
 
-pub struct ListRequests(RequestFilter);
+pub struct ListRequests {
+    filter: RequestFilter,
+    csv: bool,
+}
 
 impl Parameters for ListRequests {
-    const NAMES: &'static [&'static str] = &["model", "phase", "after", "limit"];
+    const NAMES: &'static [&'static str] = &["model", "phase", "after", "limit", "format"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
         let phase = pairs.text("phase");
@@ -161,7 +168,8 @@ impl Parameters for ListRequests {
         let after: Option<RequestId> = pairs.request_id("after")?;
         let (models, phases) = (model.into_iter().collect(), phase.into_iter().collect());
         let limit = pairs.limit()?;
-        Ok(Self(RequestFilter { models, phases, after, limit, ..RequestFilter::default() }))
+        let filter = RequestFilter { models, phases, after, limit, ..RequestFilter::default() };
+        Ok(Self { filter, csv: pairs.csv()? })
     }
 }
 
@@ -174,19 +182,27 @@ impl Parameters for ListRequests {
             description = "Only those that are waiting, running, completed, failed or cancelled"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),
         ("limit" = Option<u32>, Query, description = "1 to 200; 50 if not given"),
+        ("format" = Option<String>, Query,
+            description = "json, or csv: all that fit the filter, without pages"),
     ),
     responses((status = 200, description = "A page of requests, newest first",
-        body = PageView<RequestView>)),
+        content(
+            (PageView<RequestView> = "application/json"),
+            (String = "text/csv", example = "id,model,model_version,phase,submitted_at,started_at,ended_at,expires_at,inputs,done,failed,cached,reason\r\n"),
+        ))),
     security(("session" = [])),
 )]
 pub async fn list_requests(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Query(ListRequests(filter)): Query<ListRequests>,
+    Query(ListRequests { filter, csv }): Query<ListRequests>,
 ) -> Result<Response, Problem> {
+    let auth = caller.auth();
+    if csv {
+        return Ok(requests_csv::answer(app, (caller.principal, auth), filter));
+    }
     let page = app.store.list_requests(caller.principal, &filter).await?;
-    let view = |request| RequestView::new(request, app.store.held(&request.model));
-    let items: Vec<RequestView> = page.items.iter().map(view).collect();
+    let items: Vec<RequestView> = page.items.iter().map(|one| app.view(one, auth)).collect();
     json(StatusCode::OK, &PageView { items, next: page.next.map(|id| id.to_string()) })
 }
 
@@ -212,12 +228,12 @@ pub async fn cancel_request(
     let cancelled =
         to_the_end(async move { Ok(store.cancel_request(principal, id, &reason).await?) });
     let request = cancelled.await?.ok_or_else(Problem::no_such_request)?;
-    show(&app, StatusCode::OK, &request, false, None).await
+    show(&app, caller.auth(), StatusCode::OK, &request, None).await
 }
 
 /// Delete a request
 ///
-/// With its inputs and its result, for good. Only one that ended; cancel it before that.
+/// With its inputs and its result, now and for good. Only one that ended; cancel it before that.
 #[utoipa::path(
     delete, path = "/api/v1/requests/{id}", operation_id = "delete_request", tag = "requests",
     params(("id" = String, Path, description = "The request's id")),

@@ -55,6 +55,10 @@ pub struct RequestView<'r> {
     pub started_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
+    /// From then on it is cleared, with its inputs and its result; null while it has not ended, and if
+    /// requests are kept for ever.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
     pub inputs: u64,
     /// Inputs with a prediction or an error.
     pub done: u64,
@@ -105,7 +109,7 @@ pub struct ReadingView<'r> {
 
 impl<'r> RequestView<'r> {
     /// `held`: why requests of its model wait.
-    pub fn new(request: &'r Request, held: Option<String>) -> Self {
+    pub fn new(request: &'r Request, held: Option<String>, expires_at: Option<Timestamp>) -> Self {
         let reason = match &request.phase {
             Phase::Ended {
                 how: Ended::Failed { reason } | Ended::Cancelled { reason }, ..
@@ -120,6 +124,7 @@ impl<'r> RequestView<'r> {
             submitted_at: request.submitted_at,
             started_at: request.phase.started_at(),
             ended_at: request.phase.ended_at(),
+            expires_at,
             inputs: request.progress.inputs,
             done: request.progress.done,
             failed: request.progress.failed,

@@ -34,6 +34,12 @@ const LATE: &str = "SELECT p.id, p.claimed_by FROM principal p \
 const OPEN: &str = "SELECT id FROM request WHERE principal_id = $1 \
      AND phase IN ('waiting', 'running')";
 
+/// Their objects are removed by the planning server: where they are.
+const MARK: &str = "INSERT INTO object_removal (path, marked_at) \
+     SELECT input_object, $2 FROM request WHERE principal_id = $1 AND input_object IS NOT NULL \
+     UNION ALL SELECT t.result_object, $2 FROM request r JOIN task t ON t.request_id = r.id \
+     WHERE r.principal_id = $1 AND t.result_object IS NOT NULL ON CONFLICT (path) DO NOTHING";
+
 /// The principal stays, as a name of nobody: servers that remember it look it up once more.
 const DELETE: [&str; 7] = [
     "DELETE FROM transition WHERE request_id IN (SELECT id FROM request WHERE principal_id = $1)",
@@ -105,7 +111,7 @@ async fn move_requests(tx: &mut Tx, from: Uuid, to: Uuid) -> Result<u64, Error> 
     Ok(moved)
 }
 
-/// Large inputs and results are removed by the sweep: no row points to them any more.
+/// Large inputs and results are marked, and removed later.
 pub(crate) async fn delete(tx: &mut Tx, id: PrincipalId) -> Result<(), Error> {
     let open: Vec<(Uuid,)> = rows!(&mut tx.conn, OPEN, id.0);
     for (request,) in open {
@@ -114,6 +120,7 @@ pub(crate) async fn delete(tx: &mut Tx, id: PrincipalId) -> Result<(), Error> {
         requests::end(tx, RequestId(request), how, Cause::CancelledByOwner).await?;
     }
     end_all(tx, id, None, EndReason::Revoked).await?;
+    run!(&mut tx.conn, MARK, id.0, Ts(tx.now));
     for statement in DELETE {
         run!(&mut tx.conn, statement, id.0);
     }

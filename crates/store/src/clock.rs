@@ -67,9 +67,9 @@ impl Clock {
     }
 }
 
-/// No id that was made before `at` is larger, also by a clock that is an hour early.
+/// No id that was made at `at` or before is greater, also by a clock that is a day ahead.
 pub(crate) fn last_id(at: Timestamp) -> Uuid {
-    let millis = u64::try_from((at + Duration::from_secs(3600)).micros() / 1000).unwrap_or(0);
+    let millis = u64::try_from((at + Duration::from_secs(86_400)).micros() / 1000).unwrap_or(0);
     Builder::from_unix_timestamp_millis(millis, &[0xff; 10]).into_uuid()
 }
 

@@ -28,6 +28,12 @@ pub struct Counters {
     pub session_lookups: Counter,
     /// What a person has was looked up, for the limits.
     pub quota_lookups: Counter,
+    /// Requests that were cleared because of their age.
+    pub requests_cleared: Counter,
+    /// Objects of deleted and cleared requests that were removed.
+    pub objects_removed: Counter,
+    /// Objects that rows point to and that are not there.
+    pub objects_missing: Counter,
     /// Writes of attempts that were no longer the current one.
     pub stale_writes_refused: Counter,
 }

@@ -8,6 +8,7 @@ mod catalogue;
 mod chosen;
 mod claim;
 mod claiming;
+mod clearing;
 mod clock;
 mod complete;
 mod counters;
@@ -40,6 +41,7 @@ mod submit;
 mod sweep;
 mod text;
 mod types;
+mod used;
 mod users;
 mod waiters;
 mod writer;
@@ -57,6 +59,7 @@ use tokio::task::JoinHandle;
 
 pub use accounts::{Account, NewAccount, NewLink, Purpose};
 pub use audit::AuditEntry;
+pub use clearing::{Clear, Cleared, ClearedBy};
 pub use clock::Clock;
 pub use counters::{Counter, Counters};
 pub use crash::crash_point;
@@ -94,6 +97,10 @@ struct Inner {
     queue_changed: watch::Sender<u64>,
     notify: Notify,
     counters: Counters,
+    /// Predictions that answered inputs today, as far as it is not written down.
+    used: used::Used,
+    /// Up to which request it was looked whether its objects are there.
+    checked: Mutex<uuid::Uuid>,
     models: RwLock<catalogue::Catalogue>,
     held: Mutex<HashMap<ModelId, String>>,
     figures: tokio::sync::Mutex<Option<(Instant, HashMap<ModelId, Figures>)>>,

@@ -20,6 +20,8 @@ use crate::{Error, Objects};
 /// Larger objects go up in parts of this size, bytes: each is tried again by itself, and none takes
 /// longer than [`TRY`] on a usable network.
 const PART: usize = 8 << 20;
+/// Objects that are removed one by one, at the same time.
+const REMOVED_AT_ONCE: usize = 8;
 /// Parts of one object on their way at once.
 const PARTS_AT_ONCE: usize = 4;
 /// S3: one try, connecting, and when no other try begins. So an answer comes within 45 seconds.
@@ -34,12 +36,15 @@ type Listing = BoxStream<'static, object_store::Result<ObjectMeta>>;
 
 pub(crate) struct ObjectFolder {
     store: Arc<dyn ObjectStore>,
+    /// It removes many objects in one go.
+    bulk: bool,
     /// Where the sweep is in the list of all objects.
     listing: Mutex<Option<Listing>>,
 }
 
 impl ObjectFolder {
     pub(crate) fn open(objects: Objects) -> Result<Self, Error> {
+        let bulk = matches!(objects, Objects::S3 { .. });
         let store: Arc<dyn ObjectStore> = match objects {
             Objects::Memory => Arc::new(InMemory::new()),
             Objects::Folder(folder) => {
@@ -49,7 +54,7 @@ impl ObjectFolder {
             }
             Objects::S3 { url, options } => s3(&url, options)?,
         };
-        Ok(Self { store, listing: Mutex::default() })
+        Ok(Self { store, bulk, listing: Mutex::default() })
     }
 
     /// When this returns the object is there, whole.
@@ -125,6 +130,41 @@ impl ObjectFolder {
         }
         *listing = Some(list);
         Ok(found)
+    }
+
+    /// Removes objects, those that are not there too: which of them are gone, and why the others are not.
+    pub(crate) async fn remove_all(&self, paths: Vec<String>) -> (Vec<String>, Option<Error>) {
+        if self.bulk {
+            let all: Vec<_> = paths.iter().map(|path| Ok(Path::from(path.as_str()))).collect();
+            let removed = self.store.delete_stream(stream::iter(all).boxed());
+            // What went before an error goes once more next time.
+            return match removed.try_for_each(|_| std::future::ready(Ok(()))).await {
+                Ok(()) => (paths, None),
+                Err(error) => (Vec::new(), Some(error.into())),
+            };
+        }
+        let (mut gone, mut failed) = (Vec::new(), None);
+        let each = paths.into_iter().map(|path| async move {
+            let removed = self.remove(&Path::from(path.as_str())).await;
+            (path, removed)
+        });
+        let mut each = stream::iter(each).buffer_unordered(REMOVED_AT_ONCE);
+        while let Some((path, removed)) = each.next().await {
+            match removed {
+                Ok(()) => gone.push(path),
+                Err(error) => failed = Some(error),
+            }
+        }
+        (gone, failed)
+    }
+
+    /// Is there an object of this name?
+    pub(crate) async fn has(&self, path: &str) -> Result<bool, Error> {
+        match self.store.head(&Path::from(path)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(crate) async fn remove(&self, path: &Path) -> Result<(), Error> {

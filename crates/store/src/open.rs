@@ -76,6 +76,8 @@ impl Store {
             queue_changed: watch::channel(0).0,
             notify: Notify::new(),
             counters: crate::Counters::default(),
+            used: Default::default(),
+            checked: Mutex::default(),
             models: Default::default(),
             held: Mutex::default(),
             figures: tokio::sync::Mutex::default(),

@@ -3,9 +3,10 @@
 use muster_core::ModelId;
 
 use crate::db::on;
+use crate::statement::row;
 use crate::{Error, Known, Store, parts, text};
 
-const FIND: &str = "SELECT part FROM prediction \
+const FIND: &str = "SELECT part, used_on FROM prediction \
      WHERE model_id = $1 AND model_version = $2 AND input_hash = $3";
 
 const ANY: &str =
@@ -31,15 +32,12 @@ impl Store {
             return Ok(known);
         }
         for hash in hashes {
-            let part: Option<Vec<u8>> = on!(&mut conn, c => {
-                sqlx::query_scalar(FIND)
-                    .bind(model.as_str())
-                    .bind(version)
-                    .bind(hash.as_slice())
-                    .fetch_optional(c)
-                    .await?
-            });
-            known.push(part.as_deref().and_then(one_row));
+            let found: Option<(Vec<u8>, i64)> =
+                row!(&mut conn, FIND, model.as_str(), version, hash.as_slice());
+            known.push(found.and_then(|(part, used_on)| {
+                self.inner.note_used(model, version, hash, used_on);
+                one_row(&part)
+            }));
         }
         let hits = known.iter().flatten().count() as u64;
         self.inner.counters.cache_hits.add(hits);
@@ -56,15 +54,11 @@ impl Store {
         let mut conn = self.inner.db.read().await?;
         let mut known = Vec::with_capacity(hashes.len());
         for hash in hashes {
-            let part: Option<Vec<u8>> = on!(&mut conn, c => {
-                sqlx::query_scalar(FIND)
-                    .bind(model.as_str())
-                    .bind(version)
-                    .bind(hash.as_slice())
-                    .fetch_optional(c)
-                    .await?
-            });
-            let Some(row) = part.as_deref().and_then(one_row) else { return Ok(None) };
+            let found: Option<(Vec<u8>, i64)> =
+                row!(&mut conn, FIND, model.as_str(), version, hash.as_slice());
+            let Some((part, used_on)) = found else { return Ok(None) };
+            let Some(row) = one_row(&part) else { return Ok(None) };
+            self.inner.note_used(model, version, hash, used_on);
             known.push(row);
         }
         self.inner.counters.cache_hits.add(known.len() as u64);

@@ -1,4 +1,4 @@
-//! Finding, listing, awaiting and cancelling requests. Every function takes the principal: foreign
+//! Finding, listing, awaiting and cancelling requests; `clearing` deletes them. Every function takes the principal: foreign
 //! and unknown ids are both nothing.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::db::{Ts, on};
 use crate::instances::rest;
-use crate::statement::{row, rows, run};
+use crate::statement::rows;
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Finished, Page, RequestFilter, Store, dialect, text};
 
@@ -57,14 +57,6 @@ const END: &str = concat!(
 
 const DROP_TASKS: &str = "UPDATE task SET state = 'dropped', lease_until = NULL \
      WHERE request_id = $1 AND state IN ('queued', 'leased') RETURNING instance_id";
-
-const ENDED: &str = "SELECT ended_at IS NOT NULL FROM request WHERE id = $1 AND principal_id = $2";
-
-const REMOVE: [&str; 3] = [
-    "DELETE FROM transition WHERE request_id = $1",
-    "DELETE FROM task WHERE request_id = $1",
-    "DELETE FROM request WHERE id = $1",
-];
 
 impl Store {
     pub async fn find_request(
@@ -131,28 +123,6 @@ impl Store {
             self.inner.counters.cancelled.add(1);
         }
         self.find_request(principal, id).await
-    }
-
-    /// Deletes a request that ended, with its result; false if it has not ended. Large inputs and
-    /// results are removed by the sweep: no row points to them any more.
-    pub async fn delete_request(
-        &self,
-        principal: PrincipalId,
-        id: RequestId,
-    ) -> Result<Option<bool>, Error> {
-        let (op, answer) = work(move |tx: &mut Tx| {
-            async move {
-                let ended: Option<(bool,)> = row!(&mut tx.conn, ENDED, id.0, principal.0);
-                if ended == Some((true,)) {
-                    for statement in REMOVE {
-                        run!(&mut tx.conn, statement, id.0);
-                    }
-                }
-                Ok(ended.map(|(ended,)| ended))
-            }
-            .boxed()
-        });
-        self.answer(op, answer).await
     }
 
     /// The request as it is when it ended or the time is over.

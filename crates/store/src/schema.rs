@@ -13,6 +13,7 @@ const SQLITE: &[(i64, &str)] = &[
     (4, include_str!("../migrations/sqlite/0004_statistics.sql")),
     (5, include_str!("../migrations/sqlite/0005_limits.sql")),
     (6, include_str!("../migrations/sqlite/0006_oversight.sql")),
+    (8, include_str!("../migrations/sqlite/0008_clearing.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../migrations/postgres/0001_first.sql")),
@@ -21,6 +22,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (4, include_str!("../migrations/postgres/0004_statistics.sql")),
     (5, include_str!("../migrations/postgres/0005_limits.sql")),
     (6, include_str!("../migrations/postgres/0006_oversight.sql")),
+    (8, include_str!("../migrations/postgres/0008_clearing.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

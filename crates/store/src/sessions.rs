@@ -1,6 +1,6 @@
 //! Sessions. Only hashes of their secrets are stored; a session's id is not secret.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use muster_core::session::{EndReason, Lifetimes, SessionPolicy, Times};
@@ -11,7 +11,7 @@ use crate::accounts::{ACCOUNT, Account, AccountRow, account};
 use crate::db::{Conn, Ts, on};
 use crate::statement::{row, rows, run};
 use crate::writer::{Tx, work};
-use crate::{Error, Store};
+use crate::{Error, Inner, Store};
 
 /// How long a secret stays good after it was replaced: answers under way reach everybody.
 pub const OVERLAP: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ pub const TOUCH: Duration = Duration::from_secs(60);
 const MOST: i64 = 20;
 /// What ended is forgotten after this: until then its end can be told.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
-const CLEAN_AT_ONCE: i64 = 500;
+pub(crate) const CLEAN_AT_ONCE: i64 = 100;
 
 pub(crate) const ADD_ANONYMOUS: &str =
     "INSERT INTO principal (id, kind, created_at) VALUES ($1, 'anonymous', $2)";
@@ -68,6 +68,7 @@ const CHANGED: &str = "UPDATE principal SET changed_at = $2 WHERE id = $1";
 
 const CHANGED_SINCE: &str = "SELECT id FROM principal WHERE changed_at > $1";
 
+const COUNT_OVER: &str = "SELECT COUNT(*) FROM session WHERE expires_at < $1";
 const OVER: &str = "SELECT id FROM session WHERE expires_at < $1 ORDER BY expires_at LIMIT $2";
 const FORGET_TOKENS: &str = "DELETE FROM token WHERE session_id = $1";
 const FORGET: &str = "DELETE FROM session WHERE id = $1";
@@ -246,7 +247,7 @@ impl Store {
         let mut conn = self.inner.db.read().await?;
         let found: Option<SessionRow> = row!(&mut conn, FIND, token_hash.to_vec());
         let Some(found) = found else { return Ok(None) };
-        self.look_at_clock(&mut conn).await?;
+        learn_time(&mut conn, &self.inner).await?;
         let owner: Option<AccountRow> = row!(&mut conn, ACCOUNT, found.1);
         Ok(Some(session(found, owner.map(account).transpose()?)))
     }
@@ -345,33 +346,36 @@ impl Store {
     /// remembered of them is out of date.
     pub async fn changed_principals(&self, within: Duration) -> Result<Vec<PrincipalId>, Error> {
         let mut conn = self.inner.db.read().await?;
-        self.look_at_clock(&mut conn).await?;
+        learn_time(&mut conn, &self.inner).await?;
         let since = self.inner.now() - within;
         let changed: Vec<(Uuid,)> = rows!(&mut conn, CHANGED_SINCE, Ts(since));
         Ok(changed.into_iter().map(|(id,)| PrincipalId(id)).collect())
     }
 
-    /// Sessions are judged by the database's clock, also by a server that writes nothing and whose
-    /// own clock just jumped.
-    async fn look_at_clock(&self, conn: &mut Conn) -> Result<(), Error> {
-        if conn.is_postgres() {
-            let micros: i64 = on!(conn, c => sqlx::query_scalar(NOW_POSTGRES).fetch_one(c).await?);
-            self.inner.database_now(Timestamp(micros));
-        }
-        Ok(())
-    }
-
     /// Forgets some of the sessions that expired long ago; says how many.
     pub async fn clean_sessions(&self) -> Result<usize, Error> {
+        Ok(self.clean_sessions_timed().await?.0)
+    }
+
+    /// How many sessions have expired long ago.
+    pub(crate) async fn count_over_sessions(&self, now: Timestamp) -> Result<u64, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let over: Option<(i64,)> = row!(&mut conn, COUNT_OVER, Ts(now - KEEP));
+        Ok(over.map_or(0, |(over,)| over as u64))
+    }
+
+    /// The same, and how long the database was busy with it.
+    pub(crate) async fn clean_sessions_timed(&self) -> Result<(usize, Duration), Error> {
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
+                let begun = Instant::now();
                 let before = Ts(tx.now - KEEP);
                 let over: Vec<(Uuid,)> = rows!(&mut tx.conn, OVER, before, CLEAN_AT_ONCE);
                 for (id,) in &over {
                     run!(&mut tx.conn, FORGET_TOKENS, id);
                     run!(&mut tx.conn, FORGET, id);
                 }
-                Ok(over.len())
+                Ok((over.len(), begun.elapsed()))
             }
             .boxed()
         });
@@ -382,6 +386,16 @@ impl Store {
     pub fn now(&self) -> Timestamp {
         self.inner.now()
     }
+}
+
+/// Asks a database that several servers share for its time: sessions are judged by it, also on a server
+/// that writes nothing and whose own clock just jumped.
+pub(crate) async fn learn_time(conn: &mut Conn, inner: &Inner) -> Result<(), Error> {
+    if conn.is_postgres() {
+        let micros: i64 = on!(conn, c => sqlx::query_scalar(NOW_POSTGRES).fetch_one(c).await?);
+        inner.database_now(Timestamp(micros));
+    }
+    Ok(())
 }
 
 async fn add(tx: &mut Tx, id: Uuid, new: &NewSession, anonymous: Uuid) -> Result<(), Error> {

@@ -1,6 +1,8 @@
-//! Objects that no row points to: of submissions and results that were stored and then refused, or
-//! whose server died before it wrote the row (I-10).
+//! Objects and rows compared, both ways (I-10). Objects that no row points to go: of submissions and results
+//! that were stored and then refused, or whose server died before it wrote the row. Rows whose object is
+//! not there are found: somebody removed it, or the storage lost it.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use muster_core::Timestamp;
@@ -8,6 +10,7 @@ use object_store::path::Path;
 use uuid::Uuid;
 
 use crate::db::{Conn, on};
+use crate::statement::rows;
 use crate::{Error, Store, crash_point};
 
 /// Objects looked up on one connection before others may have it.
@@ -20,6 +23,14 @@ const INPUTS_NEEDED: &str =
 /// an earlier one's number.
 const RESULT_NEEDED: &str = "SELECT EXISTS (SELECT 1 FROM task WHERE request_id = $1 \
      AND position = $2 AND (result_object = $3 OR (state = 'leased' AND attempt = $4)))";
+
+/// Requests, in the order of their ids.
+const REQUESTS: &str = "SELECT id FROM request WHERE id > $1 ORDER BY id LIMIT $2";
+
+const POINTED: &str = "SELECT input_object FROM request \
+     WHERE id > $1 AND id <= $2 AND input_object IS NOT NULL \
+     UNION ALL SELECT result_object FROM task \
+     WHERE request_id > $1 AND request_id <= $2 AND result_object IS NOT NULL";
 
 /// Whose object it is, by its name.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,6 +64,41 @@ impl Store {
             }
         }
         Ok(removed)
+    }
+
+    /// Looks whether the objects of `most` requests are there; where those are that are not. The next call
+    /// goes on with the next requests, and after the last from the first.
+    pub async fn find_missing_objects(&self, most: usize) -> Result<Vec<String>, Error> {
+        let (mut looked, mut missing) = (0, Vec::new());
+        while looked < most {
+            let checked = || self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner);
+            let after = *checked();
+            let wanted = AT_ONCE.min(most - looked);
+            let mut conn = self.inner.db.read().await?;
+            let page: Vec<(Uuid,)> = rows!(&mut conn, REQUESTS, after, wanted as i64);
+            let last = page.last().map_or(Uuid::nil(), |(id,)| *id);
+            let pointed: Vec<(String,)> = rows!(&mut conn, POINTED, after, last);
+            drop(conn);
+            for (path,) in pointed {
+                if !self.inner.objects.has(&path).await? && self.is_pointed_to(&path).await? {
+                    missing.push(path);
+                }
+            }
+            looked += page.len();
+            *checked() = if page.len() < wanted { Uuid::nil() } else { last };
+            if page.len() < wanted {
+                break;
+            }
+        }
+        self.inner.counters.objects_missing.add(missing.len() as u64);
+        Ok(missing)
+    }
+
+    /// Or was its row deleted since it was read?
+    async fn is_pointed_to(&self, path: &str) -> Result<bool, Error> {
+        let Some(owner) = owner(path) else { return Ok(false) };
+        let mut conn = self.inner.db.read().await?;
+        is_needed(&mut conn, &owner, path).await
     }
 
     async fn orphans(&self, paths: Vec<Path>) -> Result<Vec<Path>, Error> {

@@ -243,6 +243,7 @@ impl Hub {
             local: Arc::new(Handle(Arc::clone(&cluster))),
             external: Arc::new(Handle(TestCluster::new(Arc::new(echo), None))),
             policy: Policy::default(),
+            clearing: muster_core::Clearing::NEVER,
         });
         Self { store, engine, cluster, model, principal: session.expect("a session").principal }
     }

@@ -190,6 +190,7 @@ impl<'s> World<'s> {
             local: Arc::clone(&models) as Arc<dyn Cluster>,
             external: nowhere,
             policy: Policy { max_instances: self.scenario.hub_maximum },
+            clearing: muster_core::Clearing::NEVER,
         });
         let watch = Watch::open(&self.file()).await;
         Ok(Hub { store, models, engine, watch, pulse })

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod clean;
 mod folder;
 mod models;
 mod oversight;
@@ -11,6 +12,7 @@ mod stats;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use self::clean::Clean;
 pub use self::folder::{ModelCommand, ModelFolder, ModelServer, ModelVerb, PrepareFolder};
 pub use self::models::{Disable, Models, ModelsVerb};
 pub use self::oversight::{AdminRequest, AdminRequestVerb, AdminRequests, OneRequest};
@@ -52,6 +54,7 @@ pub enum Command {
     Cancel(Cancel),
     Result(ResultOf),
     Stats(Stats),
+    Clean(Clean),
     Login(Login),
     Logout(Logout),
     Admin(AdminCommand),

@@ -63,6 +63,7 @@ pub struct Run {
 Examples:
   muster requests
   muster requests --model rdkit-descriptors --phase failed
+  muster requests --csv > requests.csv
   muster requests --json | jq -r '.items[].id'")]
 pub struct Requests {
     /// Only those for this model
@@ -74,6 +75,9 @@ pub struct Requests {
     /// At most so many
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     pub limit: usize,
+    /// Print all of them as CSV, to keep a list before they are cleared
+    #[arg(long, conflicts_with_all = ["json", "limit"])]
+    pub csv: bool,
     /// Print the API's JSON
     #[arg(long)]
     pub json: bool,

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod admin;
+pub mod clean;
 pub mod folder;
 pub mod login;
 pub mod models;

@@ -9,7 +9,6 @@ use serde::Deserialize;
 use crate::arguments::{AdminRequest, AdminRequestVerb, AdminRequests, OneRequest};
 use crate::commands::models::{list_json, segment};
 use crate::commands::requests::progress;
-use crate::commands::stats::print_csv;
 use crate::failure::Failure;
 use crate::hub::{Hub, parse, parse_all};
 use crate::{human, table};
@@ -66,7 +65,7 @@ impl Seen {
 pub async fn requests(hub: &Hub, arguments: &AdminRequests) -> Result<(), Failure> {
     let path = path(arguments);
     if arguments.csv {
-        return print_csv(hub, &path).await;
+        return hub.print(&format!("{path}&format=csv")).await;
     }
     let (items, more) = hub.list(&path, arguments.limit.max(1), false).await?;
     if arguments.json {

@@ -13,8 +13,9 @@ use crate::failure::Failure;
 use crate::hub::{Hub, parse, parse_all};
 use crate::{human, table};
 
-/// Narrowest terminal, in characters, on which the list shows all columns.
+/// Narrowest terminals, in characters, on which the list shows all columns but one, and all.
 const WIDE: u16 = 100;
+const WIDER: u16 = 112;
 /// Longest time the hub holds an answer back.
 const LONGEST_WAIT: u64 = 60;
 
@@ -27,6 +28,10 @@ pub async fn requests(hub: &Hub, arguments: &Requests) -> Result<(), Failure> {
             path = format!("{path}{mark}{name}={}", segment(value));
         }
     }
+    if arguments.csv {
+        let mark = if path.contains('?') { '&' } else { '?' };
+        return hub.print(&format!("{path}{mark}format=csv")).await;
+    }
     let (items, more) = hub.list(&path, arguments.limit.max(1), false).await?;
     if arguments.json {
         return table::print(&list_json(&items));
@@ -36,18 +41,25 @@ pub async fn requests(hub: &Hub, arguments: &Requests) -> Result<(), Failure> {
         return table::print("no requests");
     }
     let now = Clock::system().now();
-    // On a narrow terminal when it was and how long it took are left to `muster show`.
-    let columns = if table::width() < WIDE { 4 } else { 6 };
+    // On a narrow terminal when it was and how long it took are left to `muster show`, and when it is
+    // cleared on most.
+    let columns = match table::width() {
+        0..WIDE => 4,
+        WIDE..WIDER => 6,
+        WIDER.. => 7,
+    };
     let rows = requests.into_iter().map(|request| {
         let took = request.ended_at.map(|end| human::duration(end.since(request.submitted_at)));
         let submitted = human::ago(request.submitted_at, now);
         let done = progress(request.inputs, request.done, request.failed);
         let took = took.unwrap_or_else(|| "-".to_owned());
-        let mut row = vec![request.id, request.model, request.phase, done, submitted, took];
+        let cleared = request.expires_at.map_or_else(|| "-".into(), |at| human::ahead(at, now));
+        let mut row =
+            vec![request.id, request.model, request.phase, done, submitted, took, cleared];
         row.truncate(columns);
         row
     });
-    let header = ["id", "model", "phase", "done", "submitted", "took"];
+    let header = ["id", "model", "phase", "done", "submitted", "took", "cleared"];
     let mut text = table::table(&header[..columns], rows.collect(), &[]);
     if more {
         text.push_str("\nthere are more; see --limit");
@@ -130,6 +142,11 @@ fn described(request: &Request, clock: &Clock) -> String {
     facts.extend(request.ended_at.map(|time| {
         ("Ended", format!("{} later", human::duration(time.since(request.submitted_at))))
     }));
+    facts.extend(
+        request.expires_at.map(|time| {
+            ("Cleared", format!("{time} ({}), with its result", human::ahead(time, now)))
+        }),
+    );
     let inputs = human::counted(request.inputs, "input");
     let (done, failed) = (human::count(request.done), human::count(request.failed));
     let cached = human::count(request.cached);

@@ -61,6 +61,7 @@ async fn run(
             input_bytes: usize::try_from(serve.input_bytes).unwrap_or(usize::MAX),
         },
         quotas: serve.quotas,
+        retention: serve.clearing.retention,
         sessions: SessionLimits {
             a_minute: serve.sessions,
             a_minute_each: serve.network_sessions,
@@ -123,7 +124,8 @@ fn start_engine(
     let external = ExternalServers::new(now)
         .map_err(|error| Failure::failed(format!("an HTTP client cannot be made: {error}")))?;
     let policy = Policy { max_instances: serve.max_instances };
-    Ok(Engine::start(EngineConfig { store: store.clone(), local, external, policy }))
+    let (store, clearing) = (store.clone(), serve.clearing);
+    Ok(Engine::start(EngineConfig { store, local, external, policy, clearing }))
 }
 
 /// Every model folder in `dir`. One that is not right is logged with its faults and left out.

@@ -39,7 +39,7 @@ struct Page {
 pub async fn stats(hub: &Hub, arguments: &Stats) -> Result<(), Failure> {
     let path = path(arguments);
     if arguments.csv {
-        return print_csv(hub, &path).await;
+        return hub.print(&format!("{path}&format=csv")).await;
     }
     let body = hub.get(&format!("{path}&limit={}", arguments.limit)).await?;
     if arguments.json {
@@ -54,16 +54,6 @@ pub async fn stats(hub: &Hub, arguments: &Stats) -> Result<(), Failure> {
 }
 
 /// Prints a table of the API as CSV, as it comes. `path` has a query.
-pub async fn print_csv(hub: &Hub, path: &str) -> Result<(), Failure> {
-    let mut answer = hub.stream(&format!("{path}&format=csv")).await?;
-    let broken = |error| Failure::failed(format!("the answer broke off: {error}"));
-    while let Some(piece) = answer.chunk().await.map_err(broken)? {
-        // The hub writes whole lines of UTF-8, the network cuts them anywhere.
-        table::put_bytes(&piece)?;
-    }
-    Ok(())
-}
-
 fn path(arguments: &Stats) -> String {
     let route = if arguments.mine { "/api/v1/me/stats" } else { "/api/v1/stats" };
     let mut path = format!("{route}?by={}", segment(&arguments.by));

@@ -1,5 +1,6 @@
 //! Where settings come from. The environment is read here and nowhere else.
 
+pub mod age;
 pub mod client;
 pub mod server;
 pub mod settings;

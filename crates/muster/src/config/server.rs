@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_core::quota::{Amounts, Quotas};
+use muster_core::{Clearing, Retention};
 use muster_server::{Addresses, Mail};
 
-use super::Environment;
 use super::settings::{Origin, Setting, Settings, Value};
+use super::{Environment, age};
 
 /// Where several hubs may share the work: enough for balancers that look each second.
 const LEAVE: u64 = 2;
@@ -51,6 +52,11 @@ pub const SETTINGS: &[Setting] = &[
         Some("300"),
         "Most sessions and accounts a network makes in a minute",
     ),
+    setting("clearing.every", Some("24h"), "How often what is over is cleared; 0: never"),
+    setting("clearing.anonymous", Some("7d"), "How long requests of anonymous sessions are kept"),
+    setting("clearing.account", Some("7d"), "How long requests of accounts are kept; 0: for ever"),
+    setting("clearing.predictions", Some("90d"), "How long predictions are kept that nobody uses"),
+    setting("clearing.instances", Some("90d"), "How long the history of instances is kept"),
     setting("max_instances", Some("16"), "Most instances of all models together"),
     setting("model_variables", None, "Further variables that models get, with commas between"),
     setting(
@@ -84,6 +90,7 @@ pub struct Serve {
     pub input_bytes: u64,
     pub body_bytes: u64,
     pub quotas: Quotas,
+    pub clearing: Clearing,
     pub sessions: u32,
     pub network_sessions: u32,
     pub max_instances: u32,
@@ -126,6 +133,10 @@ impl Serve {
                 day_inputs: number(&key("day_inputs"), 1)?,
                 bytes: bytes(&key("bytes"))?,
             })
+        };
+        let age = |name: &str| {
+            let read = settings.read(&format!("clearing.{name}"), age::MUST_BE, age::read)?;
+            Ok::<Option<Duration>, String>(read.flatten())
         };
         let small = |key, at_least| {
             number(key, at_least).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
@@ -205,6 +216,15 @@ impl Serve {
             input_bytes: bytes("limits.input_bytes")?,
             body_bytes: bytes("limits.body_bytes")?,
             quotas: Quotas { account: amounts("")?, anonymous: amounts("anonymous_")? },
+            clearing: Clearing {
+                every: age("every")?,
+                retention: Retention {
+                    anonymous: age("anonymous")?,
+                    account: age("account")?,
+                    predictions: age("predictions")?,
+                    instances: age("instances")?,
+                },
+            },
             sessions: small("quotas.sessions", 1)?,
             network_sessions: small("quotas.network_sessions", 1)?,
             max_instances: small("max_instances", 1)?,
@@ -317,6 +337,19 @@ mod tests {
         assert!(read(&[("MUSTER_LOG_FORMAT", "xml")]).is_err());
         let wrong = read(&[("MUSTER_DATABASE_URL", "mysql://hub:canary@db/x")]);
         assert!(!wrong.expect_err("not PostgreSQL").contains("canary"));
+    }
+
+    #[test]
+    fn how_long_things_are_kept_is_set_by_kind_and_0_is_for_ever() {
+        let serve = read(&[]).expect("it fits");
+        let day = Duration::from_secs(86_400);
+        assert_eq!(serve.clearing.retention, Retention::default());
+        assert_eq!(serve.clearing.every, Some(day));
+        let serve = read(&[("MUSTER_CLEARING_ACCOUNT", "0"), ("MUSTER_CLEARING_ANONYMOUS", "1d")]);
+        let kept = serve.expect("it fits").clearing.retention;
+        assert_eq!((kept.account, kept.anonymous), (None, Some(day)));
+        let wrong = read(&[("MUSTER_CLEARING_EVERY", "daily")]).expect_err("no length of time");
+        assert!(wrong.contains("clearing.every") && wrong.contains("12h"), "{wrong}");
     }
 
     #[test]

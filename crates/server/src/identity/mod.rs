@@ -13,6 +13,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::Method;
 use http::request::Parts;
+use muster_core::stats::AuthType;
 use muster_core::{Permission, PrincipalId};
 use muster_store::{Account, Session, SessionKind};
 
@@ -35,6 +36,11 @@ pub struct Caller {
 impl Caller {
     pub fn session(&self) -> &Session {
         &self.known.session
+    }
+
+    /// With an account or without?
+    pub fn auth(&self) -> AuthType {
+        if self.session().account.is_some() { AuthType::Account } else { AuthType::Anonymous }
     }
 
     async fn of(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Problem> {

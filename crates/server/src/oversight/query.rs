@@ -6,7 +6,7 @@ use muster_store::OversightFilter;
 
 use crate::extract::{Pairs, Parameters};
 use crate::problem::Problem;
-use crate::statistics::query::{is_csv, models, one, people};
+use crate::statistics::query::{models, one, people};
 
 /// Most people, and most models, in one filter.
 const MOST: usize = 100;
@@ -58,7 +58,7 @@ impl Parameters for ListAllRequests {
         };
         filter.after = pairs.request_id("after")?;
         filter.limit = pairs.limit()?;
-        Ok(Self { filter, csv: is_csv(pairs)? })
+        Ok(Self { filter, csv: pairs.csv()? })
     }
 }
 

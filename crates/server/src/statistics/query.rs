@@ -121,17 +121,7 @@ fn read(pairs: &mut Pairs, may_group: impl Fn(Dimension) -> bool) -> Result<Want
         Some(0) => return Err(Problem::parameter("limit", "This must be from 1 to 1000.")),
         limit => limit.unwrap_or(100) as usize,
     };
-    let csv = is_csv(pairs)?;
-    Ok(Wanted { query, sort, after, limit, csv })
-}
-
-/// `format`: is it csv, not json?
-pub fn is_csv(pairs: &mut Pairs) -> Result<bool, Problem> {
-    match pairs.text("format").as_deref() {
-        None | Some("" | "json") => Ok(false),
-        Some("csv") => Ok(true),
-        Some(_) => Err(Problem::parameter("format", "This must be json or csv.")),
-    }
+    Ok(Wanted { query, sort, after, limit, csv: pairs.csv()? })
 }
 
 pub fn models(pairs: &mut Pairs) -> Result<Vec<ModelId>, Problem> {

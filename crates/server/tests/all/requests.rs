@@ -303,3 +303,64 @@ async fn large_json_is_read_in_pieces() {
     let broken = person.post("/api/v1/requests").header("content-type", "application/json");
     assert_eq!(slug(&problem(broken.body(format!("{{\"x\":1,{tail}"))).await), "bad-json");
 }
+
+/// # brief: RT-1
+#[tokio::test]
+async fn a_request_says_when_it_is_cleared_once_it_has_ended() {
+    let hub = Hub::with(|config| config.retention.account = None).await;
+    let (person, user) = (hub.person().await, hub.user("ada").await);
+    for who in [&person, &user] {
+        let submitted = who.submit(&["CCO"]).await;
+        assert_eq!(submitted["expires_at"], Value::Null);
+        let tasks = hub.claim().await;
+        hub.complete(tasks).await;
+    }
+    let ended = person.list().await.remove(0);
+    let time = |name: &str| ended[name].as_str().expect("a time").parse().expect("a time");
+    let (at, expires): (muster_core::Timestamp, muster_core::Timestamp) =
+        (time("ended_at"), time("expires_at"));
+    assert_eq!(expires.since(at), Duration::from_secs(7 * 86_400));
+    let path = format!("/api/v1/requests/{}", ended["id"].as_str().expect("an id"));
+    assert_eq!(person.find(&path).await["expires_at"], ended["expires_at"]);
+    let kept = user.list().await.remove(0);
+    assert_eq!((kept["phase"].as_str(), &kept["expires_at"]), (Some("completed"), &Value::Null));
+}
+
+/// # brief: RT-1; I-37, I-56
+#[tokio::test]
+async fn a_list_of_ones_requests_is_there_as_csv() {
+    let hub = Hub::start().await;
+    let (person, other) = (hub.person().await, hub.person().await);
+    other.submit(&["foreign"]).await;
+    for _ in 0..3 {
+        person.submit(&["CCO"]).await;
+    }
+    let list = person.list().await;
+    let id = list[0]["id"].as_str().expect("an id");
+    let reason = json!({"reason": "=1+1, \"quoted\""});
+    let cancel = person.post(&format!("/api/v1/requests/{id}/cancel")).json(&reason).send().await;
+    assert_eq!(cancel.expect("an answer").status(), 200);
+    let answer = person.get("/api/v1/requests?format=csv&limit=1").send().await.expect("an answer");
+    assert_eq!(answer.headers()["content-type"], "text/csv; charset=utf-8");
+    let text = answer.text().await.expect("text");
+    assert!(text.contains(r#""'=1+1, ""quoted""""#), "{text}");
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let header = reader.headers().expect("a header").clone();
+    let rows: Vec<csv::StringRecord> = reader.records().map(|r| r.expect("a line")).collect();
+    let place = |name: &str| header.iter().position(|known| known == name).expect("a column");
+    let ids: Vec<&str> = rows.iter().map(|row| &row[place("id")]).collect();
+    let known: Vec<&str> = list.iter().map(|request| request["id"].as_str().expect("it")).collect();
+    assert_eq!(ids, known, "all of them, newest first, and nobody else's");
+    let now = person.list().await;
+    for (row, request) in rows.iter().zip(&now) {
+        for name in ["model", "phase", "submitted_at", "ended_at", "expires_at", "reason"] {
+            let text = request[name].as_str().unwrap_or_default();
+            let cell = row[place(name)].trim_start_matches('\'');
+            assert_eq!(cell, text, "{name}");
+        }
+    }
+    let some = person.get("/api/v1/requests?format=csv&phase=cancelled").send().await;
+    assert_eq!(some.expect("an answer").text().await.expect("text").lines().count(), 2);
+    let refused = problem(person.get("/api/v1/requests?format=xlsx")).await;
+    assert_eq!(refused["parameter"], "format");
+}

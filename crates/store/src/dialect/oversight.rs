@@ -152,7 +152,7 @@ const WALKS_POSTGRES: Walks = Walks {
 
 /// Reading requests by their ids, which come as JSON.
 pub(crate) struct Oversight {
-    /// Counts come as JSON: a row has at most 16 columns.
+    /// Not those of $2. Counts come as JSON: a row has at most 16 columns.
     pub read: &'static str,
     /// A request, and an instance its first $2 tasks were sent to.
     pub instances: &'static str,
@@ -173,7 +173,8 @@ macro_rules! overseen {
              (SELECT id FROM request WHERE requeued_from = r.id AND requeued_from IS NOT NULL) ",
             $from,
             " JOIN principal p ON p.id = r.principal_id \
-             LEFT JOIN account a ON a.principal_id = r.principal_id"
+             LEFT JOIN account a ON a.principal_id = r.principal_id \
+             WHERE r.principal_id <> $2"
         )
     };
 }

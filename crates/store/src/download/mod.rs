@@ -131,6 +131,8 @@ struct Tasks {
     request: RequestId,
     object: Option<String>,
     next: i64,
+    /// Inputs of the tasks that were not read yet.
+    left: i64,
     waiting: VecDeque<PartRow>,
 }
 
@@ -193,7 +195,7 @@ impl Store {
             Format::Parquet => Box::new(arrow::ParquetWriter::new(Arc::clone(&header))?),
             Format::Arrow => Box::new(arrow::ArrowWriter::new(Arc::clone(&header))?),
         };
-        let tasks = Tasks::of(self, request.id).await?;
+        let tasks = Tasks::of(self, request.id, request.progress.inputs).await?;
         let reader = Reader { tasks, header, writer, state: State::Start };
         let chunks = stream::try_unfold(reader, Reader::chunk);
         let stream = chunks.filter(|chunk| {
@@ -205,7 +207,7 @@ impl Store {
 
     /// All inputs of a request, in their order.
     pub async fn find_inputs(&self, request: &Request) -> Result<Vec<String>, Error> {
-        let mut tasks = Tasks::of(self, request.id).await?;
+        let mut tasks = Tasks::of(self, request.id, request.progress.inputs).await?;
         let mut all = Vec::new();
         while let Some((_, _, input, at, len, ..)) = tasks.next_row().await? {
             all.extend(parts::read_inputs(&tasks.bytes(input, at, len).await?)?);
@@ -214,14 +216,14 @@ impl Store {
     }
 
     /// Hands on the slices of a request's inputs as they are stored: how many inputs, the JSON array
-    /// of them, and the person's own lines. How many inputs it were.
+    /// of them, and the person's own lines.
     pub(crate) async fn each_slice(
         &self,
         request: RequestId,
+        inputs: u64,
         mut take: impl FnMut(u64, Vec<u8>, Option<Vec<u8>>),
-    ) -> Result<u64, Error> {
-        let mut tasks = Tasks::of(self, request).await?;
-        let mut all = 0;
+    ) -> Result<(), Error> {
+        let mut tasks = Tasks::of(self, request, inputs).await?;
         while let Some(row) = tasks.next_row().await? {
             let (_, count, input, at, len, records, records_at, records_len, ..) = row;
             let input = tasks.bytes(input, at, len).await?;
@@ -230,9 +232,8 @@ impl Store {
                 _ => Some(tasks.bytes(records, records_at, records_len).await?),
             };
             take(count as u64, input, lines);
-            all += count as u64;
         }
-        Ok(all)
+        Ok(())
     }
 
     async fn header(&self, request: &Request, own: Vec<String>) -> Result<Header, Error> {
@@ -325,12 +326,14 @@ impl Reader {
 }
 
 impl Tasks {
-    async fn of(store: &Store, request: RequestId) -> Result<Self, Error> {
+    async fn of(store: &Store, request: RequestId, inputs: u64) -> Result<Self, Error> {
         let mut conn = store.inner.db.read().await?;
-        let object: Option<String> = on!(&mut conn, c => {
-            sqlx::query_scalar(OBJECT).bind(request.0).fetch_one(c).await?
+        let object: Option<Option<String>> = on!(&mut conn, c => {
+            sqlx::query_scalar(OBJECT).bind(request.0).fetch_optional(c).await?
         });
-        Ok(Self { store: store.clone(), request, object, next: 0, waiting: VecDeque::new() })
+        let object = object.ok_or_else(cleared)?;
+        let (store, left, waiting) = (store.clone(), inputs as i64, VecDeque::new());
+        Ok(Self { store, request, object, next: 0, left, waiting })
     }
 
     async fn next_row(&mut self) -> Result<Option<PartRow>, Error> {
@@ -347,7 +350,10 @@ impl Tasks {
             self.next = rows.last().map_or(self.next, |row| row.0 + 1);
             self.waiting = rows.into();
         }
-        Ok(self.waiting.pop_front())
+        let row = self.waiting.pop_front();
+        self.left -= row.as_ref().map_or(0, |row| row.1);
+        // A result that ends too early looks like a whole one.
+        if row.is_none() && self.left > 0 { Err(cleared()) } else { Ok(row) }
     }
 
     async fn bytes(
@@ -387,6 +393,10 @@ impl Header {
         };
         part.rows.into_iter().map(arrange).collect()
     }
+}
+
+fn cleared() -> Error {
+    Error::unavailable("the request was deleted or cleared while it was read")
 }
 
 /// The person's own cells of each row of a batch, when they come as lines.

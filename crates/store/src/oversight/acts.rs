@@ -8,6 +8,7 @@ use muster_core::{Cause, Ended, PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
 use crate::audit::{AuditEntry, note};
+use crate::clearing::GRAVE;
 use crate::db::Ts;
 use crate::pack::Packer;
 use crate::requests::end;
@@ -16,7 +17,8 @@ use crate::submit::{Prepared, insert};
 use crate::writer::{Tx, work};
 use crate::{Error, Store, text};
 
-const OWNER: &str = "SELECT principal_id, model_id, phase FROM request WHERE id = $1";
+const OWNER: &str =
+    "SELECT principal_id, model_id, phase FROM request WHERE id = $1 AND principal_id <> $2";
 
 const FIRST_OF_OTHERS: &str = "SELECT MIN(rank) FROM task WHERE model_id = $1 \
      AND state = 'queued' AND request_id <> $2";
@@ -29,7 +31,7 @@ const FAILED: &str = "SELECT r.principal_id, r.model_id, r.phase, r.inputs, r.re
      (SELECT CAST(SUM(COALESCE(LENGTH(input), input_len, 0) + COALESCE(LENGTH(records), records_len, 0)) \
      AS BIGINT) FROM task WHERE request_id = r.id), \
      (SELECT use_cache FROM task WHERE request_id = r.id ORDER BY position LIMIT 1) \
-     FROM request r WHERE r.id = $1";
+     FROM request r WHERE r.id = $1 AND r.principal_id <> $2";
 
 type FailedRow = (Uuid, String, String, i64, String, Vec<u8>, Option<i64>, Option<bool>);
 
@@ -134,7 +136,7 @@ impl Store {
         id: RequestId,
     ) -> Result<Requeued, Error> {
         let mut conn = self.inner.db.read().await?;
-        let found: Option<FailedRow> = row!(&mut conn, FAILED, id.0);
+        let found: Option<FailedRow> = row!(&mut conn, FAILED, id.0, GRAVE);
         let again: Option<(Uuid,)> = row!(&mut conn, AGAIN, id.0);
         drop(conn);
         let Some(failed) = found else { return Ok(Requeued::Unknown) };
@@ -176,11 +178,11 @@ impl Store {
         let id = RequestId(self.inner.clock.id());
         let inline = bytes.unwrap_or(0) as usize <= self.inner.inline_bytes;
         let mut packer = Packer::new(id, inline);
-        let packed = self.each_slice(old, |count, input, lines| packer.add(count, input, lines));
-        match packed.await {
-            Ok(all) if all == inputs as u64 => {}
-            // They were deleted meanwhile, or their object is gone or damaged.
-            Ok(_) | Err(Error::Corrupt(_)) => return Ok(Err(Requeued::InputsGone)),
+        let add = |count, input, lines| packer.add(count, input, lines);
+        match self.each_slice(old, inputs as u64, add).await {
+            Ok(()) => {}
+            // Their object is gone or damaged.
+            Err(Error::Corrupt(_)) => return Ok(Err(Requeued::InputsGone)),
             Err(error) => return Err(error),
         }
         let object = packer.put(self).await?;
@@ -227,7 +229,7 @@ async fn again_in(
 }
 
 async fn owner(tx: &mut Tx, id: RequestId) -> Result<Option<(PrincipalId, String, String)>, Error> {
-    let found: Option<(Uuid, String, String)> = row!(&mut tx.conn, OWNER, id.0);
+    let found: Option<(Uuid, String, String)> = row!(&mut tx.conn, OWNER, id.0, GRAVE);
     Ok(found.map(|(owner, model, phase)| (PrincipalId(owner), model, phase)))
 }
 

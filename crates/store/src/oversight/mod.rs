@@ -15,6 +15,7 @@ use muster_core::{Cause, InstanceId, ModelId, PrincipalId, RequestId, Timestamp}
 use uuid::Uuid;
 
 use crate::batch::{self, Hex};
+use crate::clearing::GRAVE;
 use crate::db::{Conn, Ts};
 use crate::statement::rows;
 use crate::{Error, Store, dialect};
@@ -113,7 +114,7 @@ async fn read(conn: &mut Conn, ids: &[Uuid], tasks: i64) -> Result<Vec<Overseen>
     let statements = dialect::oversight(conn.is_postgres());
     let mut all: HashMap<Uuid, Overseen> = HashMap::new();
     for list in batch::texts(ids.iter().map(|id| Hex(id.as_bytes())))? {
-        let found: Vec<OverseenRow> = rows!(conn, statements.read, &list);
+        let found: Vec<OverseenRow> = rows!(conn, statements.read, &list, GRAVE);
         for row in found {
             let request = request(row)?;
             all.insert(request.id.0, request);

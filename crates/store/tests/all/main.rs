@@ -26,6 +26,7 @@ mod s3_server;
 mod attempts;
 mod catalogue;
 mod chosen;
+mod clearing;
 mod inputs;
 mod instances;
 mod leases;

@@ -39,8 +39,12 @@ enum Step {
     Requeue,
     Cancel(usize),
     Fold(u32),
-    /// As clearing does: ended requests, the first so many.
-    Clear(usize),
+    /// All that ended: of anonymous people, of accounts, or of everybody.
+    Clear {
+        anonymous: bool,
+        account: bool,
+    },
+    Delete(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -52,7 +56,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Requeue),
         1 => any::<prop::sample::Index>().prop_map(|n| Step::Cancel(n.index(1000))),
         2 => (1..4u32).prop_map(Step::Fold),
-        1 => (1..4usize).prop_map(Step::Clear),
+        1 => any::<(bool, bool)>().prop_map(|(anonymous, account)| Step::Clear { anonymous, account }),
+        1 => any::<prop::sample::Index>().prop_map(|n| Step::Delete(n.index(1000))),
     ]
 }
 
@@ -150,7 +155,16 @@ impl World {
             Step::Fold(most) => {
                 store.fold_ended(most).await.expect("an answer");
             }
-            Step::Clear(most) => self.clear(most).await,
+            Step::Clear { anonymous, account } => self.clear(anonymous, account).await,
+            Step::Delete(n) => {
+                let ended = self.ended(|_| true).await;
+                if let Some(request) = ended.get(n % ended.len().max(1)).cloned() {
+                    let owner = request.principal;
+                    let deleted = store.delete_request(owner, request.id).await;
+                    assert_eq!(deleted.expect("an answer"), Some(true));
+                    self.note_cleared(vec![request]);
+                }
+            }
         }
     }
 
@@ -195,21 +209,38 @@ impl World {
         open
     }
 
-    async fn clear(&mut self, most: usize) {
-        let ids: Vec<RequestId> = self.lives.keys().copied().collect();
-        let mut left = most;
-        for id in ids {
-            let request = self.request(id).await;
-            if left == 0 || self.lives[&id].cleared || !request.phase.is_ended() {
-                continue;
+    /// Those that ended and are still there, of these people.
+    async fn ended(&self, of: impl Fn(usize) -> bool) -> Vec<muster_core::Request> {
+        let mut ended = Vec::new();
+        let there = self.lives.iter().filter(|(_, life)| !life.cleared && of(life.person));
+        for (id, _) in there {
+            let request = self.request(*id).await;
+            if request.phase.is_ended() {
+                ended.push(request);
             }
-            let raw = &self.lab.raw;
-            for (table, column) in [("task", "request_id"), ("request", "id")] {
-                raw.run(&format!("DELETE FROM {table} WHERE {column} = {}", raw.id(id.0))).await;
-            }
-            self.memory.insert(id, request);
-            self.lives.get_mut(&id).expect("it lived").cleared = true;
-            left -= 1;
+        }
+        ended
+    }
+
+    async fn clear(&mut self, anonymous: bool, account: bool) {
+        let cleared = self.ended(|person| if person == 2 { account } else { anonymous }).await;
+        let age = |wanted: bool| wanted.then_some(std::time::Duration::ZERO);
+        let retention = muster_core::Retention {
+            anonymous: age(anonymous),
+            account: age(account),
+            ..muster_core::Retention::FOR_EVER
+        };
+        let by = muster_store::ClearedBy::Schedule;
+        let clear = muster_store::Clear { retention, people: true, by };
+        let done = self.lab.store.clear(&clear, |_| {}).await.expect("an answer");
+        assert_eq!(done.expect("nobody else clears").requests, cleared.len() as u64);
+        self.note_cleared(cleared);
+    }
+
+    fn note_cleared(&mut self, cleared: Vec<muster_core::Request>) {
+        for request in cleared {
+            self.lives.get_mut(&request.id).expect("it lived").cleared = true;
+            self.memory.insert(request.id, request);
         }
     }
 
@@ -367,7 +398,7 @@ fn note([count, sum, min, max]: &mut [u64; 4], micros: u64) {
     *sum += micros;
 }
 
-async fn account(lab: &Lab, name: &str) -> PrincipalId {
+pub async fn account(lab: &Lab, name: &str) -> PrincipalId {
     let new = muster_store::NewAccount {
         name: name.into(),
         first_name: "Ada".into(),

@@ -12,6 +12,7 @@ on_both!(
     an_object_that_may_still_get_its_row_stays,
     a_sweep_goes_on_where_the_last_one_ended,
     what_is_young_or_not_ours_stays,
+    a_row_whose_object_is_not_there_is_found,
 );
 
 const NOW: Duration = Duration::ZERO;
@@ -95,4 +96,28 @@ async fn what_is_young_or_not_ours_stays(lab: Lab) {
     file.set_modified(long_ago).expect("an old file");
     assert_eq!(sweep(&lab, DAY, 1000).await, 1);
     assert!(!orphan.exists() && notes.exists() && backup.exists());
+}
+
+/// The other way: somebody removed what a row points to.
+async fn a_row_whose_object_is_not_there_is_found(mut lab: Lab) {
+    lab.restart(16).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(lab.submit(&["an input for object storage"; 5]).await.id);
+        let task = lab.claim(10).await.remove(0);
+        assert_eq!(complete(&lab, &task).await.expect("an answer"), [true]);
+    }
+    let missing = async |most| lab.store.find_missing_objects(most).await.expect("an answer");
+    assert_eq!(missing(1000).await, Vec::<String>::new());
+    let lost = [format!("inputs/{}", ids[0]), format!("results/{}/0-1.parquet", ids[2])];
+    for name in &lost {
+        std::fs::remove_file(path(&lab, name)).expect("it is gone");
+    }
+    let mut found = Vec::new();
+    for _ in 0..4 {
+        found.extend(missing(1).await);
+    }
+    assert_eq!(found, lost, "one request after the other");
+    assert_eq!(missing(1000).await, lost, "and from the first again");
+    assert_eq!(lab.store.counters().objects_missing.get(), 4);
 }
