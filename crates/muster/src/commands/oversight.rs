@@ -102,22 +102,24 @@ fn path(arguments: &AdminRequests) -> String {
 }
 
 fn listed(requests: &[Seen], now: Timestamp, width: u16) -> String {
-    // On a narrow terminal when it was and how it failed are left to `muster admin request show`.
-    let columns = if width < WIDE { 5 } else { 7 };
+    // On a narrow terminal when it was is left to `muster admin request show`.
+    let columns = if width < WIDE { 5 } else { 6 };
     let rows = requests.iter().map(|request| {
         let mut row = vec![
             request.id.clone(),
             request.model.clone(),
             request.who().to_owned(),
-            request.phase.clone(),
+            match &request.error_class {
+                Some(class) if request.phase == "failed" => format!("failed {class}"),
+                _ => request.phase.clone(),
+            },
             progress(request.inputs, request.done, request.failed),
             human::ago(request.submitted_at, now),
-            request.error_class.clone().unwrap_or_default(),
         ];
         row.truncate(columns);
         row
     });
-    let header = ["id", "model", "who", "phase", "done", "submitted", "why"];
+    let header = ["id", "model", "who", "phase", "done", "submitted"];
     table::table(&header[..columns], rows.collect(), &[])
 }
 
@@ -214,12 +216,12 @@ mod tests {
         );
         let somebody = seen(r#""auth_type": "anonymous", "session": "2f", "phase": "waiting""#);
         let now = ada.submitted_at;
-        let text = listed(&[ada, somebody], now, 120);
+        let text = listed(&[ada, somebody], now, 100);
         assert!(text.contains("ada") && text.contains("timed_out"), "{text}");
-        assert!(text.contains("anonymous") && text.contains("10 of 2,000, 1 failed"), "{text}");
+        assert!(text.contains("anonymous") && text.contains("waiting"), "{text}");
         let narrow =
             listed(&[seen(r#""auth_type": "account", "user": "1f", "phase": "x""#)], now, 80);
-        assert!(!narrow.contains("why") && narrow.contains("1f"), "{narrow}");
+        assert!(!narrow.contains("submitted") && narrow.contains("1f"), "{narrow}");
     }
 
     #[test]

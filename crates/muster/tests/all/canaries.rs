@@ -134,17 +134,20 @@ fn hush(what: &str, text: &str) {
 /// # brief: RQ-2
 ///
 /// I-37, I-47
-fn nothing_is_told(arguments: &[&str], fill: impl Fn(&mut Command)) {
+fn nothing_is_told(fill: impl Fn(&mut Command)) {
     let one = "[limits]\nmax_attempts = 1\n";
     let world = World::new(&[("parrot", one, PARROT), ("slow", one, SLOW)]);
-    let flags = ["--metrics", "127.0.0.1:0", "--log-format", "json", "--log-filter", "debug"];
+    let flags = ["--metrics", "127.0.0.1:0", "--log-format", "json"];
     let mut create = world.command(&["admin", "create", "root", "--email", "root@example.org"]);
     world.write("password", format!("{PASSWORD}\n"));
     create.args(["--data-dir", "data", "--password-file", "password"]);
     fill(&mut create);
     let created = Output::of(create);
     assert_eq!(created.code, 0, "{created:?}");
-    let hub = world.hub_with(&[&flags[..], arguments].concat(), &fill);
+    let hub = world.hub_with(&flags, |command| {
+        fill(command);
+        command.env("MUSTER_LOG_FILTER", "debug");
+    });
     let (owner, admin) = (anonymous(&hub), administrator(&hub));
     let streams = [owner.follow("owner-events"), admin.follow("admin-events")];
 
@@ -233,14 +236,14 @@ fn nothing_is_told(arguments: &[&str], fill: impl Fn(&mut Command)) {
 
 #[test]
 fn admins_events_logs_and_metrics_tell_nothing_that_people_submit_sqlite() {
-    nothing_is_told(&[], |_| {});
+    nothing_is_told(|_| {});
 }
 
 #[test]
 fn admins_events_logs_and_metrics_tell_nothing_that_people_submit_postgres() {
     let url = cluster::shared().url("postgres");
     let schema = format!("t{}", muster_store::Clock::system().id().simple());
-    nothing_is_told(&[], |command| {
+    nothing_is_told(|command| {
         command.env("MUSTER_DATABASE_URL", &url).env("MUSTER_DATABASE_SCHEMA", &schema);
     });
 }

@@ -120,3 +120,35 @@ fn an_admin_disables_a_model_and_enables_it_again() {
     assert!(forgotten.ends_with("of lengths forgotten\n"), "{forgotten}");
     hub.muster(&["models", "enable", "unknown"]).fails(2, &["no model"]);
 }
+
+/// # brief: RQ-1, RQ-3
+#[test]
+fn an_admin_looks_at_everybodys_requests_and_has_one_tried_again() {
+    let body = "import os\ndef predict(inputs):\n\
+        \x20   if not os.path.exists('../../repaired'): raise ValueError('not yet')\n\
+        \x20   return [{'length': len(text)} for text in inputs]\n";
+    let world = World::new(&[("lengths", "[limits]\nmax_attempts = 1\n", body)]);
+    assert_eq!(world.create_admin("root").code, 0, "{}", world.read("log"));
+    let hub = world.hub();
+    hub.muster(&["admin", "requests"]).fails(2, &["logged in"]);
+    hub.good(&["login", "root", "--password-file", "password"]);
+    assert_eq!(hub.good(&["admin", "requests"]).text, "no requests\n");
+    hub.muster(&["run", "lengths", "--input", "abc"]).fails(1, &["not yet"]);
+    let all = hub.good(&["admin", "requests", "--phase", "failed", "--json"]).json();
+    let id = all["items"][0]["id"].as_str().expect("an id").to_owned();
+    let listed = hub.good(&["admin", "requests", "--model", "lengths", "--oldest"]).text;
+    assert!(listed.contains(&id) && listed.contains("root"), "{listed}");
+    let shown = hub.good(&["admin", "request", "show", &id]).text;
+    assert!(shown.contains("model_error") && !shown.contains("not yet"), "{shown}");
+    world.write("repaired", "");
+    let again = hub.good(&["admin", "request", "requeue", &id, "--json"]).json();
+    assert_eq!(again["requeued_from"], id.as_str());
+    let new = again["id"].as_str().expect("an id").to_owned();
+    until("it ended", || hub.good(&["show", &new, "--json"]).json()["phase"] == "completed");
+    let csv = hub.good(&["admin", "requests", "--csv", "--limit", "1"]).text;
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    hub.muster(&["admin", "request", "front", &new]).fails(2, &["ended"]);
+    hub.muster(&["admin", "request", "cancel", &new]).fails(2, &["--reason"]);
+    hub.good(&["admin", "request", "cancel", &new, "--reason", "too late"]);
+    hub.muster(&["admin", "request", "show", "unknown"]).fails(2, &["no request"]);
+}
