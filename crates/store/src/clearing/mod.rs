@@ -124,8 +124,8 @@ impl Store {
         };
         let done = run.all(clear.people).await;
         let cleared = run.cleared;
-        self.end_clearing(clear.by == ClearedBy::Schedule && done.is_ok()).await?;
-        done.map(|()| Some(cleared))
+        let ended = self.end_clearing(clear.by == ClearedBy::Schedule && done.is_ok()).await;
+        done.and(ended).map(|()| Some(cleared))
     }
 
     /// What [`Store::clear`] would clear now. Changes nothing.
@@ -152,9 +152,8 @@ impl Store {
         let state: Option<(bool, Option<Ts>, Option<Ts>)> = row!(&mut conn, STATE, GRAVE);
         drop(conn);
         let (unfinished, began, ended) = state.unwrap_or_default();
-        if unfinished {
-            self.clear_buried(&mut Pace::default()).await?;
-            self.remove_marked().await?;
+        if unfinished && let Err(error) = self.finish().await {
+            tracing::warn!(%error, "what was begun to be cleared is not finished; it is next time");
         }
         let Some(every) = clearing.every else { return Ok(None) };
         // An end is missing where a server died meanwhile.
@@ -164,6 +163,12 @@ impl Store {
         }
         let (retention, people) = (clearing.retention, true);
         self.clear(&Clear { retention, people, by: ClearedBy::Schedule }, |_| {}).await
+    }
+
+    /// What is out of sight already goes.
+    async fn finish(&self) -> Result<(), Error> {
+        self.clear_buried(&mut Pace::default()).await?;
+        self.remove_marked().await
     }
 
     /// Takes the duty; when that was. Nothing if somebody else has it.

@@ -249,17 +249,13 @@ impl Store {
         if let Deleted::NotEnded = deleted {
             return Ok(Some(false));
         }
-        crash_point("after-delete-before-removal");
         // It is gone; what is left of it is nobody's, and goes later if it cannot now.
         let store = self.clone();
         let rest = tokio::spawn(async move {
             match deleted {
                 Deleted::Erased(paths) if paths.is_empty() => Ok(()),
                 Deleted::Erased(paths) => store.remove_objects(paths).await,
-                _ => {
-                    store.clear_buried(&mut Pace::default()).await?;
-                    store.remove_marked().await
-                }
+                _ => store.finish().await,
             }
         });
         match tokio::time::timeout(PATIENCE, rest).await {

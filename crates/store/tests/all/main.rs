@@ -27,6 +27,7 @@ mod attempts;
 mod catalogue;
 mod chosen;
 mod clearing;
+mod clearing_rest;
 mod inputs;
 mod instances;
 mod leases;
