@@ -57,6 +57,10 @@ fn config(root: &Path) -> LocalConfig {
 }
 
 impl World {
+    fn log(&self, instance: InstanceId) -> String {
+        String::from_utf8_lossy(&self.cluster.log(instance, 0).bytes).into_owned()
+    }
+
     fn launch(&self) -> InstanceId {
         let number = self.cluster.observe().len() as u128 + 1;
         let instance = InstanceId(uuid::Uuid::from_u128(number));
@@ -89,7 +93,7 @@ impl World {
     async fn until_ready(&self, instance: InstanceId) -> Address {
         match self.until(instance, |state| !matches!(state, ObservedState::Starting { .. })).await {
             ObservedState::Ready { address } => address,
-            state => panic!("{state:?}; {}", self.cluster.logs(instance)),
+            state => panic!("{state:?}; {}", self.log(instance)),
         }
     }
 
@@ -164,9 +168,9 @@ async fn an_exit_is_seen_with_its_code_and_last_lines() {
     let last_lines = "loading\nError: no weights".to_owned();
     let cause = EndCause::Exited { code: Some(3), signal: None, last_lines };
     assert_eq!(world.until_ended(instance).await, cause);
-    assert_eq!(world.cluster.logs(instance), "loading\nError: no weights\n");
+    assert_eq!(world.log(instance), "loading\nError: no weights\n");
     world.cluster.forget(instance);
-    assert!(world.cluster.observe().is_empty() && world.cluster.logs(instance).is_empty());
+    assert!(world.cluster.observe().is_empty() && world.log(instance).is_empty());
 }
 
 #[tokio::test]
@@ -196,7 +200,7 @@ async fn a_stop_lets_the_process_end_by_itself() {
     world.cluster.stop(instance, Duration::from_secs(20));
     let why = "it was asked to stop".to_owned();
     assert_eq!(world.until_ended(instance).await, EndCause::Retired { why });
-    assert!(world.cluster.logs(instance).ends_with("bye\n"));
+    assert!(world.log(instance).ends_with("bye\n"));
 }
 
 #[tokio::test]
@@ -263,7 +267,7 @@ async fn instances_get_their_own_environment_and_nothing_of_the_hubs() {
     let world = world("env >&2; ls -l /proc/self/fd >&2; exit 1");
     let instance = world.launch();
     world.until_ended(instance).await;
-    let log = world.cluster.logs(instance);
+    let log = world.log(instance);
     let variables = log.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name);
     let mut variables: Vec<&str> = variables.collect();
     variables.sort_unstable();

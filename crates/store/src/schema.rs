@@ -12,6 +12,7 @@ const SQLITE: &[(i64, &str)] = &[
     (3, include_str!("../migrations/sqlite/0003_chosen.sql")),
     (4, include_str!("../migrations/sqlite/0004_statistics.sql")),
     (5, include_str!("../migrations/sqlite/0005_limits.sql")),
+    (7, include_str!("../migrations/sqlite/0007_instances.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../migrations/postgres/0001_first.sql")),
@@ -19,6 +20,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (3, include_str!("../migrations/postgres/0003_chosen.sql")),
     (4, include_str!("../migrations/postgres/0004_statistics.sql")),
     (5, include_str!("../migrations/postgres/0005_limits.sql")),
+    (7, include_str!("../migrations/postgres/0007_instances.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

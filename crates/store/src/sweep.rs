@@ -1,5 +1,5 @@
 //! Objects that no row points to: of submissions and results that were stored and then refused, or
-//! whose server died before it wrote the row (I-10).
+//! whose server died before it wrote the row, and of what was deleted (I-10).
 
 use std::time::Duration;
 
@@ -21,10 +21,14 @@ const INPUTS_NEEDED: &str =
 const RESULT_NEEDED: &str = "SELECT EXISTS (SELECT 1 FROM task WHERE request_id = $1 \
      AND position = $2 AND (result_object = $3 OR (state = 'leased' AND attempt = $4)))";
 
+const LOG_NEEDED: &str =
+    "SELECT EXISTS (SELECT 1 FROM instance_seen WHERE instance_id = $1 AND log_object = $2)";
+
 /// Whose object it is, by its name.
 #[derive(Debug, PartialEq, Eq)]
 enum Owner {
     Request(Uuid),
+    Instance(Uuid),
     Task { request: Uuid, position: i64, attempt: i64 },
 }
 
@@ -77,6 +81,9 @@ async fn is_needed(conn: &mut Conn, owner: &Owner, path: &str) -> Result<bool, E
         Owner::Request(id) => on!(conn, c => {
             sqlx::query_scalar(INPUTS_NEEDED).bind(id).bind(path).fetch_one(c).await?
         }),
+        Owner::Instance(id) => on!(conn, c => {
+            sqlx::query_scalar(LOG_NEEDED).bind(id).bind(path).fetch_one(c).await?
+        }),
         Owner::Task { request, position, attempt } => on!(conn, c => {
             sqlx::query_scalar(RESULT_NEEDED)
                 .bind(request)
@@ -92,6 +99,9 @@ async fn is_needed(conn: &mut Conn, owner: &Owner, path: &str) -> Result<bool, E
 fn owner(path: &str) -> Option<Owner> {
     if let Some(id) = path.strip_prefix("inputs/") {
         return id.parse().ok().map(Owner::Request);
+    }
+    if let Some(id) = path.strip_prefix("logs/") {
+        return id.parse().ok().map(Owner::Instance);
     }
     let (request, part) = path.strip_prefix("results/")?.split_once('/')?;
     let (position, attempt) = part.strip_suffix(".parquet")?.split_once('-')?;
@@ -110,6 +120,7 @@ mod tests {
     fn an_object_is_known_by_its_name() {
         let id = Uuid::from_u128(7);
         assert_eq!(owner(&format!("inputs/{id}")), Some(Owner::Request(id)));
+        assert_eq!(owner(&format!("logs/{id}")), Some(Owner::Instance(id)));
         let task = Owner::Task { request: id, position: 12, attempt: 3 };
         assert_eq!(owner(&format!("results/{id}/12-3.parquet")), Some(task));
         for other in [
