@@ -22,8 +22,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use muster_cluster::child::Child;
 
-use crate::arguments::{AdminVerb, Cli, Command, ModelVerb, StatsVerb};
-use crate::commands::{admin, folder, login, models, requests, run, serve, settings, stats};
+use crate::arguments::{AdminVerb, Cli, Command, InstanceVerb, ModelVerb, StatsVerb};
+use crate::commands::{admin, folder, instances, login, models, requests, run, serve, settings, stats};
 use crate::config::Environment;
 use crate::download::Format;
 use crate::failure::Failure;
@@ -79,6 +79,8 @@ impl Cli {
                 Some(StatsVerb::Verify(verify)) => client(stats::verify(verify, environment)),
                 None => client(stats::stats(&hub()?, &arguments)),
             },
+            Command::Instances(arguments) => client(instances::instances(&hub()?, &arguments)),
+            Command::Instance(command) => client(instances::instance(&hub()?, &command.verb)),
             Command::Login(arguments) => client(login::log_in(&hub()?, &arguments)),
             Command::Logout(_) => client(login::log_out(&hub()?)),
             Command::Admin(command) => match command.verb {
@@ -116,6 +118,13 @@ impl Command {
             Self::Cancel(arguments) => arguments.json,
             Self::Result(arguments) => arguments.json,
             Self::Stats(arguments) => arguments.json,
+            Self::Instances(arguments) => arguments.json,
+            Self::Instance(command) => match &command.verb {
+                InstanceVerb::Show(arguments) => arguments.json,
+                InstanceVerb::Events(arguments) => arguments.json,
+                InstanceVerb::Stop(arguments) => arguments.json,
+                InstanceVerb::Logs(_) => false,
+            },
             Self::Config(arguments) => arguments.json,
             _ => false,
         }

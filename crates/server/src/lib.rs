@@ -11,6 +11,7 @@ mod extract;
 mod follow;
 mod health;
 mod identity;
+mod instances;
 mod legacy;
 mod listen;
 mod metrics;

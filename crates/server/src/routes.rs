@@ -22,6 +22,11 @@ use crate::docs::{
 use crate::door::{no_method, no_route, redirect};
 use crate::events::{__path_follow_events, follow_events};
 use crate::health::{__path_livez, __path_readyz, livez, readyz};
+use crate::instances::{
+    __path_find_instance, __path_find_instance_log, __path_list_instance_events,
+    __path_list_instance_requests, __path_list_instances, __path_stop_instance, find_instance,
+    find_instance_log, list_instance_events, list_instance_requests, list_instances, stop_instance,
+};
 use crate::legacy;
 use crate::metrics::{Metrics, metrics};
 use crate::models::{__path_find_model, __path_list_models, find_model, list_models};
@@ -75,6 +80,7 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
         .merge(people())
         .merge(legacy::routes())
         .merge(catalogue())
+        .merge(instances())
         .routes(routes!(list_models))
         .routes(routes!(find_model))
         .routes(routes!(submit_request, list_requests))
@@ -97,6 +103,16 @@ fn catalogue() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(enable_model))
         .routes(routes!(disable_model))
         .routes(routes!(clear_model_cache))
+}
+
+fn instances() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_instances))
+        .routes(routes!(find_instance))
+        .routes(routes!(list_instance_events))
+        .routes(routes!(list_instance_requests))
+        .routes(routes!(find_instance_log))
+        .routes(routes!(stop_instance))
 }
 
 fn people() -> OpenApiRouter<Arc<App>> {

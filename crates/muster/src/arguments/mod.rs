@@ -1,6 +1,7 @@
 //! The command line.
 
 mod folder;
+mod instances;
 mod models;
 mod people;
 mod requests;
@@ -11,6 +12,9 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use self::folder::{ModelCommand, ModelFolder, ModelServer, ModelVerb, PrepareFolder};
+pub use self::instances::{
+    InstanceCommand, InstanceEvents, InstanceLogs, InstanceVerb, Instances, OneInstance, StopInstance,
+};
 pub use self::models::{Disable, Models, ModelsVerb};
 pub use self::people::{AdminCommand, AdminVerb, CreateAdmin, Login, Logout, ResetLink};
 pub use self::requests::{Cancel, Requests, ResultOf, Run, Show};
@@ -50,6 +54,8 @@ pub enum Command {
     Cancel(Cancel),
     Result(ResultOf),
     Stats(Stats),
+    Instances(Instances),
+    Instance(InstanceCommand),
     Login(Login),
     Logout(Logout),
     Admin(AdminCommand),

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod folder;
+pub mod instances;
 pub mod login;
 pub mod models;
 pub mod requests;

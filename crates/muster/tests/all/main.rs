@@ -7,6 +7,7 @@ mod existing;
 mod exits;
 mod faults;
 mod folders;
+mod instances;
 mod people;
 mod processes;
 mod results;

@@ -155,6 +155,27 @@ async fn a_wish_outlives_the_server(mut lab: Lab) {
     assert_eq!(lab.claim(100).await.len(), 2, "its work is in the queue");
 }
 
+/// The server that runs it belongs to the dead: the one that buries it ends the instance.
+#[tokio::test]
+async fn the_wish_for_an_instance_of_a_dead_server_comes_true_with_its_burial() {
+    let lab = Lab::postgres().await;
+    let id = ready(&lab).await;
+    let request = working(&lab, id, 1).await[0];
+    let other = lab.other_server().await;
+    let stopped = other.stop_instance(lab.me, id, wish(StopWork::Requeue)).await;
+    assert_eq!(stopped.expect("an answer"), Stopped::Asked { failed: 0 });
+    let dead = format!("UPDATE server SET seen_at = timestamptz 'epoch' WHERE id = '{}'", lab.store.server());
+    lab.raw.run(&dead).await;
+    assert_eq!(other.heartbeat().await.expect("an answer"), 1);
+    let record = other.find_instance(id).await.expect("an answer").expect("the instance");
+    assert!(matches!(record.end, Some((_, EndCause::ServerGone))), "{record:?}");
+    assert!(other.is_free(id).await.expect("an answer"));
+    // It only stood still, and goes on: nothing is assigned to what it still runs.
+    assert!(claim(&lab.store, Claim { instance: id, ..lab.wish(10) }).await.is_empty());
+    assert_eq!(lab.find(request).await.phase.name(), "running");
+    assert_eq!(claim(&other, lab.wish(10)).await.len(), 1);
+}
+
 /// Two servers at the same moment: one claims for the instance, the other one stops it. Whoever comes
 /// first, nothing is left in its hands that nobody would hand back.
 #[tokio::test]
