@@ -89,9 +89,11 @@ impl Recorder {
     pub(crate) fn starting(&self, instance: InstanceId, doing: &str) {
         let at = self.store.now();
         let uid = format!("starting-{doing}");
-        self.note(instance, |entry| entry.happened("starting", uid, at, |event| {
-            event.message = doing.to_owned();
-        }));
+        self.note(instance, |entry| {
+            entry.happened("starting", uid, at, |event| {
+                event.message = doing.to_owned();
+            })
+        });
     }
 
     /// These tasks are sent to it.
@@ -224,10 +226,12 @@ impl Job<'_> {
 
     fn tell(&self, kind: &str, failure: Option<&str>, at: Timestamp) {
         let seconds = at.since(self.begun).as_secs_f64();
-        let took = if kind == "job_sent" { String::new() } else { format!(" after {seconds:.3} s") };
+        let took =
+            if kind == "job_sent" { String::new() } else { format!(" after {seconds:.3} s") };
         let why = failure.map(|failure| format!(" ({failure})")).unwrap_or_default();
         let counts = (self.inputs, self.requests.len());
-        let message = format!("the last one: {} inputs of {} requests{took}{why}", counts.0, counts.1);
+        let message =
+            format!("the last one: {} inputs of {} requests{took}{why}", counts.0, counts.1);
         let named = &self.requests[..self.requests.len().min(NAMED)];
         let mut raw = json!({"inputs": self.inputs, "requests": self.requests.len(), "of": named});
         if let Value::Object(members) = &mut raw {
@@ -240,13 +244,15 @@ impl Job<'_> {
         }
         let server = self.recorder.store.server();
         let uid = format!("{kind}-{} {server}", failure.unwrap_or_default());
-        self.recorder.note(self.instance, |entry| entry.happened(kind, uid, at, |event| {
-            event.message = message;
-            event.raw = Some(raw);
-            if kind == "job_failed" {
-                event.level = Level::Warning;
-            }
-        }));
+        self.recorder.note(self.instance, |entry| {
+            entry.happened(kind, uid, at, |event| {
+                event.message = message;
+                event.raw = Some(raw);
+                if kind == "job_failed" {
+                    event.level = Level::Warning;
+                }
+            })
+        });
     }
 }
 

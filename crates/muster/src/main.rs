@@ -23,7 +23,9 @@ use clap::{CommandFactory, Parser};
 use muster_cluster::child::Child;
 
 use crate::arguments::{AdminVerb, Cli, Command, InstanceVerb, ModelVerb, StatsVerb};
-use crate::commands::{admin, folder, instances, login, models, requests, run, serve, settings, stats};
+use crate::commands::{
+    admin, folder, instances, login, models, requests, run, serve, settings, stats,
+};
 use crate::config::Environment;
 use crate::download::Format;
 use crate::failure::Failure;

@@ -93,11 +93,7 @@ struct News {
 
 impl News {
     fn is_empty(&self) -> bool {
-        self.requests.is_empty()
-            && !self.models
-            && !self.instances
-            && !self.resync
-            && !self.session
+        self.requests.is_empty() && !self.models && !self.instances && !self.resync && !self.session
     }
 }
 
@@ -137,11 +133,7 @@ impl Streams {
         }
     }
 
-    pub fn open(
-        app: &Arc<App>,
-        principal: PrincipalId,
-        admin: bool,
-    ) -> Result<Listening, Problem> {
+    pub fn open(app: &Arc<App>, principal: PrincipalId, admin: bool) -> Result<Listening, Problem> {
         let mut open = app.streams.lock();
         let own = open.streams.get(&principal).map_or(0, Vec::len);
         if open.count >= app.streams.most || own >= app.streams.each as usize {

@@ -195,7 +195,8 @@ async fn what_an_instance_did_used_and_wrote_is_noted() {
     assert!(usage.samples > 0 && usage.cpu.peak == 500 && usage.memory.sum == 1000 * usage.samples);
     assert!(record.seen.busy > 0 && record.why.contains("wait"), "{record:?}");
     let served = hub.store.instance_requests(id, None, 10).await.expect("an answer");
-    let ids: Vec<_> = served.iter().map(|served| (served.request, served.jobs, served.inputs)).collect();
+    let ids: Vec<_> =
+        served.iter().map(|served| (served.request, served.jobs, served.inputs)).collect();
     assert_eq!(ids, [(failed.id, 1, 1), (two.id, 1, 1), (one.id, 1, 2)]);
     let kinds = kinds(&hub, id).await;
     for want in [("job_sent", 3), ("job_done", 2), ("job_failed", 1), ("stopped", 1)] {

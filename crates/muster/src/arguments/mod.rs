@@ -13,7 +13,8 @@ use clap_complete::Shell;
 
 pub use self::folder::{ModelCommand, ModelFolder, ModelServer, ModelVerb, PrepareFolder};
 pub use self::instances::{
-    InstanceCommand, InstanceEvents, InstanceLogs, InstanceVerb, Instances, OneInstance, StopInstance,
+    InstanceCommand, InstanceEvents, InstanceLogs, InstanceVerb, Instances, OneInstance,
+    StopInstance,
 };
 pub use self::models::{Disable, Models, ModelsVerb};
 pub use self::people::{AdminCommand, AdminVerb, CreateAdmin, Login, Logout, ResetLink};

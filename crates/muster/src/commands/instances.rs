@@ -105,9 +105,13 @@ fn details(details: &InstanceDetails) -> String {
     if let Some(used) = &it.resources {
         let (cpu, memory) = (&used.cpu, &used.memory);
         let cpu = [cpu.now, cpu.average, cpu.peak].map(cores);
-        facts.push(("CPU", format!("{} cores now, {} on average, {} at most", cpu[0], cpu[1], cpu[2])));
+        facts.push((
+            "CPU",
+            format!("{} cores now, {} on average, {} at most", cpu[0], cpu[1], cpu[2]),
+        ));
         let memory = [memory.now, memory.average, memory.peak].map(mib);
-        let words = format!("{} MiB now, {} on average, {} at most", memory[0], memory[1], memory[2]);
+        let words =
+            format!("{} MiB now, {} on average, {} at most", memory[0], memory[1], memory[2]);
         facts.push(("Memory", words));
     }
     if let Some(stop) = &it.stop {

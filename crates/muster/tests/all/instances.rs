@@ -78,7 +78,10 @@ fn stopped(work: &str) -> (World, Output, Value) {
     let history = instances(&hub, &["--ended"]);
     assert!(history.iter().any(|old| old["id"] == it["id"]), "{history:?}");
     let again = hub.good(&["instance", "stop", &id(&it), "--work", "fail"]);
-    assert!(again.text.contains("it has ended: stopped by an administrator: It leaks."), "{again:?}");
+    assert!(
+        again.text.contains("it has ended: stopped by an administrator: It leaks."),
+        "{again:?}"
+    );
     let log = hub.good(&["instance", "logs", &id(&it)]).text;
     assert!(log.contains("asked for 1\n"), "{log}");
     drop(hub);
@@ -118,10 +121,14 @@ fn a_model_that_is_killed_shows_as_exited_with_its_signal() {
     let follow = hub.begin(&["instance", "logs", &it, "--follow"]);
     for (pid, _) in world.model_processes() {
         // One may be gone with another.
-        drop(kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL));
+        kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).unwrap_or_default();
     }
     let ended = until_ended(&hub, &it);
-    assert_eq!((&ended["end"]["cause"], &ended["end"]["signal"]), (&json!("exited"), &json!(9)), "{ended}");
+    assert_eq!(
+        (&ended["end"]["cause"], &ended["end"]["signal"]),
+        (&json!("exited"), &json!(9)),
+        "{ended}"
+    );
     assert_eq!(kinds(&hub, &it)[0], "exited");
     let followed = Output::from(follow.wait_with_output().expect("it ends with its instance"));
     assert_eq!(followed.code, 0, "{followed:?}");
@@ -150,10 +157,16 @@ fn a_killed_hub_has_not_forgotten_what_was_to_stop() {
     world.write("go", "");
     let hub = world.hub_after(&hub);
     let ended = until_ended(&hub, &it);
-    assert_eq!((&ended["end"]["cause"], &ended["stop"]["reason"]), (&json!("server_gone"), &json!("It leaks.")));
+    assert_eq!(
+        (&ended["end"]["cause"], &ended["stop"]["reason"]),
+        (&json!("server_gone"), &json!("It leaks."))
+    );
     let output = Output::from(run.wait_with_output().expect("it ends"));
     assert_eq!((output.code, output.text.as_str()), (0, "input,length\nwait,4\n"), "{output:?}");
-    assert!(hub.good(&["instance", "logs", &it]).text.contains("asked for"), "what was noted stays");
+    assert!(
+        hub.good(&["instance", "logs", &it]).text.contains("asked for"),
+        "what was noted stays"
+    );
 }
 
 #[test]

@@ -94,10 +94,8 @@ pub async fn find_instance_log(
     };
     let first = follower.events(lines.as_bytes(), log.is_last);
     let body = futures::stream::unfold((follower, Some(first)), Follower::next);
-    let kind = [
-        (CONTENT_TYPE, "text/event-stream"),
-        (HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
+    let kind =
+        [(CONTENT_TYPE, "text/event-stream"), (HeaderName::from_static("x-accel-buffering"), "no")];
     Ok((kind, Body::from_stream(body)).into_response())
 }
 

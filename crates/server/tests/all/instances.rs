@@ -55,15 +55,22 @@ async fn an_instance_shows_what_it_is_does_and_uses() {
     hub.store.note_instances(vec![busy]).await.expect("an answer");
     let page = root.find(INSTANCES).await;
     let it = &page["items"][0];
-    assert_eq!((&it["model"], &it["state"], &it["node"]), (&json!("lengths"), &json!("ready"), &json!("compute-3")));
+    assert_eq!(
+        (&it["model"], &it["state"], &it["node"]),
+        (&json!("lengths"), &json!("ready"), &json!("compute-3"))
+    );
     assert_eq!(it["requests"], json!([request["id"]]));
-    assert_eq!((&it["pod_status"], &it["end"], &it["stop"]), (&Value::Null, &Value::Null, &Value::Null));
+    assert_eq!(
+        (&it["pod_status"], &it["end"], &it["stop"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
     assert_eq!(it["resources"]["cpu"], json!({"now": 1.5, "peak": 1.5, "average": 1.0}));
     assert_eq!(it["resources"]["memory"]["average"], json!((2 << 20) as f64));
     assert_eq!((&it["jobs"], &it["launch_cause"]), (&json!(1), &json!("a test")));
     assert!(it["start_seconds"].as_f64().expect("a number") >= 0.0);
     let one = root.find(&path(hub.instance, "")).await;
-    let phases: Vec<_> = one["phases"].as_array().expect("phases").iter().map(|p| &p["phase"]).collect();
+    let phases: Vec<_> =
+        one["phases"].as_array().expect("phases").iter().map(|p| &p["phase"]).collect();
     assert_eq!(phases, ["launched", "ready"]);
     assert_eq!(one["phases"][1]["seconds"], Value::Null);
     // Nothing of the hub's machine beside its name.
@@ -97,7 +104,10 @@ async fn the_history_has_every_instance_that_ran() {
     assert_eq!(seen, want);
     let one = root.find(&path(all[0], "")).await;
     let end = &one["end"];
-    assert_eq!((&end["cause"], &end["signal"], &end["exit_code"]), (&json!("exited"), &json!(9), &Value::Null));
+    assert_eq!(
+        (&end["cause"], &end["signal"], &end["exit_code"]),
+        (&json!("exited"), &json!(9), &Value::Null)
+    );
     assert_eq!(one["phases"][1]["phase"], "ended");
     assert!(!one.to_string().contains("canary"));
     for (query, count) in [
@@ -121,7 +131,11 @@ async fn the_history_has_every_instance_that_ran() {
         ("phase=ready", "phase"),
     ] {
         let refused = problem(root.get(&format!("{INSTANCES}?{query}"))).await;
-        assert_eq!((slug(&refused), &refused["parameter"]), ("bad-parameter", &json!(name)), "{query}");
+        assert_eq!(
+            (slug(&refused), &refused["parameter"]),
+            ("bad-parameter", &json!(name)),
+            "{query}"
+        );
     }
 }
 
@@ -148,7 +162,8 @@ async fn events_come_raw_and_in_pages() {
     assert_eq!((&items[0]["source"], &items[0]["count"]), (&json!("kubernetes"), &json!(3)));
     assert_eq!(items[0]["raw"], json!({"reason": "FailedScheduling", "n": 3}));
     let first = root.find(&path(hub.instance, "/events?limit=2")).await;
-    let mark: String = first["next"].as_str().expect("more").bytes().map(|b| format!("%{b:02x}")).collect();
+    let mark: String =
+        first["next"].as_str().expect("more").bytes().map(|b| format!("%{b:02x}")).collect();
     let second = root.find(&path(hub.instance, &format!("/events?limit=3&after={mark}"))).await;
     assert_eq!(second["items"].as_array().expect("items"), &items[2..]);
     let refused = problem(root.get(&path(hub.instance, "/events?after=7"))).await;
@@ -167,12 +182,14 @@ async fn stopping_fails_its_requests_with_the_admins_reason() {
     let request = person.submit(&["CCO"]).await;
     hub.claim().await;
     let stop = path(hub.instance, "/stop");
-    let body = json!({"work": "fail", "grace_seconds": 60, "reason": "It is wrong about fluorine."});
+    let body =
+        json!({"work": "fail", "grace_seconds": 60, "reason": "It is wrong about fluorine."});
     let stopped = root.send(Method::POST, &stop, body.clone()).await;
     assert_eq!((&stopped["state"], &stopped["stop"]["work"]), (&json!("draining"), &json!("fail")));
     assert_eq!(stopped["stop"]["by"], json!(root.id));
     assert_eq!(stopped["requests"], json!([]));
-    let found = person.find(&format!("/api/v1/requests/{}", request["id"].as_str().expect("an id"))).await;
+    let found =
+        person.find(&format!("/api/v1/requests/{}", request["id"].as_str().expect("an id"))).await;
     assert_eq!(found["phase"], "failed");
     assert!(found["reason"].as_str().expect("words").ends_with("It is wrong about fluorine."));
     let again = root.send(Method::POST, &stop, body).await;

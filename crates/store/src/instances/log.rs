@@ -45,11 +45,7 @@ pub struct LogPiece {
 
 impl Store {
     /// What is kept of a log, from this position on; nothing if there is no such instance.
-    pub async fn instance_log(
-        &self,
-        id: InstanceId,
-        from: u64,
-    ) -> Result<Option<LogPiece>, Error> {
+    pub async fn instance_log(&self, id: InstanceId, from: u64) -> Result<Option<LogPiece>, Error> {
         let mut conn = self.inner.db.read().await?;
         type Place = (String, Option<String>, Option<i64>);
         let place: Option<Place> = row!(&mut conn, PLACE, id.0);

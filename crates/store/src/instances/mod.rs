@@ -21,8 +21,8 @@ use crate::writer::{Tx, work};
 use crate::{Change, Error, Instance, InstanceState, NewInstance, Store, text};
 
 pub(crate) use events::note;
-pub(crate) use list::record;
 pub use events::{Phase, WhichEvents};
+pub(crate) use list::record;
 pub use list::{InstanceFilter, InstanceRecord, Seen, ServedRequest, Stop};
 pub use log::LogPiece;
 pub use notes::{InstanceNotes, Served};
@@ -181,7 +181,8 @@ impl Store {
     /// Does it work on nothing, whichever server called it?
     pub async fn is_free(&self, id: InstanceId) -> Result<bool, Error> {
         let mut conn = self.inner.db.read().await?;
-        let held: i64 = on!(&mut conn, c => sqlx::query_scalar(HELD).bind(id.0).fetch_one(c).await?);
+        let held: i64 =
+            on!(&mut conn, c => sqlx::query_scalar(HELD).bind(id.0).fetch_one(c).await?);
         Ok(held == 0)
     }
 }

@@ -27,7 +27,8 @@ const STOP: &str = "UPDATE instance SET state = 'draining', stop_work = $1, stop
 
 const NAME: &str = "SELECT name FROM account WHERE principal_id = $1";
 
-const LEASED: &str = "SELECT DISTINCT request_id FROM task WHERE state = 'leased' AND instance_id = $1";
+const LEASED: &str =
+    "SELECT DISTINCT request_id FROM task WHERE state = 'leased' AND instance_id = $1";
 
 /// How an instance shall stop.
 #[derive(Clone, Debug)]
@@ -42,7 +43,9 @@ pub struct StopWish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
     /// It is written down; so many requests failed by it.
-    Asked { failed: u64 },
+    Asked {
+        failed: u64,
+    },
     /// It had ended, or somebody had asked for the same or something harder.
     Already,
     Unknown,

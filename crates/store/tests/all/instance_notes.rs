@@ -64,7 +64,10 @@ async fn notes_add_up(lab: Lab) {
     let mut usage = Usage::of(500, 10 << 30);
     usage.add(&Usage::of(2000, 1 << 20));
     assert_eq!((seen.usage, seen.busy), (usage, 4_500_000));
-    assert_eq!((seen.node.as_deref(), seen.pod_status.as_deref()), (Some("one\u{fffd}"), Some("Running")));
+    assert_eq!(
+        (seen.node.as_deref(), seen.pod_status.as_deref()),
+        (Some("one\u{fffd}"), Some("Running"))
+    );
     assert_eq!(seen.pod, Some(json!({"phase": "Running"})));
 }
 
@@ -99,7 +102,8 @@ async fn an_event_that_happens_again_is_the_same_one(lab: Lab) {
     assert_eq!(jobs[0].last_at.since(jobs[0].first_at), Duration::from_micros(2));
     assert_eq!(jobs[0].raw, Some(json!({"text": "nul \0"})));
     let phases = lab.store.instance_phases(id).await.expect("an answer");
-    let phases: Vec<_> = phases.iter().map(|phase| (phase.name.as_str(), phase.cause.as_str())).collect();
+    let phases: Vec<_> =
+        phases.iter().map(|phase| (phase.name.as_str(), phase.cause.as_str())).collect();
     assert_eq!(phases, [("launched", "requests wait"), ("ready", "it takes work")]);
 }
 
@@ -160,7 +164,8 @@ async fn those_that_run_and_those_that_ended_are_two_lists(lab: Lab) {
     let status = |status: &str| InstanceFilter { statuses: vec![status.into()], ..all.clone() };
     assert_eq!(list(&lab, status("starting")).await.len(), 3);
     assert_eq!(list(&lab, status("Evicted")).await, [ids[3]]);
-    let model = |id: &str| InstanceFilter { models: vec![id.parse().expect("an id")], ..all.clone() };
+    let model =
+        |id: &str| InstanceFilter { models: vec![id.parse().expect("an id")], ..all.clone() };
     assert_eq!(list(&lab, model("echo")).await.len(), 3);
     assert!(list(&lab, model("other")).await.is_empty());
     let second = find(&lab, ids[3]).await;

@@ -119,7 +119,10 @@ async fn a_wish_is_written_down_once_and_only_a_harder_one_takes_its_place(lab: 
     assert!(order.until > lab.store.now() + Duration::from_secs(30));
     let record = lab.store.find_instance(id).await.expect("an answer").expect("the instance");
     let stop = record.stop.expect("it is there");
-    assert_eq!((stop.work, stop.actor, record.state.as_str()), (StopWork::Fail, lab.me, "draining"));
+    assert_eq!(
+        (stop.work, stop.actor, record.state.as_str()),
+        (StopWork::Fail, lab.me, "draining")
+    );
     let events = kinds(&lab, id).await;
     assert_eq!(events.iter().filter(|kind| *kind == "stop_asked").count(), 3);
 }
@@ -164,7 +167,10 @@ async fn the_wish_for_an_instance_of_a_dead_server_comes_true_with_its_burial() 
     let other = lab.other_server().await;
     let stopped = other.stop_instance(lab.me, id, wish(StopWork::Requeue)).await;
     assert_eq!(stopped.expect("an answer"), Stopped::Asked { failed: 0 });
-    let dead = format!("UPDATE server SET seen_at = timestamptz 'epoch' WHERE id = '{}'", lab.store.server());
+    let dead = format!(
+        "UPDATE server SET seen_at = timestamptz 'epoch' WHERE id = '{}'",
+        lab.store.server()
+    );
     lab.raw.run(&dead).await;
     assert_eq!(other.heartbeat().await.expect("an answer"), 1);
     let record = other.find_instance(id).await.expect("an answer").expect("the instance");
