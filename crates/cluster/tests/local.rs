@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use muster_cluster::{Cluster, Launch, LocalConfig, LocalProcesses, proc};
 use muster_core::instance::EndCause;
 use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::news::Usage;
 use muster_core::{Address, InstanceId, Model, ObservedState, Source, Timestamp};
 use tempfile::TempDir;
 
@@ -260,6 +261,27 @@ async fn a_process_over_its_memory_limit_is_killed() {
     let world = world_with(&format!("{READY}; {hog}"), limits);
     let cause = world.until_ended(world.launch()).await;
     assert_eq!(cause, EndCause::OutOfMemory { limit_mib: 100 });
+}
+
+/// brief: IN-2
+#[tokio::test]
+async fn what_the_processes_of_an_instance_use_is_news() {
+    // The work is done by a child of what was started.
+    let world = world(&format!("{READY}; sh -c 'while :; do :; done' & wait"));
+    let instance = world.launch();
+    world.until_ready(instance).await;
+    let mut usage = Usage::default();
+    let begun = Instant::now();
+    while usage.cpu.peak < 100 || usage.samples < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{usage:?}");
+        let news = world.cluster.news(instance);
+        assert_eq!(news.node, proc::host());
+        usage.add(&news.usage);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(usage.memory.peak > 100_000 && usage.memory.sum >= usage.memory.peak, "{usage:?}");
+    world.cluster.stop(instance, Duration::ZERO);
+    world.until_ended(instance).await;
 }
 
 #[tokio::test]

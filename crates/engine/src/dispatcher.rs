@@ -219,8 +219,11 @@ impl Dispatcher {
                 }
             };
             over |= matches!(failure, JobFailure::InstanceEnded(_) | JobFailure::Disconnected);
+            // Not what the model said: that may quote inputs, and is in its log.
+            let name = failure.name();
             tracing::info!(
-                model.id = %runner.model.id, instance.id = %runner.instance, ?failure, "a job failed"
+                model.id = %runner.model.id, instance.id = %runner.instance, failure = name,
+                "a job failed"
             );
             let most = runner.model.limits.max_attempts;
             finished.back.extend(tasks.iter().map(|task| TaskBack {

@@ -153,6 +153,8 @@ fn a_killed_hub_has_not_forgotten_what_was_to_stop() {
     let slow = ["--work", "drain", "--grace-seconds", "600", "--reason", "It leaks."];
     hub.good(&[&["instance", "stop", &it], &slow[..]].concat());
     assert_eq!(show(&hub, &it)["state"], "draining");
+    let noted = |hub: &Hub| hub.good(&["instance", "logs", &it]).text.contains("asked for");
+    until("it is noted what it wrote", || noted(&hub));
     hub.kill();
     world.write("go", "");
     let hub = world.hub_after(&hub);
@@ -163,10 +165,7 @@ fn a_killed_hub_has_not_forgotten_what_was_to_stop() {
     );
     let output = Output::from(run.wait_with_output().expect("it ends"));
     assert_eq!((output.code, output.text.as_str()), (0, "input,length\nwait,4\n"), "{output:?}");
-    assert!(
-        hub.good(&["instance", "logs", &it]).text.contains("asked for"),
-        "what was noted stays"
-    );
+    assert!(noted(&hub), "what was noted stays");
 }
 
 #[test]

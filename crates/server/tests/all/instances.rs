@@ -240,7 +240,7 @@ async fn a_log_is_its_last_lines_and_can_be_followed_to_its_end() {
     wrote(&hub, hub.instance, 11, "ee\r\nfour\rfive\nsi").await;
     let lines = "event: log\ndata: three\ndata: four\u{fffd}five";
     assert_eq!(stream.next().await.as_deref(), Some(lines));
-    wrote(&hub, hub.instance, 28, "x").await;
+    wrote(&hub, hub.instance, 27, "x").await;
     hub.store.instance_ended(hub.instance, &EndCause::Idle).await.expect("an answer");
     hub.store.keep_log(hub.instance).await.expect("an answer");
     assert_eq!(stream.next().await.as_deref(), Some("event: log\ndata: six"));

@@ -57,9 +57,8 @@ impl Store {
         } else {
             let from = i64::try_from(from).unwrap_or(i64::MAX);
             let pieces: Vec<(i64, Vec<u8>)> = rows!(&mut conn, PIECES, id.0, from);
-            if let Some((first, whole)) = joined(pieces) {
-                (position, bytes) = (first as u64, whole.into());
-            }
+            let (first, whole) = joined(pieces, from).unwrap_or((from, Vec::new()));
+            (position, bytes) = (first as u64, whole.into());
         }
         let skip = usize::try_from(from.saturating_sub(position)).unwrap_or(usize::MAX);
         let bytes = bytes.slice(skip.min(bytes.len())..);
@@ -73,7 +72,7 @@ impl Store {
         let pieces: Vec<(i64, Vec<u8>)> = rows!(&mut conn, PIECES, id.0, 0i64);
         drop(conn);
         let Some(last) = pieces.last().map(|(position, _)| *position) else { return Ok(()) };
-        let Some((at, bytes)) = joined(pieces) else { return Ok(()) };
+        let Some((at, bytes)) = joined(pieces, 0) else { return Ok(()) };
         let path = path(id.0);
         self.inner.objects.put(&path, bytes.into()).await?;
         crash_point("after-log-object-before-row");
@@ -119,10 +118,29 @@ pub(super) async fn append(
     Ok(())
 }
 
-/// Pieces of a log, and what was lost between them is not missed.
-fn joined(pieces: Vec<(i64, Vec<u8>)>) -> Option<(i64, Vec<u8>)> {
-    let (end, _) = pieces.last().map(|(position, bytes)| (position + bytes.len() as i64, ()))?;
-    let whole = pieces.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>().concat();
-    // Counted from the end, so that a gap is before what is kept.
+/// What pieces of a log hold after its first `from` bytes. What was lost between them is as if it had
+/// been lost before them.
+fn joined(pieces: Vec<(i64, Vec<u8>)>, from: i64) -> Option<(i64, Vec<u8>)> {
+    let end = pieces.last().map(|(position, bytes)| position + bytes.len() as i64)?;
+    let mut whole = Vec::new();
+    for (position, bytes) in pieces {
+        let skip = usize::try_from(from.saturating_sub(position)).unwrap_or(0);
+        whole.extend_from_slice(bytes.get(skip..).unwrap_or_default());
+    }
     Some((end - whole.len() as i64, whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_in_a_log_repeats_nothing() {
+        let pieces = || vec![(0, b"abc".to_vec()), (5, b"fg".to_vec())];
+        assert_eq!(joined(pieces(), 0), Some((2, b"abcfg".to_vec())));
+        assert_eq!(joined(pieces(), 3), Some((5, b"fg".to_vec())));
+        assert_eq!(joined(pieces(), 4), Some((5, b"fg".to_vec())));
+        assert_eq!(joined(pieces(), 6), Some((6, b"g".to_vec())));
+        assert_eq!(joined(vec![], 6), None);
+    }
 }
