@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_cluster::{Cluster, Launch, LocalConfig, LocalProcesses, proc};
@@ -63,8 +64,10 @@ impl World {
     }
 
     fn launch(&self) -> InstanceId {
-        let number = self.cluster.observe().len() as u128 + 1;
-        let instance = InstanceId(uuid::Uuid::from_u128(number));
+        // Another one in each test: without namespaces what is left of an instance is found by its id.
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let (high, low) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let instance = InstanceId(uuid::Uuid::from_u64_pair(high.into(), low));
         self.cluster.launch(Launch { instance, model: Arc::clone(&self.model) });
         instance
     }
@@ -273,7 +276,11 @@ async fn what_the_processes_of_an_instance_use_is_news() {
     let mut usage = Usage::default();
     let begun = Instant::now();
     while usage.cpu.peak < 100 || usage.samples < 2 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{usage:?}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{usage:?} {:?}",
+            world.cluster.observe()
+        );
         let news = world.cluster.news(instance);
         assert_eq!(news.node, proc::host());
         usage.add(&news.usage);
