@@ -104,6 +104,9 @@ pub struct Seen {
 /// A request that an instance worked on.
 pub type ServedRequest = super::Served;
 
+/// How, why, who, since when and until when.
+type StopColumns = (Option<String>, Option<String>, Option<Uuid>, Option<Ts>, Option<Ts>);
+
 /// A row of [`record`].
 pub(crate) struct RecordRow {
     id: Uuid,
@@ -120,7 +123,7 @@ pub(crate) struct RecordRow {
     ended_at: Option<Ts>,
     end_cause: Option<String>,
     jobs: i64,
-    stop: (Option<String>, Option<String>, Option<Uuid>, Option<Ts>, Option<Ts>),
+    stop: StopColumns,
     node: Option<String>,
     pod_status: Option<String>,
     pod: Option<String>,

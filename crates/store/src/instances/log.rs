@@ -50,16 +50,15 @@ impl Store {
         type Place = (String, Option<String>, Option<i64>);
         let place: Option<Place> = row!(&mut conn, PLACE, id.0);
         let Some((state, object, at)) = place else { return Ok(None) };
-        let (mut position, mut bytes) = (at.unwrap_or(0) as u64, Bytes::new());
-        if let Some(object) = object {
+        let (position, bytes) = if let Some(object) = object {
             drop(conn);
-            bytes = self.inner.objects.get(&object).await?;
+            (at.unwrap_or(0) as u64, self.inner.objects.get(&object).await?)
         } else {
             let from = i64::try_from(from).unwrap_or(i64::MAX);
             let pieces: Vec<(i64, Vec<u8>)> = rows!(&mut conn, PIECES, id.0, from);
             let (first, whole) = joined(pieces, from).unwrap_or((from, Vec::new()));
-            (position, bytes) = (first as u64, whole.into());
-        }
+            (first as u64, whole.into())
+        };
         let skip = usize::try_from(from.saturating_sub(position)).unwrap_or(usize::MAX);
         let bytes = bytes.slice(skip.min(bytes.len())..);
         let position = position.max(from);
