@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::instance::EndCause;
+use muster_core::news::News;
 use muster_core::{Address, InstanceId, Observed, ObservedState, Source};
 use reqwest::Client;
 use tokio::runtime::Handle;
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::book::Book;
-use crate::{Cluster, Launch, Now, Resolver};
+use crate::{Cluster, Launch, Now, Resolver, Written};
 
 /// How often a server is asked before it answers, and after.
 const KNOCK: Duration = Duration::from_secs(1);
@@ -85,8 +86,12 @@ impl Cluster for ExternalServers {
         self.book.changed()
     }
 
-    fn logs(&self, _instance: InstanceId) -> String {
-        String::new()
+    fn log(&self, _instance: InstanceId, from: u64) -> Written {
+        Written { position: from, bytes: Vec::new() }
+    }
+
+    fn news(&self, _instance: InstanceId) -> News {
+        News::default()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod proc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_core::news::News;
 use muster_core::{InstanceId, Model, Observed, Timestamp};
 use tokio::sync::watch;
 
@@ -51,6 +52,18 @@ pub trait Cluster: Send + Sync {
     /// Changes whenever `observe` would say something new.
     fn changed(&self) -> watch::Receiver<u64>;
 
-    /// The last of what the instance wrote to its log, at most 64 KiB; empty if unknown.
-    fn logs(&self, instance: InstanceId) -> String;
+    /// What the instance wrote to its log after its first `from` bytes, as far as that is kept: the
+    /// last 64 KiB. Nothing if it is unknown.
+    fn log(&self, instance: InstanceId, from: u64) -> Written;
+
+    /// What is new of it beside its state. It is told once.
+    fn news(&self, instance: InstanceId) -> News;
+}
+
+/// A piece of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// How many bytes were written before it.
+    pub position: u64,
+    pub bytes: Vec<u8>,
 }

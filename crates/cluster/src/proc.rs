@@ -1,8 +1,8 @@
-//! Processes as /proc shows them: who descends from whom, how much memory they hold, what they
-//! were started with.
+//! Processes as /proc shows them: who descends from whom, what they use, what they were started with.
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
@@ -67,6 +67,26 @@ fn tree_of(root: i32, all: &[Process]) -> Vec<i32> {
     found
 }
 
+/// What Linux counts processor time in for programs (proc(5)), whatever its kernel counts in.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Processor time that a process used, and those of its children that ended and that it took notice
+/// of; zero when it is gone.
+pub fn processor_time(pid: i32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let Some((_, fields)) = stat.rsplit_once(')') else { return Duration::ZERO };
+    // utime, stime, cutime, cstime
+    let times = fields.split_ascii_whitespace().skip(11).take(4);
+    let ticks: u64 = times.filter_map(|time| time.parse::<u64>().ok()).sum();
+    TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
+}
+
+/// The name of this machine.
+pub fn host() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
 /// Resident memory of a process, KiB; 0 when it is gone.
 pub fn resident_kib(pid: i32) -> u64 {
     field_kib(&format!("/proc/{pid}/status"), "VmRSS:").unwrap_or(0)
@@ -115,6 +135,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn work_of_this_process_and_of_children_that_ended_is_processor_time() {
+        let own = std::process::id() as i32;
+        let before = processor_time(own);
+        let busy = "n=0; while [ $n -lt 300000 ]; do n=$((n+1)); done";
+        Command::new("sh").args(["-c", busy]).status().expect("it ends");
+        assert!(processor_time(own) > before, "{before:?}");
+        assert_eq!(processor_time(i32::MAX), Duration::ZERO);
+    }
+
+    #[test]
     fn a_process_is_found_with_its_parent_memory_and_environment() {
         let mut child = Command::new("sleep")
             .arg("60")
@@ -128,6 +158,7 @@ mod tests {
         assert!(tree(found.parent).contains(&pid));
         assert!(tree_of(found.parent, &all()).contains(&pid));
         assert!(resident_kib(pid) > 0 && proportional_kib(pid) > 0);
+        assert!(processor_time(pid) < Duration::from_secs(10) && host().is_some());
         assert!(was_started_with(pid, b"MUSTER_TEST=a b"));
         assert!(!was_started_with(pid, b"MUSTER_TEST=a"));
         let later = Process { started: found.started + 1, ..found };

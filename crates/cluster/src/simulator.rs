@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use muster_core::instance::EndCause;
+use muster_core::news::News;
 use muster_core::{Address, InstanceId, Model, Observed, ObservedState, Timestamp};
 use tokio::sync::watch;
 
-use crate::{Cluster, Launch, Now};
+use crate::{Cluster, Launch, Now, Written};
 
 /// Where a simulated instance listens, for tests that serve it.
 pub type AddressOf = Arc<dyn Fn(InstanceId, &Model) -> Address + Send + Sync>;
@@ -188,8 +189,12 @@ impl Cluster for Simulator {
         self.changed.subscribe()
     }
 
-    fn logs(&self, _instance: InstanceId) -> String {
-        String::new()
+    fn log(&self, _instance: InstanceId, from: u64) -> Written {
+        Written { position: from, bytes: Vec::new() }
+    }
+
+    fn news(&self, _instance: InstanceId) -> News {
+        News::default()
     }
 }
 

@@ -5,11 +5,13 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_cluster::{Cluster, Launch, LocalConfig, LocalProcesses, proc};
 use muster_core::instance::EndCause;
 use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::news::Usage;
 use muster_core::{Address, InstanceId, Model, ObservedState, Source, Timestamp};
 use tempfile::TempDir;
 
@@ -57,9 +59,15 @@ fn config(root: &Path) -> LocalConfig {
 }
 
 impl World {
+    fn log(&self, instance: InstanceId) -> String {
+        String::from_utf8_lossy(&self.cluster.log(instance, 0).bytes).into_owned()
+    }
+
     fn launch(&self) -> InstanceId {
-        let number = self.cluster.observe().len() as u128 + 1;
-        let instance = InstanceId(uuid::Uuid::from_u128(number));
+        // Another one in each test: without namespaces what is left of an instance is found by its id.
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let (high, low) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let instance = InstanceId(uuid::Uuid::from_u64_pair(high.into(), low));
         self.cluster.launch(Launch { instance, model: Arc::clone(&self.model) });
         instance
     }
@@ -89,7 +97,7 @@ impl World {
     async fn until_ready(&self, instance: InstanceId) -> Address {
         match self.until(instance, |state| !matches!(state, ObservedState::Starting { .. })).await {
             ObservedState::Ready { address } => address,
-            state => panic!("{state:?}; {}", self.cluster.logs(instance)),
+            state => panic!("{state:?}; {}", self.log(instance)),
         }
     }
 
@@ -164,9 +172,9 @@ async fn an_exit_is_seen_with_its_code_and_last_lines() {
     let last_lines = "loading\nError: no weights".to_owned();
     let cause = EndCause::Exited { code: Some(3), signal: None, last_lines };
     assert_eq!(world.until_ended(instance).await, cause);
-    assert_eq!(world.cluster.logs(instance), "loading\nError: no weights\n");
+    assert_eq!(world.log(instance), "loading\nError: no weights\n");
     world.cluster.forget(instance);
-    assert!(world.cluster.observe().is_empty() && world.cluster.logs(instance).is_empty());
+    assert!(world.cluster.observe().is_empty() && world.log(instance).is_empty());
 }
 
 #[tokio::test]
@@ -196,7 +204,7 @@ async fn a_stop_lets_the_process_end_by_itself() {
     world.cluster.stop(instance, Duration::from_secs(20));
     let why = "it was asked to stop".to_owned();
     assert_eq!(world.until_ended(instance).await, EndCause::Retired { why });
-    assert!(world.cluster.logs(instance).ends_with("bye\n"));
+    assert!(world.log(instance).ends_with("bye\n"));
 }
 
 #[tokio::test]
@@ -258,12 +266,37 @@ async fn a_process_over_its_memory_limit_is_killed() {
     assert_eq!(cause, EndCause::OutOfMemory { limit_mib: 100 });
 }
 
+/// brief: IN-2
+#[tokio::test]
+async fn what_the_processes_of_an_instance_use_is_news() {
+    // The work is done by a child of what was started.
+    let world = world(&format!("{READY}; sh -c 'while :; do :; done' & wait"));
+    let instance = world.launch();
+    world.until_ready(instance).await;
+    let mut usage = Usage::default();
+    let begun = Instant::now();
+    while usage.cpu.peak < 100 || usage.samples < 2 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{usage:?} {:?}",
+            world.cluster.observe()
+        );
+        let news = world.cluster.news(instance);
+        assert_eq!(news.node, proc::host());
+        usage.add(&news.usage);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(usage.memory.peak > 100_000 && usage.memory.sum >= usage.memory.peak, "{usage:?}");
+    world.cluster.stop(instance, Duration::ZERO);
+    world.until_ended(instance).await;
+}
+
 #[tokio::test]
 async fn instances_get_their_own_environment_and_nothing_of_the_hubs() {
     let world = world("env >&2; ls -l /proc/self/fd >&2; exit 1");
     let instance = world.launch();
     world.until_ended(instance).await;
-    let log = world.cluster.logs(instance);
+    let log = world.log(instance);
     let variables = log.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name);
     let mut variables: Vec<&str> = variables.collect();
     variables.sort_unstable();

@@ -24,10 +24,12 @@ pub enum Cause {
     Storage,
     CancelledByOwner,
     CancelledByAdmin,
+    /// An administrator stopped the instance that worked on it.
+    StoppedByAdmin,
 }
 
 impl Cause {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NotStarted,
         Self::InstanceEnded,
         Self::Disconnected,
@@ -38,6 +40,7 @@ impl Cause {
         Self::Storage,
         Self::CancelledByOwner,
         Self::CancelledByAdmin,
+        Self::StoppedByAdmin,
     ];
 
     /// The word for it in SQL, JSON and logs.
@@ -53,6 +56,7 @@ impl Cause {
             Self::Storage => "storage",
             Self::CancelledByOwner => "cancelled_by_owner",
             Self::CancelledByAdmin => "cancelled_by_admin",
+            Self::StoppedByAdmin => "stopped_by_admin",
         }
     }
 
@@ -69,7 +73,8 @@ impl Cause {
             | Self::TimedOut
             | Self::BadAnswer
             | Self::Storage
-            | Self::CancelledByAdmin => reason,
+            | Self::CancelledByAdmin
+            | Self::StoppedByAdmin => reason,
         };
         instead.to_owned()
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,8 @@ pub enum EndCause {
     Idle,
     /// The plan wanted fewer, or another version.
     Retired { why: String },
+    /// An administrator stopped it.
+    Stopped { why: String },
     /// The server that ran it stopped or died.
     ServerGone,
     /// It was not ready within the model's start time.
@@ -39,11 +42,78 @@ pub enum EndCause {
     Exited { code: Option<i32>, signal: Option<i32>, last_lines: String },
 }
 
+impl EndCause {
+    /// The text of `cause` in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Retired { .. } => "retired",
+            Self::Stopped { .. } => "stopped",
+            Self::ServerGone => "server_gone",
+            Self::StartTimeout => "start_timeout",
+            Self::NotStarted { .. } => "not_started",
+            Self::Unresponsive => "unresponsive",
+            Self::OutOfMemory { .. } => "out_of_memory",
+            Self::Exited { .. } => "exited",
+        }
+    }
+
+    /// Did something go wrong?
+    pub fn is_failure(&self) -> bool {
+        !matches!(self, Self::Idle | Self::Retired { .. } | Self::Stopped { .. })
+    }
+
+    /// Without what the model wrote: that may quote inputs, and is in its log.
+    #[must_use]
+    pub fn without_words(&self) -> Self {
+        match self {
+            Self::Exited { code, signal, .. } => {
+                Self::Exited { code: *code, signal: *signal, last_lines: String::new() }
+            }
+            other => other.clone(),
+        }
+    }
+}
+
+/// What becomes of the work of an instance that an administrator stops. The order is that of hardness:
+/// a wish is only ever replaced by a harder one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopWork {
+    /// It is finished first.
+    Drain,
+    /// It goes back to the queue.
+    Requeue,
+    /// Its requests fail.
+    Fail,
+}
+
+impl StopWork {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requeue => "requeue",
+            Self::Fail => "fail",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+impl FromStr for StopWork {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Requeue, Self::Fail, Self::Drain];
+        let found = all.into_iter().find(|work| work.name() == text);
+        found.ok_or("this is requeue, fail or drain")
+    }
+}
+
 impl fmt::Display for EndCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Idle => f.write_str("idle"),
             Self::Retired { why } => write!(f, "retired: {why}"),
+            Self::Stopped { why } => write!(f, "stopped by an administrator: {why}"),
             Self::ServerGone => f.write_str("its server stopped"),
             Self::StartTimeout => f.write_str("it was not ready within its start time"),
             Self::NotStarted { reason } => write!(f, "it could not be started: {reason}"),

@@ -12,6 +12,7 @@ pub mod input;
 pub mod instance;
 pub mod lockout;
 pub mod model;
+pub mod news;
 pub mod password;
 pub mod person;
 pub mod plan;

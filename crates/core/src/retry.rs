@@ -27,6 +27,22 @@ pub enum JobFailure {
     Refused { error: String },
 }
 
+impl JobFailure {
+    /// Which one it is, without words of the model: those may quote inputs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::GivenBack { .. } => "given_back",
+            Self::InstanceEnded(_) => "instance_ended",
+            Self::Disconnected => "disconnected",
+            Self::TimedOut { .. } => "timed_out",
+            Self::BadAnswer { .. } => "bad_answer",
+            Self::Model { .. } => "model_failed",
+            Self::Storage { .. } => "storage",
+            Self::Refused { .. } => "refused",
+        }
+    }
+}
+
 /// What to do with the task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Retry {

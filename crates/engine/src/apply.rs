@@ -39,12 +39,13 @@ impl Loop {
         let starting = Starting { model: id, doing: String::new(), progressed_at, retired: None };
         self.starting.insert(instance, starting);
         let cluster = if local { &self.local } else { &self.external };
+        self.recorder.begin(instance, cluster);
         cluster.launch(Launch { instance, model });
         Ok(())
     }
 
     async fn retire(&mut self, instance: InstanceId, cause: EndCause) -> Result<(), Error> {
-        self.store.instance_draining(instance).await?;
+        self.store.instance_draining(instance, &cause).await?;
         if let Some(supervisor) = self.supervisors.get(&instance) {
             supervisor.retire(cause);
         } else {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::job::Runner;
 use crate::running::{Running, Work};
+use crate::supervisor::Tokens;
 
 /// How long a claim holds without being extended.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -23,9 +24,8 @@ const STORE_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct Dispatcher {
     pub runner: Runner,
     pub running: Arc<Running>,
-    /// Take nothing new, finish what runs.
-    pub drain: CancellationToken,
-    /// Stop what runs as well.
+    pub tokens: Tokens,
+    /// Stop what runs as well, and give it back: the hub stops.
     pub abort: CancellationToken,
     pub health: Health,
     /// Changes when a server died: it may have left jobs running elsewhere.
@@ -103,7 +103,8 @@ impl Dispatcher {
                 };
                 match runner.store.claim(claim).await {
                     Ok(tasks) if !tasks.is_empty() => return tasks,
-                    Ok(_) => {}
+                    // It is being stopped: the loop is about to hear of it.
+                    Ok(_) => std::future::pending().await,
                     Err(error) => {
                         tracing::warn!(%error, instance.id = %runner.instance, "nothing can be claimed");
                         tokio::time::sleep(STORE_PAUSE).await;
@@ -113,7 +114,7 @@ impl Dispatcher {
         };
         tokio::select! {
             biased;
-            () = self.drain.cancelled() => Err(Leave::Drained),
+            () = self.tokens.drain.cancelled() => Err(Leave::Drained),
             Ok(cause) = ended.wait_for(Option::is_some) => {
                 Err(Leave::Ended(cause.clone().unwrap_or(EndCause::Unresponsive)))
             }
@@ -166,11 +167,13 @@ impl Dispatcher {
         let work = self.running.begin(keys.iter().map(|(key, _)| *key));
         let mut finished = Finished::default();
         let mut left: Vec<(TaskKey, u32)> = Vec::new();
-        let (abort, runner) = (self.abort.clone(), &self.runner);
+        let (abort, halt) = (self.abort.clone(), self.tokens.halt.clone());
+        let runner = &self.runner;
         let health = &mut self.health;
         tokio::select! {
             () = Self::jobs(runner, health, tasks, &mut finished) => {}
             () = work.unwanted.cancelled() => {}
+            () = halt.cancelled() => {}
             () = abort.cancelled() => left.clone_from(&keys),
             () = Self::keep(runner, &keys, &work) => {}
         }
@@ -197,20 +200,23 @@ impl Dispatcher {
         let jobs = std::iter::once(clean).chain(suspects.into_iter().map(|task| vec![task]));
         let mut over = false;
         for tasks in jobs.filter(|tasks| !tasks.is_empty()) {
-            let done = if over {
+            let failure = if over {
                 // The instance ended with an earlier job: these were never sent.
-                Err(JobFailure::GivenBack { after: Duration::ZERO })
+                JobFailure::GivenBack { after: Duration::ZERO }
             } else {
-                runner.job(&tasks).await
-            };
-            let failure = match done {
-                Ok(done) => {
-                    *health = Health::default();
-                    finished.done.extend(done);
-                    continue;
+                let job = runner.recorder.job(runner.instance, &tasks);
+                match runner.job(&tasks).await {
+                    Ok(done) => {
+                        job.done();
+                        *health = Health::default();
+                        finished.done.extend(done);
+                        continue;
+                    }
+                    Err(failure) => {
+                        job.failed(&failure);
+                        health.note(failure, runner.model.limits.job_seconds)
+                    }
                 }
-                Err(failure) if over => failure,
-                Err(failure) => health.note(failure, runner.model.limits.job_seconds),
             };
             over |= matches!(failure, JobFailure::InstanceEnded(_) | JobFailure::Disconnected);
             // Not the model's words: they may quote inputs.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::ModelServer;
 use crate::pack::{Known, cut, join, merge};
+use crate::record::Recorder;
 
 /// An instance that works is asked every so often whether it is still there; silent three times
 /// in a row, it is unresponsive (I-24).
@@ -27,6 +28,7 @@ const AFTERMATH: Duration = Duration::from_secs(2);
 /// What runs jobs on one instance.
 pub(crate) struct Runner {
     pub store: Store,
+    pub recorder: Arc<Recorder>,
     pub model: Arc<Model>,
     pub instance: InstanceId,
     pub server: ModelServer,

@@ -11,6 +11,7 @@ mod job;
 mod look;
 mod observe;
 mod pack;
+mod record;
 mod remote;
 mod running;
 mod supervisor;

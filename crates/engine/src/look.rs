@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::EngineConfig;
+use crate::record::Recorder;
 use crate::running::Running;
 use crate::supervisor::Supervisor;
 use crate::tidy::{sweep, tidy};
@@ -25,7 +26,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest time without a look: with instances, and without.
 const TICK: Duration = Duration::from_secs(5);
 const IDLE_TICK: Duration = Duration::from_secs(10);
-/// How often objects and rows are compared, and how often it is looked whether something is to be cleared.
+/// How often objects and rows are compared and logs that dead servers left are moved, and how often it is
+/// looked whether something is to be cleared.
 const SWEEP: Duration = Duration::from_secs(3600);
 const TIDY: Duration = Duration::from_secs(60);
 /// How often requests that ended are folded into the statistics, and how many in one transaction: others
@@ -50,6 +52,9 @@ pub(crate) struct Loop {
     pub(crate) running: Arc<Running>,
     pub(crate) gone: (mpsc::UnboundedSender<InstanceId>, mpsc::UnboundedReceiver<InstanceId>),
     pub(crate) buried: watch::Sender<u64>,
+    pub(crate) recorder: Arc<Recorder>,
+    /// When the time of work that is being finished on a stopped instance is over.
+    pub(crate) stops_at: Option<Timestamp>,
     housekept: Option<Instant>,
     leads: bool,
     swept: Option<Instant>,
@@ -84,6 +89,8 @@ impl Loop {
     ) -> Self {
         let EngineConfig { store, local, external, policy, clearing } = config;
         Self {
+            recorder: Recorder::new(store.clone()),
+            stops_at: None,
             store,
             local,
             external,
@@ -110,6 +117,7 @@ impl Loop {
     pub(crate) async fn run(mut self) {
         let stop = self.stop.clone();
         let cancellations = tokio::spawn(pass_on(self.store.changes(), Arc::clone(&self.running)));
+        let recording = tokio::spawn(Arc::clone(&self.recorder).run());
         let mut queue = self.store.queue_changed();
         let (mut local, mut external) = (self.local.changed(), self.external.changed());
         self.adopt_external().await;
@@ -140,6 +148,8 @@ impl Loop {
         }
         cancellations.abort();
         self.wind_down().await;
+        recording.abort();
+        self.recorder.flush().await;
     }
 
     async fn look(&mut self) -> Result<Looked, Error> {
@@ -149,6 +159,9 @@ impl Loop {
         self.follow(&instances).await;
         let busy = !instances.is_empty();
         let tick = if busy { TICK } else { IDLE_TICK };
+        let now = self.store.now();
+        let tick = self.stops_at.map_or(tick, |at| at.since(now).min(tick));
+        let tick = tick.max(Duration::from_millis(1));
         if !leads {
             return Ok(Looked { acted: false, rest: tick });
         }
@@ -265,7 +278,7 @@ impl Loop {
         for (id, starting) in self.starting.drain() {
             tracing::info!(instance.id = %id, model.id = %starting.model, "a starting instance is stopped");
             self.local.stop(id, Duration::ZERO);
-            crate::supervisor::end_in_store(&self.store, id, &EndCause::ServerGone).await;
+            self.recorder.end(id, &EndCause::ServerGone).await;
         }
         crash_point("while-draining");
         let (mut local, mut external) = (self.local.changed(), self.external.changed());

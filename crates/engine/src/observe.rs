@@ -13,7 +13,7 @@ use crate::call::ModelServer;
 use crate::dispatcher::{Dispatcher, Health};
 use crate::job::Runner;
 use crate::look::{Loop, Starting};
-use crate::supervisor::{Ending, Supervisor, end_in_store};
+use crate::supervisor::{Ending, Supervisor, stopped};
 
 impl Loop {
     pub(crate) async fn observe(&mut self) {
@@ -30,6 +30,7 @@ impl Loop {
                 if let Some(starting) = self.starting.get_mut(&seen.instance)
                     && starting.doing != doing
                 {
+                    self.recorder.starting(seen.instance, &doing);
                     starting.progressed_at = seen.at;
                     starting.doing = doing;
                 }
@@ -42,7 +43,6 @@ impl Loop {
                     supervisor.ended(cause);
                 } else if let Some(starting) = self.starting.remove(&seen.instance) {
                     self.start_failed(seen.instance, starting, cause, seen.at).await;
-                    cluster.forget(seen.instance);
                 }
             }
         }
@@ -80,7 +80,7 @@ impl Loop {
                 tracing::error!(%error, instance.id = %instance, "its address cannot be called");
                 cluster.stop(instance, Duration::ZERO);
                 let cause = EndCause::NotStarted { reason: "its address cannot be called".into() };
-                end_in_store(&self.store, instance, &cause).await;
+                self.recorder.end(instance, &cause).await;
             }
         }
     }
@@ -92,22 +92,24 @@ impl Loop {
         server: ModelServer,
         cluster: &Arc<dyn Cluster>,
     ) {
-        let (supervisor, ended, drain) = Supervisor::new();
+        let (supervisor, ended) = Supervisor::new();
         let external = matches!(model.source, Source::Server { .. });
         let splits = !external || server.splits_batches().await;
         let store = self.store.clone();
         let stopping = self.stop.clone();
-        let runner = Runner { store, model, instance, server, splits, ended, stopping };
+        let recorder = Arc::clone(&self.recorder);
+        let runner = Runner { store, recorder, model, instance, server, splits, ended, stopping };
         let dispatcher = Dispatcher {
             runner,
             running: Arc::clone(&self.running),
-            drain,
+            tokens: supervisor.tokens.clone(),
             abort: self.abort.clone(),
             health: Health::default(),
             buried: self.buried.subscribe(),
         };
         let ending = Ending {
             store: self.store.clone(),
+            recorder: Arc::clone(&self.recorder),
             cluster: Arc::clone(cluster),
             instance,
             stays: external,
@@ -133,7 +135,7 @@ impl Loop {
             starts.hopeless = matches!(cause, EndCause::NotStarted { .. });
             starts.reason = start_reason(&cause);
         }
-        end_in_store(&self.store, instance, &cause).await;
+        self.recorder.end(instance, &cause).await;
     }
 
     /// Does for our instances what another server's plan, or the books, ask for.
@@ -154,23 +156,45 @@ impl Loop {
         for id in ended {
             self.stop_start(id, EndCause::ServerGone);
         }
+        self.stops_at = None;
         for instance in instances {
-            if matches!(instance.state, InstanceState::Draining { .. })
-                && let Some(supervisor) = self.supervisors.get(&instance.id)
-            {
-                supervisor.retire(EndCause::Retired { why: "it was asked to stop".into() });
+            let draining = matches!(instance.state, InstanceState::Draining { .. });
+            if draining {
+                self.let_go(instance);
             }
             let ours = instance.server == Some(self.store.server());
             let known = self.starting.contains_key(&instance.id)
                 || self.supervisors.contains_key(&instance.id);
-            if !instance.local && !known {
+            if !instance.local && !known && draining {
+                self.bury(instance).await;
+            } else if !instance.local && !known {
                 // Every server calls servers elsewhere, whoever put them into the books.
                 self.adopt(instance);
             } else if ours && !known {
                 // Written down, but never launched.
                 let reason = "the hub was interrupted".to_owned();
-                end_in_store(&self.store, instance.id, &EndCause::NotStarted { reason }).await;
+                self.recorder.end(instance.id, &EndCause::NotStarted { reason }).await;
             }
+        }
+    }
+
+    /// The books say that it gets nothing more: another server's plan, or an administrator.
+    fn let_go(&mut self, instance: &Instance) {
+        let now = self.store.now();
+        if let Some(supervisor) = self.supervisors.get(&instance.id) {
+            let Some(order) = &instance.stop else { return supervisor.retire(leaving(instance)) };
+            let until = supervisor.stop(order, now);
+            self.stops_at = self.stops_at.into_iter().chain(until).min();
+        } else if self.starting.get(&instance.id).is_some_and(|it| it.retired.is_none()) {
+            self.stop_start(instance.id, leaving(instance));
+        }
+    }
+
+    /// Nobody here calls this server elsewhere any more. It has ended when nobody else does.
+    async fn bury(&mut self, instance: &Instance) {
+        let over = instance.stop.as_ref().is_some_and(|order| order.until <= self.store.now());
+        if over || self.store.is_free(instance.id).await.unwrap_or(false) {
+            self.recorder.end(instance.id, &leaving(instance)).await;
         }
     }
 
@@ -183,10 +207,12 @@ impl Loop {
                 return;
             }
         };
-        for instance in instances.iter().filter(|instance| !instance.local) {
+        let draining =
+            |instance: &Instance| matches!(instance.state, InstanceState::Draining { .. });
+        for instance in instances.iter().filter(|it| !it.local && !draining(it)) {
             if !self.adopt(instance) {
                 let why = "its model has another version or is gone".to_owned();
-                end_in_store(&self.store, instance.id, &EndCause::Retired { why }).await;
+                self.recorder.end(instance.id, &EndCause::Retired { why }).await;
             }
         }
     }
@@ -204,9 +230,16 @@ impl Loop {
             retired: None,
         };
         self.starting.insert(instance.id, starting);
+        self.recorder.begin(instance.id, &self.external);
         self.external.launch(Launch { instance: instance.id, model });
         true
     }
+}
+
+/// Why an instance that gets nothing more goes.
+fn leaving(instance: &Instance) -> EndCause {
+    let asked = || EndCause::Retired { why: "it was asked to stop".into() };
+    instance.stop.as_ref().map_or_else(asked, stopped)
 }
 
 /// Why a start failed, for a user: the cause and what the model said last.

@@ -4,29 +4,48 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_cluster::Cluster;
-use muster_core::InstanceId;
-use muster_core::instance::EndCause;
-use muster_store::Store;
+use muster_core::instance::{EndCause, StopWork};
+use muster_core::{InstanceId, Timestamp};
+use muster_store::{StopOrder, Store};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatcher::{Dispatcher, Leave};
+use crate::record::Recorder;
 
 /// How long a process may take to end after it was asked to.
 const STOP_GRACE: Duration = Duration::from_secs(5);
-const STORE_PAUSE: Duration = Duration::from_millis(500);
-const STORE_TRIES: u32 = 120;
+/// How often it is looked at whether other servers' work on an instance elsewhere is done.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The loop's handle on an instance that was ready.
 pub(crate) struct Supervisor {
-    drain: CancellationToken,
+    pub(crate) tokens: Tokens,
     ended: watch::Sender<Option<EndCause>>,
-    retired: Arc<Mutex<Option<EndCause>>>,
+    retired: Arc<Mutex<Option<Retired>>>,
+}
+
+/// What tells a dispatcher to leave.
+#[derive(Clone, Default)]
+pub(crate) struct Tokens {
+    /// Take nothing new, finish what runs.
+    pub drain: CancellationToken,
+    /// Leave what runs as it is: it is handed back when the instance has ended.
+    pub halt: CancellationToken,
+}
+
+/// Why an instance goes.
+#[derive(Clone)]
+struct Retired {
+    cause: EndCause,
+    /// What an administrator said, if one did.
+    order: Option<StopOrder>,
 }
 
 /// What ends an instance.
 pub(crate) struct Ending {
     pub store: Store,
+    pub recorder: Arc<Recorder>,
     pub cluster: Arc<dyn Cluster>,
     pub instance: InstanceId,
     /// External servers stay in the books when the hub stops.
@@ -35,11 +54,9 @@ pub(crate) struct Ending {
 }
 
 impl Supervisor {
-    pub(crate) fn new() -> (Self, watch::Receiver<Option<EndCause>>, CancellationToken) {
+    pub(crate) fn new() -> (Self, watch::Receiver<Option<EndCause>>) {
         let (ended, seen) = watch::channel(None);
-        let drain = CancellationToken::new();
-        let supervisor = Self { drain: drain.clone(), ended, retired: Arc::default() };
-        (supervisor, seen, drain)
+        (Self { tokens: Tokens::default(), ended, retired: Arc::default() }, seen)
     }
 
     /// Runs the dispatcher; reports on `gone` when the instance is over and the store knows.
@@ -50,12 +67,12 @@ impl Supervisor {
         gone: mpsc::UnboundedSender<InstanceId>,
     ) {
         let retired = Arc::clone(&self.retired);
-        let seen = self.ended.subscribe();
+        let (seen, halt) = (self.ended.subscribe(), self.tokens.halt.clone());
         tokio::spawn(async move {
             let leave = dispatcher.run().await;
             let instance = ending.instance;
             if !(ending.stays && ending.stopping.is_cancelled()) {
-                ending.end(leave, &retired, seen).await;
+                ending.end(leave, (&retired, &halt), seen).await;
             }
             if gone.send(instance).is_err() {
                 tracing::debug!(instance.id = %instance, "the loop ended before its instance");
@@ -66,12 +83,24 @@ impl Supervisor {
     /// Nothing new; it goes when its work is done.
     pub(crate) fn retire(&self, cause: EndCause) {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
-        retired.get_or_insert(cause);
-        self.drain.cancel();
+        retired.get_or_insert(Retired { cause, order: None });
+        self.tokens.drain.cancel();
+    }
+
+    /// As an administrator wants it. Until when its work may go on, if it may.
+    pub(crate) fn stop(&self, order: &StopOrder, now: Timestamp) -> Option<Timestamp> {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        *retired = Some(Retired { cause: stopped(order), order: Some(order.clone()) });
+        self.tokens.drain.cancel();
+        if order.work == StopWork::Drain && now < order.until {
+            return Some(order.until);
+        }
+        self.tokens.halt.cancel();
+        None
     }
 
     pub(crate) fn is_retired(&self) -> bool {
-        self.drain.is_cancelled()
+        self.tokens.drain.is_cancelled()
     }
 
     /// The cluster saw that it ended.
@@ -88,40 +117,56 @@ impl Ending {
     async fn end(
         &self,
         leave: Leave,
-        retired: &Mutex<Option<EndCause>>,
+        (retired, halt): (&Mutex<Option<Retired>>, &CancellationToken),
         mut seen: watch::Receiver<Option<EndCause>>,
     ) {
+        let order = || {
+            let retired = retired.lock().unwrap_or_else(PoisonError::into_inner);
+            retired.as_ref().and_then(|retired| retired.order.clone())
+        };
+        if self.stays && order().is_some() {
+            self.others_are_done(halt).await;
+        }
         let ended_by_itself = seen.borrow().clone();
         if ended_by_itself.is_none() {
-            self.cluster.stop(self.instance, STOP_GRACE);
-            let patience = STOP_GRACE + Duration::from_secs(5);
+            let grace = order().map_or(STOP_GRACE, |order| self.grace(&order));
+            self.cluster.stop(self.instance, grace);
+            let patience = grace + Duration::from_secs(5);
             if tokio::time::timeout(patience, seen.wait_for(Option::is_some)).await.is_err() {
                 tracing::error!(instance.id = %self.instance, "an instance did not end when it was stopped");
             }
         }
-        let wanted = retired.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let cause = match (ended_by_itself, leave, wanted) {
+        let retired = retired.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let cause = match (ended_by_itself, leave, retired) {
             (Some(cause), _, _) | (None, Leave::Ended(cause), _) => cause,
-            (None, Leave::Drained, Some(cause)) => cause,
+            (None, Leave::Drained, Some(retired)) => retired.cause,
             (None, Leave::Drained, None) => EndCause::ServerGone,
         };
-        end_in_store(&self.store, self.instance, &cause).await;
-        self.cluster.forget(self.instance);
+        self.recorder.end(self.instance, &cause).await;
     }
-}
 
-/// Writes down that an instance ended, as often as it takes; its work goes back to the queue.
-pub(crate) async fn end_in_store(store: &Store, instance: InstanceId, cause: &EndCause) {
-    for _ in 0..STORE_TRIES {
-        match store.instance_ended(instance, cause).await {
-            Ok(requeued) => {
-                tracing::info!(instance.id = %instance, %cause, requeued, "an instance ended");
-                return;
-            }
-            Err(error) => {
-                tracing::warn!(%error, instance.id = %instance, "its end is not written down yet");
-                tokio::time::sleep(STORE_PAUSE).await;
+    /// How long the process may take: all of the time that its work did not need to have, if that was
+    /// handed back.
+    fn grace(&self, order: &StopOrder) -> Duration {
+        match order.work {
+            StopWork::Drain => STOP_GRACE,
+            StopWork::Requeue | StopWork::Fail => order.until.since(self.store.now()),
+        }
+    }
+
+    /// Every server calls a server elsewhere: it has ended for all of them, so what the others work on
+    /// there is waited for.
+    async fn others_are_done(&self, halt: &CancellationToken) {
+        while !halt.is_cancelled() && !self.store.is_free(self.instance).await.unwrap_or(false) {
+            tokio::select! {
+                () = halt.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
             }
         }
     }
+}
+
+/// What an administrator's order is as a cause.
+pub(crate) fn stopped(order: &StopOrder) -> EndCause {
+    EndCause::Stopped { why: order.reason.clone() }
 }

@@ -11,6 +11,9 @@ const ORPHAN: Duration = Duration::from_secs(24 * 3600);
 const SWEPT_AT_ONCE: usize = 20_000;
 
 pub(crate) async fn sweep(store: Store) {
+    if let Err(error) = store.keep_logs().await {
+        tracing::warn!(%error, "logs of ended instances are not moved; they are next time");
+    }
     match store.sweep_objects(ORPHAN, SWEPT_AT_ONCE).await {
         Ok(0) => {}
         Ok(removed) => tracing::info!(removed, "objects that nothing points to are removed"),

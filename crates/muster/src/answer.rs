@@ -104,3 +104,74 @@ pub struct CatalogueModel {
 pub struct Cleared {
     pub predictions: u64,
 }
+
+/// A running copy of a model, as administrators see it.
+#[derive(Deserialize)]
+pub struct Instance {
+    pub id: String,
+    pub model: String,
+    pub model_version: String,
+    pub state: String,
+    pub pod_status: Option<String>,
+    pub node: Option<String>,
+    pub launch_cause: String,
+    pub launched_at: Timestamp,
+    pub start_seconds: Option<f64>,
+    pub idle_share: Option<f64>,
+    pub jobs: u64,
+    pub requests: Vec<String>,
+    pub resources: Option<InstanceResources>,
+    pub stop: Option<InstanceStop>,
+    pub end: Option<InstanceEnd>,
+}
+
+/// In cores and bytes.
+#[derive(Deserialize)]
+pub struct InstanceResources {
+    pub cpu: Gauge,
+    pub memory: Gauge,
+}
+
+#[derive(Deserialize)]
+pub struct Gauge {
+    pub now: f64,
+    pub peak: f64,
+    pub average: f64,
+}
+
+#[derive(Deserialize)]
+pub struct InstanceStop {
+    pub work: String,
+    pub reason: String,
+    pub asked_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+pub struct InstanceEnd {
+    pub at: Timestamp,
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+pub struct InstanceDetails {
+    #[serde(flatten)]
+    pub instance: Instance,
+    pub phases: Vec<InstancePhase>,
+}
+
+#[derive(Deserialize)]
+pub struct InstancePhase {
+    pub phase: String,
+    pub at: Timestamp,
+    pub cause: String,
+    pub seconds: Option<f64>,
+}
+
+#[derive(Deserialize)]
+pub struct InstanceEvent {
+    pub source: String,
+    pub kind: String,
+    pub message: String,
+    pub count: u64,
+    pub last_at: Timestamp,
+}

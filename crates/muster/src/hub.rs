@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use crate::commands::models::segment;
 use crate::config::{Environment, client};
 use crate::credentials::{Credentials, Token};
 use crate::failure::{Failure, Kind};
@@ -146,7 +147,7 @@ impl Hub {
             if items.len() >= most {
                 return Ok((items, true));
             }
-            after = format!("&after={next}");
+            after = format!("&after={}", segment(&next));
         }
     }
 

@@ -22,9 +22,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use muster_cluster::child::Child;
 
-use crate::arguments::{AdminVerb, Cli, Command, ModelVerb, StatsVerb};
+use crate::arguments::{AdminVerb, Cli, Command, InstanceVerb, ModelVerb, StatsVerb};
 use crate::commands::{
-    admin, clean, folder, login, models, oversight, requests, run, serve, settings, stats,
+    admin, clean, folder, instances, login, models, oversight, requests, run, serve, settings,
+    stats,
 };
 use crate::config::Environment;
 use crate::download::Format;
@@ -82,6 +83,8 @@ impl Cli {
                 None => client(stats::stats(&hub()?, &arguments)),
             },
             Command::Clean(arguments) => client(clean::clean(&arguments, environment)),
+            Command::Instances(arguments) => client(instances::instances(&hub()?, &arguments)),
+            Command::Instance(command) => client(instances::instance(&hub()?, &command.verb)),
             Command::Login(arguments) => client(login::log_in(&hub()?, &arguments)),
             Command::Logout(_) => client(login::log_out(&hub()?)),
             Command::Admin(command) => match command.verb {
@@ -122,6 +125,13 @@ impl Command {
             Self::Result(arguments) => arguments.json,
             Self::Stats(arguments) => arguments.json,
             Self::Clean(arguments) => arguments.json,
+            Self::Instances(arguments) => arguments.json,
+            Self::Instance(command) => match &command.verb {
+                InstanceVerb::Show(arguments) => arguments.json,
+                InstanceVerb::Events(arguments) => arguments.json,
+                InstanceVerb::Stop(arguments) => arguments.json,
+                InstanceVerb::Logs(_) => false,
+            },
             Self::Config(arguments) => arguments.json,
             Self::Admin(command) => match &command.verb {
                 AdminVerb::Requests(arguments) => arguments.json,

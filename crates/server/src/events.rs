@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
-use muster_core::{PrincipalId, RequestId};
-use muster_store::{Change, Store};
+use muster_core::{Permission, PrincipalId, RequestId};
+use muster_store::{Change, Session, SessionKind, Store};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -33,7 +33,8 @@ const MOST_REQUESTS: usize = 50;
 /// Follow your requests
 ///
 /// Events: `request` with `{id, phase, done, failed, inputs}` when one of your requests changed;
-/// `models` when the state of models may have changed; `session` when your rights may have: renew;
+/// `models` when the state of models may have changed; `instances`, to administrators, when instances or
+/// what they do changed; `session` when your rights may have: renew;
 /// `resync` when too much changed to tell: read again what you show. Comments keep the connection
 /// open.
 #[utoipa::path(
@@ -47,7 +48,7 @@ pub async fn follow_events(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    let listener = Streams::open(&app, caller.principal)?;
+    let listener = Streams::open(&app, caller.principal, is_admin(caller.session()))?;
     let stream = Stream { app, listener, session: caller.hash, told: None };
     let body = Body::from_stream(futures::stream::unfold(stream, Stream::next));
     let kind = [
@@ -75,6 +76,8 @@ struct Open {
 /// What one stream has to tell.
 #[derive(Default)]
 struct Listener {
+    /// Of somebody who was an administrator when it was opened.
+    admin: bool,
     news: Mutex<News>,
     wake: Notify,
 }
@@ -83,13 +86,14 @@ struct Listener {
 struct News {
     requests: BTreeSet<RequestId>,
     models: bool,
+    instances: bool,
     resync: bool,
     session: bool,
 }
 
 impl News {
     fn is_empty(&self) -> bool {
-        self.requests.is_empty() && !self.models && !self.resync && !self.session
+        self.requests.is_empty() && !self.models && !self.instances && !self.resync && !self.session
     }
 }
 
@@ -129,14 +133,14 @@ impl Streams {
         }
     }
 
-    fn open(app: &Arc<App>, principal: PrincipalId) -> Result<Listening, Problem> {
+    pub fn open(app: &Arc<App>, principal: PrincipalId, admin: bool) -> Result<Listening, Problem> {
         let mut open = app.streams.lock();
         let own = open.streams.get(&principal).map_or(0, Vec::len);
         if open.count >= app.streams.most || own >= app.streams.each as usize {
             let detail = "Too many event streams are open. Close one, or try again later.";
             return Err(Problem::new(Kind::Busy, detail));
         }
-        let listener = Arc::new(Listener::default());
+        let listener = Arc::new(Listener { admin, ..Listener::default() });
         open.streams.entry(principal).or_default().push(listener.clone());
         open.count += 1;
         if !open.pumped {
@@ -148,7 +152,7 @@ impl Streams {
 }
 
 /// One open stream; dropping it closes it.
-struct Listening {
+pub struct Listening {
     app: Arc<App>,
     principal: PrincipalId,
     listener: Arc<Listener>,
@@ -188,7 +192,16 @@ async fn pump(app: Arc<App>, mut changes: tokio::sync::broadcast::Receiver<Chang
                 }
             }
             Ok(Change::Cancelled { .. }) => {}
-            Ok(Change::Instances | Change::Models) => tell_all(&open, |news| news.models = true),
+            Ok(Change::Models) => tell_all(&open, |news| news.models = true),
+            Ok(Change::Instances) => tell_all(&open, |news| {
+                news.models = true;
+                news.instances = true;
+            }),
+            Ok(Change::Noted) => {
+                // Nobody else is woken by what they may not see.
+                let admins = open.streams.values().flatten().filter(|listener| listener.admin);
+                admins.for_each(|listener| listener.tell(|news| news.instances = true));
+            }
             Ok(_) | Err(_) => tell_all(&open, |news| news.resync = true),
         }
     }
@@ -218,26 +231,39 @@ impl Stream {
             return Some((Ok(Bytes::from_static(b": connected\n\n")), self));
         }
         let app = self.app.clone();
-        let text = app.until_stopping(self.wait()).await??;
+        let news = app.until_stopping(self.wait()).await?;
         // A session that is over tells nothing any more; if nobody can say, the client asks again.
         // Listening is not using: it does not keep a session from being idle.
-        app.sessions.find(&app, &self.session).await.ok()??;
+        let known = app.sessions.find(&app, &self.session).await.ok()??;
+        let text = match news {
+            Some(mut news) => {
+                news.instances &= is_admin(&known.session);
+                write_events(&app.store, self.listener.principal, news).await?
+            }
+            None => ": still here\n\n".into(),
+        };
         self.told = Some(Instant::now());
         Some((Ok(Bytes::from(text)), self))
     }
 
-    /// The next events, or a comment; nothing if the store is gone.
-    async fn wait(&self) -> Option<String> {
+    /// The next news; nothing when it is time to say that the stream is still there.
+    async fn wait(&self) -> Option<News> {
         let (now, listener) = (Instant::now(), &self.listener.listener);
         let comment = now + self.app.config.times.event_comment;
         if timeout_at(comment, listener.wake.notified()).await.is_err() {
-            return Some(": still here\n\n".into());
+            return None;
         }
         if let Some(told) = self.told {
             sleep_until(told + EVERY).await;
         }
-        write_events(&self.app.store, self.listener.principal, listener.take()).await
+        Some(listener.take())
     }
+}
+
+/// May whoever has this session see instances?
+pub fn is_admin(session: &Session) -> bool {
+    let account = session.account.as_ref().filter(|_| session.kind != SessionKind::Token);
+    account.is_some_and(|account| account.permissions.contains(&Permission::Admin))
 }
 
 async fn write_events(store: &Store, principal: PrincipalId, news: News) -> Option<String> {
@@ -250,6 +276,9 @@ async fn write_events(store: &Store, principal: PrincipalId, news: News) -> Opti
     }
     if news.models {
         text.push_str("event: models\ndata: {}\n\n");
+    }
+    if news.instances {
+        text.push_str("event: instances\ndata: {}\n\n");
     }
     for id in news.requests {
         let Some(request) = store.find_request(principal, id).await.ok()? else { continue };

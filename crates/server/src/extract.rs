@@ -7,7 +7,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Path};
 use http::HeaderMap;
 use http::request::Parts;
-use muster_core::{ModelId, PrincipalId, RequestId, SessionId};
+use muster_core::{InstanceId, ModelId, PrincipalId, RequestId, SessionId};
 use uuid::Uuid;
 
 use crate::problem::{Kind, Problem};
@@ -179,6 +179,17 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         thing_id(parts, state).await.map(|id| Self(SessionId(id)))
+    }
+}
+
+/// The id of an instance in a path.
+pub struct InstancePath(pub InstanceId);
+
+impl<S: Send + Sync> FromRequestParts<S> for InstancePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        thing_id(parts, state).await.map(|id| Self(InstanceId(id)))
     }
 }
 

@@ -12,6 +12,7 @@ mod extract;
 mod follow;
 mod health;
 mod identity;
+mod instances;
 mod legacy;
 mod listen;
 mod metrics;

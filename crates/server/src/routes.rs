@@ -22,6 +22,11 @@ use crate::docs::{
 use crate::door::{no_method, no_route, redirect};
 use crate::events::{__path_follow_events, follow_events};
 use crate::health::{__path_livez, __path_readyz, livez, readyz};
+use crate::instances::{
+    __path_find_instance, __path_find_instance_log, __path_list_instance_events,
+    __path_list_instance_requests, __path_list_instances, __path_stop_instance, find_instance,
+    find_instance_log, list_instance_events, list_instance_requests, list_instances, stop_instance,
+};
 use crate::legacy;
 use crate::metrics::{Metrics, metrics};
 use crate::models::{__path_find_model, __path_list_models, find_model, list_models};
@@ -82,6 +87,7 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
         .merge(legacy::routes())
         .merge(catalogue())
         .merge(administration())
+        .merge(instances())
         .routes(routes!(list_models))
         .routes(routes!(find_model))
         .routes(routes!(submit_request, list_requests))
@@ -112,6 +118,16 @@ fn administration() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(cancel_any_request))
         .routes(routes!(move_request_to_front))
         .routes(routes!(requeue_request))
+}
+
+fn instances() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_instances))
+        .routes(routes!(find_instance))
+        .routes(routes!(list_instance_events))
+        .routes(routes!(list_instance_requests))
+        .routes(routes!(find_instance_log))
+        .routes(routes!(stop_instance))
 }
 
 fn people() -> OpenApiRouter<Arc<App>> {

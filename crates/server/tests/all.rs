@@ -15,6 +15,8 @@ mod events;
 mod files;
 #[path = "all/hub.rs"]
 mod hub;
+#[path = "all/instances.rs"]
+mod instances;
 #[path = "all/leaving.rs"]
 mod leaving;
 #[path = "all/legacy/mod.rs"]

@@ -19,6 +19,8 @@ pub(crate) struct WaitingClaim {
 pub(crate) struct Claimed {
     pub tasks: Vec<ClaimedTask>,
     pub more_at: Option<Timestamp>,
+    /// The instance is being stopped, or has ended.
+    pub is_over: bool,
 }
 
 /// Most tasks in one job.
@@ -27,6 +29,7 @@ const MOST_TASKS: i64 = 512;
 impl Store {
     /// Waits until there is work for an instance and takes it, up to `max_inputs` inputs; the claim
     /// is durable when this returns. If the caller leaves, what was claimed for it is given back.
+    /// Nothing: the instance is being stopped or has ended, and gets nothing any more.
     pub async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedTask>, Error> {
         text::exact(&claim.version)?;
         let (reply, answer) = oneshot::channel();
@@ -58,7 +61,7 @@ impl WaitingClaim {
     }
 }
 
-/// A leased task; or, without one, when the model may have more.
+/// A leased task; or, without one, when the model may have more, and a 1 if the instance gets nothing.
 type Row = (
     Option<Uuid>,
     Option<i64>,
@@ -89,13 +92,13 @@ pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, inner: &Inner) -> Result<C
             .fetch_all(c)
             .await?
     });
-    let mut more_at = None;
+    let (mut more_at, mut is_over) = (None, false);
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
-        let at = row.10.map(|at| at.0);
+        let (at, over) = (row.10.map(|at| at.0), row.1 == Some(1));
         match task(row) {
             Some((task, principal)) => found.push((at, task, principal)),
-            None => more_at = at,
+            None => (more_at, is_over) = (at, over),
         }
     }
     // Neither database says in which order it answers what it changed.
@@ -107,7 +110,8 @@ pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, inner: &Inner) -> Result<C
             tx.after.changes.push(Change::Request { id, principal, phase: "running" });
         }
     }
-    Ok(Claimed { tasks: found.into_iter().map(|(_, task, _)| task).collect(), more_at })
+    let tasks = found.into_iter().map(|(_, task, _)| task).collect();
+    Ok(Claimed { tasks, more_at, is_over })
 }
 
 fn task(row: Row) -> Option<(ClaimedTask, PrincipalId)> {

@@ -2,6 +2,7 @@
 
 mod oversight;
 
+use crate::instances::record;
 use crate::requests::columns;
 
 pub(crate) use oversight::{Walk, oversight, walks};
@@ -30,6 +31,77 @@ const REQUESTS_POSTGRES: &str = concat!(
      AND ($5 IS NULL OR submitted_at >= $5) AND ($6 IS NULL OR submitted_at <= $6) \
      AND ($7 IS NULL OR id = $7) ORDER BY id DESC LIMIT $8"
 );
+
+macro_rules! listed {
+    (sqlite, $which:literal) => {
+        listed!($which, "SELECT value FROM json_each($1)", "SELECT value FROM json_each($2)")
+    };
+    (postgres, $which:literal) => {
+        listed!(
+            $which,
+            "SELECT json_array_elements_text($1::json)",
+            "SELECT json_array_elements_text($2::json)"
+        )
+    };
+    ($which:literal, $models:literal, $statuses:literal) => {
+        concat!(
+            record!(),
+            "WHERE ",
+            $which,
+            " AND ($1 IS NULL OR i.model_id IN (",
+            $models,
+            ")) AND ($2 IS NULL OR i.state IN (",
+            $statuses,
+            ") OR s.pod_status IN (",
+            $statuses,
+            ")) AND i.launched_at >= $3 AND (i.launched_at, i.id) < ($4, $5) \
+             ORDER BY i.launched_at DESC, i.id DESC LIMIT $6"
+        )
+    };
+}
+
+/// Instances that run, or that have ended. Each has an index of its own, so the state is not a value.
+pub(crate) fn list_instances(postgres: bool, ended: bool) -> &'static str {
+    match (postgres, ended) {
+        (false, false) => listed!(sqlite, "i.state <> 'ended'"),
+        (false, true) => listed!(sqlite, "i.state = 'ended'"),
+        (true, false) => listed!(postgres, "i.state <> 'ended'"),
+        (true, true) => listed!(postgres, "i.state = 'ended'"),
+    }
+}
+
+/// What instances work on now: their ids come as JSON.
+pub(crate) fn at_work(postgres: bool) -> &'static str {
+    if postgres {
+        "SELECT DISTINCT instance_id, request_id FROM task WHERE state = 'leased' AND instance_id = \
+         ANY (ARRAY(SELECT j::uuid FROM json_array_elements_text($1::json) AS j))"
+    } else {
+        "SELECT DISTINCT t.instance_id, t.request_id FROM jsonb_each($1) AS j \
+         CROSS JOIN task t WHERE t.state = 'leased' AND t.instance_id = unhex(j.value)"
+    }
+}
+
+/// What an instance did for requests, which come as JSON (see [`Batches`]).
+pub(crate) fn note_served(postgres: bool) -> &'static str {
+    if postgres {
+        "INSERT INTO instance_request (instance_id, request_id, jobs, inputs, first_at, last_at) \
+         SELECT $1, j_request, j_jobs, j_inputs, \
+         timestamptz 'epoch' + j_first * interval '1 microsecond', \
+         timestamptz 'epoch' + j_last * interval '1 microsecond' \
+         FROM json_to_recordset($2::json) AS j(j_request uuid, j_jobs bigint, j_inputs bigint, \
+         j_first bigint, j_last bigint) \
+         ON CONFLICT (instance_id, request_id) DO UPDATE SET \
+         jobs = instance_request.jobs + excluded.jobs, \
+         inputs = instance_request.inputs + excluded.inputs, last_at = excluded.last_at"
+    } else {
+        "INSERT INTO instance_request (instance_id, request_id, jobs, inputs, first_at, last_at) \
+         SELECT $1, unhex(value ->> 'j_request'), value ->> 'j_jobs', value ->> 'j_inputs', \
+         value ->> 'j_first', value ->> 'j_last' FROM jsonb_each($2) WHERE true \
+         ON CONFLICT (instance_id, request_id) DO UPDATE SET \
+         jobs = instance_request.jobs + excluded.jobs, \
+         inputs = instance_request.inputs + excluded.inputs, last_at = excluded.last_at"
+    }
+}
 
 pub(crate) const HAS_SCHEMA_POSTGRES: &str =
     "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)";
@@ -65,8 +137,9 @@ pub(crate) struct Batches {
     pub backlog: &'static str,
     /// Leases the next tasks of a model up to a number of inputs (at least one task), starts their
     /// requests and notes that the instance works. Answers the tasks, and in a row without a task
-    /// when the model may have more. PostgreSQL has several writers: what another one is just taking is
-    /// passed over.
+    /// when the model may have more, with a 1 if the instance is to get nothing any more. PostgreSQL has
+    /// several writers: what another one is just taking is passed over, and if another one stops the
+    /// instance at this moment, that is waited for (`busy`) and nothing is leased.
     pub claim: &'static str,
     pub task_done: &'static str,
     /// What requests gained; and the instance may have become idle.
@@ -110,7 +183,8 @@ const BATCHES_SQLITE: Batches = Batches {
          (SELECT j_request, j_position, inputs, SUM(inputs) OVER \
          (ORDER BY rank, j_request, j_position ROWS UNBOUNDED PRECEDING) AS total FROM \
          (SELECT request_id AS j_request, position AS j_position, inputs, rank FROM task \
-         WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND not_before <= $3 \
+         WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND NOT EXISTS \
+         (SELECT 1 FROM instance WHERE id = $6 AND state IN ('draining', 'ended')) AND not_before <= $3 \
          ORDER BY rank, request_id, position LIMIT $8)) \
          WHERE total <= $4 OR total = inputs) \
          WHERE request_id = j_request AND position = j_position AND state = 'queued' \
@@ -120,8 +194,8 @@ const BATCHES_SQLITE: Batches = Batches {
          UPDATE request SET phase = 'running', started_at = $3, version = version + 1 \
          WHERE phase = 'waiting' AND id IN (SELECT request_id FROM task \
          WHERE instance_id = $6 AND state = 'leased' AND lease_until = $7); \
-         SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-         CASE WHEN EXISTS (SELECT 1 FROM task \
+         SELECT NULL, (SELECT 1 FROM instance WHERE id = $6 AND state IN ('draining', 'ended')), \
+         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN EXISTS (SELECT 1 FROM task \
          WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND not_before <= $3) \
          THEN $3 ELSE (SELECT MIN(not_before) FROM task \
          WHERE model_id = $1 AND state = 'queued' AND model_version = $2) END",
@@ -184,21 +258,25 @@ const BATCHES_POSTGRES: Batches = Batches {
     claim: "WITH found AS MATERIALIZED (SELECT request_id AS j_request, position AS j_position, \
          inputs AS j_inputs, rank AS j_rank, attempt AS j_attempt FROM task \
          WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND not_before <= $3 \
+         AND NOT EXISTS (SELECT 1 FROM instance WHERE id = $6 AND state IN ('draining', 'ended')) \
          ORDER BY rank, request_id, position LIMIT $8 FOR UPDATE SKIP LOCKED), \
          ours AS MATERIALIZED (SELECT * FROM (SELECT *, SUM(j_inputs) OVER \
          (ORDER BY j_rank, j_request, j_position ROWS UNBOUNDED PRECEDING) AS total FROM found) f \
          WHERE total <= $4 OR total = j_inputs), \
+         busy AS (UPDATE instance SET idle_since = NULL, jobs = jobs + 1 \
+         WHERE id = $6 AND state NOT IN ('draining', 'ended') AND EXISTS (SELECT 1 FROM ours) \
+         RETURNING id), \
          leased AS (UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $5, \
          instance_id = $6, lease_until = $7 FROM ours \
          WHERE request_id = j_request AND position = j_position AND attempt = j_attempt \
+         AND (EXISTS (SELECT 1 FROM busy) OR NOT EXISTS (SELECT 1 FROM instance WHERE id = $6)) \
          RETURNING request_id, position, inputs, attempt, failures, use_cache, input, input_at, \
          input_len, principal_id, rank), \
-         busy AS (UPDATE instance SET idle_since = NULL, jobs = jobs + 1 \
-         WHERE id = $6 AND EXISTS (SELECT 1 FROM ours)), \
          started AS (UPDATE request SET phase = 'running', started_at = $3, version = version + 1 \
-         WHERE phase = 'waiting' AND id IN (SELECT j_request FROM ours)) \
+         WHERE phase = 'waiting' AND id IN (SELECT request_id FROM leased)) \
          SELECT * FROM leased UNION ALL \
-         SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+         SELECT NULL, (SELECT 1 FROM instance WHERE id = $6 AND state IN ('draining', 'ended')), \
+         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
          CASE WHEN (SELECT COUNT(*) FROM found) > LEAST((SELECT COUNT(*) FROM ours), $8 - 1) \
          THEN $3 ELSE (SELECT MIN(not_before) FROM task WHERE model_id = $1 AND state = 'queued' \
          AND model_version = $2 AND not_before > $3) END",

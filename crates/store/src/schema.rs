@@ -13,6 +13,7 @@ const SQLITE: &[(i64, &str)] = &[
     (4, include_str!("../migrations/sqlite/0004_statistics.sql")),
     (5, include_str!("../migrations/sqlite/0005_limits.sql")),
     (6, include_str!("../migrations/sqlite/0006_oversight.sql")),
+    (7, include_str!("../migrations/sqlite/0007_instances.sql")),
     (8, include_str!("../migrations/sqlite/0008_clearing.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
@@ -22,6 +23,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (4, include_str!("../migrations/postgres/0004_statistics.sql")),
     (5, include_str!("../migrations/postgres/0005_limits.sql")),
     (6, include_str!("../migrations/postgres/0006_oversight.sql")),
+    (7, include_str!("../migrations/postgres/0007_instances.sql")),
     (8, include_str!("../migrations/postgres/0008_clearing.sql")),
 ];
 

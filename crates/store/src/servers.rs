@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use futures::FutureExt;
-use muster_core::ServerId;
 use muster_core::instance::EndCause;
+use muster_core::news::Event;
+use muster_core::{InstanceId, ServerId};
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
+use crate::instances::{ending, happened};
 use crate::leases::requeued;
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point, dialect};
@@ -24,7 +26,7 @@ const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, not
      WHERE state = 'leased' AND remote_job IS NULL AND server_id = $2 RETURNING model_id";
 
 const END_INSTANCES: &str = "UPDATE instance SET state = 'ended', ended_at = $1, end_cause = $2 \
-     WHERE server_id = $3 AND is_local AND state <> 'ended'";
+     WHERE server_id = $3 AND is_local AND state <> 'ended' RETURNING id";
 
 const FORGET: &str = "DELETE FROM server WHERE id = $1";
 
@@ -123,13 +125,19 @@ pub(crate) async fn leads(tx: &mut Tx, server: ServerId) -> Result<bool, Error> 
 async fn release(tx: &mut Tx, server: Uuid) -> Result<(), Error> {
     let now = tx.now;
     let cause = serde_json::to_string(&EndCause::ServerGone).unwrap_or_default();
-    let models: Vec<String> = on!(&mut tx.conn, c => {
-        sqlx::query(END_INSTANCES)
+    let ended: Vec<Uuid> = on!(&mut tx.conn, c => {
+        sqlx::query_scalar(END_INSTANCES)
             .bind(Ts(now))
             .bind(&cause)
             .bind(server)
-            .execute(&mut *c)
-            .await?;
+            .fetch_all(c)
+            .await?
+    });
+    for id in ended {
+        let event = Event { first_at: now, last_at: now, ..ending(&EndCause::ServerGone) };
+        happened(tx, InstanceId(id), event).await?;
+    }
+    let models: Vec<String> = on!(&mut tx.conn, c => {
         let models = sqlx::query_scalar(REQUEUE)
             .bind(Ts(now))
             .bind(server)

@@ -1,6 +1,6 @@
-//! Objects and rows compared, both ways (I-10). Objects that no row points to go: of submissions and results
-//! that were stored and then refused, or whose server died before it wrote the row. Rows whose object is
-//! not there are found: somebody removed it, or the storage lost it.
+//! Objects and rows compared, both ways (I-10). Objects that no row points to go: of submissions, results and
+//! logs that were stored and then refused, or whose server died before it wrote the row. Rows whose object
+//! is not there are found: somebody removed it, or the storage lost it.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -32,10 +32,14 @@ const POINTED: &str = "SELECT input_object FROM request \
      UNION ALL SELECT result_object FROM task \
      WHERE request_id > $1 AND request_id <= $2 AND result_object IS NOT NULL";
 
+const LOG_NEEDED: &str =
+    "SELECT EXISTS (SELECT 1 FROM instance_seen WHERE instance_id = $1 AND log_object = $2)";
+
 /// Whose object it is, by its name.
 #[derive(Debug, PartialEq, Eq)]
 enum Owner {
     Request(Uuid),
+    Instance(Uuid),
     Task { request: Uuid, position: i64, attempt: i64 },
 }
 
@@ -123,6 +127,9 @@ async fn is_needed(conn: &mut Conn, owner: &Owner, path: &str) -> Result<bool, E
         Owner::Request(id) => on!(conn, c => {
             sqlx::query_scalar(INPUTS_NEEDED).bind(id).bind(path).fetch_one(c).await?
         }),
+        Owner::Instance(id) => on!(conn, c => {
+            sqlx::query_scalar(LOG_NEEDED).bind(id).bind(path).fetch_one(c).await?
+        }),
         Owner::Task { request, position, attempt } => on!(conn, c => {
             sqlx::query_scalar(RESULT_NEEDED)
                 .bind(request)
@@ -138,6 +145,9 @@ async fn is_needed(conn: &mut Conn, owner: &Owner, path: &str) -> Result<bool, E
 fn owner(path: &str) -> Option<Owner> {
     if let Some(id) = path.strip_prefix("inputs/") {
         return id.parse().ok().map(Owner::Request);
+    }
+    if let Some(id) = path.strip_prefix("logs/") {
+        return id.parse().ok().map(Owner::Instance);
     }
     let (request, part) = path.strip_prefix("results/")?.split_once('/')?;
     let (position, attempt) = part.strip_suffix(".parquet")?.split_once('-')?;
@@ -156,6 +166,7 @@ mod tests {
     fn an_object_is_known_by_its_name() {
         let id = Uuid::from_u128(7);
         assert_eq!(owner(&format!("inputs/{id}")), Some(Owner::Request(id)));
+        assert_eq!(owner(&format!("logs/{id}")), Some(Owner::Instance(id)));
         let task = Owner::Task { request: id, position: 12, attempt: 3 };
         assert_eq!(owner(&format!("results/{id}/12-3.parquet")), Some(task));
         for other in [

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use muster_core::input::InputTable;
+use muster_core::instance::StopWork;
 use muster_core::request::Reading;
 use muster_core::retry::Retry;
 use muster_core::{
@@ -112,6 +113,8 @@ pub enum Change {
         id: RequestId,
     },
     Instances,
+    /// What instances do and use: told on this server only.
+    Noted,
     Models,
     /// Another server changed something.
     Elsewhere,
@@ -203,6 +206,17 @@ pub struct Instance {
     /// `None` while it has work.
     pub idle_since: Option<Timestamp>,
     pub jobs: u64,
+    /// An administrator wants it to stop.
+    pub stop: Option<StopOrder>,
+}
+
+/// What an administrator wants of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopOrder {
+    pub work: StopWork,
+    /// How long its work or, if that is not waited for, its process may take.
+    pub until: Timestamp,
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

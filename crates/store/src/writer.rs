@@ -359,6 +359,11 @@ impl Writer {
                     break;
                 }
             };
+            if claimed.is_over {
+                // What there may be is for others.
+                served.push((claim, claimed.tasks));
+                continue;
+            }
             self.hints.insert(of(&claim), claimed.more_at);
             if claimed.tasks.is_empty() {
                 left.push(claim);

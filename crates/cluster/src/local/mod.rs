@@ -12,9 +12,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_core::instance::EndCause;
+use muster_core::news::{News, Usage};
 use muster_core::{InstanceId, Observed, ObservedState, Source};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use self::spawner::{Spawner, Started};
 use self::tail::Tail;
 use crate::book::Book;
-use crate::{Cluster, Launch, Now, sweep};
+use crate::{Cluster, Launch, Now, Written, proc, sweep};
 
 /// Longest path of a unix socket, bytes: one less than `sun_path` holds.
 const SOCKET_PATH: usize = 107;
@@ -47,6 +48,8 @@ pub struct LocalConfig {
 pub struct LocalProcesses {
     book: Arc<Book<Known>>,
     launches: mpsc::Sender<Started>,
+    /// The name of this machine.
+    host: Option<String>,
     /// Held for as long as instances may run here.
     _lock: File,
 }
@@ -58,6 +61,10 @@ struct Known {
     memory_mib: u32,
     orders: UnboundedSender<Order>,
     log: Tail,
+    /// What its processes used since somebody asked.
+    usage: Usage,
+    /// When they were looked at last, and how much processor time they had used by then.
+    looked: Option<(Instant, Duration)>,
 }
 
 enum Order {
@@ -97,7 +104,7 @@ impl LocalProcesses {
         std::thread::Builder::new()
             .name("instances".to_owned())
             .spawn(move || spawner.run(&received, &runtime))?;
-        Ok(Arc::new(Self { book, launches, _lock: lock }))
+        Ok(Arc::new(Self { book, launches, host: proc::host(), _lock: lock }))
     }
 }
 
@@ -106,7 +113,8 @@ impl Cluster for LocalProcesses {
         let Launch { instance, model } = launch;
         let (orders, received) = unbounded_channel();
         let memory_mib = model.limits.memory_mib;
-        let known = Known { pid: None, memory_mib, orders, log: Tail::default() };
+        let (log, usage) = (Tail::default(), Usage::default());
+        let known = Known { pid: None, memory_mib, orders, log, usage, looked: None };
         let starting = ObservedState::Starting { doing: "starting its process".to_owned() };
         if !self.book.enter(instance, starting, known) {
             return;
@@ -142,8 +150,15 @@ impl Cluster for LocalProcesses {
         self.book.changed()
     }
 
-    fn logs(&self, instance: InstanceId) -> String {
-        self.book.with(instance, |known| known.log.text()).unwrap_or_default()
+    fn log(&self, instance: InstanceId, from: u64) -> Written {
+        let written = self.book.with(instance, |known| known.log.since(from));
+        let (position, bytes) = written.unwrap_or((from, Vec::new()));
+        Written { position, bytes }
+    }
+
+    fn news(&self, instance: InstanceId) -> News {
+        let usage = self.book.with(instance, |known| std::mem::take(&mut known.usage));
+        News { node: self.host.clone(), usage: usage.unwrap_or_default(), ..News::default() }
     }
 }
 

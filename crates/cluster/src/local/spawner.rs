@@ -1,4 +1,4 @@
-//! The one thread that starts all processes and watches over their memory.
+//! The one thread that starts all processes and watches what they use.
 //!
 //! A process asks to be killed when its parent ends, and to Linux the parent is the thread that
 //! started it (prctl(2), PR_SET_PDEATHSIG). So that thread must live as long as the hub.
@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use muster_core::instance::EndCause;
+use muster_core::news::Usage;
 use muster_core::{InstanceId, Model, ObservedState, Source};
 use tokio::process::Command;
 use tokio::runtime::Handle;
@@ -22,8 +23,8 @@ use crate::book::Book;
 use crate::child::{Child, Isolation};
 use crate::proc;
 
-/// How often the memory of instances is looked at, while there are any.
-const MEMORY_CHECK: Duration = Duration::from_millis(500);
+/// How often it is looked at what instances use, while there are any.
+const USAGE_CHECK: Duration = Duration::from_millis(500);
 
 pub(super) struct Spawner {
     pub book: Arc<Book<Known>>,
@@ -57,14 +58,14 @@ impl Spawner {
         let mut checked = Instant::now();
         loop {
             let next = if self.any_lives() {
-                launches.recv_timeout(MEMORY_CHECK.saturating_sub(checked.elapsed()))
+                launches.recv_timeout(USAGE_CHECK.saturating_sub(checked.elapsed()))
             } else {
                 launches.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             match next {
                 Ok(started) => self.start(started, isolation, runtime),
                 Err(RecvTimeoutError::Timeout) => {
-                    self.check_memory();
+                    self.check_usage();
                     checked = Instant::now();
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -134,24 +135,40 @@ impl Spawner {
         lives
     }
 
-    /// Has those killed that hold more memory than their model may.
-    fn check_memory(&self) {
+    /// Notes what instances use, and has those killed that hold more memory than their model may.
+    fn check_usage(&self) {
         let mut living = Vec::new();
-        self.book.each(|_, known| {
+        self.book.each(|instance, known| {
             if let Some(pid) = known.pid {
-                living.push((pid, known.memory_mib, known.orders.clone()));
+                living.push((instance, pid, known.memory_mib, known.orders.clone()));
             }
         });
-        for (pid, limit_mib, orders) in living {
+        for (instance, pid, limit_mib, orders) in living {
             let limit = u64::from(limit_mib) * 1024;
             let tree = proc::tree(pid as i32);
-            let resident: u64 = tree.iter().map(|pid| proc::resident_kib(*pid)).sum();
-            // Workers that were forked share most of their pages: those are counted once.
-            let over = resident > limit
-                && tree.iter().map(|pid| proc::proportional_kib(*pid)).sum::<u64>() > limit;
-            if over && orders.send(Order::OutOfMemory { limit_mib }).is_err() {
+            let mut resident: u64 = tree.iter().map(|pid| proc::resident_kib(*pid)).sum();
+            if resident > limit {
+                // Workers that were forked share most of their pages: those are counted once.
+                resident = tree.iter().map(|pid| proc::proportional_kib(*pid)).sum();
+            }
+            let used: Duration = tree.iter().map(|pid| proc::processor_time(*pid)).sum();
+            self.book.with(instance, |known| known.note(used, resident * 1024, Instant::now()));
+            if resident > limit && orders.send(Order::OutOfMemory { limit_mib }).is_err() {
                 tracing::debug!(pid, "an instance over its memory limit ended by itself");
             }
         }
+    }
+}
+
+impl Known {
+    /// Its processes used so much processor time since they began, and hold so much memory.
+    fn note(&mut self, used: Duration, memory: u64, now: Instant) {
+        let before = self.looked.replace((now, used));
+        // A process that ended unnoticed took its time with it.
+        let cores = before.map_or(0.0, |(at, before)| {
+            let passed = now.duration_since(at).as_secs_f64().max(1e-3);
+            used.saturating_sub(before).as_secs_f64() / passed
+        });
+        self.usage.add(&Usage::of((cores * 1000.0).round() as u64, memory));
     }
 }

@@ -11,18 +11,28 @@ const LAST_LINES: usize = 2 << 10;
 #[derive(Default)]
 pub(super) struct Tail {
     bytes: VecDeque<u8>,
+    /// Bytes that were ever written.
+    written: u64,
 }
 
 impl Tail {
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.written += bytes.len() as u64;
         let bytes = &bytes[bytes.len().saturating_sub(KEPT)..];
         let over = (self.bytes.len() + bytes.len()).saturating_sub(KEPT);
         self.bytes.drain(..over);
         self.bytes.extend(bytes);
     }
 
+    /// What is kept after the first `from` bytes, and how many bytes were written before it.
+    pub(super) fn since(&self, from: u64) -> (u64, Vec<u8>) {
+        let first = self.written - self.bytes.len() as u64;
+        let skip = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
+        (first.max(from), self.bytes.iter().skip(skip).copied().collect())
+    }
+
     /// All that is kept; bytes that are not UTF-8 are replaced.
-    pub(super) fn text(&self) -> String {
+    fn text(&self) -> String {
         let (front, back) = self.bytes.as_slices();
         String::from_utf8_lossy(&[front, back].concat()).into_owned()
     }
@@ -56,6 +66,10 @@ mod tests {
         assert!(tail.text().starts_with("\nx"));
         tail.push(&[b"y".repeat(KEPT), b"z".to_vec()].concat());
         assert!(tail.text().starts_with("yy") && tail.text().ends_with('z'));
+        let written = 6 + 2 * KEPT as u64;
+        assert_eq!(tail.since(written - 2), (written - 2, b"yz".to_vec()));
+        assert_eq!(tail.since(written), (written, vec![]));
+        assert_eq!(tail.since(0).0, written - KEPT as u64);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! process, whose answers the test decides.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use muster_cluster::{Cluster, Launch};
+use muster_cluster::{Cluster, Launch, Written};
 use muster_core::input::InputTable;
 use muster_core::instance::{EndCause, Observed, ObservedState};
 use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::news::{News, Usage};
 use muster_core::plan::Policy;
 use muster_core::{Address, InstanceId, Model, PrincipalId, Request, RequestId, Source};
 use muster_engine::{Engine, EngineConfig};
@@ -59,6 +60,8 @@ pub struct TestCluster {
     pub calls: Mutex<Vec<(InstanceId, Vec<String>)>>,
     /// What a launch comes to instead of a ready instance.
     pub start_fails: Option<EndCause>,
+    /// Instances that are launched from now on stay at loading.
+    pub never_ready: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -77,6 +80,7 @@ impl TestCluster {
             launched: AtomicU32::new(0),
             calls: Mutex::default(),
             start_fails,
+            never_ready: AtomicBool::new(false),
         })
     }
 
@@ -119,6 +123,9 @@ impl Cluster for Handle {
         cluster.launched.fetch_add(1, Ordering::SeqCst);
         let starting = ObservedState::Starting { doing: "loading".into() };
         cluster.instances.lock().expect("no panic").insert(id, (starting, None));
+        if cluster.never_ready.load(Ordering::SeqCst) {
+            return;
+        }
         if let Some(cause) = cluster.start_fails.clone() {
             cluster.set(id, ObservedState::Ended { cause });
             return;
@@ -162,8 +169,14 @@ impl Cluster for Handle {
         self.0.changed()
     }
 
-    fn logs(&self, _id: InstanceId) -> String {
-        String::new()
+    fn log(&self, id: InstanceId, from: u64) -> Written {
+        let all = format!("log of {id}\n").into_bytes();
+        let skip = usize::try_from(from).expect("short").min(all.len());
+        Written { position: from, bytes: all[skip..].to_vec() }
+    }
+
+    fn news(&self, _id: InstanceId) -> News {
+        News { node: Some("here".into()), usage: Usage::of(500, 1000), ..News::default() }
     }
 }
 
@@ -272,6 +285,11 @@ impl Hub {
     pub async fn cancel(&self, id: RequestId) -> Arc<Request> {
         let cancelled = self.store.cancel_request(self.principal, id, "not needed").await;
         cancelled.expect("a store").expect("a request")
+    }
+
+    pub async fn find(&self, id: RequestId) -> Arc<Request> {
+        let found = self.store.find_request(self.principal, id).await;
+        found.expect("a store").expect("a request")
     }
 
     /// The rows of a result as JSON objects.

@@ -3,3 +3,4 @@
 mod behaviour;
 mod faults;
 mod hub;
+mod stopping;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use muster_cluster::{Cluster, Launch, SimPolicy, Simulator};
+use muster_cluster::{Cluster, Launch, SimPolicy, Simulator, Written};
 use muster_core::instance::{EndCause, Observed, ObservedState};
+use muster_core::news::News;
 use muster_core::{Address, InstanceId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -162,8 +163,12 @@ impl Cluster for Models {
         self.simulator.changed()
     }
 
-    fn logs(&self, id: InstanceId) -> String {
-        self.simulator.logs(id)
+    fn log(&self, id: InstanceId, from: u64) -> Written {
+        self.simulator.log(id, from)
+    }
+
+    fn news(&self, id: InstanceId) -> News {
+        self.simulator.news(id)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod clean;
 mod folder;
+mod instances;
 mod models;
 mod oversight;
 mod people;
@@ -14,6 +15,10 @@ use clap_complete::Shell;
 
 pub use self::clean::Clean;
 pub use self::folder::{ModelCommand, ModelFolder, ModelServer, ModelVerb, PrepareFolder};
+pub use self::instances::{
+    InstanceCommand, InstanceEvents, InstanceLogs, InstanceVerb, Instances, OneInstance,
+    StopInstance,
+};
 pub use self::models::{Disable, Models, ModelsVerb};
 pub use self::oversight::{AdminRequest, AdminRequestVerb, AdminRequests, OneRequest};
 pub use self::people::{AdminCommand, AdminVerb, CreateAdmin, Login, Logout, ResetLink};
@@ -55,6 +60,8 @@ pub enum Command {
     Result(ResultOf),
     Stats(Stats),
     Clean(Clean),
+    Instances(Instances),
+    Instance(InstanceCommand),
     Login(Login),
     Logout(Logout),
     Admin(AdminCommand),

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod clean;
 pub mod folder;
+pub mod instances;
 pub mod login;
 pub mod models;
 pub mod oversight;

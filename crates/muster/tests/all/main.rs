@@ -12,6 +12,7 @@ mod existing;
 mod exits;
 mod faults;
 mod folders;
+mod instances;
 mod mail;
 mod people;
 mod processes;

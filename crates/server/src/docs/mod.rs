@@ -91,6 +91,7 @@ pub struct ValueDocument {
         (name = "users", description = "For administrators"),
         (name = "models", description = "What there is"),
         (name = "catalogue", description = "Models, for those who administer them"),
+        (name = "instances", description = "Running copies of models, for administrators"),
         (name = "requests", description = "What you want predicted"),
         (name = "statistics", description = "How much, and how long it took"),
         (name = "administration", description = "Everybody's requests, without what is in them"),

@@ -130,6 +130,12 @@ const OPERATIONS: &[(&str, Body, &[Kind])] = {
         ("enable_model", Body::None, &[UnknownModel, ChangedMeanwhile]),
         ("disable_model", Body::Json, &[UnknownModel, ChangedMeanwhile]),
         ("clear_model_cache", Body::None, &[UnknownModel]),
+        ("list_instances", Body::None, &[BadParameter]),
+        ("find_instance", Body::None, &[NotFound]),
+        ("list_instance_events", Body::None, &[BadParameter, NotFound]),
+        ("list_instance_requests", Body::None, &[BadParameter, NotFound]),
+        ("find_instance_log", Body::None, &[BadParameter, NotFound]),
+        ("stop_instance", Body::Json, &[NotFound]),
         ("list_models", Body::None, &[BadParameter]),
         ("find_model", Body::None, &[UnknownModel]),
         (

@@ -55,7 +55,7 @@ pub struct OverseenView {
     /// Why it waits, while it waits.
     pub waiting_reason: Option<String>,
     /// Why it did not complete: not_started, instance_ended, disconnected, timed_out, bad_answer,
-    /// model_error, refused, storage, cancelled_by_owner or cancelled_by_admin.
+    /// model_error, refused, storage, cancelled_by_owner, cancelled_by_admin or stopped_by_admin.
     #[schema(example = json!(null))]
     pub error_class: Option<&'static str>,
     /// The same in words, without those of the model or of its owner.

@@ -7,22 +7,28 @@ use serde_json::Value;
 
 use crate::hub::{Hub, Person, problem, slug};
 
-struct Stream {
+pub struct Stream {
     bytes: futures::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     text: String,
 }
 
-async fn follow(person: &Person) -> Stream {
-    let answer = person.get("/api/v1/events").send().await.expect("an answer");
+pub async fn follow(person: &Person) -> Stream {
+    open(person, "/api/v1/events").await
+}
+
+pub async fn open(person: &Person, path: &str) -> Stream {
+    let answer = person.get(path).send().await.expect("an answer");
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let mut stream = Stream { bytes: answer.bytes_stream().boxed(), text: String::new() };
-    assert_eq!(stream.next().await.as_deref(), Some(": connected"));
+    if path.ends_with("/events") {
+        assert_eq!(stream.next().await.as_deref(), Some(": connected"));
+    }
     stream
 }
 
 impl Stream {
     /// The next event or comment; nothing at the end.
-    async fn next(&mut self) -> Option<String> {
+    pub async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());

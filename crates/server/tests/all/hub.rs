@@ -26,7 +26,7 @@ pub struct Hub {
     pub metrics: SocketAddr,
     pub store: Store,
     pub http: Client,
-    instance: InstanceId,
+    pub instance: InstanceId,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<std::io::Result<()>>>,
 }
@@ -179,17 +179,28 @@ impl Hub {
         request.send().await.expect("an answer")
     }
 
-    /// An instance of the model becomes ready, if there is none.
-    pub async fn boot(&self) {
+    /// An instance of the model that starts.
+    pub async fn launch(&self, slot: u32) -> InstanceId {
+        let id = InstanceId(self.store.clock().id());
+        assert!(self.add(id, slot).await);
+        id
+    }
+
+    async fn add(&self, id: InstanceId, slot: u32) -> bool {
         let new = NewInstance {
-            id: self.instance,
+            id,
             model: model().id,
             version: model().version,
-            slot: 0,
+            slot,
             local: true,
             why: "a test".into(),
         };
-        if self.store.add_instance(new).await.expect("a row") {
+        self.store.add_instance(new).await.expect("a row")
+    }
+
+    /// An instance of the model becomes ready, if there is none.
+    pub async fn boot(&self) {
+        if self.add(self.instance, 0).await {
             let address = Address::Socket("/run/secret.sock".into());
             self.store.instance_ready(self.instance, &address).await.expect("a row");
         }

@@ -58,6 +58,8 @@ struct Cast {
     /// A session and an API token of the user.
     session: String,
     token: String,
+    /// Not the one that works on requests: it is stopped.
+    instance: String,
 }
 
 impl Cast {
@@ -80,6 +82,7 @@ impl Cast {
             requests: requests.try_into().expect("two"),
             session: hub.session_of(user.id, SessionKind::Cookie, "").await.1.to_string(),
             token: hub.session_of(user.id, SessionKind::Token, "read").await.1.to_string(),
+            instance: hub.launch(100 + n as u32).await.to_string(),
             user,
         }
     }
@@ -94,6 +97,7 @@ impl Cast {
             // Not the one that the cast submits to: it is disabled.
             path if path.contains("/catalogue/") => path.replace("{id}", "other"),
             "/api/docs/{file}" => "/api/docs/index.css".into(),
+            path if path.contains("/instances/") => path.replace("{id}", &self.instance),
             path if path.contains("/users/") => path.replace("{id}", &self.victim.id.to_string()),
             path if path.contains("/sessions/") => path.replace("{id}", &self.session),
             path if path.contains("/tokens/") => path.replace("{id}", &self.token),
@@ -132,6 +136,7 @@ fn body(route: &str, name: &str) -> Option<Value> {
         "POST /api/v1/me/password" => {
             json!({"current": PASSWORD, "new": "seven lanterns hum above"})
         }
+        "POST /api/v1/instances/{id}/stop" => json!({"work": "drain"}),
         "POST /api/v1/me/tokens" => json!({"name": "nightly"}),
         "POST /api/v1/users/{id}/grant" | "POST /api/v1/users/{id}/revoke" => {
             json!({"permission": "ADMIN"})

@@ -10,13 +10,11 @@ use crate::Error;
 use crate::clock::last_id;
 use crate::db::Ts;
 use crate::sessions::CLEAN_AT_ONCE;
-use crate::statement::{row, rows, run};
+use crate::statement::{rows, run};
 use crate::writer::Tx;
 
 /// Rows looked at together.
 const PAGE: i64 = 1000;
-/// Events of one instance deleted together.
-const EVENTS: i64 = 200;
 
 macro_rules! key {
     () => {
@@ -42,14 +40,12 @@ const DELETE_PREDICTIONS: &str = concat!(
 const INSTANCES: &str = "SELECT id, COALESCE(ended_at <= $3, FALSE) FROM instance \
      WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $4";
 
-/// The last of the first events; nothing if there are not that many.
-const SOME_EVENTS: &str =
-    "SELECT at FROM instance_event WHERE instance_id = $1 ORDER BY at LIMIT 1 OFFSET $2";
+const MARK_LOG: &str = "INSERT INTO object_removal (path, marked_at) SELECT log_object, $2 \
+     FROM instance_seen WHERE instance_id = $1 AND log_object IS NOT NULL \
+     ON CONFLICT (path) DO NOTHING";
 
-const DELETE_SOME_EVENTS: &str = "DELETE FROM instance_event WHERE instance_id = $1 AND at <= $2";
-
-const DELETE_INSTANCE: [&str; 2] =
-    ["DELETE FROM instance_event WHERE instance_id = $1", "DELETE FROM instance WHERE id = $1"];
+/// What was seen of it goes along.
+const DELETE_INSTANCE: &str = "DELETE FROM instance WHERE id = $1";
 
 /// Nobody can come back as them, and nothing points to them. Who claimed a session counts it as their own,
 /// and who chose a secret may come back with it.
@@ -158,9 +154,8 @@ impl Run<'_> {
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = *last;
             for (id, _) in page.into_iter().filter(|(_, over)| *over) {
-                // One transaction after the other, until it has no events.
-                while !self.dry && self.delete(Batch::Instance(id)).await? == 0 {}
-                self.cleared.instances += 1;
+                let gone = if self.dry { 1 } else { self.delete(Batch::Instance(id)).await? };
+                self.cleared.instances += gone;
             }
             self.told();
         }
@@ -229,17 +224,9 @@ impl Run<'_> {
     }
 }
 
-/// The first events of an instance that ended; the instance itself with the last ones, then 1.
 pub(super) async fn delete_instance(tx: &mut Tx, id: Uuid) -> Result<u64, Error> {
-    let some: Option<(Ts,)> = row!(&mut tx.conn, SOME_EVENTS, id, EVENTS);
-    if let Some((at,)) = some {
-        run!(&mut tx.conn, DELETE_SOME_EVENTS, id, at);
-        return Ok(0);
-    }
-    for statement in DELETE_INSTANCE {
-        run!(&mut tx.conn, statement, id);
-    }
-    Ok(1)
+    run!(&mut tx.conn, MARK_LOG, id, Ts(tx.now));
+    Ok(run!(&mut tx.conn, DELETE_INSTANCE, id))
 }
 
 pub(super) async fn delete_principals(tx: &mut Tx, ids: &[Uuid]) -> Result<u64, Error> {

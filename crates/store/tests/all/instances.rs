@@ -28,7 +28,7 @@ pub fn new_instance(lab: &Lab, slot: u32) -> NewInstance {
 }
 
 /// An instance that is ready for work.
-async fn ready(lab: &Lab) -> InstanceId {
+pub async fn ready(lab: &Lab) -> InstanceId {
     let new = new_instance(lab, 0);
     let id = new.id;
     assert!(lab.store.add_instance(new).await.expect("an answer"));
@@ -37,7 +37,7 @@ async fn ready(lab: &Lab) -> InstanceId {
     id
 }
 
-async fn only(lab: &Lab) -> Instance {
+pub async fn only(lab: &Lab) -> Instance {
     let mut all = lab.store.instances().await.expect("an answer");
     assert_eq!(all.len(), 1);
     all.remove(0)
@@ -71,15 +71,15 @@ async fn an_instance_goes_from_starting_to_ended(lab: Lab) {
     let address = Address::Url("http://model:8080".into());
     lab.store.instance_ready(id, &address).await.expect("an answer");
     assert_eq!(only(&lab).await.state, InstanceState::Ready { address: address.clone() });
-    lab.store.instance_draining(id).await.expect("an answer");
+    lab.store.instance_draining(id, &EndCause::Idle).await.expect("an answer");
     let draining = InstanceState::Draining { address: Some(address.clone()) };
     assert_eq!(only(&lab).await.state, draining);
     lab.store.instance_ready(id, &address).await.expect("an answer");
     assert_eq!(only(&lab).await.state, draining, "there is no way back");
     lab.store.instance_ended(id, &EndCause::Idle).await.expect("an answer");
     assert!(lab.store.instances().await.expect("an answer").is_empty());
-    let kinds = lab.raw.texts("SELECT kind FROM instance_event ORDER BY at").await;
-    assert_eq!(kinds, ["launched", "ready", "draining", "ready", "ended"]);
+    let kinds = lab.raw.texts("SELECT kind FROM instance_event ORDER BY first_at").await;
+    assert_eq!(kinds, ["launched", "ready", "draining", "idle"]);
 }
 
 async fn an_instance_that_ended_stays_ended(lab: Lab) {
@@ -88,7 +88,7 @@ async fn an_instance_that_ended_stays_ended(lab: Lab) {
     lab.store.instance_ended(id, &EndCause::Idle).await.expect("an answer");
     let address = Address::Socket("model.sock".into());
     lab.store.instance_ready(id, &address).await.expect("an answer");
-    lab.store.instance_draining(id).await.expect("an answer");
+    lab.store.instance_draining(id, &EndCause::Idle).await.expect("an answer");
     assert!(lab.store.instances().await.expect("an answer").is_empty());
     let causes = lab.raw.texts("SELECT end_cause FROM instance").await;
     assert_eq!(causes, [r#"{"cause":"start_timeout"}"#]);

@@ -1,16 +1,32 @@
 //! Instances in the books: intent first, then what was seen.
 
+mod events;
+mod list;
+mod log;
+mod notes;
+mod stop;
+
 use std::collections::BTreeSet;
 
 use futures::FutureExt;
-use muster_core::instance::EndCause;
+use muster_core::instance::{EndCause, StopWork};
+use muster_core::news::{Event, Level};
 use muster_core::{Address, InstanceId, ServerId};
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
 use crate::leases::requeued;
+use crate::statement::run;
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Instance, InstanceState, NewInstance, Store, text};
+
+pub(crate) use events::note;
+pub use events::{Phase, WhichEvents};
+pub(crate) use list::record;
+pub use list::{InstanceFilter, InstanceRecord, Seen, ServedRequest, Stop};
+pub use log::LogPiece;
+pub use notes::{InstanceNotes, Served};
+pub use stop::{StopWish, Stopped};
 
 const ADD: &str = "INSERT INTO instance (id, model_id, model_version, slot, is_local, server_id, state, \
      why, launched_at, jobs) VALUES ($1, $2, $3, $4, $5, $6, 'starting', $7, $8, 0) \
@@ -32,11 +48,12 @@ const REST: &str = "UPDATE instance SET idle_since = $1 WHERE id = $2 AND state 
      AND idle_since IS NULL AND NOT EXISTS (SELECT 1 FROM task \
      WHERE instance_id = instance.id AND state = 'leased')";
 
-const EVENT: &str =
-    "INSERT INTO instance_event (instance_id, at, kind, detail) VALUES ($1, $2, $3, $4)";
-
 const ALIVE: &str = "SELECT id, model_id, model_version, slot, is_local, server_id, state, address, \
-     launched_at, ready_at, idle_since, jobs FROM instance WHERE state <> 'ended' ORDER BY id";
+     launched_at, ready_at, idle_since, jobs, stop_work, stop_until, stop_reason FROM instance \
+     WHERE state <> 'ended' ORDER BY id";
+
+/// Tasks that an instance works on, whoever called it.
+const HELD: &str = "SELECT COUNT(*) FROM task WHERE state = 'leased' AND instance_id = $1";
 
 type Row = (
     Uuid,
@@ -51,6 +68,9 @@ type Row = (
     Option<Ts>,
     Option<Ts>,
     i64,
+    Option<String>,
+    Option<Ts>,
+    Option<String>,
 );
 
 impl Store {
@@ -78,7 +98,7 @@ impl Store {
                         .rows_affected()
                 });
                 if added > 0 {
-                    event(tx, new.id, "launched", &new.why).await?;
+                    happened(tx, new.id, Event::once("launched", new.why.clone(), now)).await?;
                 }
                 Ok(added > 0)
             }
@@ -94,48 +114,46 @@ impl Store {
             let address = address.clone();
             async move {
                 let now = tx.now;
-                on!(&mut tx.conn, c => {
-                    sqlx::query(READY)
-                        .bind(&address)
-                        .bind(Ts(now))
-                        .bind(server.0)
-                        .bind(id.0)
-                        .execute(c)
-                        .await
-                        .map(|_| ())?
-                });
-                event(tx, id, "ready", &address).await
+                if run!(&mut tx.conn, READY, &address, Ts(now), server.0, id.0) > 0 {
+                    happened(tx, id, Event::once("ready", "it takes work", now)).await?;
+                }
+                Ok(())
             }
             .boxed()
         });
         self.answer(op, answer).await
     }
 
-    /// It gets nothing new from now on.
-    pub async fn instance_draining(&self, id: InstanceId) -> Result<(), Error> {
+    /// It gets nothing new from now on, for this.
+    pub async fn instance_draining(&self, id: InstanceId, why: &EndCause) -> Result<(), Error> {
+        let why = why.without_words().to_string();
         let (op, answer) = work(move |tx: &mut Tx| {
+            let why = why.clone();
             async move {
-                on!(&mut tx.conn, c => {
-                    sqlx::query(DRAINING).bind(id.0).execute(c).await.map(|_| ())?
-                });
-                event(tx, id, "draining", "").await
+                if run!(&mut tx.conn, DRAINING, id.0) > 0 {
+                    let at = tx.now;
+                    happened(tx, id, Event::once("draining", why, at)).await?;
+                }
+                Ok(())
             }
             .boxed()
         });
         self.answer(op, answer).await
     }
 
-    /// It is no more; its tasks go back to the queue. Says how many.
+    /// It is no more; its tasks go back to the queue. Says how many. What the model wrote last is not
+    /// kept with the cause: it is in the log.
     pub async fn instance_ended(&self, id: InstanceId, cause: &EndCause) -> Result<u64, Error> {
-        let cause = serde_json::to_string(cause).map_err(|e| Error::Refused(e.to_string()))?;
+        let cause = cause.without_words();
+        let text = serde_json::to_string(&cause).map_err(|e| Error::Refused(e.to_string()))?;
         let (op, answer) = work(move |tx: &mut Tx| {
-            let cause = cause.clone();
+            let (text, ending) = (text.clone(), ending(&cause));
             async move {
                 let now = tx.now;
                 let models: Vec<String> = on!(&mut tx.conn, c => {
                     let ended = sqlx::query(ENDED)
                         .bind(Ts(now))
-                        .bind(&cause)
+                        .bind(&text)
                         .bind(id.0)
                         .execute(&mut *c)
                         .await?
@@ -145,7 +163,7 @@ impl Store {
                     }
                     sqlx::query_scalar(REQUEUE).bind(Ts(now)).bind(id.0).fetch_all(c).await?
                 });
-                event(tx, id, "ended", &cause).await?;
+                happened(tx, id, Event { first_at: now, last_at: now, ..ending }).await?;
                 requeued(tx, models)
             }
             .boxed()
@@ -158,6 +176,14 @@ impl Store {
         let mut conn = self.inner.db.read().await?;
         let rows: Vec<Row> = on!(&mut conn, c => sqlx::query_as(ALIVE).fetch_all(c).await?);
         rows.into_iter().map(instance).collect()
+    }
+
+    /// Does it work on nothing, whichever server called it?
+    pub async fn is_free(&self, id: InstanceId) -> Result<bool, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let held: i64 =
+            on!(&mut conn, c => sqlx::query_scalar(HELD).bind(id.0).fetch_one(c).await?);
+        Ok(held == 0)
     }
 }
 
@@ -172,18 +198,39 @@ pub(crate) async fn rest(tx: &mut Tx, instances: BTreeSet<Uuid>) -> Result<(), E
     Ok(())
 }
 
-async fn event(tx: &mut Tx, id: InstanceId, kind: &'static str, detail: &str) -> Result<(), Error> {
-    let now = tx.now;
-    on!(&mut tx.conn, c => {
-        sqlx::query(EVENT).bind(id.0).bind(Ts(now)).bind(kind).bind(detail).execute(c).await.map(|_| ())?
-    });
+/// Writes an event down and tells of it.
+pub(crate) async fn happened(tx: &mut Tx, id: InstanceId, event: Event) -> Result<(), Error> {
+    note(tx, id, &event).await?;
     tx.after.changes.push(Change::Instances);
     Ok(())
 }
 
+/// The event of an end; when it was is for the caller to say.
+pub(crate) fn ending(cause: &EndCause) -> Event {
+    let level = if cause.is_failure() { Level::Warning } else { Level::Normal };
+    let raw = serde_json::to_value(cause).ok();
+    let ended = Event::once(cause.name(), cause.to_string(), muster_core::Timestamp::default());
+    Event { level, raw, ..ended }
+}
+
 fn instance(row: Row) -> Result<Instance, Error> {
-    let (id, model, version, slot, local, server, state, address, launched, ready, idle, jobs) =
-        row;
+    let (
+        id,
+        model,
+        version,
+        slot,
+        local,
+        server,
+        state,
+        address,
+        launched,
+        ready,
+        idle,
+        jobs,
+        stop,
+        until,
+        reason,
+    ) = row;
     let address: Option<Address> = match address {
         Some(text) => {
             Some(serde_json::from_str(&text).map_err(|_| Error::Corrupt("an address".into()))?)
@@ -207,5 +254,13 @@ fn instance(row: Row) -> Result<Instance, Error> {
         ready_at: ready.map(|at| at.0),
         idle_since: idle.map(|at| at.0),
         jobs: jobs as u64,
+        stop: match stop {
+            Some(work) => Some(crate::StopOrder {
+                work: work.parse::<StopWork>().map_err(|_| Error::Corrupt("a stop".into()))?,
+                until: until.map_or(launched.0, |at| at.0),
+                reason: reason.unwrap_or_default(),
+            }),
+            None => None,
+        },
     })
 }

@@ -1,0 +1,376 @@
+//! What is noted of instances: what they do, what they use, what they write. It is kept in memory and
+//! written down for all of them together every few seconds, so that no job waits for it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use muster_cluster::Cluster;
+use muster_core::instance::EndCause;
+use muster_core::news::{Event, Level, Pod, Usage};
+use muster_core::retry::JobFailure;
+use muster_core::{InstanceId, RequestId, Timestamp};
+use muster_store::{ClaimedTask, InstanceNotes, Served, Store};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+/// How often something new is written down; and of an instance that does nothing only what it uses,
+/// every so many times.
+const EVERY: Duration = Duration::from_secs(2);
+const USAGE_EVERY: u32 = 5;
+/// Different things that are told of one instance.
+const MOST_EVENTS: usize = 100;
+/// Requests that an event names.
+const NAMED: usize = 20;
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+const STORE_TRIES: u32 = 120;
+
+pub(crate) struct Recorder {
+    store: Store,
+    entries: Mutex<HashMap<InstanceId, Entry>>,
+    /// There is an instance to note something of.
+    begun: Notify,
+    /// One at a time writes down.
+    writing: tokio::sync::Mutex<()>,
+}
+
+/// What is known of one instance and not yet written down.
+struct Entry {
+    cluster: Arc<dyn Cluster>,
+    node: Option<String>,
+    pod: Option<Pod>,
+    usage: Usage,
+    busy: Duration,
+    /// Since when it works, as far as that is not in `busy`.
+    working: Option<Timestamp>,
+    served: HashMap<RequestId, Served>,
+    /// By uid; true: it is news.
+    events: BTreeMap<String, (Event, bool)>,
+    /// Bytes of its log that are written down.
+    logged: u64,
+    /// How often only its usage was news.
+    quiet: u32,
+}
+
+/// A job while it runs; dropped without an outcome it was broken off.
+pub(crate) struct Job<'r> {
+    recorder: &'r Recorder,
+    instance: InstanceId,
+    begun: Timestamp,
+    inputs: u64,
+    requests: Vec<RequestId>,
+    over: bool,
+}
+
+impl Recorder {
+    pub(crate) fn new(store: Store) -> Arc<Self> {
+        let (entries, begun, writing) = Default::default();
+        Arc::new(Self { store, entries, begun, writing })
+    }
+
+    /// Writes down every few seconds, as long as there are instances.
+    pub(crate) async fn run(self: Arc<Self>) {
+        loop {
+            if self.lock().is_empty() {
+                self.begun.notified().await;
+            }
+            tokio::time::sleep(EVERY).await;
+            self.flush().await;
+        }
+    }
+
+    /// From now on things are noted of this instance.
+    pub(crate) fn begin(&self, instance: InstanceId, cluster: &Arc<dyn Cluster>) {
+        self.lock().entry(instance).or_insert_with(|| Entry::new(Arc::clone(cluster)));
+        self.begun.notify_one();
+    }
+
+    /// It is busy with this while it starts.
+    pub(crate) fn starting(&self, instance: InstanceId, doing: &str) {
+        let at = self.store.now();
+        let uid = format!("starting-{doing}");
+        self.note(instance, |entry| {
+            entry.happened("starting", uid, at, |event| {
+                event.message = doing.to_owned();
+            })
+        });
+    }
+
+    /// These tasks are sent to it.
+    pub(crate) fn job(&self, instance: InstanceId, tasks: &[ClaimedTask]) -> Job<'_> {
+        let begun = self.store.now();
+        let inputs = tasks.iter().map(|task| u64::from(task.count)).sum();
+        let mut requests: Vec<RequestId> = tasks.iter().map(|task| task.key.request).collect();
+        requests.dedup();
+        self.note(instance, |entry| {
+            entry.working = Some(begun);
+            for task in tasks {
+                let new = Served {
+                    request: task.key.request,
+                    jobs: 0,
+                    inputs: 0,
+                    first_at: begun,
+                    last_at: begun,
+                };
+                let served = entry.served.entry(task.key.request).or_insert(new);
+                served.inputs += u64::from(task.count);
+                served.last_at = begun;
+            }
+            for request in &requests {
+                entry.served.entry(*request).and_modify(|served| served.jobs += 1);
+            }
+        });
+        let job = Job { recorder: self, instance, begun, inputs, requests, over: false };
+        job.tell("job_sent", None, begun);
+        job
+    }
+
+    fn note(&self, instance: InstanceId, note: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.lock().get_mut(&instance) {
+            note(entry);
+        }
+    }
+
+    /// Writes down what is new of all instances.
+    pub(crate) async fn flush(&self) {
+        self.write(None).await;
+    }
+
+    /// Of one instance, or of all that have news.
+    async fn write(&self, only: Option<InstanceId>) {
+        let _alone = self.writing.lock().await;
+        let now = self.store.now();
+        let mut all = Vec::new();
+        for (id, entry) in self.lock().iter_mut() {
+            if only.is_none_or(|only| only == *id) {
+                entry.look(*id, now);
+                let hurry = only.is_some();
+                all.extend(entry.take(*id, hurry));
+            }
+        }
+        if all.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.note_instances(all.clone()).await {
+            tracing::debug!(%error, "what instances do is not written down yet");
+            let mut entries = self.lock();
+            for notes in all {
+                if let Some(entry) = entries.get_mut(&notes.instance) {
+                    entry.put_back(notes);
+                }
+            }
+            return;
+        }
+        let mut entries = self.lock();
+        for (instance, (position, bytes)) in
+            all.into_iter().filter_map(|notes| Some((notes.instance, notes.log?)))
+        {
+            if let Some(entry) = entries.get_mut(&instance) {
+                entry.logged = position + bytes.len() as u64;
+            }
+        }
+    }
+
+    /// Writes down that it ended, as often as it takes: its work goes back to the queue. Then its log
+    /// moves to where it stays.
+    pub(crate) async fn end(&self, instance: InstanceId, cause: &EndCause) {
+        self.write(Some(instance)).await;
+        end_in_store(&self.store, instance, cause).await;
+        let Some(entry) = self.lock().remove(&instance) else { return };
+        entry.cluster.forget(instance);
+        let store = self.store.clone();
+        // Storage may be slow; nobody waits for it. What fails is done with the next sweep.
+        tokio::spawn(async move {
+            if let Err(error) = store.keep_log(instance).await {
+                tracing::warn!(%error, instance.id = %instance, "its log is not moved yet");
+            }
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn end_in_store(store: &Store, instance: InstanceId, cause: &EndCause) {
+    for _ in 0..STORE_TRIES {
+        match store.instance_ended(instance, cause).await {
+            Ok(requeued) => {
+                tracing::info!(instance.id = %instance, %cause, requeued, "an instance ended");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, instance.id = %instance, "its end is not written down yet");
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Job<'_> {
+    pub(crate) fn done(mut self) {
+        self.close("job_done", None);
+    }
+
+    /// Only which failure it was is told: words of a model may quote inputs.
+    pub(crate) fn failed(mut self, failure: &JobFailure) {
+        self.close("job_failed", Some(failure.name()));
+    }
+
+    fn close(&mut self, kind: &str, failure: Option<&str>) {
+        self.over = true;
+        let now = self.recorder.store.now();
+        self.recorder.note(self.instance, |entry| entry.rest(now));
+        self.tell(kind, failure, now);
+    }
+
+    fn tell(&self, kind: &str, failure: Option<&str>, at: Timestamp) {
+        let seconds = at.since(self.begun).as_secs_f64();
+        let took =
+            if kind == "job_sent" { String::new() } else { format!(" after {seconds:.3} s") };
+        let why = failure.map(|failure| format!(" ({failure})")).unwrap_or_default();
+        let counts = (self.inputs, self.requests.len());
+        let message =
+            format!("the last one: {} inputs of {} requests{took}{why}", counts.0, counts.1);
+        let named = &self.requests[..self.requests.len().min(NAMED)];
+        let mut raw = json!({"inputs": self.inputs, "requests": self.requests.len(), "of": named});
+        if let Value::Object(members) = &mut raw {
+            if !took.is_empty() {
+                members.insert("seconds".into(), seconds.into());
+            }
+            if let Some(failure) = failure {
+                members.insert("failure".into(), failure.into());
+            }
+        }
+        let server = self.recorder.store.server();
+        let uid = format!("{kind}-{} {server}", failure.unwrap_or_default());
+        self.recorder.note(self.instance, |entry| {
+            entry.happened(kind, uid, at, |event| {
+                event.message = message;
+                event.raw = Some(raw);
+                if kind == "job_failed" {
+                    event.level = Level::Warning;
+                }
+            })
+        });
+    }
+}
+
+impl Drop for Job<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.close("job_broken_off", None);
+        }
+    }
+}
+
+impl Entry {
+    fn new(cluster: Arc<dyn Cluster>) -> Self {
+        Self {
+            cluster,
+            node: None,
+            pod: None,
+            usage: Usage::default(),
+            busy: Duration::ZERO,
+            working: None,
+            served: HashMap::new(),
+            events: BTreeMap::new(),
+            logged: 0,
+            quiet: 0,
+        }
+    }
+
+    fn happened(&mut self, kind: &str, uid: String, at: Timestamp, fill: impl FnOnce(&mut Event)) {
+        if self.events.len() >= MOST_EVENTS && !self.events.contains_key(&uid) {
+            return;
+        }
+        let new = || {
+            let once = Event::once(kind, String::new(), at);
+            (Event { uid: uid.clone(), count: 0, ..once }, true)
+        };
+        let (event, is_news) = self.events.entry(uid.clone()).or_insert_with(new);
+        event.count += 1;
+        event.last_at = event.last_at.max(at);
+        fill(event);
+        *is_news = true;
+    }
+
+    /// Its job is over.
+    fn rest(&mut self, now: Timestamp) {
+        if let Some(since) = self.working.take() {
+            self.busy += now.since(since);
+        }
+    }
+
+    /// What its cluster has to say.
+    fn look(&mut self, instance: InstanceId, now: Timestamp) {
+        let news = self.cluster.news(instance);
+        self.node = news.node.or(self.node.take());
+        self.pod = news.pod.or(self.pod.take());
+        self.usage.add(&news.usage);
+        for event in news.events {
+            self.events.insert(format!("{} {}", event.source, event.uid), (event, true));
+        }
+        if let Some(since) = self.working {
+            self.busy += now.since(since);
+            self.working = Some(now);
+        }
+    }
+
+    /// What is to be written down, if it is worth it.
+    fn take(&mut self, instance: InstanceId, hurry: bool) -> Option<InstanceNotes> {
+        let written = self.cluster.log(instance, self.logged);
+        let log = Some((written.position, written.bytes.into()));
+        let log = log.filter(|(_, bytes): &(u64, bytes::Bytes)| !bytes.is_empty());
+        let events: Vec<Event> = self
+            .events
+            .values_mut()
+            .filter(|(_, is_news)| *is_news)
+            .map(|(event, is_news)| {
+                *is_news = false;
+                event.clone()
+            })
+            .collect();
+        let does = log.is_some()
+            || !events.is_empty()
+            || !self.served.is_empty()
+            || !self.busy.is_zero()
+            || self.pod.is_some();
+        self.quiet = if does { 0 } else { self.quiet + 1 };
+        let uses = self.usage.samples > 0 && (hurry || self.quiet.is_multiple_of(USAGE_EVERY));
+        (does || uses).then(|| InstanceNotes {
+            instance,
+            node: self.node.clone(),
+            pod: self.pod.take(),
+            usage: std::mem::take(&mut self.usage),
+            busy: std::mem::take(&mut self.busy),
+            events,
+            served: self.served.drain().map(|(_, served)| served).collect(),
+            log,
+        })
+    }
+
+    /// It could not be written down.
+    fn put_back(&mut self, notes: InstanceNotes) {
+        let mut usage = notes.usage;
+        usage.add(&self.usage);
+        self.usage = usage;
+        self.pod = self.pod.take().or(notes.pod);
+        self.busy += notes.busy;
+        for event in notes.events {
+            for (known, is_news) in self.events.values_mut() {
+                *is_news |= known.uid == event.uid && known.source == event.source;
+            }
+        }
+        for earlier in notes.served {
+            let served = self.served.entry(earlier.request).or_insert(Served {
+                jobs: 0,
+                inputs: 0,
+                ..earlier
+            });
+            served.jobs += earlier.jobs;
+            served.inputs += earlier.inputs;
+            served.first_at = earlier.first_at;
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! `/api/v1/instances`: what runs and what ever ran, for administrators.
+
+mod logs;
+mod view;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use muster_core::instance::StopWork;
+use muster_core::{InstanceId, RequestId, Timestamp};
+use muster_store::{InstanceFilter, InstanceRecord, StopWish, Stopped, WhichEvents};
+use utoipa::ToSchema;
+
+use crate::answer::json;
+use crate::app::{App, seconds, to_the_end};
+use crate::extract::{InstancePath, Pairs, Parameters, Query};
+use crate::identity::Admin;
+use crate::problem::{At, Kind, Problem};
+use crate::reading::form::{Form, NUMBER, Shape, TEXT};
+use crate::view::PageView;
+pub use logs::{__path_find_instance_log, find_instance_log};
+use view::{DetailsView, EventView, InstanceView, ServedView};
+
+/// Longest reason, characters, and longest grace, seconds.
+const REASON: usize = 500;
+const GRACE: u32 = 86_400;
+/// How long a process may take to end if nobody says.
+const PROCESS_GRACE: u32 = 5;
+
+/// How an instance shall stop.
+#[derive(ToSchema)]
+#[schema(as = InstanceStopping, example = json!({"work": "drain", "grace_seconds": 600, "reason": "It leaks memory."}))]
+#[expect(dead_code, reason = "it only describes what `Stopping` reads")]
+pub struct StoppingDocument {
+    /// What becomes of its work: `requeue` (another instance does it), `fail` (its requests fail with the
+    /// reason) or `drain` (it is finished first).
+    work: String,
+    /// `drain`: how long that may take, then it goes back to the queue; the model's longest job if not
+    /// given. Else: how long its process may take to end before it is killed; 5 if not given. At most
+    /// 86,400.
+    grace_seconds: Option<u32>,
+    /// At most 500 characters. People whose requests fail read it.
+    #[schema(max_length = 500)]
+    reason: Option<String>,
+}
+
+struct Stopping;
+
+impl Shape for Stopping {
+    const MEMBERS: &'static [(&'static str, &'static str)] =
+        &[("work", TEXT), ("grace_seconds", NUMBER), ("reason", TEXT)];
+    const EXAMPLE: &'static str = r#"{"work": "drain", "reason": "It leaks memory."}"#;
+}
+
+pub struct ListInstances(InstanceFilter);
+
+impl Parameters for ListInstances {
+    const NAMES: &'static [&'static str] =
+        &["ended", "model", "status", "from", "to", "after", "limit"];
+    const REPEATABLE: &'static [&'static str] = &["model", "status"];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
+        let mut models = Vec::new();
+        for text in pairs.texts("model") {
+            let what = "This must be a model's id: a-z, 0-9, '-', '_' and '.'.";
+            models.push(text.parse().map_err(|_| Problem::parameter("model", what))?);
+        }
+        let time = "a time like 2026-11-24T12:00:00Z";
+        let after = pairs.text("after").filter(|text| !text.is_empty());
+        Ok(Self(InstanceFilter {
+            ended: pairs.value("ended", "true or false")?.unwrap_or(false),
+            models,
+            statuses: pairs.texts("status"),
+            from: pairs.value("from", time)?,
+            to: pairs.value("to", time)?,
+            after: after.map(|text| instance_mark(&text).ok_or_else(bad_mark)).transpose()?,
+            limit: pairs.limit()?,
+        }))
+    }
+}
+
+/// Where a page begins: not what is asked for, but what `next` of the page before said.
+fn bad_mark() -> Problem {
+    Problem::parameter("after", "This is `next` of the page before.")
+}
+
+fn instance_mark(text: &str) -> Option<(Timestamp, InstanceId)> {
+    let (at, id) = text.split_once('.')?;
+    Some((Timestamp(at.parse().ok()?), id.parse().ok()?))
+}
+
+/// List instances
+///
+/// Those that run or, with `ended=true`, those that ended: the history.
+#[utoipa::path(
+    get, path = "/api/v1/instances", operation_id = "list_instances", tag = "instances",
+    params(
+        ("ended" = Option<bool>, Query, description = "Those that have ended; false if not given"),
+        ("model" = Option<Vec<String>>, Query, description = "Only of these models; may be repeated"),
+        ("status" = Option<Vec<String>>, Query,
+            description = "Only in these states, or with a pod in one of them; may be repeated"),
+        ("from" = Option<String>, Query, description = "Launched then or later"),
+        ("to" = Option<String>, Query, description = "Launched then or before"),
+        ("after" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 200; 50 if not given"),
+    ),
+    responses((status = 200, description = "A page of instances, the newest first",
+        body = PageView<InstanceView>)),
+    security(("session" = [])),
+)]
+pub async fn list_instances(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    Query(ListInstances(mut filter)): Query<ListInstances>,
+) -> Result<Response, Problem> {
+    let (limit, now) = (filter.limit, app.store.now());
+    filter.limit += 1;
+    let found = app.store.list_instances(&filter).await?;
+    let mark = |it: &InstanceRecord| format!("{}.{}", it.launched_at.micros(), it.id);
+    let page = PageView::cut(found, limit, mark, |record| InstanceView::new(record, now));
+    json(StatusCode::OK, &page)
+}
+
+/// Find an instance
+///
+/// With the phases of its life.
+#[utoipa::path(
+    get, path = "/api/v1/instances/{id}", operation_id = "find_instance", tag = "instances",
+    params(("id" = String, Path, description = "The instance's id")),
+    responses((status = 200, description = "The instance", body = DetailsView)),
+    security(("session" = [])),
+)]
+pub async fn find_instance(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    InstancePath(id): InstancePath,
+) -> Result<Response, Problem> {
+    show(&app, id).await
+}
+
+async fn show(app: &App, id: InstanceId) -> Result<Response, Problem> {
+    let record = find(app, id).await?;
+    let phases = app.store.instance_phases(id).await?;
+    json(StatusCode::OK, &DetailsView::new(record, phases, app.store.now()))
+}
+
+async fn find(app: &App, id: InstanceId) -> Result<InstanceRecord, Problem> {
+    app.store.find_instance(id).await?.ok_or_else(Problem::no_such_thing)
+}
+
+pub struct ListEvents {
+    after: Option<(Timestamp, String, String)>,
+    limit: u32,
+}
+
+impl Parameters for ListEvents {
+    const NAMES: &'static [&'static str] = &["after", "limit"];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
+        let after = pairs.text("after").filter(|text| !text.is_empty());
+        let after = after.map(|text| serde_json::from_str::<(i64, String, String)>(&text));
+        let after = after.transpose().map_err(|_| bad_mark())?;
+        let after = after.map(|(at, source, uid)| (Timestamp(at), source, uid));
+        Ok(Self { after, limit: pairs.limit()? })
+    }
+}
+
+/// What happened to an instance
+///
+/// What happened several times is one event with a count.
+#[utoipa::path(
+    get, path = "/api/v1/instances/{id}/events", operation_id = "list_instance_events",
+    tag = "instances",
+    params(
+        ("id" = String, Path, description = "The instance's id"),
+        ("after" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 200; 50 if not given"),
+    ),
+    responses((status = 200, description = "A page of events, those that happened last first",
+        body = PageView<EventView>)),
+    security(("session" = [])),
+)]
+pub async fn list_instance_events(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    InstancePath(id): InstancePath,
+    Query(ListEvents { after, limit }): Query<ListEvents>,
+) -> Result<Response, Problem> {
+    find(&app, id).await?;
+    let which = WhichEvents { instance: id, after, limit: limit + 1 };
+    let found = app.store.instance_events(&which).await?;
+    let mark = |event: &muster_core::news::Event| {
+        let mark = (event.last_at.micros(), &event.source, &event.uid);
+        serde_json::to_string(&mark).unwrap_or_default()
+    };
+    json(StatusCode::OK, &PageView::cut(found, limit, mark, EventView::from))
+}
+
+pub struct ListServed {
+    after: Option<RequestId>,
+    limit: u32,
+}
+
+impl Parameters for ListServed {
+    const NAMES: &'static [&'static str] = &["after", "limit"];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
+        Ok(Self { after: pairs.request_id("after")?, limit: pairs.limit()? })
+    }
+}
+
+/// The requests that an instance worked on
+///
+/// The newest 1,000 of them.
+#[utoipa::path(
+    get, path = "/api/v1/instances/{id}/requests", operation_id = "list_instance_requests",
+    tag = "instances",
+    params(
+        ("id" = String, Path, description = "The instance's id"),
+        ("after" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 200; 50 if not given"),
+    ),
+    responses((status = 200, description = "A page of requests, the newest first",
+        body = PageView<ServedView>)),
+    security(("session" = [])),
+)]
+pub async fn list_instance_requests(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    InstancePath(id): InstancePath,
+    Query(ListServed { after, limit }): Query<ListServed>,
+) -> Result<Response, Problem> {
+    find(&app, id).await?;
+    let found = app.store.instance_requests(id, after, limit + 1).await?;
+    let page = PageView::cut(found, limit, |it| it.request.to_string(), ServedView::from);
+    json(StatusCode::OK, &page)
+}
+
+/// Stop an instance
+///
+/// From now on it gets nothing more. Its requests have failed when this answers, if that is asked for;
+/// else its work is finished or handed back, once, before it has ended. Asking again changes nothing,
+/// except for something harder: `drain`, then `requeue`, then `fail`. If its model is needed, another
+/// instance starts: disable the model to keep it from coming back.
+#[utoipa::path(
+    post, path = "/api/v1/instances/{id}/stop", operation_id = "stop_instance", tag = "instances",
+    params(("id" = String, Path, description = "The instance's id")),
+    request_body(content((StoppingDocument = "application/json"))),
+    responses((status = 200, description = "The instance, which is about to stop or has ended",
+        body = DetailsView)),
+    security(("session" = [])),
+)]
+pub async fn stop_instance(
+    State(app): State<Arc<App>>,
+    Admin(actor): Admin,
+    InstancePath(id): InstancePath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let form = Form::<Stopping>::read(&app, request).await?;
+    let record = find(&app, id).await?;
+    let wish = wish(&app, &form, &record)?;
+    let stopping = Arc::clone(&app);
+    let stopped =
+        to_the_end(async move { Ok(stopping.store.stop_instance(actor, id, wish).await?) }).await?;
+    if stopped == Stopped::Unknown {
+        return Err(Problem::no_such_thing());
+    }
+    show(&app, id).await
+}
+
+fn wish(app: &App, form: &Form<Stopping>, record: &InstanceRecord) -> Result<StopWish, Problem> {
+    let bad = |pointer: &str, detail: String| {
+        Problem::new(Kind::BadJson, detail).at(At::Pointer(pointer.into()))
+    };
+    let work: StopWork = form
+        .needed("work")?
+        .parse()
+        .map_err(|_| bad("/work", "`work` is requeue, fail or drain.".into()))?;
+    let reason = form.text("reason").filter(|reason| !reason.trim().is_empty());
+    let reason = reason.unwrap_or("no reason was given").to_owned();
+    if reason.chars().count() > REASON {
+        return Err(bad("/reason", format!("A reason has at most {REASON} characters.")));
+    }
+    let grace = match (form.number("grace_seconds"), work) {
+        (Some(given), _) => match u32::try_from(given).ok().filter(|given| *given <= GRACE) {
+            Some(given) => given,
+            None => {
+                let detail = format!("`grace_seconds` is from 0 to {GRACE}.");
+                return Err(bad("/grace_seconds", detail));
+            }
+        },
+        (None, StopWork::Drain) => {
+            let model = app.store.find_model(&record.model);
+            model.map_or(GRACE, |model| model.limits.job_seconds).min(GRACE)
+        }
+        (None, _) => PROCESS_GRACE,
+    };
+    Ok(StopWish { work, reason, grace: seconds(grace) })
+}

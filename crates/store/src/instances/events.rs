@@ -1,0 +1,109 @@
+//! What happened to an instance.
+
+use muster_core::news::{Event, Level};
+use muster_core::{InstanceId, Timestamp};
+
+use crate::db::Ts;
+use crate::statement::{rows, run};
+use crate::writer::Tx;
+use crate::{Error, Store, text};
+
+const NOTE: &str = "INSERT INTO instance_event (instance_id, source, uid, kind, level, message, count, \
+     first_at, last_at, raw) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+     ON CONFLICT (instance_id, source, uid) DO UPDATE SET kind = excluded.kind, \
+     level = excluded.level, message = excluded.message, count = excluded.count, \
+     last_at = excluded.last_at, raw = excluded.raw";
+
+const EVENTS: &str = "SELECT source, uid, kind, level, message, count, first_at, last_at, raw \
+     FROM instance_event WHERE instance_id = $1 AND ($2 IS NULL OR (last_at, source, uid) < ($2, $3, $4)) \
+     ORDER BY last_at DESC, source DESC, uid DESC LIMIT $5";
+
+/// An instance has a hundred of these at most.
+const PHASES: &str = "SELECT kind, first_at, message FROM instance_event \
+     WHERE instance_id = $1 AND source = 'hub' AND kind IN ('launched', 'starting', 'ready', 'draining') \
+     ORDER BY first_at, uid LIMIT 200";
+
+/// Which events to list.
+#[derive(Clone, Debug)]
+pub struct WhichEvents {
+    pub instance: InstanceId,
+    /// Only older ones: `last_at`, `source` and `uid` of the last that was seen.
+    pub after: Option<(Timestamp, String, String)>,
+    pub limit: u32,
+}
+
+/// A phase of an instance's life, as it was observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// `launched`, `starting`, `ready` or `draining`.
+    pub name: String,
+    pub at: Timestamp,
+    /// Why, or what it was busy with.
+    pub cause: String,
+}
+
+type EventRow = (String, String, String, String, String, i64, Ts, Ts, Option<String>);
+
+impl Store {
+    /// The newest first.
+    pub async fn instance_events(&self, which: &WhichEvents) -> Result<Vec<Event>, Error> {
+        let after = which.after.as_ref();
+        let source = after.map(|(_, source, _)| text::exact(source)).transpose()?;
+        let uid = after.map(|(_, _, uid)| text::exact(uid)).transpose()?;
+        let mut conn = self.inner.db.read().await?;
+        let found: Vec<EventRow> = rows!(
+            &mut conn,
+            EVENTS,
+            which.instance.0,
+            after.map(|(at, ..)| Ts(*at)),
+            source,
+            uid,
+            i64::from(which.limit),
+        );
+        found.into_iter().map(event).collect()
+    }
+
+    /// What an instance was busy with so far, the oldest first; its end is in its record.
+    pub async fn instance_phases(&self, id: InstanceId) -> Result<Vec<Phase>, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let found: Vec<(String, Ts, String)> = rows!(&mut conn, PHASES, id.0);
+        let phase = |(name, at, cause): (String, Ts, String)| Phase { name, at: at.0, cause };
+        Ok(found.into_iter().map(phase).collect())
+    }
+}
+
+/// Writes an event down; one of the same source and uid takes its place.
+pub(crate) async fn note(tx: &mut Tx, id: InstanceId, event: &Event) -> Result<(), Error> {
+    let raw = event.raw.as_ref().map(|raw| text::words(&raw.to_string()));
+    run!(
+        &mut tx.conn,
+        NOTE,
+        id.0,
+        text::words(&event.source),
+        text::words(&event.uid),
+        text::words(&event.kind),
+        event.level.name(),
+        text::words(&event.message),
+        event.count as i64,
+        Ts(event.first_at),
+        Ts(event.last_at),
+        &raw,
+    );
+    Ok(())
+}
+
+fn event(row: EventRow) -> Result<Event, Error> {
+    let (source, uid, kind, level, message, count, first_at, last_at, raw) = row;
+    let raw = raw.map(|raw| serde_json::from_str(&raw)).transpose();
+    Ok(Event {
+        source,
+        uid,
+        kind,
+        level: if level == "warning" { Level::Warning } else { Level::Normal },
+        message,
+        count: count as u64,
+        first_at: first_at.0,
+        last_at: last_at.0,
+        raw: raw.map_err(|_| Error::Corrupt("an event".into()))?,
+    })
+}

@@ -1,0 +1,329 @@
+//! Instances as administrators see them: those that run and those that ever ran.
+
+use std::collections::HashMap;
+
+use muster_core::instance::{EndCause, StopWork};
+use muster_core::news::{Gauge, Usage};
+use muster_core::{InstanceId, ModelId, PrincipalId, RequestId, ServerId, Timestamp};
+use serde_json::Value;
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
+use uuid::Uuid;
+
+use crate::db::Ts;
+use crate::statement::{row, rows};
+use crate::{Error, Store, batch, dialect, text};
+
+macro_rules! record {
+    () => {
+        "SELECT i.id, i.model_id, i.model_version, i.slot, i.is_local, i.server_id, i.state, i.why, \
+         i.launched_at, i.ready_at, i.idle_since, i.ended_at, i.end_cause, i.jobs, i.stop_work, \
+         i.stop_reason, i.stop_actor, i.stop_asked_at, i.stop_until, s.node, s.pod_status, s.pod, \
+         s.busy, s.samples, s.cpu_now, s.cpu_peak, s.cpu_sum, s.memory_now, s.memory_peak, \
+         s.memory_sum, s.log_object IS NOT NULL \
+         FROM instance i LEFT JOIN instance_seen s ON s.instance_id = i.id "
+    };
+}
+pub(crate) use record;
+
+const ONE: &str = concat!(record!(), "WHERE i.id = $1");
+
+const SERVED: &str = "SELECT request_id, jobs, inputs, first_at, last_at FROM instance_request \
+     WHERE instance_id = $1 AND ($2 IS NULL OR request_id < $2) ORDER BY request_id DESC LIMIT $3";
+
+/// Requests at work that are shown of one instance.
+const AT_WORK: usize = 100;
+/// Times outside of these are not in the database: 1970 and the end of 9999.
+const EARLIEST: Timestamp = Timestamp::from_micros(0);
+const LATEST: Timestamp = Timestamp::from_micros(253_402_300_799_000_000);
+
+/// Which instances to list.
+#[derive(Clone, Debug, Default)]
+pub struct InstanceFilter {
+    /// Those that have ended, not those that run.
+    pub ended: bool,
+    /// Of one of these; empty: of all.
+    pub models: Vec<ModelId>,
+    /// In one of these states, or with a pod in one of them; empty: in all.
+    pub statuses: Vec<String>,
+    /// Launched then or later.
+    pub from: Option<Timestamp>,
+    /// Launched then or before.
+    pub to: Option<Timestamp>,
+    /// Only instances older than this one.
+    pub after: Option<(Timestamp, InstanceId)>,
+    pub limit: u32,
+}
+
+/// An instance, from its launch to its end.
+#[derive(Clone, Debug)]
+pub struct InstanceRecord {
+    pub id: InstanceId,
+    pub model: ModelId,
+    pub version: String,
+    pub slot: u32,
+    pub local: bool,
+    pub server: ServerId,
+    /// `starting`, `ready`, `draining` or `ended`.
+    pub state: String,
+    /// Why it was launched.
+    pub why: String,
+    pub launched_at: Timestamp,
+    pub ready_at: Option<Timestamp>,
+    /// `None` while it has work.
+    pub idle_since: Option<Timestamp>,
+    pub end: Option<(Timestamp, EndCause)>,
+    pub jobs: u64,
+    pub stop: Option<Stop>,
+    pub seen: Seen,
+    /// What it works on now, the first hundred.
+    pub requests: Vec<RequestId>,
+}
+
+/// An administrator's wish that an instance stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    pub work: StopWork,
+    pub reason: String,
+    pub actor: PrincipalId,
+    pub asked_at: Timestamp,
+    pub until: Timestamp,
+}
+
+/// What was seen of an instance beside its state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    pub node: Option<String>,
+    pub pod_status: Option<String>,
+    pub pod: Option<Value>,
+    /// Microseconds that it worked.
+    pub busy: u64,
+    pub usage: Usage,
+    pub has_log_object: bool,
+}
+
+/// A request that an instance worked on.
+pub type ServedRequest = super::Served;
+
+/// How, why, who, since when and until when.
+type StopColumns = (Option<String>, Option<String>, Option<Uuid>, Option<Ts>, Option<Ts>);
+
+/// A row of [`record`].
+pub(crate) struct RecordRow {
+    id: Uuid,
+    model: String,
+    version: String,
+    slot: i64,
+    local: bool,
+    server: Uuid,
+    state: String,
+    why: String,
+    launched_at: Ts,
+    ready_at: Option<Ts>,
+    idle_since: Option<Ts>,
+    ended_at: Option<Ts>,
+    end_cause: Option<String>,
+    jobs: i64,
+    stop: StopColumns,
+    node: Option<String>,
+    pod_status: Option<String>,
+    pod: Option<String>,
+    /// `busy` and what follows it.
+    numbers: [i64; 8],
+    has_log_object: bool,
+}
+
+impl<'r, R> FromRow<'r, R> for RecordRow
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    Uuid: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    bool: Decode<'r, R::Database> + Type<R::Database>,
+    Ts: Decode<'r, R::Database> + Type<R::Database>,
+    Option<Uuid>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<Ts>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        let mut numbers = [0; 8];
+        for (n, number) in numbers.iter_mut().enumerate() {
+            *number = row.try_get::<Option<i64>, _>(22 + n)?.unwrap_or(0);
+        }
+        Ok(Self {
+            id: row.try_get(0)?,
+            model: row.try_get(1)?,
+            version: row.try_get(2)?,
+            slot: row.try_get(3)?,
+            local: row.try_get(4)?,
+            server: row.try_get(5)?,
+            state: row.try_get(6)?,
+            why: row.try_get(7)?,
+            launched_at: row.try_get(8)?,
+            ready_at: row.try_get(9)?,
+            idle_since: row.try_get(10)?,
+            ended_at: row.try_get(11)?,
+            end_cause: row.try_get(12)?,
+            jobs: row.try_get(13)?,
+            stop: (
+                row.try_get(14)?,
+                row.try_get(15)?,
+                row.try_get(16)?,
+                row.try_get(17)?,
+                row.try_get(18)?,
+            ),
+            node: row.try_get(19)?,
+            pod_status: row.try_get(20)?,
+            pod: row.try_get(21)?,
+            numbers,
+            has_log_object: row.try_get(30)?,
+        })
+    }
+}
+
+impl Store {
+    /// The newest first.
+    pub async fn list_instances(
+        &self,
+        filter: &InstanceFilter,
+    ) -> Result<Vec<InstanceRecord>, Error> {
+        let models: Vec<&str> = filter.models.iter().map(ModelId::as_str).collect();
+        let statuses: Vec<&str> =
+            filter.statuses.iter().map(|status| text::exact(status)).collect::<Result<_, _>>()?;
+        let from = filter.from.unwrap_or(EARLIEST).clamp(EARLIEST, LATEST);
+        let to = filter.to.map_or(LATEST, |to| to + std::time::Duration::from_micros(1));
+        let before = (to.clamp(EARLIEST, LATEST), InstanceId(Uuid::nil()));
+        let before = filter.after.map_or(before, |after| after.min(before));
+        let mut conn = self.inner.db.read().await?;
+        let list = dialect::list_instances(conn.is_postgres(), filter.ended);
+        let found: Vec<RecordRow> = rows!(
+            &mut conn,
+            list,
+            one_of(&models),
+            one_of(&statuses),
+            Ts(from),
+            Ts(before.0),
+            before.1.0,
+            i64::from(filter.limit),
+        );
+        let mut records = found.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        drop(conn);
+        self.add_requests(&mut records).await?;
+        Ok(records)
+    }
+
+    pub async fn find_instance(&self, id: InstanceId) -> Result<Option<InstanceRecord>, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let found: Option<RecordRow> = row!(&mut conn, ONE, id.0);
+        drop(conn);
+        let Some(found) = found else { return Ok(None) };
+        let mut records = [read(found)?];
+        self.add_requests(&mut records).await?;
+        let [record] = records;
+        Ok(Some(record))
+    }
+
+    /// The newest thousand requests that an instance worked on, the newest first.
+    pub async fn instance_requests(
+        &self,
+        id: InstanceId,
+        after: Option<RequestId>,
+        limit: u32,
+    ) -> Result<Vec<ServedRequest>, Error> {
+        type ServedRow = (Uuid, i64, i64, Ts, Ts);
+        let mut conn = self.inner.db.read().await?;
+        let after = after.map(|after| after.0);
+        let found: Vec<ServedRow> = rows!(&mut conn, SERVED, id.0, after, i64::from(limit));
+        let served = |(request, jobs, inputs, first, last): ServedRow| ServedRequest {
+            request: RequestId(request),
+            jobs: jobs as u64,
+            inputs: inputs as u64,
+            first_at: first.0,
+            last_at: last.0,
+        };
+        Ok(found.into_iter().map(served).collect())
+    }
+
+    /// What they work on at the moment.
+    async fn add_requests(&self, records: &mut [InstanceRecord]) -> Result<(), Error> {
+        let busy = records.iter().filter(|record| record.end.is_none());
+        let ids: Vec<String> = busy.map(|record| record.id.0.simple().to_string()).collect();
+        let mut at_work: HashMap<Uuid, Vec<RequestId>> = HashMap::new();
+        let at_work_of = dialect::at_work(self.inner.db.is_postgres());
+        let mut conn = self.inner.db.read().await?;
+        for ids in batch::texts(ids)? {
+            let some: Vec<(Uuid, Uuid)> = rows!(&mut conn, at_work_of, ids);
+            for (instance, request) in some {
+                at_work.entry(instance).or_default().push(RequestId(request));
+            }
+        }
+        for record in records {
+            record.requests = at_work.remove(&record.id.0).unwrap_or_default();
+            record.requests.sort();
+            record.requests.truncate(AT_WORK);
+        }
+        Ok(())
+    }
+}
+
+/// Texts as a JSON array; nothing if any will do.
+fn one_of(texts: &[&str]) -> Option<String> {
+    if texts.is_empty() { None } else { serde_json::to_string(texts).ok() }
+}
+
+fn read(row: RecordRow) -> Result<InstanceRecord, Error> {
+    let corrupt = |what: &str| Error::Corrupt(what.into());
+    let end = match (row.ended_at, row.end_cause) {
+        (Some(at), Some(cause)) => {
+            let cause: EndCause =
+                serde_json::from_str(&cause).map_err(|_| corrupt("why an instance ended"))?;
+            // Written before the log had a place of its own.
+            Some((at.0, cause.without_words()))
+        }
+        _ => None,
+    };
+    let stop = match row.stop {
+        (Some(work), Some(reason), Some(actor), Some(asked), Some(until)) => Some(Stop {
+            work: work.parse().map_err(|_| corrupt("a stop"))?,
+            reason,
+            actor: PrincipalId(actor),
+            asked_at: asked.0,
+            until: until.0,
+        }),
+        _ => None,
+    };
+    let pod = row.pod.map(|pod| serde_json::from_str(&pod)).transpose();
+    let [busy, samples, cpu_now, cpu_peak, cpu_sum, memory_now, memory_peak, memory_sum] =
+        row.numbers.map(|number| number as u64);
+    let usage = Usage {
+        samples,
+        cpu: Gauge { now: cpu_now, peak: cpu_peak, sum: cpu_sum },
+        memory: Gauge { now: memory_now, peak: memory_peak, sum: memory_sum },
+    };
+    Ok(InstanceRecord {
+        id: InstanceId(row.id),
+        model: row.model.parse().map_err(|_| corrupt("a model id"))?,
+        version: row.version,
+        slot: row.slot as u32,
+        local: row.local,
+        server: ServerId(row.server),
+        state: row.state,
+        why: row.why,
+        launched_at: row.launched_at.0,
+        ready_at: row.ready_at.map(|at| at.0),
+        idle_since: row.idle_since.map(|at| at.0),
+        end,
+        jobs: row.jobs as u64,
+        stop,
+        seen: Seen {
+            node: row.node,
+            pod_status: row.pod_status,
+            pod: pod.map_err(|_| corrupt("a pod"))?,
+            busy,
+            usage,
+            has_log_object: row.has_log_object,
+        },
+        requests: Vec::new(),
+    })
+}
