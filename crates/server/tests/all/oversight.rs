@@ -212,12 +212,12 @@ async fn csv_is_the_same_table() {
                     }
                     Value::String(text) if text.starts_with('=') => format!("'{text}") == cell,
                     Value::String(text) => text == cell,
-                    number => number.to_string() == cell,
+                    number => format!("{number}") == *cell,
                 };
                 assert!(same, "{name}: {} and {cell}", row[name]);
             }
         }
-        assert!(query != "" || text.contains(",'=bob,"), "{text}");
+        assert!(!query.is_empty() || text.contains(",'=bob,"), "{text}");
         assert_eq!(query == "phase=running", !text.contains(&all[0]));
     }
 }
