@@ -258,11 +258,8 @@ impl Store {
                 _ => store.finish().await,
             }
         });
-        match tokio::time::timeout(PATIENCE, rest).await {
-            Ok(Ok(Err(error))) => {
-                tracing::debug!(%error, "what is left of a deleted request goes later");
-            }
-            Ok(_) | Err(_) => {}
+        if let Ok(Ok(Err(error))) = tokio::time::timeout(PATIENCE, rest).await {
+            tracing::debug!(%error, "what is left of a deleted request goes later");
         }
         Ok(Some(true))
     }
