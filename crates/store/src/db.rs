@@ -112,13 +112,15 @@ impl Db {
             .extra_float_digits(None)
             .disable_statement_logging();
         pooler::check(options.clone(), ACQUIRE).await?;
-        // enable_seqscan: a plan made while a table was small is used when it has grown.
+        // enable_seqscan: a plan made while a table was small is used when it has grown. jit: statements
+        // that look at little but could look at much would be compiled for 100 ms first.
         let settings = |read_only| {
             format!(
                 "SET search_path TO \"{schema}\"; SET idle_in_transaction_session_timeout TO '15s'; \
                  SET synchronous_commit TO on; \
                  SET default_transaction_isolation TO 'read committed'; \
-                 SET default_transaction_read_only TO {read_only}; SET enable_seqscan TO off"
+                 SET default_transaction_read_only TO {read_only}; SET enable_seqscan TO off; \
+                 SET jit TO off"
             )
         };
         let pool = |most: u32, settings: String| {
