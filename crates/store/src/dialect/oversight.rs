@@ -2,12 +2,12 @@
 //!
 //! A request is found by one of several ways, each an index in which a part (a person, a model) has its
 //! requests in the order of ids. Of each way there are two statements: `edge` says where a stretch
-//! ends that has at most $4 requests of each part, `scan` finds what fits in a stretch. Both look at
+//! ends that has at most $4 + 1 requests of each part, `scan` finds what fits in a stretch. Both look at
 //! ids between $2 and $3. `scan` takes the most to find as $4 and the filter from $5 on.
 //!
 //! SQLite unfolds lists with `json_each`, and joins in the order that is written when it says CROSS
-//! JOIN. PostgreSQL has `json_array_elements_text`, and needs LATERAL with OFFSET 0 for the same: else
-//! a plan made for any values may read all requests between two ids, of whatever model.
+//! JOIN. PostgreSQL has `json_array_elements_text`, and needs to hear with LATERAL and LIMIT that a stretch
+//! has at most $11 requests of each part: else it may read all that failed, of whatever model.
 
 /// One way in one direction.
 pub(crate) struct Walk {
@@ -125,7 +125,9 @@ macro_rules! postgres {
                 ") AS parts CROSS JOIN LATERAL (SELECT id, model_id, phase, principal_id, \
                  submitted_at FROM request WHERE ",
                 stretch!($key, $and, $low, $high),
-                " OFFSET 0) AS found WHERE ($5 IS NULL \
+                " ORDER BY ",
+                order!($key, $order),
+                " LIMIT $11) AS found WHERE ($5 IS NULL \
                  OR model_id IN (SELECT json_array_elements_text($5::json))) \
                  AND ($6 IS NULL OR phase IN (SELECT json_array_elements_text($6::json))) \
                  AND ($7 IS NULL \
