@@ -46,13 +46,13 @@ impl Times {
         }
     }
 
-    /// The least duration that `share` of all do not exceed (nearest rank), within 5 %; nothing if
+    /// The least duration that `percent` of all do not exceed (nearest rank), within 5 %; nothing if
     /// there are none.
-    pub fn quantile(&self, share: f64) -> Option<f64> {
-        let rank = (share * self.count as f64).ceil().max(1.0) as u64;
+    pub fn percentile(&self, percent: u8) -> Option<f64> {
+        let rank = (u128::from(percent) * u128::from(self.count)).div_ceil(100).max(1);
         let mut seen = 0;
         for (n, count) in self.histogram.counts.iter().enumerate() {
-            seen += count;
+            seen += u128::from(*count);
             if seen >= rank {
                 let middle = middle(self.histogram.first + n);
                 return Some(middle.clamp(self.min as f64, self.max as f64));
@@ -188,12 +188,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_percentile_is_within_five_percent(
-            mut all in prop::collection::vec(micros(), 1..200), percent in 1..=100usize,
+            mut all in prop::collection::vec(micros(), 1..200), percent in 1..=100u8,
         ) {
             let times = of(&all);
             all.sort_unstable();
-            let exact = all[(percent * all.len()).div_ceil(100) - 1] as f64;
-            let told = times.quantile(percent as f64 / 100.0).expect("there are some");
+            let exact = all[(usize::from(percent) * all.len()).div_ceil(100) - 1] as f64;
+            let told = times.percentile(percent).expect("there are some");
             prop_assert!((told - exact).abs() <= exact * 0.05, "{told} for {exact}");
         }
 
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn nothing_has_no_percentile() {
-        assert_eq!(Times::default().quantile(0.5), None);
-        assert_eq!(of(&[7]).quantile(0.99), Some(7.0));
+        assert_eq!(Times::default().percentile(50), None);
+        assert_eq!(of(&[7]).percentile(99), Some(7.0));
     }
 }

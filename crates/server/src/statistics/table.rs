@@ -38,9 +38,9 @@ const FIGURES: [(&str, FigureOf); 7] = [
     ("max", |times| some(times, times.max as f64)),
     ("min", |times| some(times, times.min as f64)),
     ("avg", |times| some(times, times.sum as f64 / times.count as f64)),
-    ("p50", |times| times.quantile(0.50)),
-    ("p95", |times| times.quantile(0.95)),
-    ("p99", |times| times.quantile(0.99)),
+    ("p50", |times| times.percentile(50)),
+    ("p95", |times| times.percentile(95)),
+    ("p99", |times| times.percentile(99)),
 ];
 
 /// Nothing if there was nothing to measure.

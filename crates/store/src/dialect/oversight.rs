@@ -2,12 +2,12 @@
 //!
 //! A request is found by one of several ways, each an index in which a part (a person, a model) has its
 //! requests in the order of ids. Of each way there are two statements: `edge` says where a stretch
-//! ends that has at most $4 requests of each part, `scan` finds what fits in a stretch. Both look at
+//! ends that has at most $4 + 1 requests of each part, `scan` finds what fits in a stretch. Both look at
 //! ids between $2 and $3. `scan` takes the most to find as $4 and the filter from $5 on.
 //!
 //! SQLite unfolds lists with `json_each`, and joins in the order that is written when it says CROSS
-//! JOIN. PostgreSQL has `json_array_elements_text`, and needs LATERAL with OFFSET 0 for the same: else
-//! a plan made for any values may read all requests between two ids, of whatever model.
+//! JOIN. PostgreSQL has `json_array_elements_text`, and needs to hear with LATERAL and LIMIT that a stretch
+//! has at most $11 requests of each part: else it may read all that failed, of whatever model.
 
 /// One way in one direction.
 pub(crate) struct Walk {
@@ -34,19 +34,46 @@ pub(crate) fn walks(postgres: bool) -> &'static Walks {
     if postgres { &WALKS_POSTGRES } else { &WALKS_SQLITE }
 }
 
+/// Between the ids $2 and $3 of a part, or of all. Key and id are compared together, and so ordered:
+/// else PostgreSQL may take the order of all ids and look at every other part's requests on its way.
+macro_rules! stretch {
+    ([], $and:literal, $low:literal, $high:literal) => {
+        concat!("id ", $low, " $2 AND id ", $high, " $3", $and)
+    };
+    ([$key:literal], $and:literal, $low:literal, $high:literal) => {
+        concat!(
+            "(",
+            $key,
+            ", id) ",
+            $low,
+            " (part, $2) AND (",
+            $key,
+            ", id) ",
+            $high,
+            " (part, $3)",
+            $and
+        )
+    };
+}
+
+macro_rules! order {
+    ([], $order:literal) => {
+        concat!("id ", $order)
+    };
+    ([$key:literal], $order:literal) => {
+        concat!($key, " ", $order, ", id ", $order)
+    };
+}
+
 macro_rules! edge {
-    ($part:literal, $of:literal, $low:literal, $high:literal, $order:literal) => {
+    ($parts:literal, $key:tt, $and:literal, $low:literal, $high:literal, $order:literal) => {
         concat!(
             "WITH edges AS MATERIALIZED (SELECT (SELECT id FROM request WHERE ",
-            $of,
-            " AND id ",
-            $low,
-            " $2 AND id ",
-            $high,
-            " $3 ORDER BY id ",
-            $order,
+            stretch!($key, $and, $low, $high),
+            " ORDER BY ",
+            order!($key, $order),
             " LIMIT 1 OFFSET $4) AS edge FROM (",
-            $part,
+            $parts,
             ") AS parts) SELECT edge FROM edges WHERE edge IS NOT NULL ORDER BY edge ",
             $order,
             " LIMIT 1"
@@ -55,22 +82,21 @@ macro_rules! edge {
 }
 
 macro_rules! sqlite {
-    ($part:literal, $of:literal) => {
-        [sqlite!($part, $of, ">=", "<", "DESC"), sqlite!($part, $of, ">", "<=", "ASC")]
+    ($parts:literal, $key:tt, $and:literal) => {
+        [
+            sqlite!($parts, $key, $and, ">=", "<", "DESC"),
+            sqlite!($parts, $key, $and, ">", "<=", "ASC"),
+        ]
     };
-    ($part:literal, $of:literal, $low:literal, $high:literal, $order:literal) => {
+    ($parts:literal, $key:tt, $and:literal, $low:literal, $high:literal, $order:literal) => {
         Walk {
-            edge: edge!($part, $of, $low, $high, $order),
+            edge: edge!($parts, $key, $and, $low, $high, $order),
             scan: concat!(
                 "SELECT id FROM (",
-                $part,
+                $parts,
                 ") AS parts CROSS JOIN request WHERE ",
-                $of,
-                " AND id ",
-                $low,
-                " $2 AND id ",
-                $high,
-                " $3 AND ($5 IS NULL OR model_id IN (SELECT value FROM json_each($5))) \
+                stretch!($key, $and, $low, $high),
+                " AND ($5 IS NULL OR model_id IN (SELECT value FROM json_each($5))) \
                  AND ($6 IS NULL OR phase IN (SELECT value FROM json_each($6))) \
                  AND ($7 IS NULL OR principal_id IN (SELECT unhex(value) FROM json_each($7))) \
                  AND submitted_at >= $8 AND submitted_at < $9 AND ($10 IS NULL \
@@ -84,23 +110,24 @@ macro_rules! sqlite {
 }
 
 macro_rules! postgres {
-    ($part:literal, $of:literal) => {
-        [postgres!($part, $of, ">=", "<", "DESC"), postgres!($part, $of, ">", "<=", "ASC")]
+    ($parts:literal, $key:tt, $and:literal) => {
+        [
+            postgres!($parts, $key, $and, ">=", "<", "DESC"),
+            postgres!($parts, $key, $and, ">", "<=", "ASC"),
+        ]
     };
-    ($part:literal, $of:literal, $low:literal, $high:literal, $order:literal) => {
+    ($parts:literal, $key:tt, $and:literal, $low:literal, $high:literal, $order:literal) => {
         Walk {
-            edge: edge!($part, $of, $low, $high, $order),
+            edge: edge!($parts, $key, $and, $low, $high, $order),
             scan: concat!(
                 "SELECT id FROM (",
-                $part,
+                $parts,
                 ") AS parts CROSS JOIN LATERAL (SELECT id, model_id, phase, principal_id, \
                  submitted_at FROM request WHERE ",
-                $of,
-                " AND id ",
-                $low,
-                " $2 AND id ",
-                $high,
-                " $3 OFFSET 0) AS found WHERE ($5 IS NULL \
+                stretch!($key, $and, $low, $high),
+                " ORDER BY ",
+                order!($key, $order),
+                " LIMIT $11) AS found WHERE ($5 IS NULL \
                  OR model_id IN (SELECT json_array_elements_text($5::json))) \
                  AND ($6 IS NULL OR phase IN (SELECT json_array_elements_text($6::json))) \
                  AND ($7 IS NULL \
@@ -116,37 +143,42 @@ macro_rules! postgres {
 }
 
 const WALKS_SQLITE: Walks = Walks {
-    all: sqlite!("SELECT 1 AS part", "part = 1"),
-    people: sqlite!("SELECT unhex(value) AS part FROM json_each($1)", "principal_id = part"),
-    models: sqlite!("SELECT value AS part FROM json_each($1)", "model_id = part"),
-    unfinished: sqlite!("SELECT 1 AS part", "reason IS NOT NULL"),
+    all: sqlite!("SELECT 1", [], ""),
+    people: sqlite!("SELECT unhex(value) AS part FROM json_each($1)", ["principal_id"], ""),
+    models: sqlite!("SELECT value AS part FROM json_each($1)", ["model_id"], ""),
+    unfinished: sqlite!("SELECT 1", [], " AND reason IS NOT NULL"),
     unfinished_of_models: sqlite!(
         "SELECT value AS part FROM json_each($1)",
-        "model_id = part AND reason IS NOT NULL"
+        ["model_id"],
+        " AND reason IS NOT NULL"
     ),
     open: sqlite!(
         "SELECT id AS part FROM model \
          WHERE $1 IS NULL OR id IN (SELECT value FROM json_each($1))",
-        "model_id = part AND ended_at IS NULL"
+        ["model_id"],
+        " AND ended_at IS NULL"
     ),
 };
 
 const WALKS_POSTGRES: Walks = Walks {
-    all: postgres!("SELECT 1 AS part", "part = 1"),
+    all: postgres!("SELECT 1", [], ""),
     people: postgres!(
         "SELECT json_array_elements_text($1::json)::uuid AS part",
-        "principal_id = part"
+        ["principal_id"],
+        ""
     ),
-    models: postgres!("SELECT json_array_elements_text($1::json) AS part", "model_id = part"),
-    unfinished: postgres!("SELECT 1 AS part", "reason IS NOT NULL"),
+    models: postgres!("SELECT json_array_elements_text($1::json) AS part", ["model_id"], ""),
+    unfinished: postgres!("SELECT 1", [], " AND reason IS NOT NULL"),
     unfinished_of_models: postgres!(
         "SELECT json_array_elements_text($1::json) AS part",
-        "model_id = part AND reason IS NOT NULL"
+        ["model_id"],
+        " AND reason IS NOT NULL"
     ),
     open: postgres!(
         "SELECT id AS part FROM model \
          WHERE $1 IS NULL OR id IN (SELECT json_array_elements_text($1::json))",
-        "model_id = part AND ended_at IS NULL"
+        ["model_id"],
+        " AND ended_at IS NULL"
     ),
 };
 

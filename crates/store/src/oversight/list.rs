@@ -58,6 +58,13 @@ struct Way<'w> {
     parts: usize,
 }
 
+impl Way<'_> {
+    /// How many requests of each part a stretch of this length may have.
+    fn each(&self, length: usize) -> i64 {
+        (length / self.parts.max(1)).max(1) as i64
+    }
+}
+
 /// The lists and limits of a filter, as the statements read them.
 struct Wanted {
     people: Option<String>,
@@ -122,7 +129,8 @@ impl Store {
         let cut = loop {
             let (way, edge) = furthest(&mut conn, &ways, range, length).await?;
             let most = limit + 1 - found.len();
-            scan(&mut conn, way, range.up_to(edge), &wanted, most, &mut found).await?;
+            let stretch = (range.up_to(edge), way.each(length));
+            found.extend(scan(&mut conn, way, stretch, &wanted, most).await?);
             let Some(edge) = edge.filter(|_| found.len() <= limit) else { break None };
             range = range.after(edge);
             looked += length;
@@ -202,7 +210,7 @@ async fn furthest<'w>(
 ) -> Result<(&'w Way<'w>, Option<Uuid>), Error> {
     let mut best: Option<(&Way<'_>, Uuid)> = None;
     for way in ways {
-        let each = (length / way.parts.max(1)).max(1) as i64 - 1;
+        let each = way.each(length) - 1;
         let edge: Option<(Uuid,)> =
             row!(conn, way.walk.edge, way.list, range.low, range.high, each);
         let Some((edge,)) = edge else { return Ok((way, None)) };
@@ -214,14 +222,14 @@ async fn furthest<'w>(
     Ok((way, Some(edge)))
 }
 
+/// What fits of a stretch, which has at most so many requests of each part.
 async fn scan(
     conn: &mut Conn,
     way: &Way<'_>,
-    range: Range,
+    (range, each): (Range, i64),
     wanted: &Wanted,
     most: usize,
-    found: &mut Vec<Uuid>,
-) -> Result<(), Error> {
+) -> Result<Vec<Uuid>, Error> {
     let some: Vec<(Uuid,)> = rows!(
         conn,
         way.walk.scan,
@@ -235,7 +243,7 @@ async fn scan(
         wanted.from,
         wanted.until,
         wanted.auth,
+        each,
     );
-    found.extend(some.into_iter().map(|(id,)| id));
-    Ok(())
+    Ok(some.into_iter().map(|(id,)| id).collect())
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use muster_core::{Clearing, PrincipalId, RequestId, Retention};
 use muster_store::{Clear, Cleared, ClearedBy, Format, NewRequest, Store};
 
@@ -338,7 +338,10 @@ async fn a_clearing_that_ends_anywhere_is_finished_by_the_next(mut lab: Lab) {
         for id in &ids {
             let found = lab.store.find_request(lab.me, *id).await.expect("an answer");
             if found.is_some() && left_of(&lab, *id).await > 0 {
-                let read = lab.download(*id, Format::Csv).await;
+                // What the writer has it finishes: the request may go at any moment.
+                let read = lab.store.download(lab.me, *id, Format::Csv).await;
+                let Some(read) = read.expect("an answer") else { continue };
+                let read = read.stream.try_collect::<Vec<_>>().await;
                 let still = lab.store.find_request(lab.me, *id).await.expect("an answer");
                 assert!(read.is_ok() || still.is_none(), "{:?}", read.err());
             }
