@@ -132,6 +132,9 @@ struct Point<'p> {
     size: u8,
 }
 
+/// Groups, each with what it is of.
+pub type Rows = Vec<(Vec<Value>, Box<Group>)>;
+
 /// An answer in the making.
 pub struct Groups {
     query: Query,
@@ -217,7 +220,7 @@ impl Groups {
     }
 
     /// The groups in the order of what they are of, and all of them together.
-    pub fn finish(self) -> (Vec<(Vec<Value>, Box<Group>)>, Group) {
+    pub fn finish(self) -> (Rows, Group) {
         let mut total = Group::default();
         let mut rows = Vec::with_capacity(self.groups.len());
         for (key, group) in self.groups {

@@ -11,7 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use bytes::Corrupt;
-pub use groups::{Group, Groups, OpenRequests, Person, StoredRow, Value};
+pub use groups::{Group, Groups, OpenRequests, Person, Rows, StoredRow, Value};
 pub use period::{Day, Grain};
 pub use query::{By, Dimension, Query, Read, Source};
 pub use tally::{Detail, EndedRequest, Figures, Slot, Spans, Tally};

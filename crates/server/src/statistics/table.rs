@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use muster_core::PrincipalId;
-use muster_core::stats::{Dimension, Group, Spans, Times, Value};
+use muster_core::stats::{Dimension, Group, Rows, Spans, Times, Value};
 use muster_store::Answer;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -125,7 +125,7 @@ impl Sort {
 /// Rows in the order that was asked for.
 pub struct Table {
     pub columns: Vec<Column>,
-    rows: Vec<(Vec<Value>, Box<Group>)>,
+    rows: Rows,
     pub total: Group,
     pub names: HashMap<PrincipalId, String>,
 }

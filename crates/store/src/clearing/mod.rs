@@ -218,9 +218,9 @@ impl Store {
 impl Run<'_> {
     async fn all(&mut self, people: bool) -> Result<(), Error> {
         self.requests().await?;
-        self.objects().await?;
         self.predictions().await?;
         self.instances().await?;
+        self.objects().await?;
         if people {
             self.people().await?;
         }

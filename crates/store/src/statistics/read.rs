@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use muster_core::PrincipalId;
 use muster_core::stats::{
-    Day, EndedRequest, Grain, Group, Groups, OpenRequests, Person, Query, Read, Source, StoredRow,
-    Value,
+    Day, EndedRequest, Grain, Group, Groups, OpenRequests, Person, Query, Read, Rows, Source,
+    StoredRow,
 };
 use uuid::Uuid;
 
@@ -28,7 +28,7 @@ type OpenRow = (String, Option<Uuid>, String, String, i64, i64, i64, i64, i64, i
 
 /// The groups in the order of what they are of, and all of them together.
 pub struct Answer {
-    pub rows: Vec<(Vec<Value>, Box<Group>)>,
+    pub rows: Rows,
     pub total: Group,
 }
 

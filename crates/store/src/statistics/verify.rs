@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_core::stats::{By, Day, Dimension, Grain, Group, Groups, Query, Source, Value};
+use muster_core::stats::{By, Day, Dimension, Grain, Group, Groups, Query, Rows, Source, Value};
 
 use super::read::everything;
 use super::{EndedRow, ended};
@@ -131,6 +131,6 @@ fn ended_only(group_by: Vec<Dimension>) -> Query {
     query
 }
 
-fn by_key(rows: Vec<(Vec<Value>, Box<Group>)>) -> BTreeMap<Vec<Value>, Box<Group>> {
+fn by_key(rows: Rows) -> BTreeMap<Vec<Value>, Box<Group>> {
     rows.into_iter().collect()
 }
