@@ -1,7 +1,13 @@
 //! CSV for spreadsheets: RFC 4180, and no text that would be run as a formula.
 
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse, Response};
+use futures::{StreamExt, future, stream};
 use http::HeaderValue;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName};
+
+use muster_core::RequestId;
+use muster_store::Error;
 
 use crate::problem::Problem;
 
@@ -12,6 +18,33 @@ pub fn headers(name: &str) -> Result<[(HeaderName, HeaderValue); 2], Problem> {
         (CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
         (CONTENT_DISPOSITION, saved.map_err(|_| Problem::internal())?),
     ])
+}
+
+/// A list that is read page after page, so that no length takes more memory. `page`: the rows after a
+/// request, and where the next page begins.
+pub fn pages<P, F, const N: usize>(
+    name: &str,
+    columns: [&'static str; N],
+    after: Option<RequestId>,
+    page: P,
+) -> Result<Response, Problem>
+where
+    P: Fn(Option<RequestId>) -> F + Send + 'static,
+    F: Future<Output = Result<(Vec<[String; N]>, Option<RequestId>), Error>> + Send,
+{
+    let mut head = Vec::new();
+    line(&mut head, columns.into_iter().map(str::to_owned));
+    let rows = stream::try_unfold((page, Some(after)), |(page, from)| async move {
+        let Some(after) = from else { return Ok(None) };
+        let (rows, next) = page(after).await?;
+        let mut out = Vec::new();
+        for row in rows {
+            line(&mut out, row.into_iter().map(harmless));
+        }
+        Ok(Some((Bytes::from(out), (page, next.map(Some)))))
+    });
+    let head = stream::once(future::ok::<_, Error>(Bytes::from(head)));
+    Ok((headers(name)?, Body::from_stream(head.chain(rows))).into_response())
 }
 
 /// What a spreadsheet would run as a formula is marked as text (I-56).

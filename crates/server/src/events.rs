@@ -4,6 +4,7 @@
 //! change costs the same however many streams are open; it runs only while some are.
 
 use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,13 +51,19 @@ pub async fn follow_events(
 ) -> Result<Response, Problem> {
     let listener = Streams::open(&app, caller.principal, is_admin(caller.session()))?;
     let stream = Stream { app, listener, session: caller.hash, told: None };
-    let body = Body::from_stream(futures::stream::unfold(stream, Stream::next));
+    Ok(answer(futures::stream::unfold(stream, Stream::next)))
+}
+
+/// Server-sent events as they come.
+pub fn answer(
+    events: impl futures::Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+) -> Response {
     let kind = [
         (CONTENT_TYPE, "text/event-stream"),
         // Proxies hand each event on at once.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    Ok((kind, body).into_response())
+    (kind, Body::from_stream(events)).into_response()
 }
 
 /// The open streams.

@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 use crate::problem::{Kind, Problem};
 
+const MODEL_ID: &str = "a model's id: a-z, 0-9, '-', '_' and '.'";
+
 /// Query parameters, each known, and given at most once if it is not repeatable.
 pub struct Query<T>(pub T);
 
@@ -71,9 +73,7 @@ impl Pairs {
 
     /// A value of a few words or another type; `what` says what it should be.
     pub fn value<T: FromStr>(&mut self, name: &str, what: &str) -> Result<Option<T>, Problem> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let value = text.parse().map(Some);
-        value.map_err(|_| Problem::parameter(name, format!("This must be {what}.")))
+        self.text(name).map(|text| parse(name, &text, what)).transpose()
     }
 
     pub fn number(&mut self, name: &str, most: u32) -> Result<Option<u32>, Problem> {
@@ -110,8 +110,41 @@ impl Pairs {
     }
 
     pub fn model(&mut self, name: &str) -> Result<Option<ModelId>, Problem> {
-        self.value(name, "a model's id: a-z, 0-9, '-', '_' and '.'")
+        self.value(name, MODEL_ID)
     }
+
+    pub fn models(&mut self) -> Result<Vec<ModelId>, Problem> {
+        self.all("model", MODEL_ID)
+    }
+
+    pub fn people(&mut self, name: &str) -> Result<Vec<PrincipalId>, Problem> {
+        self.all(name, "the id of a user or session")
+    }
+
+    fn all<T: FromStr>(&mut self, name: &str, what: &str) -> Result<Vec<T>, Problem> {
+        self.texts(name).iter().map(|text| parse(name, text, what)).collect()
+    }
+
+    /// A value that says itself what it should be.
+    pub fn one<T: FromStr<Err = &'static str>>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<T>, Problem> {
+        // `?user=` in a form that was not filled in is no filter.
+        let text = self.text(name).filter(|text| !text.is_empty());
+        let value = text.map(|text| text.parse::<T>()).transpose();
+        value.map_err(|what| must_be(name, what))
+    }
+}
+
+/// `what` says what the value should be.
+pub fn parse<T: FromStr>(name: &str, text: &str, what: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::parameter(name, format!("This must be {what}.")))
+}
+
+/// `what` begins with "this is".
+pub fn must_be(name: &str, what: &str) -> Problem {
+    Problem::parameter(name, format!("{}.", what.replacen("this is", "This must be", 1)))
 }
 
 /// Percent-decoding; `+` is a space. No NUL, because no value that is stored may have one.

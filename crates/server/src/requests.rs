@@ -199,7 +199,7 @@ pub async fn list_requests(
 ) -> Result<Response, Problem> {
     let auth = caller.auth();
     if csv {
-        return Ok(requests_csv::answer(app, (caller.principal, auth), filter));
+        return requests_csv::answer(app, (caller.principal, auth), filter);
     }
     let page = app.store.list_requests(caller.principal, &filter).await?;
     let items: Vec<RequestView> = page.items.iter().map(|one| app.view(one, auth)).collect();

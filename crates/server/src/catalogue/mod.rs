@@ -44,8 +44,6 @@ impl Shape for Disabling {
     const EXAMPLE: &'static str = r#"{"reason": "It is replaced by molecular-weight-2."}"#;
 }
 
-const REASON: usize = 500;
-
 /// All models, also disabled ones and those whose folder is gone
 #[utoipa::path(
     get, path = "/api/v1/catalogue", operation_id = "list_catalogue", tag = "catalogue",
@@ -201,12 +199,7 @@ pub async fn disable_model(
     request: Request,
 ) -> Result<Response, Problem> {
     let form = Form::<Disabling>::read_if_any(&app, request).await?;
-    let reason = form.text("reason").filter(|reason| !reason.trim().is_empty());
-    let reason = reason.unwrap_or("An administrator disabled it.").to_owned();
-    if reason.chars().count() > REASON {
-        let detail = format!("A reason has at most {REASON} characters.");
-        return Err(Problem::new(Kind::BadJson, detail).at(At::Pointer("/reason".into())));
-    }
+    let reason = form.reason()?.unwrap_or("An administrator disabled it.").to_owned();
     let seen = find(&app, &id).await?;
     change(app, editor, seen, ModelAct::Disable { reason }).await
 }

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -16,7 +15,7 @@ use muster_core::InstanceId;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::events::{Listening, Streams, is_admin};
+use crate::events::{self, Listening, Streams, is_admin};
 use crate::extract::{InstancePath, Pairs, Parameters, Query};
 use crate::identity::secret::TokenHash;
 use crate::identity::{Admin, Caller};
@@ -93,10 +92,7 @@ pub async fn find_instance_log(
         over: false,
     };
     let first = follower.events(lines.as_bytes(), log.is_last);
-    let body = futures::stream::unfold((follower, Some(first)), Follower::next);
-    let kind =
-        [(CONTENT_TYPE, "text/event-stream"), (HeaderName::from_static("x-accel-buffering"), "no")];
-    Ok((kind, Body::from_stream(body)).into_response())
+    Ok(events::answer(futures::stream::unfold((follower, Some(first)), Follower::next)))
 }
 
 /// Whoever follows a log.

@@ -23,8 +23,7 @@ use crate::view::PageView;
 pub use logs::{__path_find_instance_log, find_instance_log};
 use view::{DetailsView, EventView, InstanceView, ServedView};
 
-/// Longest reason, characters, and longest grace, seconds.
-const REASON: usize = 500;
+/// Longest grace, seconds.
 const GRACE: u32 = 86_400;
 /// How long a process may take to end if nobody says.
 const PROCESS_GRACE: u32 = 5;
@@ -62,16 +61,11 @@ impl Parameters for ListInstances {
     const REPEATABLE: &'static [&'static str] = &["model", "status"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
-        let mut models = Vec::new();
-        for text in pairs.texts("model") {
-            let what = "This must be a model's id: a-z, 0-9, '-', '_' and '.'.";
-            models.push(text.parse().map_err(|_| Problem::parameter("model", what))?);
-        }
         let time = "a time like 2026-11-24T12:00:00Z";
         let after = pairs.text("after").filter(|text| !text.is_empty());
         Ok(Self(InstanceFilter {
             ended: pairs.value("ended", "true or false")?.unwrap_or(false),
-            models,
+            models: pairs.models()?,
             statuses: pairs.texts("status"),
             from: pairs.value("from", time)?,
             to: pairs.value("to", time)?,
@@ -278,11 +272,7 @@ fn wish(app: &App, form: &Form<Stopping>, record: &InstanceRecord) -> Result<Sto
         .needed("work")?
         .parse()
         .map_err(|_| bad("/work", "`work` is requeue, fail or drain.".into()))?;
-    let reason = form.text("reason").filter(|reason| !reason.trim().is_empty());
-    let reason = reason.unwrap_or("no reason was given").to_owned();
-    if reason.chars().count() > REASON {
-        return Err(bad("/reason", format!("A reason has at most {REASON} characters.")));
-    }
+    let reason = form.reason()?.unwrap_or("no reason was given").to_owned();
     let grace = match (form.number("grace_seconds"), work) {
         (Some(given), _) => match u32::try_from(given).ok().filter(|given| *given <= GRACE) {
             Some(given) => given,

@@ -5,10 +5,8 @@ mod view;
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use futures::stream;
+use axum::response::Response;
 use http::StatusCode;
 use muster_core::{PrincipalId, RequestId};
 use muster_store::{Moved, OversightFilter, Requeued};
@@ -20,14 +18,12 @@ use crate::csv;
 use crate::extract::{Query, RequestPath};
 use crate::identity::Admin;
 use crate::problem::{At, Kind, Problem};
-use crate::reading::form::{Form, Shape, TEXT};
+use crate::reading::form::{Form, REASON, Shape, TEXT};
 use query::ListAllRequests;
 use view::{COLUMNS, OverseenView, OversightPageView, WholeView};
 
 /// Rows in one piece of a CSV.
 const AT_ONCE: u32 = 500;
-/// Most characters of a reason.
-const REASON: usize = 500;
 
 /// Why a request is cancelled.
 #[derive(ToSchema)]
@@ -87,8 +83,15 @@ pub async fn list_all_requests(
     Query(ListAllRequests { filter, csv }): Query<ListAllRequests>,
 ) -> Result<Response, Problem> {
     if csv {
-        let body = Body::from_stream(stream::try_unfold(Export::new(app, filter), Export::piece));
-        return Ok((csv::headers("requests.csv")?, body).into_response());
+        let filter = OversightFilter { limit: AT_ONCE, ..filter };
+        return csv::pages("requests.csv", COLUMNS, filter.after, move |after| {
+            let (app, filter) = (app.clone(), OversightFilter { after, ..filter.clone() });
+            async move {
+                let page = app.store.list_all_requests(&filter).await?;
+                let row = |request| seen(&app, request).cells();
+                Ok((page.items.into_iter().map(row).collect(), page.next))
+            }
+        });
     }
     let page = app.store.list_all_requests(&filter).await?;
     let view = |request| seen(&app, request);
@@ -99,39 +102,6 @@ pub async fn list_all_requests(
 fn seen(app: &App, request: muster_store::Overseen) -> OverseenView {
     let held = app.store.held(&request.model);
     OverseenView::new(request, held)
-}
-
-/// A CSV under way: page after page, so that no number of requests takes more memory.
-struct Export {
-    app: Arc<App>,
-    filter: OversightFilter,
-    begun: bool,
-    over: bool,
-}
-
-impl Export {
-    fn new(app: Arc<App>, filter: OversightFilter) -> Self {
-        let filter = OversightFilter { limit: AT_ONCE, ..filter };
-        Self { app, filter, begun: false, over: false }
-    }
-
-    async fn piece(mut self) -> Result<Option<(Bytes, Self)>, muster_store::Error> {
-        if self.over {
-            return Ok(None);
-        }
-        let page = self.app.store.list_all_requests(&self.filter).await?;
-        let mut out = Vec::new();
-        if !self.begun {
-            self.begun = true;
-            csv::line(&mut out, COLUMNS.iter().map(|name| (*name).to_owned()));
-        }
-        for request in page.items {
-            csv::line(&mut out, seen(&self.app, request).cells().into_iter().map(csv::harmless));
-        }
-        self.over = page.next.is_none();
-        self.filter.after = page.next;
-        Ok(Some((out.into(), self)))
-    }
 }
 
 /// Find anybody's request

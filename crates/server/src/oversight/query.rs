@@ -6,7 +6,6 @@ use muster_store::OversightFilter;
 
 use crate::extract::{Pairs, Parameters};
 use crate::problem::Problem;
-use crate::statistics::query::{models, one, people};
 
 /// Most people, and most models, in one filter.
 const MOST: usize = 100;
@@ -33,19 +32,19 @@ impl Parameters for ListAllRequests {
     const REPEATABLE: &'static [&'static str] = &["user", "session", "model", "phase"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
-        let mut filter = OversightFilter { models: models(pairs)?, ..OversightFilter::default() };
+        let mut filter = OversightFilter { models: pairs.models()?, ..OversightFilter::default() };
         filter.models.sort();
         filter.models.dedup();
         most("model", filter.models.len())?;
         for name in ["user", "session"] {
-            filter.people.extend(people(pairs, name)?);
+            filter.people.extend(pairs.people(name)?);
             filter.people.sort();
             filter.people.dedup();
             most(name, filter.people.len())?;
         }
-        filter.auth = one(pairs, "auth_type")?;
-        filter.from = one::<Day>(pairs, "from")?.map(Day::begins);
-        filter.until = one::<Day>(pairs, "to")?.map(|day| day.tomorrow().begins());
+        filter.auth = pairs.one("auth_type")?;
+        filter.from = pairs.one::<Day>("from")?.map(Day::begins);
+        filter.until = pairs.one::<Day>("to")?.map(|day| day.tomorrow().begins());
         filter.phases = pairs.texts("phase");
         if filter.phases.iter().any(|phase| !PHASES.contains(&phase.as_str())) {
             let detail = format!("This must be one of {}.", PHASES.join(", "));

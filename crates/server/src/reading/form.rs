@@ -12,6 +12,8 @@ use crate::app::App;
 use crate::problem::{At, Kind, Problem};
 
 const MOST_BYTES: u64 = 64 << 10;
+/// Most characters of a reason.
+pub const REASON: usize = 500;
 
 /// What a member may be.
 pub const TEXT: &str = "a string";
@@ -90,6 +92,16 @@ impl<S: Shape> Form<S> {
             Some(Value::Texts(texts)) => Some(texts),
             _ => None,
         }
+    }
+
+    /// Why somebody wants what they ask for, if they say.
+    pub fn reason(&self) -> Result<Option<&str>, Problem> {
+        let reason = self.text("reason").filter(|reason| !reason.trim().is_empty());
+        if reason.is_some_and(|reason| reason.chars().count() > REASON) {
+            let detail = format!("A reason has at most {REASON} characters.");
+            return Err(Problem::new(Kind::BadJson, detail).at(At::Pointer("/reason".into())));
+        }
+        Ok(reason)
     }
 
     /// A text that must be there.

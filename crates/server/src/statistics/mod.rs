@@ -2,6 +2,6 @@
 
 pub mod choices;
 mod csv;
-pub mod query;
+mod query;
 pub mod routes;
 mod table;

@@ -1,11 +1,8 @@
 //! Reading a question to the statistics.
 
-use std::str::FromStr;
-
 use muster_core::stats::{Day, Dimension, Query};
-use muster_core::{ModelId, PrincipalId};
 
-use crate::extract::{Pairs, Parameters};
+use crate::extract::{Pairs, Parameters, must_be, parse};
 use crate::problem::Problem;
 use crate::statistics::table::{Column, Sort};
 
@@ -49,9 +46,9 @@ impl Parameters for AskAll {
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
         let mut wanted = read(pairs, |_| true)?;
-        wanted.query.auth = one(pairs, "auth_type")?;
-        wanted.query.users = people(pairs, "user")?;
-        wanted.query.sessions = people(pairs, "session")?;
+        wanted.query.auth = pairs.one("auth_type")?;
+        wanted.query.users = pairs.people("user")?;
+        wanted.query.sessions = pairs.people("session")?;
         Ok(Self(wanted))
     }
 }
@@ -81,11 +78,11 @@ impl Parameters for AskOwn {
 /// What both kinds of questions have.
 fn read(pairs: &mut Pairs, may_group: impl Fn(Dimension) -> bool) -> Result<Wanted, Problem> {
     let mut query = Query::default();
-    query.models = models(pairs)?;
-    if let Some(from) = one::<Day>(pairs, "from")? {
+    query.models = pairs.models()?;
+    if let Some(from) = pairs.one::<Day>("from")? {
         query.days.start = from;
     }
-    if let Some(to) = one::<Day>(pairs, "to")? {
+    if let Some(to) = pairs.one::<Day>("to")? {
         query.days.end = to.tomorrow();
     }
     let refused = |name| move |what| must_be(name, what);
@@ -108,7 +105,7 @@ fn read(pairs: &mut Pairs, may_group: impl Fn(Dimension) -> bool) -> Result<Want
             query.group_by.push(group);
         }
     }
-    query.by = one(pairs, "by")?.unwrap_or_default();
+    query.by = pairs.one("by")?.unwrap_or_default();
     let columns = Column::of(&query.group_by);
     let mut sort = Vec::new();
     for text in pairs.texts("sort").iter().flat_map(|text| text.split(',')).map(str::trim) {
@@ -124,38 +121,7 @@ fn read(pairs: &mut Pairs, may_group: impl Fn(Dimension) -> bool) -> Result<Want
     Ok(Wanted { query, sort, after, limit, csv: pairs.csv()? })
 }
 
-pub fn models(pairs: &mut Pairs) -> Result<Vec<ModelId>, Problem> {
-    let texts = pairs.texts("model");
-    let what = "a model's id: a-z, 0-9, '-', '_' and '.'";
-    texts.iter().map(|text| parse("model", text, what)).collect()
-}
-
-/// A value that says itself what it should be.
-pub fn one<T: FromStr<Err = &'static str>>(
-    pairs: &mut Pairs,
-    name: &str,
-) -> Result<Option<T>, Problem> {
-    // `?user=` in a form that was not filled in is no filter.
-    let text = pairs.text(name).filter(|text| !text.is_empty());
-    let value = text.map(|text| text.parse::<T>()).transpose();
-    value.map_err(|what| must_be(name, what))
-}
-
-/// `what` begins with "this is".
-pub fn must_be(name: &str, what: &str) -> Problem {
-    Problem::parameter(name, format!("{}.", what.replacen("this is", "This must be", 1)))
-}
-
 fn number(pairs: &mut Pairs, name: &str) -> Result<Option<u64>, Problem> {
     let text = pairs.text(name).filter(|text| !text.is_empty());
     text.map(|text| parse(name, &text, "a whole number")).transpose()
-}
-
-pub fn people(pairs: &mut Pairs, name: &str) -> Result<Vec<PrincipalId>, Problem> {
-    let texts = pairs.texts(name);
-    texts.iter().map(|text| parse(name, text, "the id of a user or session")).collect()
-}
-
-fn parse<T: FromStr>(name: &str, text: &str, what: &str) -> Result<T, Problem> {
-    text.parse().map_err(|_| Problem::parameter(name, format!("This must be {what}.")))
 }

@@ -1,18 +1,20 @@
 //! What is noted of instances: what they do, what they use, what they write. It is kept in memory and
 //! written down for all of them together every few seconds, so that no job waits for it.
 
+mod job;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use muster_cluster::Cluster;
 use muster_core::instance::EndCause;
-use muster_core::news::{Event, Level, Pod, Usage};
-use muster_core::retry::JobFailure;
-use muster_core::{InstanceId, RequestId, Timestamp};
-use muster_store::{ClaimedTask, InstanceNotes, Served, Store};
-use serde_json::{Value, json};
+use muster_core::news::{Event, Pod, Usage};
+use muster_core::{InstanceId, RequestId, ServerId, Timestamp};
+use muster_store::{InstanceNotes, Served, Store};
 use tokio::sync::Notify;
+
+use job::Jobs;
 
 /// How often something new is written down; and of an instance that does nothing only what it uses,
 /// every so many times.
@@ -20,8 +22,6 @@ const EVERY: Duration = Duration::from_secs(2);
 const USAGE_EVERY: u32 = 5;
 /// Different things that are told of one instance.
 const MOST_EVENTS: usize = 100;
-/// Requests that an event names.
-const NAMED: usize = 20;
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 const STORE_TRIES: u32 = 120;
 
@@ -44,22 +44,13 @@ struct Entry {
     /// Since when it works, as far as that is not in `busy`.
     working: Option<Timestamp>,
     served: HashMap<RequestId, Served>,
+    jobs: Jobs,
     /// By uid; true: it is news.
     events: BTreeMap<String, (Event, bool)>,
     /// Bytes of its log that are written down.
     logged: u64,
     /// How often only its usage was news.
     quiet: u32,
-}
-
-/// A job while it runs; dropped without an outcome it was broken off.
-pub(crate) struct Job<'r> {
-    recorder: &'r Recorder,
-    instance: InstanceId,
-    begun: Timestamp,
-    inputs: u64,
-    requests: Vec<RequestId>,
-    over: bool,
 }
 
 impl Recorder {
@@ -89,40 +80,7 @@ impl Recorder {
     pub(crate) fn starting(&self, instance: InstanceId, doing: &str) {
         let at = self.store.now();
         let uid = format!("starting-{doing}");
-        self.note(instance, |entry| {
-            entry.happened("starting", uid, at, |event| {
-                event.message = doing.to_owned();
-            })
-        });
-    }
-
-    /// These tasks are sent to it.
-    pub(crate) fn job(&self, instance: InstanceId, tasks: &[ClaimedTask]) -> Job<'_> {
-        let begun = self.store.now();
-        let inputs = tasks.iter().map(|task| u64::from(task.count)).sum();
-        let mut requests: Vec<RequestId> = tasks.iter().map(|task| task.key.request).collect();
-        requests.dedup();
-        self.note(instance, |entry| {
-            entry.working = Some(begun);
-            for task in tasks {
-                let new = Served {
-                    request: task.key.request,
-                    jobs: 0,
-                    inputs: 0,
-                    first_at: begun,
-                    last_at: begun,
-                };
-                let served = entry.served.entry(task.key.request).or_insert(new);
-                served.inputs += u64::from(task.count);
-                served.last_at = begun;
-            }
-            for request in &requests {
-                entry.served.entry(*request).and_modify(|served| served.jobs += 1);
-            }
-        });
-        let job = Job { recorder: self, instance, begun, inputs, requests, over: false };
-        job.tell("job_sent", None, begun);
-        job
+        self.note(instance, |entry| entry.starts(uid, doing, at));
     }
 
     fn note(&self, instance: InstanceId, note: impl FnOnce(&mut Entry)) {
@@ -145,7 +103,7 @@ impl Recorder {
             if only.is_none_or(|only| only == *id) {
                 entry.look(*id, now);
                 let hurry = only.is_some();
-                all.extend(entry.take(*id, hurry));
+                all.extend(entry.take((*id, self.store.server()), hurry));
             }
         }
         if all.is_empty() {
@@ -156,7 +114,7 @@ impl Recorder {
             let mut entries = self.lock();
             for notes in all {
                 if let Some(entry) = entries.get_mut(&notes.instance) {
-                    entry.put_back(notes);
+                    entry.put_back(notes, self.store.server());
                 }
             }
             return;
@@ -207,63 +165,6 @@ async fn end_in_store(store: &Store, instance: InstanceId, cause: &EndCause) {
     }
 }
 
-impl Job<'_> {
-    pub(crate) fn done(mut self) {
-        self.close("job_done", None);
-    }
-
-    /// Only which failure it was is told: words of a model may quote inputs.
-    pub(crate) fn failed(mut self, failure: &JobFailure) {
-        self.close("job_failed", Some(failure.name()));
-    }
-
-    fn close(&mut self, kind: &str, failure: Option<&str>) {
-        self.over = true;
-        let now = self.recorder.store.now();
-        self.recorder.note(self.instance, |entry| entry.rest(now));
-        self.tell(kind, failure, now);
-    }
-
-    fn tell(&self, kind: &str, failure: Option<&str>, at: Timestamp) {
-        let seconds = at.since(self.begun).as_secs_f64();
-        let took =
-            if kind == "job_sent" { String::new() } else { format!(" after {seconds:.3} s") };
-        let why = failure.map(|failure| format!(" ({failure})")).unwrap_or_default();
-        let counts = (self.inputs, self.requests.len());
-        let message =
-            format!("the last one: {} inputs of {} requests{took}{why}", counts.0, counts.1);
-        let named = &self.requests[..self.requests.len().min(NAMED)];
-        let mut raw = json!({"inputs": self.inputs, "requests": self.requests.len(), "of": named});
-        if let Value::Object(members) = &mut raw {
-            if !took.is_empty() {
-                members.insert("seconds".into(), seconds.into());
-            }
-            if let Some(failure) = failure {
-                members.insert("failure".into(), failure.into());
-            }
-        }
-        let server = self.recorder.store.server();
-        let uid = format!("{kind}-{} {server}", failure.unwrap_or_default());
-        self.recorder.note(self.instance, |entry| {
-            entry.happened(kind, uid, at, |event| {
-                event.message = message;
-                event.raw = Some(raw);
-                if kind == "job_failed" {
-                    event.level = Level::Warning;
-                }
-            })
-        });
-    }
-}
-
-impl Drop for Job<'_> {
-    fn drop(&mut self) {
-        if !self.over {
-            self.close("job_broken_off", None);
-        }
-    }
-}
-
 impl Entry {
     fn new(cluster: Arc<dyn Cluster>) -> Self {
         Self {
@@ -274,24 +175,24 @@ impl Entry {
             busy: Duration::ZERO,
             working: None,
             served: HashMap::new(),
+            jobs: Jobs::default(),
             events: BTreeMap::new(),
             logged: 0,
             quiet: 0,
         }
     }
 
-    fn happened(&mut self, kind: &str, uid: String, at: Timestamp, fill: impl FnOnce(&mut Event)) {
+    fn starts(&mut self, uid: String, doing: &str, at: Timestamp) {
         if self.events.len() >= MOST_EVENTS && !self.events.contains_key(&uid) {
             return;
         }
         let new = || {
-            let once = Event::once(kind, String::new(), at);
+            let once = Event::once("starting", doing, at);
             (Event { uid: uid.clone(), count: 0, ..once }, true)
         };
         let (event, is_news) = self.events.entry(uid.clone()).or_insert_with(new);
         event.count += 1;
         event.last_at = event.last_at.max(at);
-        fill(event);
         *is_news = true;
     }
 
@@ -318,19 +219,21 @@ impl Entry {
     }
 
     /// What is to be written down, if it is worth it.
-    fn take(&mut self, instance: InstanceId, hurry: bool) -> Option<InstanceNotes> {
+    fn take(
+        &mut self,
+        (instance, server): (InstanceId, ServerId),
+        hurry: bool,
+    ) -> Option<InstanceNotes> {
         let written = self.cluster.log(instance, self.logged);
         let log = Some((written.position, written.bytes.into()));
         let log = log.filter(|(_, bytes): &(u64, bytes::Bytes)| !bytes.is_empty());
-        let events: Vec<Event> = self
-            .events
-            .values_mut()
-            .filter(|(_, is_news)| *is_news)
-            .map(|(event, is_news)| {
+        let mut events = self.jobs.take(server);
+        let others =
+            self.events.values_mut().filter(|(_, is_news)| *is_news).map(|(event, is_news)| {
                 *is_news = false;
                 event.clone()
-            })
-            .collect();
+            });
+        events.extend(others);
         let does = log.is_some()
             || !events.is_empty()
             || !self.served.is_empty()
@@ -351,13 +254,14 @@ impl Entry {
     }
 
     /// It could not be written down.
-    fn put_back(&mut self, notes: InstanceNotes) {
+    fn put_back(&mut self, notes: InstanceNotes, server: ServerId) {
         let mut usage = notes.usage;
         usage.add(&self.usage);
         self.usage = usage;
         self.pod = self.pod.take().or(notes.pod);
         self.busy += notes.busy;
         for event in notes.events {
+            self.jobs.put_back(&event.uid, server);
             for (known, is_news) in self.events.values_mut() {
                 *is_news |= known.uid == event.uid && known.source == event.source;
             }
