@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use muster_core::retry::Retry;
 use muster_core::stats::{AuthType, By, Day, Dimension, Group, Query, Value, size_class};
-use muster_core::{PrincipalId, RequestId, Timestamp};
+use muster_core::{PhaseName, PrincipalId, RequestId, Timestamp};
 use muster_store::{ChoiceFilter, ClaimedTask, Difference};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -293,7 +293,7 @@ impl World {
             ask(&[Session, Dimension::Day], &|q| q.models = vec!["echo".parse().expect("an id")]),
             ask(&[Model], &|q| q.models = vec!["other".parse().expect("an id")]),
             ask(&[InputSize], &|q| q.set_sizes(Some(2), Some(10)).expect("a class")),
-            ask(&[Model], &|q| q.set_phases(&["failed".into(), "waiting".into()]).expect("phases")),
+            ask(&[Model], &|q| q.set_phases(&[PhaseName::Failed, PhaseName::Waiting])),
             ask(&[Model], &|q| q.days = Day::FIRST..today),
         ]
     }
