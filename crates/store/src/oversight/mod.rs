@@ -19,6 +19,7 @@ use crate::clearing::GRAVE;
 use crate::db::{Conn, Ts};
 use crate::requests::phase;
 use crate::statement::rows;
+use crate::statistics::auth;
 use crate::{Error, Store, dialect};
 
 /// Of so many tasks of each request, the first, a list names the instances.
@@ -158,7 +159,7 @@ fn request(row: OverseenRow) -> Result<Overseen, Error> {
         model: model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
         model_version,
         principal: PrincipalId(principal),
-        auth: kind.parse().map_err(|_| Error::Corrupt("the kind of a principal".into()))?,
+        auth: auth(&kind)?,
         name: user,
         phase: phase(&name)?,
         submitted_at: submitted.0,

@@ -47,7 +47,7 @@ fn ended(row: EndedRow) -> Result<EndedRequest, Error> {
     })
 }
 
-fn auth(kind: &str) -> Result<AuthType, Error> {
+pub(crate) fn auth(kind: &str) -> Result<AuthType, Error> {
     kind.parse().map_err(|_| Error::Corrupt("the kind of a principal".into()))
 }
 
