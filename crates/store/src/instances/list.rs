@@ -10,6 +10,7 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use uuid::Uuid;
 
 use super::{Served, state};
+use crate::clock::LATEST;
 use crate::db::Ts;
 use crate::requests::one_of;
 use crate::statement::{row, rows};
@@ -34,9 +35,8 @@ const SERVED: &str = "SELECT request_id, jobs, inputs, first_at, last_at FROM in
 
 /// Requests at work that are shown of one instance.
 const AT_WORK: usize = 100;
-/// Times outside of these are not in the database: 1970 and the end of 9999.
+/// Earlier times are in no database.
 const EARLIEST: Timestamp = Timestamp::from_micros(0);
-const LATEST: Timestamp = Timestamp::from_micros(253_402_300_799_000_000);
 
 /// Which instances to list.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use muster_core::{ModelId, PhaseName, PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
 use super::Overseen;
-use crate::clock::{first_id, last_id};
+use crate::clock::{LATEST, first_id, last_id};
 use crate::db::{Conn, Ts};
 use crate::dialect::{Walk, walks};
 use crate::requests::one_of;
@@ -197,9 +197,6 @@ impl Wanted {
         }
     }
 }
-
-/// 9999-12-31, after which there are no dates to ask for.
-const LATEST: Timestamp = Timestamp(253_402_214_400_000_000);
 
 /// The way that gets furthest with so many requests, and to where; nothing: to the end.
 async fn furthest<'w>(
