@@ -75,6 +75,39 @@ impl EndCause {
     }
 }
 
+/// Which state an instance is in, without what is true in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateName {
+    Starting,
+    Ready,
+    /// It gets nothing more.
+    Draining,
+    Ended,
+}
+
+impl StateName {
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Ready, Self::Draining, Self::Ended];
+
+    /// The word for it in SQL and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+impl FromStr for StateName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|state| state.name() == text);
+        found.ok_or("this is starting, ready, draining or ended")
+    }
+}
+
 /// What becomes of the work of an instance that an administrator stops. The order is that of hardness:
 /// a wish is only ever replaced by a harder one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

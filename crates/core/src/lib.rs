@@ -32,6 +32,6 @@ pub use id::{InstanceId, ModelId, PrincipalId, RequestId, ServerId, SessionId, T
 pub use instance::{Address, EndCause, Observed, ObservedState};
 pub use model::{Model, Source};
 pub use person::Permission;
-pub use request::{Ended, Phase, Progress, Request};
+pub use request::{Ended, Phase, PhaseName, Progress, Request};
 pub use table::{Cell, Column, ColumnKind, Part, Row};
 pub use time::Timestamp;

@@ -1,5 +1,8 @@
 //! A request: one model, N inputs, ended exactly once.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ModelId, PrincipalId, RequestId, Timestamp};
@@ -85,27 +88,80 @@ pub enum Header {
     NotAFile,
 }
 
-/// The words for all phases.
-pub const PHASES: [&str; 5] = ["waiting", "running", "completed", "failed", "cancelled"];
+/// Which phase it is, without what is true in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PhaseName {
+    Waiting,
+    Running,
+    Completed,
+    Failed,
+    Cancelled,
+}
 
 /// A change that the request's phase does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a request that is {phase} cannot {verb}")]
 pub struct Refused {
-    pub phase: &'static str,
+    pub phase: PhaseName,
     pub verb: &'static str,
 }
 
-impl Phase {
+impl PhaseName {
+    pub const ALL: [Self; 5] =
+        [Self::Waiting, Self::Running, Self::Completed, Self::Failed, Self::Cancelled];
+
     /// The word for it in SQL, JSON, logs and on screen.
-    pub fn name(&self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
-            Self::Running { .. } => "running",
-            Self::Ended { how: Ended::Completed, .. } => "completed",
-            Self::Ended { how: Ended::Failed { .. }, .. } => "failed",
-            Self::Ended { how: Ended::Cancelled { .. }, .. } => "cancelled",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
+    }
+
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}
+
+impl FromStr for PhaseName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|phase| phase.name() == text);
+        found.ok_or("this is waiting, running, completed, failed or cancelled")
+    }
+}
+
+impl fmt::Display for PhaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Ended {
+    pub fn phase(&self) -> PhaseName {
+        match self {
+            Self::Completed => PhaseName::Completed,
+            Self::Failed { .. } => PhaseName::Failed,
+            Self::Cancelled { .. } => PhaseName::Cancelled,
+        }
+    }
+}
+
+impl Phase {
+    pub fn in_a_word(&self) -> PhaseName {
+        match self {
+            Self::Waiting => PhaseName::Waiting,
+            Self::Running { .. } => PhaseName::Running,
+            Self::Ended { how, .. } => how.phase(),
+        }
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.in_a_word().name()
     }
 
     pub fn is_ended(&self) -> bool {
@@ -132,14 +188,28 @@ impl Phase {
         match self {
             Self::Waiting => Ok(Self::Running { started_at: now }),
             Self::Running { .. } => Ok(self.clone()),
-            Self::Ended { .. } => Err(Refused { phase: self.name(), verb: "start" }),
+            Self::Ended { .. } => Err(Refused { phase: self.in_a_word(), verb: "start" }),
         }
     }
 
     pub fn end(&self, how: Ended, now: Timestamp) -> Result<Self, Refused> {
         if self.is_ended() {
-            return Err(Refused { phase: self.name(), verb: "end again" });
+            return Err(Refused { phase: self.in_a_word(), verb: "end again" });
         }
         Ok(Self::Ended { started_at: self.started_at(), ended_at: now, how })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_are_read_as_they_are_written_and_listed_in_their_order() {
+        for (place, phase) in PhaseName::ALL.into_iter().enumerate() {
+            assert_eq!(phase.name().parse(), Ok(phase));
+            assert_eq!(phase as usize, place);
+        }
+        assert!("".parse::<PhaseName>().is_err());
     }
 }

@@ -27,22 +27,6 @@ pub enum JobFailure {
     Refused { error: String },
 }
 
-impl JobFailure {
-    /// Which one it is, without words of the model: those may quote inputs.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::GivenBack { .. } => "given_back",
-            Self::InstanceEnded(_) => "instance_ended",
-            Self::Disconnected => "disconnected",
-            Self::TimedOut { .. } => "timed_out",
-            Self::BadAnswer { .. } => "bad_answer",
-            Self::Model { .. } => "model_failed",
-            Self::Storage { .. } => "storage",
-            Self::Refused { .. } => "refused",
-        }
-    }
-}
-
 /// What to do with the task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Retry {
@@ -70,6 +54,11 @@ impl JobFailure {
             Self::Storage { .. } => Ok(Cause::Storage),
             Self::Refused { .. } => Ok(Cause::Refused),
         }
+    }
+
+    /// Which one it is, without words of the model: those may quote inputs.
+    pub fn name(&self) -> &'static str {
+        self.cause().map_or("given_back", Cause::name)
     }
 
     /// The failure in words without those of the model, which may quote inputs: for logs.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use muster_core::Clearing;
 use muster_store::Store;
 
-/// How old objects are before they count as orphans, and how many objects and requests are looked at each
-/// time.
+/// How old objects are before they count as orphans, and how many objects, and how many requests and
+/// logs, are looked at each time.
 const ORPHAN: Duration = Duration::from_secs(24 * 3600);
 const SWEPT_AT_ONCE: usize = 20_000;
 
@@ -22,7 +22,7 @@ pub(crate) async fn sweep(store: Store) {
     match store.find_missing_objects(SWEPT_AT_ONCE).await {
         Ok(missing) => {
             for path in missing {
-                tracing::error!(path, "an object that a request needs is not there");
+                tracing::error!(path, "an object that a request or a log needs is not there");
             }
         }
         Err(error) => tracing::warn!(%error, "objects are not looked for; they are next time"),

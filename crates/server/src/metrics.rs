@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
-use muster_store::InstanceState;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -145,11 +144,7 @@ impl Metrics {
             }
         }
         for instance in app.store.instances().await? {
-            let state = match instance.state {
-                InstanceState::Starting => "starting",
-                InstanceState::Ready { .. } => "ready",
-                InstanceState::Draining { .. } => "draining",
-            };
+            let state = instance.state.in_a_word().name();
             let model = instance.model.to_string();
             instances.get_or_create_owned(&OfModel { model, state }).inc();
         }

@@ -6,9 +6,8 @@ use axum::extract::{Request as HttpRequest, State};
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::input::check_text;
-use muster_core::request::PHASES;
 use muster_core::stats::AuthType;
-use muster_core::{ModelId, Part, Request, RequestId};
+use muster_core::{ModelId, Part, PhaseName, Request, RequestId};
 use muster_store::{RequestFilter, Submitted};
 use serde::de::MapAccess;
 
@@ -159,11 +158,7 @@ impl Parameters for ListRequests {
     const NAMES: &'static [&'static str] = &["model", "phase", "after", "limit", "format"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
-        let phase = pairs.text("phase");
-        if phase.as_deref().is_some_and(|phase| !PHASES.contains(&phase)) {
-            let detail = format!("This must be one of {}.", PHASES.join(", "));
-            return Err(Problem::parameter("phase", detail));
-        }
+        let phase = pairs.text("phase").map(|text| phase(&text)).transpose()?;
         let model: Option<ModelId> = pairs.model("model")?;
         let after: Option<RequestId> = pairs.request_id("after")?;
         let (models, phases) = (model.into_iter().collect(), phase.into_iter().collect());
@@ -171,6 +166,14 @@ impl Parameters for ListRequests {
         let filter = RequestFilter { models, phases, after, limit, ..RequestFilter::default() };
         Ok(Self { filter, csv: pairs.csv()? })
     }
+}
+
+/// The value of `phase` in a query.
+pub fn phase(text: &str) -> Result<PhaseName, Problem> {
+    text.parse().map_err(|_| {
+        let all = PhaseName::ALL.map(PhaseName::name).join(", ");
+        Problem::parameter("phase", format!("This must be one of {all}."))
+    })
 }
 
 /// List your requests

@@ -1,11 +1,15 @@
 //! What the API shows of things: types of their own, so that nothing is shown by accident.
 
+use std::borrow::Cow;
+
 use muster_core::request::{Header, Reading};
 use muster_core::{Column, ColumnKind, Ended, Model, ModelId, Phase, Request};
 use muster_core::{RequestId, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A page of a list.
 #[derive(Serialize, ToSchema)]
@@ -78,16 +82,23 @@ pub struct RequestView<'r> {
     pub result: Option<Box<RawValue>>,
 }
 
-/// Where a request is in its life.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "it only describes the texts of `phase`")]
-pub enum PhaseName {
-    Waiting,
-    Running,
-    Completed,
-    Failed,
-    Cancelled,
+/// Describes the texts of `phase`.
+pub struct PhaseName;
+
+impl PartialSchema for PhaseName {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("Where a request is in its life."))
+            .enum_values(Some(muster_core::PhaseName::ALL.map(muster_core::PhaseName::name)))
+            .into()
+    }
+}
+
+impl ToSchema for PhaseName {
+    fn name() -> Cow<'static, str> {
+        "PhaseName".into()
+    }
 }
 
 /// How the input was read.

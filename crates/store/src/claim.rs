@@ -1,7 +1,7 @@
 //! Taking tasks off the queue.
 
 use bytes::Bytes;
-use muster_core::{PrincipalId, RequestId, TaskKey, Timestamp};
+use muster_core::{PhaseName, PrincipalId, RequestId, TaskKey, Timestamp};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -107,7 +107,7 @@ pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, inner: &Inner) -> Result<C
     for (_, task, principal) in &found {
         let (id, principal) = (task.key.request, *principal);
         if last.replace(id) != Some(id) {
-            tx.after.changes.push(Change::Request { id, principal, phase: "running" });
+            tx.after.changes.push(Change::Request { id, principal, phase: PhaseName::Running });
         }
     }
     let tasks = found.into_iter().map(|(_, task, _)| task).collect();

@@ -6,6 +6,7 @@ use muster_core::session::EndReason;
 use muster_core::{Cause, Ended, PrincipalId, RequestId};
 use uuid::Uuid;
 
+use crate::clearing::mark;
 use crate::db::Ts;
 use crate::sessions::end_all;
 use crate::statement::{rows, run};
@@ -35,10 +36,11 @@ const OPEN: &str = "SELECT id FROM request WHERE principal_id = $1 \
      AND phase IN ('waiting', 'running')";
 
 /// Their objects are removed by the planning server: where they are.
-const MARK: &str = "INSERT INTO object_removal (path, marked_at) \
-     SELECT input_object, $2 FROM request WHERE principal_id = $1 AND input_object IS NOT NULL \
+const MARK: &str = mark!(
+    "SELECT input_object, $2 FROM request WHERE principal_id = $1 AND input_object IS NOT NULL \
      UNION ALL SELECT t.result_object, $2 FROM request r JOIN task t ON t.request_id = r.id \
-     WHERE r.principal_id = $1 AND t.result_object IS NOT NULL ON CONFLICT (path) DO NOTHING";
+     WHERE r.principal_id = $1 AND t.result_object IS NOT NULL"
+);
 
 /// The principal stays, as a name of nobody: servers that remember it look it up once more.
 const DELETE: [&str; 7] = [

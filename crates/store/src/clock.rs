@@ -67,6 +67,9 @@ impl Clock {
     }
 }
 
+/// Later times are in no database.
+pub(crate) const LATEST: Timestamp = Timestamp::from_micros(253_402_300_799_000_000);
+
 /// No id that was made at `at` or before is greater, also by a clock that is a day ahead.
 pub(crate) fn last_id(at: Timestamp) -> Uuid {
     let millis = u64::try_from((at + Duration::from_secs(86_400)).micros() / 1000).unwrap_or(0);

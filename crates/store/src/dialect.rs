@@ -2,59 +2,57 @@
 
 mod oversight;
 
+use crate::clearing::mark;
 use crate::instances::record;
 use crate::requests::columns;
 
 pub(crate) use oversight::{Walk, oversight, walks};
 
-/// A person's requests. Each database unfolds a list of texts in its own way.
-pub(crate) fn requests(postgres: bool) -> &'static str {
-    if postgres { REQUESTS_POSTGRES } else { REQUESTS_SQLITE }
-}
-
-const REQUESTS_SQLITE: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM request WHERE principal_id = $1 AND ($2 IS NULL OR id < $2) \
-     AND ($3 IS NULL OR model_id IN (SELECT value FROM json_each($3))) \
-     AND ($4 IS NULL OR phase IN (SELECT value FROM json_each($4))) \
-     AND ($5 IS NULL OR submitted_at >= $5) AND ($6 IS NULL OR submitted_at <= $6) \
-     AND ($7 IS NULL OR id = $7) ORDER BY id DESC LIMIT $8"
-);
-
-const REQUESTS_POSTGRES: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM request WHERE principal_id = $1 AND ($2 IS NULL OR id < $2) \
-     AND ($3 IS NULL OR model_id IN (SELECT json_array_elements_text($3::json))) \
-     AND ($4 IS NULL OR phase IN (SELECT json_array_elements_text($4::json))) \
-     AND ($5 IS NULL OR submitted_at >= $5) AND ($6 IS NULL OR submitted_at <= $6) \
-     AND ($7 IS NULL OR id = $7) ORDER BY id DESC LIMIT $8"
-);
-
-macro_rules! listed {
-    (sqlite, $which:literal) => {
-        listed!($which, "SELECT value FROM json_each($1)", "SELECT value FROM json_each($2)")
+/// The texts of a JSON array: each database unfolds it in its own way.
+macro_rules! texts {
+    (sqlite, $list:literal) => {
+        concat!("(SELECT value FROM json_each(", $list, "))")
     };
-    (postgres, $which:literal) => {
-        listed!(
-            $which,
-            "SELECT json_array_elements_text($1::json)",
-            "SELECT json_array_elements_text($2::json)"
+    (postgres, $list:literal) => {
+        concat!("(SELECT json_array_elements_text(", $list, "::json))")
+    };
+}
+use texts;
+
+macro_rules! requests {
+    ($database:ident) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM request WHERE principal_id = $1 AND ($2 IS NULL OR id < $2) \
+             AND ($3 IS NULL OR model_id IN ",
+            texts!($database, "$3"),
+            ") AND ($4 IS NULL OR phase IN ",
+            texts!($database, "$4"),
+            ") AND ($5 IS NULL OR submitted_at >= $5) AND ($6 IS NULL OR submitted_at <= $6) \
+             AND ($7 IS NULL OR id = $7) ORDER BY id DESC LIMIT $8"
         )
     };
-    ($which:literal, $models:literal, $statuses:literal) => {
+}
+
+/// A person's requests.
+pub(crate) fn requests(postgres: bool) -> &'static str {
+    if postgres { requests!(postgres) } else { requests!(sqlite) }
+}
+
+macro_rules! listed {
+    ($database:ident, $which:literal) => {
         concat!(
             record!(),
             "WHERE ",
             $which,
-            " AND ($1 IS NULL OR i.model_id IN (",
-            $models,
-            ")) AND ($2 IS NULL OR i.state IN (",
-            $statuses,
-            ") OR s.pod_status IN (",
-            $statuses,
-            ")) AND i.launched_at >= $3 AND (i.launched_at, i.id) < ($4, $5) \
+            " AND ($1 IS NULL OR i.model_id IN ",
+            texts!($database, "$1"),
+            ") AND ($2 IS NULL OR i.state IN ",
+            texts!($database, "$2"),
+            " OR s.pod_status IN ",
+            texts!($database, "$2"),
+            ") AND i.launched_at >= $3 AND (i.launched_at, i.id) < ($4, $5) \
              ORDER BY i.launched_at DESC, i.id DESC LIMIT $6"
         )
     };
@@ -335,13 +333,14 @@ macro_rules! clearing {
                  WHEN 'anonymous' THEN $2 WHEN 'account' THEN $3 END"
             ),
             mark: concat!(
-                "INSERT INTO object_removal (path, marked_at) \
-                 SELECT input_object, $2 FROM request WHERE input_object IS NOT NULL AND id ",
-                $ids,
-                " UNION ALL SELECT result_object, $2 FROM task \
-                 WHERE result_object IS NOT NULL AND request_id ",
-                $ids,
-                " ON CONFLICT (path) DO NOTHING RETURNING path"
+                mark!(
+                    "SELECT input_object, $2 FROM request WHERE input_object IS NOT NULL AND id ",
+                    $ids,
+                    " UNION ALL SELECT result_object, $2 FROM task \
+                     WHERE result_object IS NOT NULL AND request_id ",
+                    $ids,
+                ),
+                " RETURNING path"
             ),
             tasks: concat!("DELETE FROM task WHERE request_id ", $ids),
             transitions: concat!("DELETE FROM transition WHERE request_id ", $ids),

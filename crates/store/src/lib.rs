@@ -66,8 +66,8 @@ pub use crash::crash_point;
 pub use download::Format;
 pub use error::Error;
 pub use instances::{
-    InstanceFilter, InstanceNotes, InstanceRecord, LogPiece, Phase, Seen, Served, ServedRequest,
-    Stop, StopWish, Stopped, WhichEvents,
+    InstanceFilter, InstanceNotes, InstanceRecord, LogPiece, Phase, Seen, Served, Stop, StopWish,
+    Stopped, WhichEvents,
 };
 pub use logins::LoginTry;
 pub use models::{Entry, ModelAct, ModelDone, Owner};

@@ -2,7 +2,7 @@
 
 use muster_core::ModelId;
 
-use crate::db::on;
+use crate::db::{Conn, on};
 use crate::statement::row;
 use crate::{Error, Known, Store, parts, text};
 
@@ -32,12 +32,7 @@ impl Store {
             return Ok(known);
         }
         for hash in hashes {
-            let found: Option<(Vec<u8>, i64)> =
-                row!(&mut conn, FIND, model.as_str(), version, hash.as_slice());
-            known.push(found.and_then(|(part, used_on)| {
-                self.inner.note_used(model, version, hash, used_on);
-                one_row(&part)
-            }));
+            known.push(self.prediction(&mut conn, (model, version, hash)).await?);
         }
         let hits = known.iter().flatten().count() as u64;
         self.inner.counters.cache_hits.add(hits);
@@ -54,15 +49,25 @@ impl Store {
         let mut conn = self.inner.db.read().await?;
         let mut known = Vec::with_capacity(hashes.len());
         for hash in hashes {
-            let found: Option<(Vec<u8>, i64)> =
-                row!(&mut conn, FIND, model.as_str(), version, hash.as_slice());
-            let Some((part, used_on)) = found else { return Ok(None) };
-            let Some(row) = one_row(&part) else { return Ok(None) };
-            self.inner.note_used(model, version, hash, used_on);
-            known.push(row);
+            let found = self.prediction(&mut conn, (model, version, hash)).await?;
+            let Some(found) = found else { return Ok(None) };
+            known.push(found);
         }
         self.inner.counters.cache_hits.add(known.len() as u64);
         Ok(Some(known))
+    }
+
+    async fn prediction(
+        &self,
+        conn: &mut Conn,
+        (model, version, hash): (&ModelId, &str, &[u8; 32]),
+    ) -> Result<Option<Known>, Error> {
+        let found: Option<(Vec<u8>, i64)> =
+            row!(conn, FIND, model.as_str(), version, hash.as_slice());
+        Ok(found.and_then(|(part, used_on)| {
+            self.inner.note_used(model, version, hash, used_on);
+            one_row(&part)
+        }))
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use muster_core::{Cause, Ended, ModelId, RequestId};
+use muster_core::{Cause, Ended, ModelId, PhaseName, RequestId};
 use uuid::Uuid;
 
 use crate::db::{Ts, on};
-use crate::requests::end;
+use crate::requests::{end, phase};
 use crate::servers::leads;
 use crate::writer::{Tx, work};
 use crate::{Error, Figures, Queue, Store, text};
@@ -143,11 +143,11 @@ impl Store {
         let mut conn = self.inner.db.read().await?;
         let open: Vec<(String, String, i64)> =
             on!(&mut conn, c => sqlx::query_as(OPEN).fetch_all(c).await?);
-        for (model, phase, count) in open {
+        for (model, name, count) in open {
             let Ok(model) = model.parse() else { continue };
             let figure = figures.entry(model).or_default();
-            match phase.as_str() {
-                "waiting" => figure.waiting = count as u64,
+            match phase(&name)? {
+                PhaseName::Waiting => figure.waiting = count as u64,
                 _ => figure.running = count as u64,
             }
         }

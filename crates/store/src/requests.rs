@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use muster_core::request::{Phase, Progress, Reading};
-use muster_core::{Cause, Ended, ModelId, PrincipalId, Request, RequestId};
+use muster_core::{Cause, Ended, ModelId, PhaseName, PrincipalId, Request, RequestId};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -78,8 +78,7 @@ impl Store {
         filter: &RequestFilter,
     ) -> Result<Page<Request>, Error> {
         let limit = filter.limit.clamp(1, 1000);
-        let phases: Vec<&str> =
-            filter.phases.iter().map(|phase| text::exact(phase)).collect::<Result<_, _>>()?;
+        let phases: Vec<&str> = filter.phases.iter().map(|phase| phase.name()).collect();
         let models: Vec<&str> = filter.models.iter().map(ModelId::as_str).collect();
         let mut conn = self.inner.db.read().await?;
         let list = dialect::requests(conn.is_postgres());
@@ -161,10 +160,9 @@ pub(crate) async fn end(
     how: Ended,
     cause: Cause,
 ) -> Result<bool, Error> {
-    let (phase, reason) = match &how {
-        Ended::Completed => ("completed", None),
-        Ended::Failed { reason } => ("failed", Some(text::words(reason))),
-        Ended::Cancelled { reason } => ("cancelled", Some(text::words(reason))),
+    let reason = match &how {
+        Ended::Completed => None,
+        Ended::Failed { reason } | Ended::Cancelled { reason } => Some(text::words(reason)),
     };
     let now = tx.now;
     // Tasks before their request, as a completion does, or the two would wait for each other.
@@ -173,7 +171,7 @@ pub(crate) async fn end(
     });
     let row: Option<RequestRow> = on!(&mut tx.conn, c => {
         sqlx::query_as(END)
-            .bind(phase)
+            .bind(how.phase().name())
             .bind(reason)
             .bind(cause.name())
             .bind(Ts(now))
@@ -191,9 +189,13 @@ pub(crate) async fn end(
 }
 
 pub(crate) fn note_ended(tx: &mut Tx, request: Arc<Request>, part: Option<Arc<muster_core::Part>>) {
-    let (id, principal, phase) = (request.id, request.principal, request.phase.name());
+    let (id, principal, phase) = (request.id, request.principal, request.phase.in_a_word());
     tx.after.changes.push(Change::Request { id, principal, phase });
     tx.after.ended.push(Finished { request, part });
+}
+
+pub(crate) fn phase(text: &str) -> Result<PhaseName, Error> {
+    text.parse().map_err(|_| Error::Corrupt("the phase of a request".into()))
 }
 
 pub(crate) fn request(row: RequestRow) -> Result<Request, Error> {
@@ -202,7 +204,7 @@ pub(crate) fn request(row: RequestRow) -> Result<Request, Error> {
         principal,
         model,
         model_version,
-        phase,
+        name,
         submitted_at,
         started,
         ended,
@@ -215,11 +217,11 @@ pub(crate) fn request(row: RequestRow) -> Result<Request, Error> {
     ) = row;
     let started_at = started.map(|at| at.0);
     let reason = reason.unwrap_or_default();
-    let how = match phase.as_str() {
-        "completed" => Some(Ended::Completed),
-        "failed" => Some(Ended::Failed { reason }),
-        "cancelled" => Some(Ended::Cancelled { reason }),
-        _ => None,
+    let how = match phase(&name)? {
+        PhaseName::Waiting | PhaseName::Running => None,
+        PhaseName::Completed => Some(Ended::Completed),
+        PhaseName::Failed => Some(Ended::Failed { reason }),
+        PhaseName::Cancelled => Some(Ended::Cancelled { reason }),
     };
     let phase = match (how, ended, started_at) {
         (Some(how), Some(ended), _) => Phase::Ended { started_at, ended_at: ended.0, how },

@@ -357,13 +357,6 @@ impl Store {
         Ok(self.clean_sessions_timed().await?.0)
     }
 
-    /// How many sessions have expired long ago.
-    pub(crate) async fn count_over_sessions(&self, now: Timestamp) -> Result<u64, Error> {
-        let mut conn = self.inner.db.read().await?;
-        let over: Option<(i64,)> = row!(&mut conn, COUNT_OVER, Ts(now - KEEP));
-        Ok(over.map_or(0, |(over,)| over as u64))
-    }
-
     /// The same, and how long the database was busy with it.
     pub(crate) async fn clean_sessions_timed(&self) -> Result<(usize, Duration), Error> {
         let (op, answer) = work(move |tx: &mut Tx| {
@@ -380,6 +373,13 @@ impl Store {
             .boxed()
         });
         self.answer(op, answer).await
+    }
+
+    /// How many sessions have expired long ago.
+    pub(crate) async fn count_over_sessions(&self, now: Timestamp) -> Result<u64, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let over: Option<(i64,)> = row!(&mut conn, COUNT_OVER, Ts(now - KEEP));
+        Ok(over.map_or(0, |(over,)| over as u64))
     }
 
     /// The database's time, without asking it.

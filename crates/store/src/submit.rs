@@ -313,7 +313,7 @@ fn note_submitted(tx: &mut Tx, new: &Prepared) -> Arc<Request> {
         reading: serde_json::from_str(&new.reading).unwrap_or_default(),
     });
     let change =
-        Change::Request { id: new.id, principal: new.principal, phase: request.phase.name() };
+        Change::Request { id: new.id, principal: new.principal, phase: request.phase.in_a_word() };
     tx.after.changes.push(change);
     if let Some(known) = &new.known {
         let part = Some(Arc::clone(&known.part));

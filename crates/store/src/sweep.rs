@@ -24,13 +24,19 @@ const INPUTS_NEEDED: &str =
 const RESULT_NEEDED: &str = "SELECT EXISTS (SELECT 1 FROM task WHERE request_id = $1 \
      AND position = $2 AND (result_object = $3 OR (state = 'leased' AND attempt = $4)))";
 
-/// Requests, in the order of their ids.
-const REQUESTS: &str = "SELECT id FROM request WHERE id > $1 ORDER BY id LIMIT $2";
+/// Requests, and instances whose log is an object, in the order of their ids. Each part has its limit, so
+/// that no database sorts all of them.
+const OWNERS: &str = "SELECT id FROM (SELECT id FROM request WHERE id > $1 \
+     ORDER BY id LIMIT $2) AS requests UNION ALL SELECT id FROM (SELECT instance_id AS id \
+     FROM instance_seen WHERE instance_id > $1 AND log_object IS NOT NULL \
+     ORDER BY instance_id LIMIT $2) AS logs ORDER BY 1 LIMIT $2";
 
 const POINTED: &str = "SELECT input_object FROM request \
      WHERE id > $1 AND id <= $2 AND input_object IS NOT NULL \
      UNION ALL SELECT result_object FROM task \
-     WHERE request_id > $1 AND request_id <= $2 AND result_object IS NOT NULL";
+     WHERE request_id > $1 AND request_id <= $2 AND result_object IS NOT NULL \
+     UNION ALL SELECT log_object FROM instance_seen \
+     WHERE instance_id > $1 AND instance_id <= $2 AND log_object IS NOT NULL";
 
 const LOG_NEEDED: &str =
     "SELECT EXISTS (SELECT 1 FROM instance_seen WHERE instance_id = $1 AND log_object = $2)";
@@ -70,8 +76,8 @@ impl Store {
         Ok(removed)
     }
 
-    /// Looks whether the objects of `most` requests are there; where those are that are not. The next call
-    /// goes on with the next requests, and after the last from the first.
+    /// Looks whether the objects of `most` requests and logs are there; where those are that are not. The
+    /// next call goes on with the next ones, and after the last from the first.
     pub async fn find_missing_objects(&self, most: usize) -> Result<Vec<String>, Error> {
         let (mut looked, mut missing) = (0, Vec::new());
         while looked < most {
@@ -79,7 +85,7 @@ impl Store {
             let after = *checked();
             let wanted = AT_ONCE.min(most - looked);
             let mut conn = self.inner.db.read().await?;
-            let page: Vec<(Uuid,)> = rows!(&mut conn, REQUESTS, after, wanted as i64);
+            let page: Vec<(Uuid,)> = rows!(&mut conn, OWNERS, after, wanted as i64);
             let last = page.last().map_or(Uuid::nil(), |(id,)| *id);
             let pointed: Vec<(String,)> = rows!(&mut conn, POINTED, after, last);
             drop(conn);

@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use muster_core::input::InputTable;
-use muster_core::instance::StopWork;
+use muster_core::instance::{StateName, StopWork};
 use muster_core::request::Reading;
 use muster_core::retry::Retry;
 use muster_core::{
-    Address, ColumnKind, InstanceId, Model, ModelId, Part, PrincipalId, Request, RequestId, Row,
-    ServerId, TaskKey, Timestamp,
+    Address, ColumnKind, InstanceId, Model, ModelId, Part, PhaseName, PrincipalId, Request,
+    RequestId, Row, ServerId, TaskKey, Timestamp,
 };
 
 use crate::Error;
@@ -81,7 +81,7 @@ pub struct RequestFilter {
     /// Of one of these; empty: of all.
     pub models: Vec<ModelId>,
     /// In one of these; empty: in all.
-    pub phases: Vec<String>,
+    pub phases: Vec<PhaseName>,
     /// Submitted then or later.
     pub from: Option<Timestamp>,
     /// Submitted then or before.
@@ -103,7 +103,7 @@ pub enum Change {
     Request {
         id: RequestId,
         principal: PrincipalId,
-        phase: &'static str,
+        phase: PhaseName,
     },
     Progress {
         id: RequestId,
@@ -224,6 +224,16 @@ pub enum InstanceState {
     Starting,
     Ready { address: Address },
     Draining { address: Option<Address> },
+}
+
+impl InstanceState {
+    pub fn in_a_word(&self) -> StateName {
+        match self {
+            Self::Starting => StateName::Starting,
+            Self::Ready { .. } => StateName::Ready,
+            Self::Draining { .. } => StateName::Draining,
+        }
+    }
 }
 
 /// What a newcomer wants to know of a model's business.

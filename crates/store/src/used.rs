@@ -12,6 +12,7 @@ use muster_core::stats::Day;
 use serde::Serialize;
 
 use crate::batch::{self, Hex};
+use crate::clearing::pause;
 use crate::statement::run;
 use crate::writer::{Tx, work};
 use crate::{Error, Inner, Store, dialect};
@@ -72,7 +73,7 @@ impl Store {
                     .boxed()
                 });
                 let took = self.answer(op, answer).await?;
-                tokio::time::sleep(took * 3).await;
+                pause(took).await;
             }
         }
         Ok(())

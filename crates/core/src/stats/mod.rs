@@ -10,6 +10,8 @@ mod times;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::PhaseName;
+
 pub use bytes::Corrupt;
 pub use groups::{Group, Groups, OpenRequests, Person, Rows, StoredRow, Value};
 pub use period::{Day, Grain};
@@ -27,6 +29,14 @@ pub enum How {
 
 impl How {
     pub const ALL: [Self; 3] = [Self::Completed, Self::Failed, Self::Cancelled];
+
+    pub const fn phase(self) -> PhaseName {
+        match self {
+            Self::Completed => PhaseName::Completed,
+            Self::Failed => PhaseName::Failed,
+            Self::Cancelled => PhaseName::Cancelled,
+        }
+    }
 }
 
 /// How somebody came to act: with an account or without.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::period::{Day, Grain, runs};
 use super::{AuthType, How, size_class};
-use crate::{ModelId, PrincipalId};
+use crate::{ModelId, PhaseName, PrincipalId};
 
 /// What the rows of an answer are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,9 +92,6 @@ impl FromStr for By {
     }
 }
 
-/// The phases, in the order of [`Query::phases`].
-const PHASES: [&str; 5] = ["completed", "failed", "cancelled", "waiting", "running"];
-
 /// A question. What is empty or absent restricts nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
@@ -106,7 +103,8 @@ pub struct Query {
     pub sessions: Vec<PrincipalId>,
     /// The days of submission.
     pub days: Range<Day>,
-    phases: [bool; 5],
+    /// By [`PhaseName`].
+    phases: [bool; PhaseName::ALL.len()],
     /// Classes of the number of inputs.
     sizes: Option<(u8, u8)>,
     pub group_by: Vec<Dimension>,
@@ -121,7 +119,7 @@ impl Default for Query {
             users: Vec::new(),
             sessions: Vec::new(),
             days: Day::FIRST..Day::END,
-            phases: [true; 5],
+            phases: [true; PhaseName::ALL.len()],
             sizes: None,
             group_by: vec![Dimension::Model],
             by: By::default(),
@@ -150,23 +148,16 @@ pub struct Read {
 }
 
 impl Query {
-    /// Only requests in these phases, by name; none of them: all.
-    pub fn set_phases(&mut self, names: &[String]) -> Result<(), &'static str> {
-        if names.is_empty() {
-            return Ok(());
+    /// Only requests in these phases; none of them: all.
+    pub fn set_phases(&mut self, phases: &[PhaseName]) {
+        if !phases.is_empty() {
+            self.phases = PhaseName::ALL.map(|phase| phases.contains(&phase));
         }
-        self.phases = [false; 5];
-        for name in names {
-            let at = PHASES.iter().position(|phase| phase == name);
-            self.phases[at.ok_or("this is waiting, running, completed, failed or cancelled")?] =
-                true;
-        }
-        Ok(())
     }
 
     /// Only requests that ended.
     pub fn only_ended(&mut self) {
-        self.phases = [true, true, true, false, false];
+        self.phases = PhaseName::ALL.map(PhaseName::is_ended);
     }
 
     /// Only requests with so many inputs. Sizes are kept in classes: a bound is one of a class.
@@ -231,11 +222,12 @@ impl Query {
     }
 
     pub(super) fn takes_ended(&self, how: How) -> bool {
-        self.phases[how as usize]
+        self.phases[how.phase() as usize]
     }
 
     pub(super) fn takes_open(&self, running: bool) -> bool {
-        self.phases[3 + usize::from(running)]
+        let phase = if running { PhaseName::Running } else { PhaseName::Waiting };
+        self.phases[phase as usize]
     }
 
     pub(super) fn takes_model(&self, model: &str) -> bool {

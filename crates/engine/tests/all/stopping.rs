@@ -143,7 +143,7 @@ async fn a_harder_wish_does_not_wait_for_the_first_one() {
     let (hub, _hold) = held().await;
     let (submitted, id) = at_work(&hub).await;
     stop(&hub, id, StopWork::Drain, 60 * A_MINUTE).await;
-    until("it is seen", async || record(&hub, id).await.state == "draining").await;
+    until("it is seen", async || record(&hub, id).await.state.name() == "draining").await;
     assert_eq!(stop(&hub, id, StopWork::Fail, A_MINUTE).await, Stopped::Asked { failed: 1 });
     assert_eq!(cause(&ended(&hub, id).await), stopped());
     assert_eq!(end_of(submitted).await.phase.name(), "failed");

@@ -3,7 +3,7 @@
 
 use muster_core::news::{Event, Gauge};
 use muster_core::{EndCause, InstanceId, ModelId, PrincipalId, RequestId, Timestamp};
-use muster_store::{InstanceRecord, Phase, ServedRequest};
+use muster_store::{InstanceRecord, Phase, Served};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -20,7 +20,7 @@ pub struct InstanceView {
     pub model_version: String,
     /// `starting`, `ready`, `draining` (it gets nothing more) or `ended`.
     #[schema(example = "ready")]
-    pub state: String,
+    pub state: &'static str,
     /// What the cluster says of its pod, in a word; null for a process.
     #[schema(example = "Running")]
     pub pod_status: Option<String>,
@@ -202,7 +202,7 @@ impl InstanceView {
             id: record.id,
             model: record.model,
             model_version: record.version,
-            state: record.state,
+            state: record.state.name(),
             pod_status: record.seen.pod_status,
             node: record.seen.node,
             launch_cause: record.why,
@@ -271,8 +271,8 @@ impl From<Event> for EventView {
     }
 }
 
-impl From<ServedRequest> for ServedView {
-    fn from(served: ServedRequest) -> Self {
+impl From<Served> for ServedView {
+    fn from(served: Served) -> Self {
         Self {
             id: served.request,
             jobs: served.jobs,

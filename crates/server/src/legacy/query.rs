@@ -62,8 +62,7 @@ impl Pairs {
         };
         let (from, to) = (self.moment("request_date_from")?, self.moment("request_date_to")?);
         let models: Vec<ModelId> = self.all("model_ids").filter_map(|id| id.parse().ok()).collect();
-        let statuses = self.all("request_statuses").flat_map(phases);
-        let phases: Vec<String> = statuses.map(|&phase| phase.to_owned()).collect();
+        let phases: Vec<_> = self.all("request_statuses").flat_map(phases).copied().collect();
         let id = self.last("id").and_then(request_id);
         let asked = |name| self.last(name).is_some();
         let nothing = asked("model_ids") && models.is_empty()
@@ -112,7 +111,8 @@ mod tests {
         let filter = pairs(query).filter().expect("a filter").expect("something");
         let models: Vec<&str> = filter.models.iter().map(ModelId::as_str).collect();
         assert_eq!(models, ["a", "b"]);
-        assert_eq!(filter.phases, ["failed", "cancelled", "waiting"]);
+        let phases = filter.phases.iter().map(|phase| phase.name()).collect::<Vec<_>>();
+        assert_eq!(phases, ["failed", "cancelled", "waiting"]);
         assert_eq!(filter.limit, 100);
     }
 

@@ -3,7 +3,9 @@
 use muster_core::input::find_column;
 use muster_core::model::InputColumn;
 use muster_core::request::{Header, Reading};
-use muster_core::{Ended, Model, ModelId, Phase, PrincipalId, Request, RequestId, Timestamp};
+use muster_core::{
+    Ended, Model, ModelId, Phase, PhaseName, PrincipalId, Request, RequestId, Timestamp,
+};
 use muster_store::Session;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -255,13 +257,13 @@ fn status(phase: &Phase) -> &'static str {
     }
 }
 
-/// The phases of a status, by their names. Nothing is ever SCHEDULING here.
-pub fn phases(status: &str) -> &'static [&'static str] {
+/// The phases of a status. Nothing is ever SCHEDULING here.
+pub fn phases(status: &str) -> &'static [PhaseName] {
     match status {
-        "QUEUED" => &["waiting"],
-        "PROCESSING" => &["running"],
-        "COMPLETED" => &["completed"],
-        "FAILED" => &["failed", "cancelled"],
+        "QUEUED" => &[PhaseName::Waiting],
+        "PROCESSING" => &[PhaseName::Running],
+        "COMPLETED" => &[PhaseName::Completed],
+        "FAILED" => &[PhaseName::Failed, PhaseName::Cancelled],
         _ => &[],
     }
 }

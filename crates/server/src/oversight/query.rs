@@ -1,11 +1,11 @@
 //! Reading which requests an administrator wants to see.
 
-use muster_core::request::PHASES;
 use muster_core::stats::Day;
 use muster_store::OversightFilter;
 
 use crate::extract::{Pairs, Parameters};
 use crate::problem::Problem;
+use crate::requests::phase;
 
 /// Most people, and most models, in one filter.
 const MOST: usize = 100;
@@ -45,11 +45,8 @@ impl Parameters for ListAllRequests {
         filter.auth = pairs.one("auth_type")?;
         filter.from = pairs.one::<Day>("from")?.map(Day::begins);
         filter.until = pairs.one::<Day>("to")?.map(|day| day.tomorrow().begins());
-        filter.phases = pairs.texts("phase");
-        if filter.phases.iter().any(|phase| !PHASES.contains(&phase.as_str())) {
-            let detail = format!("This must be one of {}.", PHASES.join(", "));
-            return Err(Problem::parameter("phase", detail));
-        }
+        let phases = pairs.texts("phase");
+        filter.phases = phases.iter().map(|text| phase(text)).collect::<Result<_, _>>()?;
         filter.oldest_first = match pairs.text("sort").as_deref() {
             None | Some("" | "newest") => false,
             Some("oldest") => true,

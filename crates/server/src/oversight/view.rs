@@ -2,7 +2,7 @@
 //! column, or words of its owner.
 
 use muster_core::stats::{AuthType, class_name, size_class};
-use muster_core::{InstanceId, ModelId, PrincipalId, RequestId, Timestamp};
+use muster_core::{InstanceId, ModelId, PhaseName, PrincipalId, RequestId, Timestamp};
 use muster_store::{Overseen, OverseenWhole, Step};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -30,7 +30,7 @@ pub struct OverseenView {
     #[schema(value_type = Option<String>, format = Uuid)]
     pub session: Option<PrincipalId>,
     #[schema(value_type = crate::view::PhaseName)]
-    pub phase: String,
+    pub phase: &'static str,
     /// `none`: it has no result, or none yet; `complete`: a prediction for every input; `partial`: some
     /// inputs have an error instead; `errors`: all have.
     #[schema(example = "complete")]
@@ -86,7 +86,7 @@ pub struct WholeView {
 #[schema(as = PhaseEntered)]
 pub struct StepView {
     #[schema(value_type = crate::view::PhaseName)]
-    pub phase: String,
+    pub phase: &'static str,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
@@ -141,10 +141,10 @@ impl OverseenView {
             AuthType::Anonymous => (None, Some(request.principal)),
         };
         let progress = request.progress;
-        let result_status = match (request.phase.as_str(), progress.failed) {
-            ("completed", 0) => "complete",
-            ("completed", failed) if failed < progress.inputs => "partial",
-            ("completed", _) => "errors",
+        let result_status = match (request.phase, progress.failed) {
+            (PhaseName::Completed, 0) => "complete",
+            (PhaseName::Completed, failed) if failed < progress.inputs => "partial",
+            (PhaseName::Completed, _) => "errors",
             _ => "none",
         };
         Self {
@@ -155,8 +155,8 @@ impl OverseenView {
             user,
             user_name: request.name,
             session,
-            waiting_reason: held.filter(|_| request.phase == "waiting"),
-            phase: request.phase,
+            waiting_reason: held.filter(|_| request.phase == PhaseName::Waiting),
+            phase: request.phase.name(),
             result_status,
             submitted_at: request.submitted_at,
             started_at: request.started_at,
@@ -186,7 +186,7 @@ impl OverseenView {
             text(self.user),
             text(self.user_name.as_ref()),
             text(self.session),
-            self.phase.clone(),
+            self.phase.to_owned(),
             self.result_status.to_owned(),
             self.submitted_at.to_string(),
             text(self.started_at),
@@ -213,7 +213,7 @@ fn text<T: ToString>(value: Option<T>) -> String {
 
 impl WholeView {
     pub fn new(whole: OverseenWhole, held: Option<String>) -> Self {
-        let step = |Step { phase, at }: Step| StepView { phase, at };
+        let step = |Step { phase, at }: Step| StepView { phase: phase.name(), at };
         Self {
             request: OverseenView::new(whole.request, held),
             timeline: whole.steps.into_iter().map(step).collect(),

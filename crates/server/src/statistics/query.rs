@@ -1,5 +1,6 @@
 //! Reading a question to the statistics.
 
+use muster_core::PhaseName;
 use muster_core::stats::{Day, Dimension, Query};
 
 use crate::extract::{Pairs, Parameters, must_be, parse};
@@ -86,7 +87,9 @@ fn read(pairs: &mut Pairs, may_group: impl Fn(Dimension) -> bool) -> Result<Want
         query.days.end = to.tomorrow();
     }
     let refused = |name| move |what| must_be(name, what);
-    query.set_phases(&pairs.texts("phase")).map_err(refused("phase"))?;
+    let phases = pairs.texts("phase");
+    let phases: Result<Vec<PhaseName>, _> = phases.iter().map(|text| text.parse()).collect();
+    query.set_phases(&phases.map_err(refused("phase"))?);
     let least: Option<u64> = number(pairs, "input_size_min")?;
     let most: Option<u64> = number(pairs, "input_size_max")?;
     query.set_sizes(least, None).map_err(refused("input_size_min"))?;

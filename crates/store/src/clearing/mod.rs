@@ -25,8 +25,11 @@ use crate::statement::{row, run};
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};
 
-use pace::Pace;
+pub(crate) use pace::pause;
+pub(crate) use removal::mark;
 pub(crate) use requests::GRAVE;
+
+use pace::Pace;
 use requests::bury;
 
 /// Whoever clears holds its duty so long from one step to the next.
@@ -241,8 +244,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Deletes in one transaction, and rests. How many things it were.
-    async fn delete(&mut self, batch: Batch) -> Result<u64, Error> {
+    /// Deletes in one transaction, and rests. How many things it were: some of the `wanted` ones, or all
+    /// if they are only counted.
+    async fn delete(&mut self, wanted: u64, batch: Batch) -> Result<u64, Error> {
+        if self.dry {
+            return Ok(wanted);
+        }
         let server = self.store.inner.server;
         let batch = Arc::new(batch);
         let (op, answer) = work(move |tx: &mut Tx| {

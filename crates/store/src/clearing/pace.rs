@@ -29,7 +29,7 @@ impl Pace {
     /// A transaction took so long: the next one is larger or smaller, and has to wait a little.
     pub(super) async fn rest(&mut self, took: Duration) {
         self.learn(took);
-        tokio::time::sleep((took * REST).min(LONGEST_REST)).await;
+        pause(took).await;
     }
 
     /// Also transactions with fewer rows than they could have had count: they grow slowly.
@@ -43,6 +43,11 @@ impl Pace {
         };
         self.rows = rows.clamp(LEAST, MOST);
     }
+}
+
+/// Leaves the database to others after a transaction that took so long.
+pub(crate) async fn pause(took: Duration) {
+    tokio::time::sleep((took * REST).min(LONGEST_REST)).await;
 }
 
 #[cfg(test)]

@@ -7,6 +7,18 @@ use crate::statement::{row, rows, run};
 use crate::writer::{Tx, work};
 use crate::{Error, Store, batch, crash_point, dialect};
 
+/// A statement that marks what a query finds: paths, and the moment.
+macro_rules! mark {
+    ($($found:literal),+ $(,)?) => {
+        concat!(
+            "INSERT INTO object_removal (path, marked_at) ",
+            $($found,)+
+            " ON CONFLICT (path) DO NOTHING"
+        )
+    };
+}
+pub(crate) use mark;
+
 /// Objects removed together.
 const AT_ONCE: i64 = 200;
 

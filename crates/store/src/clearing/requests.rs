@@ -14,7 +14,7 @@ use muster_core::stats::AuthType;
 use muster_core::{PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
-use super::{Batch, Pace, Run};
+use super::{Batch, Pace, Run, mark};
 use crate::batch::{self, Hex};
 use crate::clock::last_id;
 use crate::db::{Ts, on};
@@ -53,9 +53,10 @@ const BURIED: &str = "SELECT id FROM request WHERE principal_id = $1 ORDER BY id
 
 const FIRST_TASK: &str = "SELECT MIN(position) FROM task WHERE request_id = $1";
 
-const MARK_RESULTS: &str = "INSERT INTO object_removal (path, marked_at) SELECT result_object, $3 \
-     FROM task WHERE request_id = $1 AND position < $2 AND result_object IS NOT NULL \
-     ON CONFLICT (path) DO NOTHING";
+const MARK_RESULTS: &str = mark!(
+    "SELECT result_object, $3 FROM task \
+     WHERE request_id = $1 AND position < $2 AND result_object IS NOT NULL"
+);
 
 const DELETE_TASKS: &str = "DELETE FROM task WHERE request_id = $1 AND position < $2";
 
@@ -137,14 +138,12 @@ impl Run<'_> {
             let batch = next_batch(&mut found, self.pace.rows());
             let bytes: u64 = batch.iter().map(|found| found.bytes).sum();
             let wanted = batch.len() as u64;
-            let mut ids: Vec<Uuid> = batch.into_iter().map(|found| found.id).collect();
-            let deleted = if self.dry {
-                wanted
-            } else if large && let Some(id) = ids.pop() {
-                self.delete(Batch::Burial(id, over)).await?
-            } else {
-                self.delete(Batch::Requests(ids, over)).await?
+            let ids: Vec<Uuid> = batch.into_iter().map(|found| found.id).collect();
+            let batch = match ids[..] {
+                [id] if large => Batch::Burial(id, over),
+                _ => Batch::Requests(ids, over),
             };
+            let deleted = self.delete(wanted, batch).await?;
             self.cleared.requests += deleted;
             // Some may have got another owner, or been deleted, since they were found.
             self.cleared.bytes += if deleted == wanted { bytes } else { bytes * deleted / wanted };

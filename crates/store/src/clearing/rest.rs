@@ -5,7 +5,7 @@ use muster_core::clearing::before;
 use muster_core::stats::Day;
 use uuid::Uuid;
 
-use super::{Batch, Run};
+use super::{Batch, Run, mark};
 use crate::Error;
 use crate::clock::last_id;
 use crate::db::Ts;
@@ -40,9 +40,9 @@ const DELETE_PREDICTIONS: &str = concat!(
 const INSTANCES: &str = "SELECT id, COALESCE(ended_at <= $3, FALSE) FROM instance \
      WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $4";
 
-const MARK_LOG: &str = "INSERT INTO object_removal (path, marked_at) SELECT log_object, $2 \
-     FROM instance_seen WHERE instance_id = $1 AND log_object IS NOT NULL \
-     ON CONFLICT (path) DO NOTHING";
+const MARK_LOG: &str = mark!(
+    "SELECT log_object, $2 FROM instance_seen WHERE instance_id = $1 AND log_object IS NOT NULL"
+);
 
 /// What was seen of it goes along.
 const DELETE_INSTANCE: &str = "DELETE FROM instance WHERE id = $1";
@@ -133,8 +133,8 @@ impl Run<'_> {
                 }
                 let batch = Stale { after, until: until.clone(), before };
                 after = until;
-                if stale > 0 && !self.dry {
-                    stale = self.delete(Batch::Predictions(batch)).await?;
+                if stale > 0 {
+                    stale = self.delete(stale, Batch::Predictions(batch)).await?;
                 }
                 self.cleared.predictions += stale;
             }
@@ -154,8 +154,7 @@ impl Run<'_> {
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = *last;
             for (id, _) in page.into_iter().filter(|(_, over)| *over) {
-                let gone = if self.dry { 1 } else { self.delete(Batch::Instance(id)).await? };
-                self.cleared.instances += gone;
+                self.cleared.instances += self.delete(1, Batch::Instance(id)).await?;
             }
             self.told();
         }
@@ -194,9 +193,7 @@ impl Run<'_> {
             let over = page.into_iter().filter(|(_, over)| *over).map(|(hash, _)| hash);
             let over: Vec<Vec<u8>> = over.collect();
             for some in over.chunks(self.pace.rows()).map(<[_]>::to_vec) {
-                if !self.dry {
-                    self.delete(Batch::Links(some, self.now)).await?;
-                }
+                self.delete(some.len() as u64, Batch::Links(some, self.now)).await?;
             }
         }
     }
@@ -213,11 +210,8 @@ impl Run<'_> {
             let over: Vec<Uuid> =
                 page.into_iter().filter(|(_, over)| *over).map(|(id, _)| id).collect();
             for some in over.chunks(self.pace.rows()).map(<[_]>::to_vec) {
-                let mut gone = some.len() as u64;
-                if !self.dry {
-                    gone = self.delete(Batch::Principals(some)).await?;
-                }
-                self.cleared.principals += gone;
+                let wanted = some.len() as u64;
+                self.cleared.principals += self.delete(wanted, Batch::Principals(some)).await?;
             }
             self.told();
         }

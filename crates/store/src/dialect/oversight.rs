@@ -9,6 +9,8 @@
 //! JOIN. PostgreSQL has `json_array_elements_text`, and needs to hear with LATERAL and LIMIT that a stretch
 //! has at most $11 requests of each part: else it may read all that failed, of whatever model.
 
+use super::texts;
+
 /// One way in one direction.
 pub(crate) struct Walk {
     pub edge: &'static str,
@@ -81,6 +83,25 @@ macro_rules! edge {
     };
 }
 
+/// What `scan` takes of a stretch.
+macro_rules! fits {
+    ($database:ident, $people:literal, $order:literal) => {
+        concat!(
+            "($5 IS NULL OR model_id IN ",
+            texts!($database, "$5"),
+            ") AND ($6 IS NULL OR phase IN ",
+            texts!($database, "$6"),
+            ") AND ($7 IS NULL OR principal_id IN (",
+            $people,
+            ")) AND submitted_at >= $8 AND submitted_at < $9 AND ($10 IS NULL \
+             OR (SELECT kind FROM principal WHERE principal.id = principal_id) = $10) \
+             ORDER BY id ",
+            $order,
+            " LIMIT $4"
+        )
+    };
+}
+
 macro_rules! sqlite {
     ($parts:literal, $key:tt, $and:literal) => {
         [
@@ -96,14 +117,8 @@ macro_rules! sqlite {
                 $parts,
                 ") AS parts CROSS JOIN request WHERE ",
                 stretch!($key, $and, $low, $high),
-                " AND ($5 IS NULL OR model_id IN (SELECT value FROM json_each($5))) \
-                 AND ($6 IS NULL OR phase IN (SELECT value FROM json_each($6))) \
-                 AND ($7 IS NULL OR principal_id IN (SELECT unhex(value) FROM json_each($7))) \
-                 AND submitted_at >= $8 AND submitted_at < $9 AND ($10 IS NULL \
-                 OR (SELECT kind FROM principal WHERE principal.id = principal_id) = $10) \
-                 ORDER BY id ",
-                $order,
-                " LIMIT $4"
+                " AND ",
+                fits!(sqlite, "SELECT unhex(value) FROM json_each($7)", $order)
             ),
         }
     };
@@ -127,16 +142,8 @@ macro_rules! postgres {
                 stretch!($key, $and, $low, $high),
                 " ORDER BY ",
                 order!($key, $order),
-                " LIMIT $11) AS found WHERE ($5 IS NULL \
-                 OR model_id IN (SELECT json_array_elements_text($5::json))) \
-                 AND ($6 IS NULL OR phase IN (SELECT json_array_elements_text($6::json))) \
-                 AND ($7 IS NULL \
-                 OR principal_id IN (SELECT json_array_elements_text($7::json)::uuid)) \
-                 AND submitted_at >= $8 AND submitted_at < $9 AND ($10 IS NULL \
-                 OR (SELECT kind FROM principal WHERE principal.id = principal_id) = $10) \
-                 ORDER BY id ",
-                $order,
-                " LIMIT $4"
+                " LIMIT $11) AS found WHERE ",
+                fits!(postgres, "SELECT json_array_elements_text($7::json)::uuid", $order)
             ),
         }
     };

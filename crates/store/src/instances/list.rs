@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 
-use muster_core::instance::{EndCause, StopWork};
+use muster_core::instance::{EndCause, StateName, StopWork};
 use muster_core::news::{Gauge, Usage};
 use muster_core::{InstanceId, ModelId, PrincipalId, RequestId, ServerId, Timestamp};
 use serde_json::Value;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use uuid::Uuid;
 
+use super::{Served, state};
+use crate::clock::LATEST;
 use crate::db::Ts;
+use crate::requests::one_of;
 use crate::statement::{row, rows};
 use crate::{Error, Store, batch, dialect, text};
 
@@ -32,9 +35,8 @@ const SERVED: &str = "SELECT request_id, jobs, inputs, first_at, last_at FROM in
 
 /// Requests at work that are shown of one instance.
 const AT_WORK: usize = 100;
-/// Times outside of these are not in the database: 1970 and the end of 9999.
+/// Earlier times are in no database.
 const EARLIEST: Timestamp = Timestamp::from_micros(0);
-const LATEST: Timestamp = Timestamp::from_micros(253_402_300_799_000_000);
 
 /// Which instances to list.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +45,7 @@ pub struct InstanceFilter {
     pub ended: bool,
     /// Of one of these; empty: of all.
     pub models: Vec<ModelId>,
-    /// In one of these states, or with a pod in one of them; empty: in all.
+    /// In one of these states, or with a pod in one of them, in words of its cluster; empty: in all.
     pub statuses: Vec<String>,
     /// Launched then or later.
     pub from: Option<Timestamp>,
@@ -63,8 +65,7 @@ pub struct InstanceRecord {
     pub slot: u32,
     pub local: bool,
     pub server: ServerId,
-    /// `starting`, `ready`, `draining` or `ended`.
-    pub state: String,
+    pub state: StateName,
     /// Why it was launched.
     pub why: String,
     pub launched_at: Timestamp,
@@ -100,9 +101,6 @@ pub struct Seen {
     pub usage: Usage,
     pub has_log_object: bool,
 }
-
-/// A request that an instance worked on.
-pub type ServedRequest = super::Served;
 
 /// How, why, who, since when and until when.
 type StopColumns = (Option<String>, Option<String>, Option<Uuid>, Option<Ts>, Option<Ts>);
@@ -230,12 +228,12 @@ impl Store {
         id: InstanceId,
         after: Option<RequestId>,
         limit: u32,
-    ) -> Result<Vec<ServedRequest>, Error> {
+    ) -> Result<Vec<Served>, Error> {
         type ServedRow = (Uuid, i64, i64, Ts, Ts);
         let mut conn = self.inner.db.read().await?;
         let after = after.map(|after| after.0);
         let found: Vec<ServedRow> = rows!(&mut conn, SERVED, id.0, after, i64::from(limit));
-        let served = |(request, jobs, inputs, first, last): ServedRow| ServedRequest {
+        let served = |(request, jobs, inputs, first, last): ServedRow| Served {
             request: RequestId(request),
             jobs: jobs as u64,
             inputs: inputs as u64,
@@ -265,11 +263,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// Texts as a JSON array; nothing if any will do.
-fn one_of(texts: &[&str]) -> Option<String> {
-    if texts.is_empty() { None } else { serde_json::to_string(texts).ok() }
 }
 
 fn read(row: RecordRow) -> Result<InstanceRecord, Error> {
@@ -308,7 +301,7 @@ fn read(row: RecordRow) -> Result<InstanceRecord, Error> {
         slot: row.slot as u32,
         local: row.local,
         server: ServerId(row.server),
-        state: row.state,
+        state: state(&row.state)?,
         why: row.why,
         launched_at: row.launched_at.0,
         ready_at: row.ready_at.map(|at| at.0),

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use futures::FutureExt;
 use muster_core::InstanceId;
+use muster_core::instance::StateName;
 use uuid::Uuid;
 
+use super::state;
 use crate::db::on;
 use crate::statement::{row, rows, run};
 use crate::writer::{Tx, work};
@@ -49,7 +51,7 @@ impl Store {
         let mut conn = self.inner.db.read().await?;
         type Place = (String, Option<String>, Option<i64>);
         let place: Option<Place> = row!(&mut conn, PLACE, id.0);
-        let Some((state, object, at)) = place else { return Ok(None) };
+        let Some((name, object, at)) = place else { return Ok(None) };
         let (position, bytes) = if let Some(object) = object {
             drop(conn);
             (at.unwrap_or(0) as u64, self.inner.objects.get(&object).await?)
@@ -62,7 +64,7 @@ impl Store {
         let skip = usize::try_from(from.saturating_sub(position)).unwrap_or(usize::MAX);
         let bytes = bytes.slice(skip.min(bytes.len())..);
         let position = position.max(from);
-        Ok(Some(LogPiece { position, bytes, is_last: state == "ended" }))
+        Ok(Some(LogPiece { position, bytes, is_last: state(&name)? == StateName::Ended }))
     }
 
     /// Moves the log of an instance that has ended to object storage.

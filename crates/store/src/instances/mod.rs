@@ -9,7 +9,7 @@ mod stop;
 use std::collections::BTreeSet;
 
 use futures::FutureExt;
-use muster_core::instance::{EndCause, StopWork};
+use muster_core::instance::{EndCause, StateName, StopWork};
 use muster_core::news::{Event, Level};
 use muster_core::{Address, InstanceId, ServerId};
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use crate::{Change, Error, Instance, InstanceState, NewInstance, Store, text};
 pub(crate) use events::note;
 pub use events::{Phase, WhichEvents};
 pub(crate) use list::record;
-pub use list::{InstanceFilter, InstanceRecord, Seen, ServedRequest, Stop};
+pub use list::{InstanceFilter, InstanceRecord, Seen, Stop};
 pub use log::LogPiece;
 pub use notes::{InstanceNotes, Served};
 pub use stop::{StopWish, Stopped};
@@ -213,6 +213,10 @@ pub(crate) fn ending(cause: &EndCause) -> Event {
     Event { level, raw, ..ended }
 }
 
+fn state(text: &str) -> Result<StateName, Error> {
+    text.parse().map_err(|_| Error::Corrupt("the state of an instance".into()))
+}
+
 fn instance(row: Row) -> Result<Instance, Error> {
     let (
         id,
@@ -221,7 +225,7 @@ fn instance(row: Row) -> Result<Instance, Error> {
         slot,
         local,
         server,
-        state,
+        name,
         address,
         launched,
         ready,
@@ -237,9 +241,9 @@ fn instance(row: Row) -> Result<Instance, Error> {
         }
         None => None,
     };
-    let state = match (state.as_str(), address) {
-        ("ready", Some(address)) => InstanceState::Ready { address },
-        ("draining", address) => InstanceState::Draining { address },
+    let state = match (state(&name)?, address) {
+        (StateName::Ready, Some(address)) => InstanceState::Ready { address },
+        (StateName::Draining, address) => InstanceState::Draining { address },
         _ => InstanceState::Starting,
     };
     Ok(Instance {

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use futures::FutureExt;
-use muster_core::instance::StopWork;
+use muster_core::instance::{StateName, StopWork};
 use muster_core::news::{Event, Level};
 use muster_core::{Cause, Ended, InstanceId, ModelId, PrincipalId, RequestId};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::happened;
+use super::{happened, state};
 use crate::audit::{self, AuditEntry};
 use crate::db::Ts;
 use crate::requests::end;
@@ -82,9 +82,9 @@ async fn stop(
 ) -> Result<Stopped, Error> {
     type Found = (String, String, Option<String>);
     let found: Option<Found> = row!(&mut tx.conn, FIND, id.0);
-    let Some((model, state, before)) = found else { return Ok(Stopped::Unknown) };
+    let Some((model, name, before)) = found else { return Ok(Stopped::Unknown) };
     let before: Option<StopWork> = before.and_then(|before| before.parse().ok());
-    if state == "ended" || before.is_some_and(|before| before >= wish.work) {
+    if state(&name)? == StateName::Ended || before.is_some_and(|before| before >= wish.work) {
         return Ok(Stopped::Already);
     }
     let now = tx.now;

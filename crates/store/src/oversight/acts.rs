@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use muster_core::{Cause, Ended, PrincipalId, RequestId, Timestamp};
+use muster_core::{Cause, Ended, PhaseName, PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
 use crate::audit::{AuditEntry, note};
 use crate::clearing::GRAVE;
 use crate::db::Ts;
 use crate::pack::Packer;
-use crate::requests::end;
+use crate::requests::{end, phase};
 use crate::statement::{row, run};
 use crate::submit::{Prepared, insert};
 use crate::writer::{Tx, work};
@@ -108,7 +108,7 @@ impl Store {
                 let Some((owner, model, phase)) = owner(tx, id).await? else {
                     return Ok(Moved::Unknown);
                 };
-                if !["waiting", "running"].contains(&phase.as_str()) {
+                if phase.is_ended() {
                     return Ok(Moved::Ended);
                 }
                 let first: Option<(Option<Ts>,)> = row!(&mut tx.conn, FIRST_OF_OTHERS, model, id.0);
@@ -140,7 +140,7 @@ impl Store {
         let again: Option<(Uuid,)> = row!(&mut conn, AGAIN, id.0);
         drop(conn);
         let Some(failed) = found else { return Ok(Requeued::Unknown) };
-        if failed.2 != "failed" {
+        if phase(&failed.2)? != PhaseName::Failed {
             return Ok(Requeued::NotFailed);
         }
         if let Some((again,)) = again {
@@ -228,9 +228,14 @@ async fn again_in(
     Ok(Requeued::As { id: new.id, created: true })
 }
 
-async fn owner(tx: &mut Tx, id: RequestId) -> Result<Option<(PrincipalId, String, String)>, Error> {
+/// Whose it is, of which model, and its phase.
+async fn owner(
+    tx: &mut Tx,
+    id: RequestId,
+) -> Result<Option<(PrincipalId, String, PhaseName)>, Error> {
     let found: Option<(Uuid, String, String)> = row!(&mut tx.conn, OWNER, id.0, GRAVE);
-    Ok(found.map(|(owner, model, phase)| (PrincipalId(owner), model, phase)))
+    let Some((owner, model, name)) = found else { return Ok(None) };
+    Ok(Some((PrincipalId(owner), model, phase(&name)?)))
 }
 
 async fn write_down(

@@ -7,15 +7,16 @@
 //! requests, and the one that gets furthest is gone.
 
 use muster_core::stats::AuthType;
-use muster_core::{ModelId, PrincipalId, RequestId, Timestamp};
+use muster_core::{ModelId, PhaseName, PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
 use super::Overseen;
-use crate::clock::{first_id, last_id};
+use crate::clock::{LATEST, first_id, last_id};
 use crate::db::{Conn, Ts};
 use crate::dialect::{Walk, walks};
+use crate::requests::one_of;
 use crate::statement::{row, rows};
-use crate::{Error, Store, text};
+use crate::{Error, Store};
 
 /// Requests that one page looks at.
 const MOST: usize = 4096;
@@ -28,7 +29,7 @@ pub struct OversightFilter {
     /// Accounts and anonymous sessions.
     pub people: Vec<PrincipalId>,
     pub models: Vec<ModelId>,
-    pub phases: Vec<String>,
+    pub phases: Vec<PhaseName>,
     pub auth: Option<AuthType>,
     /// Submitted then or later.
     pub from: Option<Timestamp>,
@@ -121,7 +122,7 @@ impl Store {
         filter: &OversightFilter,
     ) -> Result<OversightPage, Error> {
         let limit = filter.limit.clamp(1, 1000) as usize;
-        let wanted = Wanted::new(filter)?;
+        let wanted = Wanted::new(filter);
         let ways = self.ways(filter, &wanted);
         let mut conn = self.inner.db.read().await?;
         let (mut range, mut found) = (Range::of(filter), Vec::new());
@@ -151,16 +152,16 @@ impl Store {
     fn ways<'w>(&self, filter: &OversightFilter, wanted: &'w Wanted) -> Vec<Way<'w>> {
         let walks = walks(self.inner.db.is_postgres());
         let direction = usize::from(filter.oldest_first);
-        let only = |all: [&str; 2]| {
-            !filter.phases.is_empty() && filter.phases.iter().all(|p| all.contains(&p.as_str()))
+        let only = |all: [PhaseName; 2]| {
+            !filter.phases.is_empty() && filter.phases.iter().all(|phase| all.contains(phase))
         };
         let models = wanted.models.as_deref();
         let mut ways = Vec::new();
-        if only(["waiting", "running"]) {
+        if only([PhaseName::Waiting, PhaseName::Running]) {
             let parts = if models.is_some() { filter.models.len() } else { self.models().len() };
             ways.push(Way { walk: &walks.open[direction], list: models, parts });
         }
-        if only(["failed", "cancelled"]) {
+        if only([PhaseName::Failed, PhaseName::Cancelled]) {
             let (walk, parts) = match models {
                 Some(_) => (&walks.unfinished_of_models, filter.models.len()),
                 None => (&walks.unfinished, 1),
@@ -181,25 +182,21 @@ impl Store {
 }
 
 impl Wanted {
-    fn new(filter: &OversightFilter) -> Result<Self, Error> {
+    fn new(filter: &OversightFilter) -> Self {
         let people: Vec<String> =
             filter.people.iter().map(|id| id.0.simple().to_string()).collect();
         let models: Vec<&str> = filter.models.iter().map(ModelId::as_str).collect();
-        let phases: Vec<&str> =
-            filter.phases.iter().map(|phase| text::exact(phase)).collect::<Result<_, _>>()?;
-        Ok(Self {
-            people: crate::requests::one_of(&people),
-            models: crate::requests::one_of(&models),
-            phases: crate::requests::one_of(&phases),
+        let phases: Vec<&str> = filter.phases.iter().map(|phase| phase.name()).collect();
+        Self {
+            people: one_of(&people),
+            models: one_of(&models),
+            phases: one_of(&phases),
             auth: filter.auth.map(AuthType::name),
             from: Ts(filter.from.unwrap_or(Timestamp(0))),
             until: Ts(filter.until.unwrap_or(LATEST)),
-        })
+        }
     }
 }
-
-/// 9999-12-31, after which there are no dates to ask for.
-const LATEST: Timestamp = Timestamp(253_402_214_400_000_000);
 
 /// The way that gets furthest with so many requests, and to where; nothing: to the end.
 async fn furthest<'w>(

@@ -11,13 +11,15 @@ use std::collections::HashMap;
 
 use muster_core::request::Progress;
 use muster_core::stats::AuthType;
-use muster_core::{Cause, InstanceId, ModelId, PrincipalId, RequestId, Timestamp};
+use muster_core::{Cause, InstanceId, ModelId, PhaseName, PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
 use crate::batch::{self, Hex};
 use crate::clearing::GRAVE;
 use crate::db::{Conn, Ts};
+use crate::requests::phase;
 use crate::statement::rows;
+use crate::statistics::auth;
 use crate::{Error, Store, dialect};
 
 /// Of so many tasks of each request, the first, a list names the instances.
@@ -35,8 +37,7 @@ pub struct Overseen {
     pub auth: AuthType,
     /// The account's user name.
     pub name: Option<String>,
-    /// In one word, as in SQL.
-    pub phase: String,
+    pub phase: PhaseName,
     pub submitted_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
@@ -65,7 +66,7 @@ pub struct OverseenWhole {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    pub phase: String,
+    pub phase: PhaseName,
     pub at: Timestamp,
 }
 
@@ -95,11 +96,11 @@ impl Store {
         let found = read(&mut conn, &[id.0], i64::MAX).await?.pop();
         let Some(request) = found else { return Ok(None) };
         let noted: Vec<(String, Ts)> = rows!(&mut conn, STEPS, id.0);
-        let mut steps: Vec<Step> =
-            noted.into_iter().map(|(phase, at)| Step { phase, at: at.0 }).collect();
+        let step = |(name, at): (String, Ts)| Ok(Step { phase: phase(&name)?, at: at.0 });
+        let mut steps = noted.into_iter().map(step).collect::<Result<Vec<_>, Error>>()?;
         // The start is noted in the request only: it would be a row more for each.
         if let Some(at) = request.started_at {
-            steps.insert(steps.len().min(1), Step { phase: "running".into(), at });
+            steps.insert(steps.len().min(1), Step { phase: PhaseName::Running, at });
         }
         Ok(Some(OverseenWhole { request, steps }))
     }
@@ -136,8 +137,8 @@ fn request(row: OverseenRow) -> Result<Overseen, Error> {
         model_version,
         principal,
         kind,
+        user,
         name,
-        phase,
         submitted,
         started,
         ended,
@@ -158,9 +159,9 @@ fn request(row: OverseenRow) -> Result<Overseen, Error> {
         model: model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
         model_version,
         principal: PrincipalId(principal),
-        auth: kind.parse().map_err(|_| Error::Corrupt("the kind of a principal".into()))?,
-        name,
-        phase,
+        auth: auth(&kind)?,
+        name: user,
+        phase: phase(&name)?,
         submitted_at: submitted.0,
         started_at: started.map(|at| at.0),
         ended_at: ended.map(|at| at.0),

@@ -32,16 +32,12 @@ use ended_columns;
 
 fn ended(row: EndedRow) -> Result<EndedRequest, Error> {
     let (model, principal, kind, phase, inputs, failed, cached, submitted, started, ended) = row;
+    let how = How::ALL.into_iter().find(|how| how.phase().name() == phase);
     Ok(EndedRequest {
         model,
         principal: PrincipalId(principal),
         auth: auth(&kind)?,
-        how: match phase.as_str() {
-            "completed" => How::Completed,
-            "failed" => How::Failed,
-            "cancelled" => How::Cancelled,
-            _ => return Err(Error::Corrupt("how a request ended".into())),
-        },
+        how: how.ok_or_else(|| Error::Corrupt("how a request ended".into()))?,
         inputs: inputs as u64,
         failed: failed as u64,
         cached: cached as u64,
@@ -51,7 +47,7 @@ fn ended(row: EndedRow) -> Result<EndedRequest, Error> {
     })
 }
 
-fn auth(kind: &str) -> Result<AuthType, Error> {
+pub(crate) fn auth(kind: &str) -> Result<AuthType, Error> {
     kind.parse().map_err(|_| Error::Corrupt("the kind of a principal".into()))
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use muster_core::PrincipalId;
 use muster_core::stats::{
     Day, EndedRequest, Grain, Group, Groups, OpenRequests, Person, Query, Read, Rows, Source,
     StoredRow,
 };
+use muster_core::{PhaseName, PrincipalId};
 use uuid::Uuid;
 
 use super::fold::name;
@@ -178,7 +178,7 @@ fn open(row: OpenRow) -> Result<OpenRequests, Error> {
         model,
         principal: principal.map(PrincipalId),
         auth: auth(&kind)?,
-        running: phase == "running",
+        running: crate::requests::phase(&phase)? == PhaseName::Running,
         day: Day(day as i32),
         size: size as u8,
         requests: requests as u64,

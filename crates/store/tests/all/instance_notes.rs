@@ -24,7 +24,7 @@ on_both!(
     the_log_of_an_instance_whose_server_died_is_moved_later,
 );
 
-fn notes(instance: InstanceId) -> InstanceNotes {
+pub fn notes(instance: InstanceId) -> InstanceNotes {
     InstanceNotes {
         instance,
         node: None,
@@ -37,7 +37,7 @@ fn notes(instance: InstanceId) -> InstanceNotes {
     }
 }
 
-async fn note(lab: &Lab, notes: InstanceNotes) {
+pub async fn note(lab: &Lab, notes: InstanceNotes) {
     lab.store.note_instances(vec![notes]).await.expect("an answer");
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_core::retry::Retry;
 use muster_core::stats::AuthType;
-use muster_core::{Cause, PrincipalId, RequestId};
+use muster_core::{Cause, PhaseName, PrincipalId, RequestId};
 use muster_store::{NewRequest, Overseen, OversightFilter};
 
 use crate::lab::{Lab, claim, complete, model};
@@ -113,7 +113,7 @@ async fn pages_have_all_that_fits_once_whatever_the_filter(lab: Lab) {
                 let filter = OversightFilter {
                     people: who.clone().unwrap_or_default(),
                     models: models.iter().map(|id| id.parse().expect("an id")).collect(),
-                    phases: phases.iter().map(|&phase| phase.to_owned()).collect(),
+                    phases: phases.iter().map(|phase| phase.parse().expect("a phase")).collect(),
                     auth,
                     from: (at == 1).then_some(middle),
                     until: (at == 2).then_some(middle),
@@ -189,7 +189,7 @@ async fn a_page_that_finds_little_is_cut_and_goes_on(lab: Lab) {
     // By person, or by what failed, there is an index: no page is cut.
     for filter in [
         OversightFilter { people: vec![ada], ..filter.clone() },
-        OversightFilter { phases: vec!["failed".into()], ..filter.clone() },
+        OversightFilter { phases: vec![PhaseName::Failed], ..filter.clone() },
         OversightFilter { oldest_first: true, limit: 1, ..filter.clone() },
     ] {
         let page = lab.store.list_all_requests(&filter).await.expect("a page");
@@ -212,10 +212,10 @@ async fn one_request_tells_who_what_when_and_where(lab: Lab) {
     assert_eq!((request.principal, request.auth), (ada, AuthType::Account));
     assert_eq!(request.name.as_deref(), Some("ada"));
     assert_eq!((request.model.as_str(), request.model_version.as_str()), ("echo", "1"));
-    assert_eq!((request.phase.as_str(), request.progress.done), ("completed", 1));
+    assert_eq!((request.phase.name(), request.progress.done), ("completed", 1));
     assert_eq!((request.attempts, &request.instances[..]), (2, &[lab.instance][..]));
     assert_eq!((request.cause, &request.error), (None, &None));
-    let phases: Vec<&str> = found.steps.iter().map(|step| step.phase.as_str()).collect();
+    let phases: Vec<&str> = found.steps.iter().map(|step| step.phase.name()).collect();
     assert_eq!(phases, ["waiting", "running", "completed"]);
     assert!(found.steps.is_sorted_by_key(|step| step.at));
     assert_eq!(found.steps[0].at, request.submitted_at);
@@ -249,7 +249,8 @@ async fn words_of_a_model_or_a_person_are_not_told(lab: Lab) {
              version = version + 1 WHERE id = {id}"
         ))
         .await;
-    let failed = OversightFilter { phases: vec!["failed".into()], limit: 1, ..Default::default() };
+    let failed =
+        OversightFilter { phases: vec![PhaseName::Failed], limit: 1, ..Default::default() };
     let found = all(&lab, failed).await;
     assert_eq!((found.len(), found[0].cause, &found[0].error), (4, None, &None));
 }

@@ -1,12 +1,12 @@
-//! Accounts, their sessions, and what admins do with them.
+//! Accounts, what is theirs, and what admins do with them.
 
 use std::time::Duration;
 
 use muster_core::session::{EndReason, SessionPolicy};
-use muster_core::{Permission, PrincipalId, SessionId};
+use muster_core::{Permission, PrincipalId};
 use muster_store::{
     Account, AccountFilter, AdminAct, Administered, LoginTry, NewAccount, NewLink, NewSession,
-    Purpose, Rotation, Session, SessionKind, Store,
+    Purpose, Session, SessionKind, Store,
 };
 
 use crate::lab::{LEASE, Lab, token};
@@ -14,13 +14,6 @@ use crate::lab::{LEASE, Lab, token};
 on_both!(
     a_name_is_taken_whatever_its_case,
     one_of_many_who_want_a_name_gets_it,
-    a_secret_that_was_replaced_is_good_for_a_minute_and_ends_its_session_after_that,
-    of_twenty_rotations_at_once_one_happens,
-    a_secret_is_made_anew_as_often_as_its_answer_is_lost,
-    sessions_end_one_by_one_or_all,
-    the_oldest_of_too_many_sessions_ends,
-    a_session_lives_as_long_as_its_owner_may_stay,
-    whoever_changes_is_told_of,
     a_link_works_once_and_only_the_last_one,
     an_expired_link_does_not_work,
     an_anonymous_session_is_claimed_once_with_all_its_requests,
@@ -34,8 +27,6 @@ on_both!(
     failures_make_the_next_try_wait_on_every_server,
     a_try_that_was_not_judged_forgives_no_other,
     tries_at_once_count_each,
-    sessions_of_the_schema_before_live_on,
-    what_is_long_over_is_forgotten,
 );
 
 fn new_account(name: &str) -> NewAccount {
@@ -53,7 +44,7 @@ pub async fn account(store: &Store, name: &str) -> Account {
     store.add_account(new_account(name)).await.expect("an answer").expect("the name is free")
 }
 
-async fn admin(store: &Store, name: &str) -> Account {
+pub async fn admin(store: &Store, name: &str) -> Account {
     let new = NewAccount { permissions: vec![Permission::Admin], ..new_account(name) };
     store.add_account(new).await.expect("an answer").expect("the name is free")
 }
@@ -79,7 +70,7 @@ pub async fn find(store: &Store, hash: &[u8; 32]) -> Session {
     store.find_session(hash).await.expect("an answer").expect("the session")
 }
 
-async fn end_of(store: &Store, hash: &[u8; 32]) -> Option<EndReason> {
+pub async fn end_of(store: &Store, hash: &[u8; 32]) -> Option<EndReason> {
     find(store, hash).await.left(&SessionPolicy::default(), store.now()).err()
 }
 
@@ -101,131 +92,6 @@ async fn one_of_many_who_want_a_name_gets_it(lab: Lab) {
     let got = futures::future::join_all(wishes).await;
     assert_eq!(got.into_iter().filter_map(|one| one.expect("an answer")).count(), 1);
     assert_eq!(lab.raw.number("SELECT COUNT(*) FROM principal").await, 2);
-}
-
-async fn a_secret_that_was_replaced_is_good_for_a_minute_and_ends_its_session_after_that(lab: Lab) {
-    let ada = account(&lab.store, "ada").await;
-    let (first, old) = session(&lab.store, ada.id, SessionKind::Bearer).await;
-    let new = [7; 32];
-    assert_eq!(lab.store.rotate(old, new).await.expect("an answer"), Rotation::Rotated);
-    assert_eq!(lab.store.rotate(old, [8; 32]).await.expect("an answer"), Rotation::Overlap);
-    for hash in [&old, &new] {
-        assert_eq!(end_of(&lab.store, hash).await, None);
-        assert_eq!(find(&lab.store, hash).await.id, first.id);
-    }
-    let past = lab.raw.earlier("replaced_at", 61);
-    lab.raw.run(&format!("UPDATE token SET replaced_at = {past}")).await;
-    assert_eq!(end_of(&lab.store, &old).await, Some(EndReason::Revoked));
-    assert_eq!(end_of(&lab.store, &new).await, None);
-    assert_eq!(lab.store.rotate(old, [8; 32]).await.expect("an answer"), Rotation::Reused);
-    assert_eq!(end_of(&lab.store, &new).await, Some(EndReason::Revoked));
-    assert_eq!(lab.store.rotate(new, [9; 32]).await.expect("an answer"), Rotation::Unknown);
-    assert_eq!(lab.store.rotate([1; 32], [9; 32]).await.expect("an answer"), Rotation::Unknown);
-}
-
-async fn of_twenty_rotations_at_once_one_happens(lab: Lab) {
-    let ada = account(&lab.store, "ada").await;
-    let (_, old) = session(&lab.store, ada.id, SessionKind::Bearer).await;
-    let all = (0..20).map(|n| lab.store.rotate(old, [100 + n; 32]));
-    let all = futures::future::join_all(all).await;
-    let all: Vec<Rotation> = all.into_iter().map(|one| one.expect("an answer")).collect();
-    assert_eq!(all.iter().filter(|one| **one == Rotation::Rotated).count(), 1);
-    assert_eq!(all.iter().filter(|one| **one == Rotation::Overlap).count(), 19);
-    let current = "SELECT COUNT(*) FROM token t JOIN session s ON s.id = t.session_id \
-         WHERE t.replaced_at IS NULL AND s.kind = 'bearer' AND s.name = 'n'";
-    assert_eq!(lab.raw.number(current).await, 1);
-}
-
-async fn a_secret_is_made_anew_as_often_as_its_answer_is_lost(lab: Lab) {
-    let ada = account(&lab.store, "ada").await;
-    let (first, old) = session(&lab.store, ada.id, SessionKind::Cookie).await;
-    let act = AdminAct::Grant(Permission::Admin);
-    lab.store.administer(None, ada.id, act).await.expect("an answer");
-    let version = find(&lab.store, &old).await.account.expect("an account").version;
-    assert!(version > first.permissions_version);
-    for n in [1, 2] {
-        assert!(lab.store.reissue(old, [n; 32]).await.expect("an answer"));
-        let new = find(&lab.store, &[n; 32]).await;
-        assert_eq!((new.id, new.replaced), (first.id, None));
-        assert_eq!(new.permissions_version, version);
-    }
-    assert!(find(&lab.store, &old).await.replaced.is_some());
-    let past = lab.raw.earlier("replaced_at", 61);
-    lab.raw.run(&format!("UPDATE token SET replaced_at = {past}")).await;
-    assert!(!lab.store.reissue(old, [3; 32]).await.expect("an answer"), "too late");
-    assert_eq!(end_of(&lab.store, &[2; 32]).await, None);
-    assert!(!lab.store.reissue([9; 32], [3; 32]).await.expect("an answer"));
-}
-
-async fn sessions_end_one_by_one_or_all(lab: Lab) {
-    let (ada, eve) = (account(&lab.store, "ada").await, account(&lab.store, "eve").await);
-    let (one, one_hash) = session(&lab.store, ada.id, SessionKind::Cookie).await;
-    let (two, two_hash) = session(&lab.store, ada.id, SessionKind::Token).await;
-    let (_, other_hash) = session(&lab.store, eve.id, SessionKind::Cookie).await;
-    let end = async |principal, id: SessionId| {
-        lab.store.end_session(principal, id, EndReason::SignedOut).await.expect("an answer")
-    };
-    assert!(!end(eve.id, one.id).await, "it is somebody else's");
-    assert_eq!(lab.store.list_sessions(ada.id).await.expect("a list").len(), 2);
-    assert!(end(ada.id, one.id).await);
-    assert!(!end(ada.id, one.id).await, "once");
-    assert_eq!(end_of(&lab.store, &one_hash).await, Some(EndReason::SignedOut));
-    let left = lab.store.list_sessions(ada.id).await.expect("a list");
-    assert_eq!(left.iter().map(|session| session.id).collect::<Vec<_>>(), [two.id]);
-    assert_eq!((left[0].kind, left[0].scopes.as_str()), (SessionKind::Token, "read"));
-    let (kept, kept_hash) = session(&lab.store, ada.id, SessionKind::Bearer).await;
-    lab.store.set_password(ada.id, "new".into(), kept.id).await.expect("it is set");
-    assert_eq!(end_of(&lab.store, &two_hash).await, Some(EndReason::Revoked));
-    assert_eq!(end_of(&lab.store, &kept_hash).await, None);
-    assert_eq!(end_of(&lab.store, &other_hash).await, None);
-}
-
-async fn the_oldest_of_too_many_sessions_ends(lab: Lab) {
-    let ada = account(&lab.store, "ada").await;
-    let (_, api) = session(&lab.store, ada.id, SessionKind::Token).await;
-    let (_, first) = session(&lab.store, ada.id, SessionKind::Cookie).await;
-    let past = lab.raw.earlier("created_at", 5);
-    lab.raw.run(&format!("UPDATE session SET created_at = {past}")).await;
-    for _ in 0..20 {
-        session(&lab.store, ada.id, SessionKind::Cookie).await;
-    }
-    assert_eq!(end_of(&lab.store, &first).await, Some(EndReason::Revoked));
-    assert_eq!(end_of(&lab.store, &api).await, None);
-    assert_eq!(lab.store.list_sessions(ada.id).await.expect("a list").len(), 21);
-}
-
-async fn a_session_lives_as_long_as_its_owner_may_stay(lab: Lab) {
-    let (ada, root) = (account(&lab.store, "ada").await, admin(&lab.store, "root").await);
-    let (_, user) = session(&lab.store, ada.id, SessionKind::Cookie).await;
-    let (super_, power) = session(&lab.store, root.id, SessionKind::Cookie).await;
-    let past = lab.raw.earlier("seen_at", 31 * 60);
-    lab.raw.run(&format!("UPDATE session SET seen_at = {past}, created_at = {past}")).await;
-    assert_eq!(end_of(&lab.store, &power).await, Some(EndReason::Idle));
-    assert_eq!(end_of(&lab.store, &user).await, None);
-    lab.store.touch_session(super_.id).await.expect("it is touched");
-    assert_eq!(end_of(&lab.store, &power).await, None);
-    lab.store.end_session(root.id, super_.id, EndReason::SignedOut).await.expect("an answer");
-    lab.store.touch_session(super_.id).await.expect("nothing");
-    assert_eq!(end_of(&lab.store, &power).await, Some(EndReason::SignedOut));
-}
-
-async fn whoever_changes_is_told_of(lab: Lab) {
-    let changed = async || lab.store.changed_principals(LEASE).await.expect("an answer");
-    assert_eq!(changed().await, []);
-    let ada = account(&lab.store, "ada").await;
-    let (one, _) = session(&lab.store, ada.id, SessionKind::Cookie).await;
-    assert_eq!(changed().await, [], "a new session is no news");
-    lab.store.touch_session(one.id).await.expect("it is touched");
-    assert_eq!(changed().await, []);
-    lab.store.end_session(ada.id, one.id, EndReason::SignedOut).await.expect("an answer");
-    assert_eq!(changed().await, [ada.id]);
-    let past = lab.raw.earlier("changed_at", 5);
-    lab.raw.run(&format!("UPDATE principal SET changed_at = {past}")).await;
-    let lately = lab.store.changed_principals(Duration::from_secs(4)).await;
-    assert_eq!(lately.expect("an answer"), []);
-    let act = AdminAct::Grant(Permission::Admin);
-    lab.store.administer(None, ada.id, act).await.expect("an answer");
-    assert_eq!(changed().await, [ada.id]);
 }
 
 fn link(principal: PrincipalId, purpose: Purpose, n: u8, lifetime: Duration) -> NewLink {
@@ -473,56 +339,4 @@ async fn tries_at_once_count_each(lab: Lab) {
     assert_eq!(lab.store.try_login(a_try("b", "one net")).await.expect("an answer"), None);
     lab.store.clean_logins().await.expect("an answer");
     assert_eq!(lab.raw.number("SELECT COUNT(*) FROM login_failure").await, 2);
-}
-
-async fn sessions_of_the_schema_before_live_on(lab: Lab) {
-    // Back to the first schema, as far as sessions go, and forward again.
-    let hash = lab.raw.bytes("SELECT hash FROM token").await;
-    lab.raw
-        .run(
-            "CREATE TABLE before AS SELECT t.hash AS token_hash, s.principal_id, s.created_at, \
-             s.expires_at FROM token t JOIN session s ON s.id = t.session_id",
-        )
-        .await;
-    for table in ["chosen_secret", "token", "session", "link", "account", "login_failure", "audit"]
-    {
-        lab.raw.run(&format!("DROP TABLE {table}")).await;
-    }
-    for index in ["principal_by_change", "principal_by_claim"] {
-        lab.raw.run(&format!("DROP INDEX {index}")).await;
-    }
-    if !lab.is_postgres() {
-        // SQLite changes no table as long as a trigger writes to one that is gone.
-        for (name, what) in [("request_submitted", "INSERT"), ("request_ended", "UPDATE")] {
-            let empty = format!(
-                "DROP TRIGGER {name}; \
-                 CREATE TRIGGER {name} AFTER {what} ON request BEGIN SELECT 1; END"
-            );
-            lab.raw.run(&empty).await;
-        }
-    }
-    for table in ["ended", "model_statistic", "person_statistic"] {
-        lab.raw.run(&format!("DROP TABLE {table}")).await;
-    }
-    for column in ["changed_at", "claimed_by"] {
-        lab.raw.run(&format!("ALTER TABLE principal DROP COLUMN {column}")).await;
-    }
-    lab.raw.run("ALTER TABLE before RENAME TO session").await;
-    lab.raw.run("DELETE FROM migration WHERE version IN (2, 3, 4)").await;
-    lab.store.close().await;
-    let store = Store::open(lab.config(), muster_store::Clock::system()).await.expect("a store");
-    let hash: [u8; 32] = hash.try_into().expect("a hash");
-    let found = find(&store, &hash).await;
-    assert_eq!((found.principal, found.kind), (lab.me, SessionKind::Bearer));
-    assert_eq!(end_of(&store, &hash).await, None);
-}
-
-async fn what_is_long_over_is_forgotten(lab: Lab) {
-    let over = token();
-    lab.store.create_session(over, Duration::ZERO).await.expect("a session");
-    assert_eq!(lab.store.clean_sessions().await.expect("an answer"), 0);
-    let past = lab.raw.earlier("expires_at", 31 * 24 * 3600);
-    lab.raw.run(&format!("UPDATE session SET expires_at = {past}")).await;
-    assert_eq!(lab.store.clean_sessions().await.expect("an answer"), 2);
-    assert_eq!(lab.store.find_session(&over).await.expect("an answer"), None);
 }

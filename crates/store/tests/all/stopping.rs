@@ -119,10 +119,7 @@ async fn a_wish_is_written_down_once_and_only_a_harder_one_takes_its_place(lab: 
     assert!(order.until > lab.store.now() + Duration::from_secs(30));
     let record = lab.store.find_instance(id).await.expect("an answer").expect("the instance");
     let stop = record.stop.expect("it is there");
-    assert_eq!(
-        (stop.work, stop.actor, record.state.as_str()),
-        (StopWork::Fail, lab.me, "draining")
-    );
+    assert_eq!((stop.work, stop.actor, record.state.name()), (StopWork::Fail, lab.me, "draining"));
     let events = kinds(&lab, id).await;
     assert_eq!(events.iter().filter(|kind| *kind == "stop_asked").count(), 3);
 }

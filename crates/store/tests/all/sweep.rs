@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use muster_store::{ClaimedTask, Error, Format};
+use muster_core::EndCause;
+use muster_store::{ClaimedTask, Error, Format, InstanceNotes};
 
+use crate::instance_notes::{note, notes};
+use crate::instances::ready;
 use crate::lab::{Lab, again, done};
 
 on_both!(
@@ -13,6 +16,7 @@ on_both!(
     a_sweep_goes_on_where_the_last_one_ended,
     what_is_young_or_not_ours_stays,
     a_row_whose_object_is_not_there_is_found,
+    a_log_whose_object_is_not_there_is_found,
 );
 
 const NOW: Duration = Duration::ZERO;
@@ -120,4 +124,29 @@ async fn a_row_whose_object_is_not_there_is_found(mut lab: Lab) {
     assert_eq!(found, lost, "one request after the other");
     assert_eq!(missing(1000).await, lost, "and from the first again");
     assert_eq!(lab.store.counters().objects_missing.get(), 4);
+}
+
+async fn a_log_whose_object_is_not_there_is_found(mut lab: Lab) {
+    let first = ready(&lab).await;
+    let written = InstanceNotes { log: Some((0, "last words".into())), ..notes(first) };
+    note(&lab, written).await;
+    lab.store.instance_ended(first, &EndCause::Idle).await.expect("an answer");
+    lab.store.keep_log(first).await.expect("it is kept");
+    lab.restart(16).await;
+    let request = lab.submit(&["an input for object storage"; 5]).await.id;
+    let missing = async |most| lab.store.find_missing_objects(most).await.expect("an answer");
+    assert_eq!(missing(1000).await, Vec::<String>::new());
+    let lost = [format!("logs/{first}"), format!("inputs/{request}")];
+    for name in &lost {
+        std::fs::remove_file(path(&lab, name)).expect("it is gone");
+    }
+    assert_eq!(
+        (missing(1).await, missing(1).await),
+        (vec![lost[0].clone()], vec![lost[1].clone()])
+    );
+    assert_eq!(missing(1000).await, Vec::<String>::new(), "that was all");
+    for table in ["task", "request"] {
+        lab.raw.run(&format!("DELETE FROM {table}")).await;
+    }
+    assert_eq!(missing(1000).await, lost[..1], "also if there are no requests");
 }

@@ -3,7 +3,7 @@
 
 use muster_core::retry::Retry;
 use muster_core::{Ended, Phase, RequestId};
-use muster_store::{Claim, Error, NewRequest, RequestFilter};
+use muster_store::{Claim, Error, InstanceFilter, NewRequest};
 
 use crate::instances::new_instance;
 use crate::lab::{LEASE, Lab, done, model};
@@ -31,8 +31,9 @@ async fn a_key_with_a_nul_is_refused(lab: Lab) {
 }
 
 async fn a_filter_with_a_nul_is_refused(lab: Lab) {
-    let filter = RequestFilter { phases: vec![NUL.into()], limit: 1, ..RequestFilter::default() };
-    assert!(refused(lab.store.list_requests(lab.me, &filter).await));
+    let statuses = vec![NUL.into()];
+    let filter = InstanceFilter { statuses, limit: 1, ..InstanceFilter::default() };
+    assert!(refused(lab.store.list_instances(&filter).await));
 }
 
 async fn names_with_a_nul_are_refused(lab: Lab) {
