@@ -37,8 +37,8 @@ mod tests {
     #[test]
     fn parameters_follow_each_other() {
         let mut path = "/x".to_owned();
-        parameter(&mut path, "a", &Some("1&2".to_owned()));
-        parameter(&mut path, "b", &None::<String>);
+        parameter(&mut path, "a", Some("1&2"));
+        parameter(&mut path, "b", None::<&str>);
         parameter(&mut path, "c", ["3", "4"]);
         assert_eq!(path, "/x?a=1%262&c=3&c=4");
     }

@@ -2,9 +2,9 @@
 
 use muster_core::Timestamp;
 use muster_store::Clock;
-use serde::Deserialize;
 use serde_json::json;
 
+use crate::answer::Overseen;
 use crate::arguments::{AdminRequest, AdminRequestVerb, AdminRequests, OneRequest};
 use crate::commands::requests::{FACTS, numbers, progress, times};
 use crate::failure::Failure;
@@ -16,51 +16,6 @@ use crate::{human, table};
 const ALL: &str = "/api/v1/admin/requests";
 /// Narrowest terminal, in characters, on which the list shows all columns.
 const WIDE: u16 = 100;
-
-#[derive(Deserialize)]
-struct Seen {
-    id: String,
-    model: String,
-    model_version: String,
-    auth_type: String,
-    user: Option<String>,
-    user_name: Option<String>,
-    session: Option<String>,
-    phase: String,
-    result_status: String,
-    submitted_at: Timestamp,
-    started_at: Option<Timestamp>,
-    ended_at: Option<Timestamp>,
-    inputs: u64,
-    done: u64,
-    failed: u64,
-    cached: u64,
-    waiting_reason: Option<String>,
-    error_class: Option<String>,
-    error: Option<String>,
-    attempts: u32,
-    instances: Vec<String>,
-    requeued_from: Option<String>,
-    requeued_as: Option<String>,
-    /// Only of a single one.
-    #[serde(default)]
-    timeline: Vec<Step>,
-}
-
-#[derive(Deserialize)]
-struct Step {
-    phase: String,
-    at: Timestamp,
-}
-
-impl Seen {
-    /// The user's name if there is one.
-    fn who(&self) -> &str {
-        let id = self.user.as_deref().or(self.session.as_deref());
-        let name = self.user_name.as_deref().or(id.filter(|_| self.auth_type == "account"));
-        name.unwrap_or("anonymous")
-    }
-}
 
 pub async fn requests(hub: &Hub, arguments: &AdminRequests) -> Result<(), Failure> {
     let mut path = path(arguments);
@@ -87,7 +42,7 @@ fn path(arguments: &AdminRequests) -> String {
     path
 }
 
-fn listed(requests: Vec<Seen>, now: Timestamp, width: u16) -> String {
+fn listed(requests: Vec<Overseen>, now: Timestamp, width: u16) -> String {
     // On a narrow terminal when it was is left to `muster admin request show`.
     let columns = if width < WIDE { 5 } else { 6 };
     let rows = requests.into_iter().map(|request| {
@@ -123,7 +78,7 @@ pub async fn request(hub: &Hub, arguments: &AdminRequest) -> Result<(), Failure>
     table::print(described(&parse(&body)?, Clock::system().now()).trim_end())
 }
 
-fn described(request: &Seen, now: Timestamp) -> String {
+fn described(request: &Overseen, now: Timestamp) -> String {
     let id = request.user.as_deref().or(request.session.as_deref()).unwrap_or("-");
     let who = match &request.user_name {
         Some(name) => format!("{name}, {} {id}", request.auth_type),
@@ -155,7 +110,7 @@ fn described(request: &Seen, now: Timestamp) -> String {
 mod tests {
     use super::*;
 
-    fn seen(rest: &str) -> Seen {
+    fn seen(rest: &str) -> Overseen {
         let text = format!(
             r#"{{"id": "0193a1b2-0000-7000-8000-000000000001", "model": "rdkit-descriptors",
             "model_version": "1", "result_status": "none", "submitted_at": "2026-11-24T00:00:00Z",
