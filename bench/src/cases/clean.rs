@@ -3,15 +3,13 @@
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::Bench;
 use super::fill::Sql;
+use super::{Bench, database};
 use crate::Result;
 use crate::hub::Hub;
-use crate::load::client::{Client, Extra};
 use crate::load::millis;
 use crate::models::{Python, python};
 use crate::postgres::Postgres;
@@ -23,10 +21,9 @@ const EVERY: Duration = Duration::from_millis(20);
 const MOST: f64 = 2.0;
 
 pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>> {
-    let name = if postgres.is_some() { "PostgreSQL" } else { "SQLite" };
+    let (name, database) = database(postgres.as_ref());
     let place = bench.place(&format!("clean-{name}"))?;
     python(&place.models, &Python::default())?;
-    let database = postgres.as_ref().map(|postgres| postgres.url.as_str());
     let hub = place.hub(bench, database, &[]).await?;
     let sql = Sql::of(&hub, database);
     hub.stop().await?;
@@ -50,7 +47,7 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
     let during = submit(&hub, || Ok(child.try_wait()?.is_some())).await?;
     let took = begun.elapsed().as_secs_f64();
     let output = child.wait_with_output().await?;
-    let cleared: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let cleared: Value = serde_json::from_slice(&output.stdout)?;
     let cleared = cleared["requests"].as_u64().ok_or("the clean failed")?;
     let left = sql.number("SELECT COUNT(*) FROM request WHERE model_id <> 'trivial'").await?;
     if cleared + left as u64 != requests {
@@ -82,23 +79,15 @@ async fn submit(
     mut over: impl FnMut() -> std::io::Result<bool>,
 ) -> Result<Histogram<u64>> {
     let mut client = hub.client()?;
-    let token = session(&mut client).await?;
+    let token = client.session().await?;
     let body = json!({"model": "trivial", "inputs": ["a"], "cache": false}).to_string();
     let mut took = Histogram::new_with_max(600_000_000, 3)?;
     let mut due = Instant::now();
     while !over()? {
         due += EVERY;
         tokio::time::sleep_until(due.into()).await;
-        let extra = Extra { token: Some(&token), body: body.clone().into(), ..Extra::default() };
-        let answer = client.send(Method::POST, "/api/v1/requests", extra).await?;
-        answer.read::<serde_json::Value>()?;
+        client.post::<Value>("/api/v1/requests", &token, body.clone().into()).await?;
         took.record(due.elapsed().as_micros() as u64)?;
     }
     Ok(took)
-}
-
-async fn session(client: &mut Client) -> Result<String> {
-    let answer = client.send(Method::POST, "/api/v1/sessions", Extra::default()).await?;
-    let session: serde_json::Value = answer.read()?;
-    Ok(session["token"].as_str().ok_or("no token")?.to_owned())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::Bench;
+use super::{Bench, database};
 use crate::Result;
 use crate::ledger::Ledger;
 use crate::load::Load;
@@ -15,12 +15,11 @@ use crate::report::Line;
 const SHARE: f64 = 0.9;
 
 pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>> {
-    let (name, target) =
-        if postgres.is_some() { ("PostgreSQL", 3000.0) } else { ("SQLite", 5000.0) };
+    let (name, database) = database(postgres.as_ref());
+    let target = if postgres.is_some() { 3000.0 } else { 5000.0 };
     let place = bench.place(&format!("durable-{name}"))?;
     python(&place.models, &Python { log: Some(&place.log), ..Python::default() })?;
-    let hub =
-        place.hub(bench, postgres.as_ref().map(|postgres| postgres.url.as_str()), &[]).await?;
+    let hub = place.hub(bench, database, &[]).await?;
     hub.ready("trivial", 1).await?;
     let ledger = Ledger::append_to(&place.ledger)?;
     let load =

@@ -37,9 +37,9 @@ impl Sql {
         for from in (0..requests).step_by(AT_ONCE as usize) {
             let until = requests.min(from + AT_ONCE);
             self.run(self.requests((from, until, requests), now)).await?;
-            if tasks {
-                self.run(self.tasks(from, until, now)).await?;
-            }
+        }
+        if tasks {
+            self.run(self.tasks()).await?;
         }
         if let Self::Postgres(_) = self {
             self.run("ANALYZE".into()).await?;
@@ -198,14 +198,14 @@ impl Sql {
     }
 
     /// One task of each request, with a small input and result.
-    fn tasks(&self, from: u64, until: u64, now: i64) -> String {
-        let (series, request) = (self.series(from, until), self.id("1099511627776 + i"));
-        let (person, now, bytes) = (self.id("1"), self.time(&now.to_string()), self.bytes());
+    fn tasks(&self) -> String {
+        let bytes = self.bytes();
         format!(
             "INSERT INTO task (request_id, position, model_id, model_version, principal_id, state, \
              inputs, rank, rank_end, not_before, attempt, failures, use_cache, input, result, \
-             result_columns) {series} SELECT {request}, 0, 'model-1', '1', {person}, 'done', 1, \
-             {now}, {now}, {now}, 1, 0, true, {bytes}, {bytes}, '[]' FROM n;"
+             result_columns) SELECT id, 0, model_id, model_version, principal_id, 'done', inputs, \
+             submitted_at, submitted_at, submitted_at, 1, 0, true, {bytes}, {bytes}, '[]' \
+             FROM request;"
         )
     }
 }

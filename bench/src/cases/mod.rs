@@ -160,6 +160,14 @@ impl Bench {
     }
 }
 
+/// What the database is called in the table, and the URL of one that is not SQLite.
+fn database(postgres: Option<&Postgres>) -> (&'static str, Option<&str>) {
+    match postgres {
+        Some(postgres) => ("PostgreSQL", Some(&postgres.url)),
+        None => ("SQLite", None),
+    }
+}
+
 impl Place {
     /// `database`: that of a PostgreSQL; SQLite without.
     async fn hub(&self, bench: &Bench, database: Option<&str>, flags: &[&str]) -> Result<Hub> {

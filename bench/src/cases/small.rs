@@ -1,6 +1,6 @@
 //! One small request after the other: from submission to the stored result in the client's hand.
 
-use super::Bench;
+use super::{Bench, database};
 use crate::Result;
 use crate::ledger::Ledger;
 use crate::load::pace::Pace;
@@ -13,11 +13,10 @@ const P50: f64 = 1.5;
 const P99: f64 = 10.0;
 
 pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>> {
-    let name = if postgres.is_some() { "PostgreSQL" } else { "SQLite" };
+    let (name, database) = database(postgres.as_ref());
     let place = bench.place(&format!("small-{name}"))?;
     python(&place.models, &Python { log: Some(&place.log), ..Python::default() })?;
-    let hub =
-        place.hub(bench, postgres.as_ref().map(|postgres| postgres.url.as_str()), &[]).await?;
+    let hub = place.hub(bench, database, &[]).await?;
     hub.ready("trivial", 1).await?;
     let ledger = Ledger::append_to(&place.ledger)?;
     let load = |pace, connections| Load::singles(hub.address, pace, connections);

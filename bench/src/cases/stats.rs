@@ -10,16 +10,17 @@ use muster_core::Timestamp;
 use muster_core::stats::{Day, Grain};
 use serde_json::json;
 
-use super::Bench;
 use super::fill::Sql;
+use super::{Bench, database};
 use crate::Result;
-use crate::load::client::{Client, Extra};
+use crate::load::client::Client;
 use crate::load::millis;
 use crate::postgres::Postgres;
 use crate::report::Line;
 
 const FULL: u64 = 10_000_000;
-const PASSWORD: &str = "tangible orchard 42 sings";
+/// Who asks.
+const ADMIN: &str = "root";
 
 /// The naive way: what the table shows, three times over all requests.
 const NAIVE: [&str; 3] = [
@@ -34,12 +35,11 @@ const NAIVE: [&str; 3] = [
 ];
 
 pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>> {
-    let name = if postgres.is_some() { "PostgreSQL" } else { "SQLite" };
+    let (name, database) = database(postgres.as_ref());
     let place = bench.place(&format!("stats-{name}"))?;
-    let database = postgres.as_ref().map(|postgres| postgres.url.as_str());
     let hub = place.hub(bench, database, &[]).await?;
     let sql = Sql::of(&hub, database);
-    sign_up(&mut hub.client()?).await?;
+    hub.client()?.sign_up(ADMIN).await?;
     hub.stop().await?;
     let usual = if bench.full { FULL } else { bench.pick(1_000_000, 100_000) };
     let requests = bench.requests.unwrap_or(usual);
@@ -51,7 +51,7 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
     let hub = place.hub(bench, database, &[]).await?;
     let folded = sql.until_folded().await?.as_secs_f64();
     let mut client = hub.client()?;
-    let token = log_in(&mut client).await?;
+    let token = client.log_in(ADMIN).await?;
     let naive = naive(&sql).await?;
     let what = format!("{requests} requests, {name}");
     let mut lines = vec![Line {
@@ -127,24 +127,4 @@ async fn naive(sql: &Sql) -> Result<f64> {
         best = best.min(begun.elapsed().as_secs_f64() * 1000.0);
     }
     Ok(best)
-}
-
-async fn sign_up(client: &mut Client) -> Result<()> {
-    let person = json!({"name": "root", "first_name": "Hub", "last_name": "Administrator",
-        "email": "root@example.org", "password": PASSWORD});
-    let body = serde_json::to_vec(&person)?.into();
-    let extra = Extra { body, ..Extra::default() };
-    client
-        .send(hyper::Method::POST, "/api/v1/accounts", extra)
-        .await?
-        .read::<serde_json::Value>()?;
-    Ok(())
-}
-
-async fn log_in(client: &mut Client) -> Result<String> {
-    let body = json!({"name": "root", "password": PASSWORD, "claim": false});
-    let extra = Extra { body: serde_json::to_vec(&body)?.into(), ..Extra::default() };
-    let answer = client.send(hyper::Method::POST, "/api/v1/session", extra).await?;
-    let session: serde_json::Value = answer.read()?;
-    Ok(session["token"].as_str().ok_or("no token")?.to_owned())
 }

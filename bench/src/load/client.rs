@@ -10,10 +10,13 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::Result;
 
+/// Of every account.
+const PASSWORD: &str = "tangible orchard 42 sings";
 /// A request without an answer for so long has an unknown outcome.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -29,6 +32,11 @@ pub struct Extra<'e> {
     pub token: Option<&'e str>,
     pub key: Option<&'e str>,
     pub body: Bytes,
+}
+
+#[derive(Deserialize)]
+struct Session {
+    token: String,
 }
 
 pub struct Answer {
@@ -102,11 +110,24 @@ impl Client {
 
     /// The token of a new anonymous session.
     pub async fn session(&mut self) -> Result<String> {
-        #[derive(Deserialize)]
-        struct Session {
-            token: String,
-        }
         let answer = self.send(Method::POST, "/api/v1/sessions", Extra::default()).await?;
+        Ok(answer.read::<Session>()?.token)
+    }
+
+    /// Makes an account.
+    pub async fn sign_up(&mut self, name: &str) -> Result<()> {
+        let person = json!({"name": name, "first_name": "A", "last_name": "B",
+            "email": format!("{name}@example.org"), "password": PASSWORD});
+        let extra = Extra { body: person.to_string().into(), ..Extra::default() };
+        let answer = self.send(Method::POST, "/api/v1/accounts", extra).await?;
+        answer.read::<Value>().map(drop)
+    }
+
+    /// The token of a new session of an account.
+    pub async fn log_in(&mut self, name: &str) -> Result<String> {
+        let body = json!({"name": name, "password": PASSWORD, "claim": false}).to_string();
+        let extra = Extra { body: body.into(), ..Extra::default() };
+        let answer = self.send(Method::POST, "/api/v1/session", extra).await?;
         Ok(answer.read::<Session>()?.token)
     }
 }

@@ -130,6 +130,7 @@ pub fn signal(process: &Process, signal: Signal) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -146,12 +147,15 @@ mod tests {
 
     #[test]
     fn a_process_is_found_with_its_parent_memory_and_environment() {
-        let mut child = Command::new("sleep")
-            .arg("60")
+        let mut child = Command::new("cat")
             .env("MUSTER_TEST", "a b")
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
-            .expect("sleep starts");
+            .expect("cat starts");
+        // A process that is started has no environment yet; one that answers has.
+        child.stdin.as_mut().expect("its input").write_all(b"x").expect("it reads");
+        child.stdout.as_mut().expect("its output").read_exact(&mut [0]).expect("it answers");
         let pid = child.id() as i32;
         let found = find(pid).expect("it runs");
         assert_eq!(found.parent, std::process::id() as i32);

@@ -16,6 +16,9 @@ use muster_core::{Address, InstanceId, Model, ObservedState, Source, Timestamp};
 use tempfile::TempDir;
 
 const FAKE: &str = env!("CARGO_BIN_EXE_fake-muster");
+/// Longest time until an instance is as it shall be, and until the kernel is done with processes.
+const PATIENCE: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(5);
 const READY: &str = r#"echo "{\"ready\":\"$1\"}""#;
 
 struct World {
@@ -90,7 +93,7 @@ impl World {
                 changed.changed().await.expect("the cluster is there");
             }
         };
-        let in_time = tokio::time::timeout(Duration::from_secs(20), fitting).await;
+        let in_time = tokio::time::timeout(PATIENCE, fitting).await;
         in_time.unwrap_or_else(|_| panic!("it stays in {:?}", self.cluster.observe()))
     }
 
@@ -119,21 +122,21 @@ fn alive(root: &Path) -> Vec<i32> {
         .collect()
 }
 
-/// Nothing tells of processes that are not one's children: /proc is looked at.
-fn until_alive(root: &Path, least: usize) {
+/// Looks until it is so. Nothing tells of processes that are not one's children, nor of what they use.
+fn until(within: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
-    while alive(root).len() < least {
-        assert!(begun.elapsed() < Duration::from_secs(5), "only {:?} live", alive(root));
+    while !is_so() {
+        assert!(begun.elapsed() < within, "not so: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
+fn until_alive(root: &Path, least: usize) {
+    until(SOON, &format!("{least} processes live"), || alive(root).len() >= least);
+}
+
 fn until_nothing_lives(root: &Path) {
-    let begun = Instant::now();
-    while !alive(root).is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?} live on", alive(root));
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until(SOON, "no process lives", || alive(root).is_empty());
 }
 
 #[tokio::test]
@@ -274,18 +277,12 @@ async fn what_the_processes_of_an_instance_use_is_news() {
     let instance = world.launch();
     world.until_ready(instance).await;
     let mut usage = Usage::default();
-    let begun = Instant::now();
-    while usage.cpu.peak < 100 || usage.samples < 2 {
-        assert!(
-            begun.elapsed() < Duration::from_secs(20),
-            "{usage:?} {:?}",
-            world.cluster.observe()
-        );
+    until(PATIENCE, "it was seen to work, twice", || {
         let news = world.cluster.news(instance);
         assert_eq!(news.node, proc::host());
         usage.add(&news.usage);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        usage.cpu.peak >= 100 && usage.samples >= 2
+    });
     assert!(usage.memory.peak > 100_000 && usage.memory.sum >= usage.memory.peak, "{usage:?}");
     world.cluster.stop(instance, Duration::ZERO);
     world.until_ended(instance).await;

@@ -89,6 +89,53 @@ impl Request {
     }
 }
 
+/// Anybody's request, as administrators see it.
+#[derive(Deserialize)]
+pub struct Overseen {
+    pub id: String,
+    pub model: String,
+    pub model_version: String,
+    pub auth_type: String,
+    pub user: Option<String>,
+    pub user_name: Option<String>,
+    pub session: Option<String>,
+    pub phase: String,
+    pub result_status: String,
+    pub submitted_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub inputs: u64,
+    pub done: u64,
+    pub failed: u64,
+    pub cached: u64,
+    pub waiting_reason: Option<String>,
+    pub error_class: Option<String>,
+    pub error: Option<String>,
+    pub attempts: u32,
+    pub instances: Vec<String>,
+    pub requeued_from: Option<String>,
+    pub requeued_as: Option<String>,
+    /// Only of a single one.
+    #[serde(default)]
+    pub timeline: Vec<Step>,
+}
+
+/// Since when it was in a phase.
+#[derive(Deserialize)]
+pub struct Step {
+    pub phase: String,
+    pub at: Timestamp,
+}
+
+impl Overseen {
+    /// The user's name if there is one.
+    pub fn who(&self) -> &str {
+        let id = self.user.as_deref().or(self.session.as_deref());
+        let name = self.user_name.as_deref().or(id.filter(|_| self.auth_type == "account"));
+        name.unwrap_or("anonymous")
+    }
+}
+
 /// A model as administrators see it.
 #[derive(Deserialize)]
 pub struct CatalogueModel {

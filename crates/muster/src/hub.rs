@@ -8,12 +8,13 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::commands::models::segment;
 use crate::config::{Environment, client};
 use crate::credentials::{Credentials, Token};
 use crate::failure::{Failure, Kind};
+use crate::path::parameter;
 
 /// Longest time for a connection, and without a byte of an answer. The longest long-poll is 60 s.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -108,8 +109,7 @@ impl Hub {
     /// The same, to standard output as it comes.
     pub async fn print(&self, path: &str) -> Result<(), Failure> {
         let mut answer = self.stream(path).await?;
-        let broken = |error| Failure::failed(format!("the answer broke off: {error}"));
-        while let Some(piece) = answer.chunk().await.map_err(broken)? {
+        while let Some(piece) = answer.chunk().await.map_err(broken_off)? {
             // The hub writes whole lines of UTF-8, the network cuts them anywhere.
             crate::table::put_bytes(&piece)?;
         }
@@ -127,6 +127,14 @@ impl Hub {
         self.whole(As::Us, build).await
     }
 
+    /// The same with a body of JSON.
+    pub async fn post_json(&self, path: &str, body: &Value) -> Result<Bytes, Failure> {
+        let body = body.to_string();
+        let fill =
+            |post: RequestBuilder| post.header(CONTENT_TYPE, "application/json").body(body.clone());
+        self.post(path, fill).await
+    }
+
     /// All items of a list, at most `most`; true if there are more.
     pub async fn list(
         &self,
@@ -135,19 +143,19 @@ impl Hub {
         public: bool,
     ) -> Result<(Vec<Box<RawValue>>, bool), Failure> {
         let mut items = Vec::new();
-        let mut after = String::new();
+        let mut after = None;
         loop {
             let limit = (most - items.len()).min(100);
-            let mark = if path.contains('?') { '&' } else { '?' };
-            let page = format!("{path}{mark}limit={limit}{after}");
+            let mut page = path.to_owned();
+            parameter(&mut page, "limit", [limit.to_string()]);
+            parameter(&mut page, "after", &after);
             let body = if public { self.public(&page).await? } else { self.get(&page).await? };
             let page: Page = parse(&body)?;
             items.extend(page.items);
-            let Some(next) = page.next else { return Ok((items, false)) };
-            if items.len() >= most {
-                return Ok((items, true));
+            if page.next.is_none() || items.len() >= most {
+                return Ok((items, page.next.is_some()));
             }
-            after = format!("&after={}", segment(&next));
+            after = page.next;
         }
     }
 
@@ -374,6 +382,11 @@ fn is_loopback(url: &str) -> bool {
     let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// An answer that is read as it comes ended before its end.
+pub fn broken_off(error: reqwest::Error) -> Failure {
+    Failure::failed(format!("the answer broke off: {error}"))
 }
 
 /// Reads the items of a list.

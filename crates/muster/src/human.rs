@@ -54,27 +54,34 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// The same of a number of seconds; nothing if it is none.
+pub fn seconds(seconds: f64) -> Option<String> {
+    Duration::try_from_secs_f64(seconds).ok().map(duration)
+}
+
 /// `just now`, `12 s ago`, `3 min ago`, `2 h ago`, `5 d ago`.
 pub fn ago(time: Timestamp, now: Timestamp) -> String {
-    let seconds = now.since(time).as_secs();
-    match seconds {
+    match now.since(time).as_secs() {
         0..2 => "just now".to_owned(),
-        2..60 => format!("{seconds} s ago"),
-        60..3600 => format!("{} min ago", seconds / 60),
-        3600..86_400 => format!("{} h ago", seconds / 3600),
-        _ => format!("{} d ago", seconds / 86_400),
+        seconds => format!("{} ago", whole(seconds)),
     }
 }
 
-/// `now`, `in 12 s`, `in 3 min`, `in 2 h`, `in 5 d`: less than that is left.
+/// `now`, `in 12 s`, `in 3 min`, `in 2 h`, `in 5 d`: no less than that is left.
 pub fn ahead(time: Timestamp, now: Timestamp) -> String {
-    let seconds = time.since(now).as_secs();
-    match seconds {
+    match time.since(now).as_secs() {
         0 => "now".to_owned(),
-        1..60 => format!("in {seconds} s"),
-        60..3600 => format!("in {} min", seconds / 60),
-        3600..86_400 => format!("in {} h", seconds / 3600),
-        _ => format!("in {} d", seconds / 86_400),
+        seconds => format!("in {}", whole(seconds)),
+    }
+}
+
+/// In the largest unit of which there is one.
+fn whole(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
     }
 }
 
@@ -111,6 +118,7 @@ mod tests {
         let expected =
             ["1.5 ms", "250 ms", "2.3 s", "59 s", "1 min", "4 min 10 s", "3 h 5 min", "2 d 4 h"];
         assert_eq!(texts, expected);
+        assert_eq!((seconds(2.31), seconds(-1.0)), (Some("2.3 s".into()), None));
     }
 
     #[test]

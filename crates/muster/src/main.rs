@@ -9,7 +9,9 @@ mod download;
 mod failure;
 mod hub;
 mod human;
+mod list;
 mod password;
+mod path;
 mod screen;
 mod store;
 mod table;
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use muster_cluster::child::Child;
 
-use crate::arguments::{AdminVerb, Cli, Command, InstanceVerb, ModelVerb, StatsVerb};
+use crate::arguments::{AdminVerb, Cli, Command, ModelVerb, StatsVerb};
 use crate::commands::{
     admin, clean, folder, instances, login, models, oversight, requests, run, serve, settings,
     stats,
@@ -126,12 +128,7 @@ impl Command {
             Self::Stats(arguments) => arguments.json,
             Self::Clean(arguments) => arguments.json,
             Self::Instances(arguments) => arguments.json,
-            Self::Instance(command) => match &command.verb {
-                InstanceVerb::Show(arguments) => arguments.json,
-                InstanceVerb::Events(arguments) => arguments.json,
-                InstanceVerb::Stop(arguments) => arguments.json,
-                InstanceVerb::Logs(_) => false,
-            },
+            Self::Instance(command) => command.verb.wants_json(),
             Self::Config(arguments) => arguments.json,
             Self::Admin(command) => match &command.verb {
                 AdminVerb::Requests(arguments) => arguments.json,

@@ -46,6 +46,12 @@ fn arranged(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> Table {
     table
 }
 
+/// Names and what stands for them, one a line; without those that are empty.
+pub fn facts(width: usize, facts: Vec<(&str, String)>) -> String {
+    let facts = facts.into_iter().filter(|(_, fact)| !fact.is_empty());
+    facts.map(|(name, fact)| format!("{name:<width$} {fact}\n")).collect()
+}
+
 /// The start of a result: as many columns as fit, with a note of what is missing.
 pub fn preview(header: &[String], rows: &[Vec<String>], all_rows: u64) -> String {
     let fit = (usize::from(width()) / NARROWEST).max(2).min(header.len());

@@ -61,6 +61,17 @@ pub enum InstanceVerb {
     Stop(StopInstance),
 }
 
+impl InstanceVerb {
+    pub fn wants_json(&self) -> bool {
+        match self {
+            Self::Show(arguments) => arguments.json,
+            Self::Events(arguments) => arguments.json,
+            Self::Stop(arguments) => arguments.json,
+            Self::Logs(_) => false,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct OneInstance {
     /// The instance's id

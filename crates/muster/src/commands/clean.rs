@@ -95,17 +95,10 @@ fn wanted(arguments: &Clean, settings: Retention) -> Clear {
         let asked = arguments.auth_type.is_none_or(|only| only == auth);
         arguments.older_than.or(settings.of(auth)).filter(|_| asked)
     };
-    let requests = Retention {
-        anonymous: age(AuthType::Anonymous),
-        account: age(AuthType::Account),
-        ..settings
-    };
     let people = arguments.auth_type.is_none();
-    let retention = if people {
-        requests
-    } else {
-        Retention { predictions: None, instances: None, ..requests }
-    };
+    let rest = if people { settings } else { Retention::FOR_EVER };
+    let (anonymous, account) = (age(AuthType::Anonymous), age(AuthType::Account));
+    let retention = Retention { anonymous, account, ..rest };
     let says = |auth| match retention.of(auth) {
         Some(age) => format!("{auth} {}", human::duration(age)),
         None => format!("{auth} never"),
@@ -132,18 +125,16 @@ async fn bar(clear: &Clear, store: &Store) -> Result<Option<ProgressBar>, muster
 }
 
 fn json(cleared: &Cleared, dry_run: bool) -> Result<String, Failure> {
-    let Cleared { requests, bytes, objects, objects_left, predictions, instances, .. } = *cleared;
-    let Cleared { sessions, principals, .. } = *cleared;
     let said = Said {
         dry_run,
-        requests,
-        bytes,
-        objects,
-        objects_left,
-        predictions,
-        instances,
-        sessions,
-        principals,
+        requests: cleared.requests,
+        bytes: cleared.bytes,
+        objects: cleared.objects,
+        objects_left: cleared.objects_left,
+        predictions: cleared.predictions,
+        instances: cleared.instances,
+        sessions: cleared.sessions,
+        principals: cleared.principals,
     };
     serde_json::to_string_pretty(&said).map_err(|error| Failure::failed(error.to_string()))
 }

@@ -1,48 +1,34 @@
 //! `muster instances` and `muster instance`: running copies of models, for administrators.
 
-use std::time::Duration;
-
 use muster_core::Timestamp;
 use muster_store::Clock;
-use reqwest::header::CONTENT_TYPE;
-use serde_json::{Map, Value};
+use serde_json::json;
 
 use crate::answer::{Instance, InstanceDetails, InstanceEvent};
 use crate::arguments::{
     InstanceEvents, InstanceLogs, InstanceVerb, Instances, OneInstance, StopInstance,
 };
-use crate::commands::models::{list_json, segment};
 use crate::failure::Failure;
-use crate::hub::{Hub, parse, parse_all};
+use crate::hub::{Hub, broken_off, parse};
+use crate::list::List;
+use crate::path::{parameter, segment};
 use crate::{human, table};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
 pub async fn instances(hub: &Hub, arguments: &Instances) -> Result<(), Failure> {
-    let mut path = format!("/api/v1/instances?ended={}", arguments.ended);
-    let models = arguments.model.iter().map(|model| ("model", model));
-    let statuses = arguments.status.iter().map(|status| ("status", status));
-    let from = arguments.from.iter().map(|from| ("from", from));
-    let to = arguments.to.iter().map(|to| ("to", to));
-    for (name, value) in models.chain(statuses).chain(from).chain(to) {
-        path = format!("{path}&{name}={}", segment(value));
-    }
-    let (items, more) = hub.list(&path, arguments.limit.max(1), false).await?;
-    if arguments.json {
-        return table::print(&list_json(&items));
-    }
-    let instances: Vec<Instance> = parse_all(&items)?;
-    if instances.is_empty() {
-        return table::print(if arguments.ended { "none ended" } else { "none runs" });
-    }
-    let mut text = list(instances, arguments.ended, Clock::system().now());
-    if more {
-        text.push_str("\nthere are more; see --limit");
-    }
-    table::print(&text)
+    let (limit, json, ended) = (arguments.limit, arguments.json, arguments.ended);
+    let mut path = format!("/api/v1/instances?ended={ended}");
+    parameter(&mut path, "model", &arguments.model);
+    parameter(&mut path, "status", &arguments.status);
+    parameter(&mut path, "from", &arguments.from);
+    parameter(&mut path, "to", &arguments.to);
+    let none = if ended { "none ended" } else { "none runs" };
+    let list = List { path: &path, limit, json, none, see: "--limit" };
+    list.print(hub, |instances| listed(instances, ended, Clock::system().now())).await
 }
 
-fn list(instances: Vec<Instance>, ended: bool, now: Timestamp) -> String {
+fn listed(instances: Vec<Instance>, ended: bool, now: Timestamp) -> String {
     let rows = instances.into_iter().map(|it| {
         let state = match (&it.end, &it.pod_status) {
             (Some(end), _) => end.message.clone(),
@@ -90,14 +76,13 @@ fn path(id: &str, rest: &str) -> String {
 
 fn details(details: &InstanceDetails) -> String {
     let it = &details.instance;
-    let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).map(human::duration);
     let mut facts = vec![
         ("Model", format!("{} {}", it.model, it.model_version)),
         ("State", it.state.clone()),
         ("Pod", it.pod_status.clone().unwrap_or_default()),
         ("Node", it.node.clone().unwrap_or_default()),
         ("Launched", format!("{}: {}", it.launched_at, it.launch_cause)),
-        ("Start took", it.start_seconds.and_then(|s| seconds(s).ok()).unwrap_or_default()),
+        ("Start took", it.start_seconds.and_then(human::seconds).unwrap_or_default()),
         ("Jobs", human::count(it.jobs)),
         ("Idle", it.idle_share.map(|share| format!("{:.0} %", share * 100.0)).unwrap_or_default()),
         ("Works on", it.requests.join(", ")),
@@ -120,34 +105,27 @@ fn details(details: &InstanceDetails) -> String {
     if let Some(end) = &it.end {
         facts.push(("Ended", format!("{}: {}", end.at, end.message)));
     }
-    let mut text = format!("{}\n", it.id);
-    for (name, fact) in facts.into_iter().filter(|(_, fact)| !fact.is_empty()) {
-        text = format!("{text}{name:<12} {fact}\n");
-    }
     let rows = details.phases.iter().map(|phase| {
-        let took = phase.seconds.and_then(|s| seconds(s).ok()).unwrap_or_else(|| "-".into());
+        let took = phase.seconds.and_then(human::seconds).unwrap_or_else(|| "-".into());
         vec![phase.phase.clone(), phase.at.to_string(), took, phase.cause.clone()]
     });
-    format!("{text}\n{}", table::table(&["phase", "at", "took", "cause"], rows.collect(), &[2]))
+    let phases = table::table(&["phase", "at", "took", "cause"], rows.collect(), &[2]);
+    format!("{}\n{}\n{phases}", it.id, table::facts(12, facts))
 }
 
 async fn events(hub: &Hub, arguments: &InstanceEvents) -> Result<(), Failure> {
     let path = path(&arguments.id, "/events");
-    let (items, more) = hub.list(&path, arguments.limit.max(1), false).await?;
-    if arguments.json {
-        return table::print(&list_json(&items));
-    }
-    let events: Vec<InstanceEvent> = parse_all(&items)?;
-    let rows = events.into_iter().map(|event| {
-        let times = human::count(event.count);
-        vec![event.kind, event.last_at.to_string(), times, event.source, event.message]
-    });
-    let header = ["kind", "last at", "times", "source", "message"];
-    let mut text = table::table(&header, rows.collect(), &[2]);
-    if more {
-        text.push_str("\nthere are more; see --limit");
-    }
-    table::print(&text)
+    let (limit, json) = (arguments.limit, arguments.json);
+    let list = List { path: &path, limit, json, none: "no events", see: "--limit" };
+    let shown = |events: Vec<InstanceEvent>| {
+        let rows = events.into_iter().map(|event| {
+            let times = human::count(event.count);
+            vec![event.kind, event.last_at.to_string(), times, event.source, event.message]
+        });
+        let header = ["kind", "last at", "times", "source", "message"];
+        table::table(&header, rows.collect(), &[2])
+    };
+    list.print(hub, shown).await
 }
 
 async fn logs(hub: &Hub, arguments: &InstanceLogs) -> Result<(), Failure> {
@@ -157,9 +135,8 @@ async fn logs(hub: &Hub, arguments: &InstanceLogs) -> Result<(), Failure> {
         return table::put(&printable(&String::from_utf8_lossy(&body)));
     }
     let mut answer = hub.stream(&format!("{path}&follow=true")).await?;
-    let broken = |error| Failure::failed(format!("the answer broke off: {error}"));
     let mut rest: Vec<u8> = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(broken)? {
+    while let Some(piece) = answer.chunk().await.map_err(broken_off)? {
         rest.extend_from_slice(&piece);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
@@ -183,20 +160,14 @@ fn printable(text: &str) -> String {
 }
 
 async fn stop(hub: &Hub, arguments: &StopInstance) -> Result<(), Failure> {
-    let mut body = Map::new();
-    body.insert("work".into(), Value::from(arguments.work.as_str()));
+    let mut body = json!({ "work": arguments.work });
     if let Some(seconds) = arguments.grace_seconds {
-        body.insert("grace_seconds".into(), seconds.into());
+        body["grace_seconds"] = seconds.into();
     }
     if let Some(reason) = &arguments.reason {
-        body.insert("reason".into(), Value::from(reason.as_str()));
+        body["reason"] = reason.as_str().into();
     }
-    let body = Value::Object(body).to_string();
-    let answer = hub
-        .post(&path(&arguments.id, "/stop"), |post| {
-            post.header(CONTENT_TYPE, "application/json").body(body.clone())
-        })
-        .await?;
+    let answer = hub.post_json(&path(&arguments.id, "/stop"), &body).await?;
     if arguments.json {
         return table::print_json(&answer);
     }
@@ -226,7 +197,7 @@ mod tests {
             "memory": {"now": 104857600, "peak": 1, "average": 1}}, "stop": null, "end": null}"#,
         )
         .expect("an instance");
-        let text = list(vec![one], false, Timestamp(0));
+        let text = listed(vec![one], false, Timestamp(0));
         assert!(text.contains("1,200") && text.contains("1.25") && text.contains("100"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     }

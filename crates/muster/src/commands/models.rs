@@ -1,15 +1,15 @@
 //! `muster models`: what the hub can do.
 
-use std::fmt::Write;
 use std::time::Duration;
 
-use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 
 use crate::answer::{CatalogueModel, Cleared, Column, Model, ModelSummary};
 use crate::arguments::{Disable, Models, ModelsVerb};
 use crate::failure::Failure;
 use crate::hub::{Hub, parse, parse_all};
+use crate::list::list_json;
+use crate::path::segment;
 use crate::{human, table};
 
 const MOST: usize = 10_000;
@@ -38,7 +38,7 @@ pub async fn models(hub: &Hub, arguments: &Models) -> Result<(), Failure> {
         return table::print("this hub has no models; `muster serve --models DIR` adds some");
     }
     let rows = models.into_iter().map(|model| {
-        let p50 = model.p50_seconds.map(|p50| human::duration(Duration::from_secs_f64(p50)));
+        let p50 = model.p50_seconds.and_then(human::seconds);
         let waiting = human::count(model.waiting);
         vec![model.id, model.title, model.state, waiting, p50.unwrap_or_else(|| "-".into())]
     });
@@ -56,9 +56,7 @@ async fn administer(hub: &Hub, verb: &ModelsVerb) -> Result<(), Failure> {
         }
     };
     let path = format!("/api/v1/catalogue/{}/{action}", segment(id));
-    let answer = hub
-        .post(&path, |post| post.header(CONTENT_TYPE, "application/json").body(body.to_string()));
-    let answer = answer.await?;
+    let answer = hub.post_json(&path, &body).await?;
     match verb {
         ModelsVerb::Enable(_) => table::print(&format!("{id} takes requests")),
         ModelsVerb::Disable(_) => table::print(&format!("{id} takes no new requests")),
@@ -89,26 +87,6 @@ async fn list_all(hub: &Hub, json: bool) -> Result<(), Failure> {
     table::print(&table::table(&["id", "version", "owner", "state"], rows.collect(), &[]))
 }
 
-/// A list as the API gives it, of all pages.
-pub fn list_json(items: &[Box<serde_json::value::RawValue>]) -> String {
-    let items: Vec<&str> = items.iter().map(|item| item.get()).collect();
-    format!("{{\"items\":[{}],\"next\":null}}", items.join(","))
-}
-
-/// An id as a segment of a path.
-pub fn segment(id: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    id.bytes().fold(String::new(), |mut text, byte| {
-        if plain(byte) {
-            text.push(byte as char);
-        } else {
-            // Writing to a string cannot fail.
-            write!(text, "%{byte:02X}").unwrap_or_default();
-        }
-        text
-    })
-}
-
 fn card(model: &Model) -> String {
     let (summary, limits) = (&model.summary, &model.limits);
     let mut text = format!("{}  {}\n{}\n", summary.id, summary.version, summary.title);
@@ -117,7 +95,7 @@ fn card(model: &Model) -> String {
             text = format!("{text}\n{paragraph}\n");
         }
     }
-    let start = model.usual_start_seconds.map(Duration::from_secs_f64).map(human::duration);
+    let start = model.usual_start_seconds.and_then(human::seconds);
     let state = match (summary.state.as_str(), start) {
         ("ready", _) | (_, None) => summary.state.clone(),
         (state, Some(start)) => format!("{state}, usually ready after {start}"),
@@ -136,10 +114,7 @@ fn card(model: &Model) -> String {
     let job = human::duration(Duration::from_secs(limits.job_seconds));
     let (batch, most) = (limits.batch_size, limits.max_instances);
     facts.push(("A batch", format!("{batch} inputs, at most {job}; up to {most} at once")));
-    text.push('\n');
-    for (name, fact) in facts.into_iter().filter(|(_, fact)| !fact.is_empty()) {
-        text = format!("{text}{name:<14} {fact}\n");
-    }
+    text = format!("{text}\n{}", table::facts(14, facts));
     let row = |column: &Column| {
         let kind = column.kind.clone().unwrap_or_else(|| "text".into());
         vec![column.name.clone(), kind, column.description.clone()]
@@ -154,15 +129,4 @@ fn card(model: &Model) -> String {
         text = format!("{text}\nTry it\n  muster run {} --input '{example}'\n", summary.id);
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_cannot_leave_its_place_in_a_path() {
-        assert_eq!(segment("rdkit-descriptors_1.0"), "rdkit-descriptors_1.0");
-        assert_eq!(segment("a/../b?c ä"), "a%2F..%2Fb%3Fc%20%C3%A4");
-    }
 }

@@ -2,120 +2,58 @@
 
 use muster_core::Timestamp;
 use muster_store::Clock;
-use reqwest::RequestBuilder;
-use reqwest::header::CONTENT_TYPE;
-use serde::Deserialize;
+use serde_json::json;
 
+use crate::answer::Overseen;
 use crate::arguments::{AdminRequest, AdminRequestVerb, AdminRequests, OneRequest};
-use crate::commands::models::{list_json, segment};
-use crate::commands::requests::progress;
+use crate::commands::requests::{FACTS, numbers, progress, times};
 use crate::failure::Failure;
-use crate::hub::{Hub, parse, parse_all};
+use crate::hub::{Hub, parse};
+use crate::list::List;
+use crate::path::{parameter, segment};
 use crate::{human, table};
 
 const ALL: &str = "/api/v1/admin/requests";
 /// Narrowest terminal, in characters, on which the list shows all columns.
 const WIDE: u16 = 100;
 
-#[derive(Deserialize)]
-struct Seen {
-    id: String,
-    model: String,
-    model_version: String,
-    auth_type: String,
-    user: Option<String>,
-    user_name: Option<String>,
-    session: Option<String>,
-    phase: String,
-    result_status: String,
-    submitted_at: Timestamp,
-    started_at: Option<Timestamp>,
-    ended_at: Option<Timestamp>,
-    inputs: u64,
-    done: u64,
-    failed: u64,
-    cached: u64,
-    waiting_reason: Option<String>,
-    error_class: Option<String>,
-    error: Option<String>,
-    attempts: u32,
-    instances: Vec<String>,
-    requeued_from: Option<String>,
-    requeued_as: Option<String>,
-    /// Only of a single one.
-    #[serde(default)]
-    timeline: Vec<Step>,
-}
-
-#[derive(Deserialize)]
-struct Step {
-    phase: String,
-    at: Timestamp,
-}
-
-impl Seen {
-    /// The user's name if there is one.
-    fn who(&self) -> &str {
-        let id = self.user.as_deref().or(self.session.as_deref());
-        let name = self.user_name.as_deref().or(id.filter(|_| self.auth_type == "account"));
-        name.unwrap_or("anonymous")
-    }
-}
-
 pub async fn requests(hub: &Hub, arguments: &AdminRequests) -> Result<(), Failure> {
-    let path = path(arguments);
+    let mut path = path(arguments);
     if arguments.csv {
-        return hub.print(&format!("{path}&format=csv")).await;
+        parameter(&mut path, "format", ["csv"]);
+        return hub.print(&path).await;
     }
-    let (items, more) = hub.list(&path, arguments.limit.max(1), false).await?;
-    if arguments.json {
-        return table::print(&list_json(&items));
-    }
-    let requests: Vec<Seen> = parse_all(&items)?;
-    if requests.is_empty() {
-        return table::print("no requests");
-    }
-    let mut text = listed(&requests, Clock::system().now(), table::width());
-    if more {
-        text.push_str("\nthere are more; see --limit and --csv");
-    }
-    table::print(&text)
+    let (limit, json) = (arguments.limit, arguments.json);
+    let list = List { path: &path, limit, json, none: "no requests", see: "--limit and --csv" };
+    list.print(hub, |requests| listed(requests, Clock::system().now(), table::width())).await
 }
 
 fn path(arguments: &AdminRequests) -> String {
     let sort = if arguments.oldest { "oldest" } else { "newest" };
-    let mut path = format!("{ALL}?sort={sort}");
-    let many = [
-        ("user", &arguments.user),
-        ("session", &arguments.session),
-        ("model", &arguments.model),
-        ("phase", &arguments.phase),
-    ];
-    let many = many.into_iter().flat_map(|(name, all)| all.iter().map(move |one| (name, one)));
-    let one =
-        [("auth_type", &arguments.auth_type), ("from", &arguments.from), ("to", &arguments.to)];
-    let one = one.into_iter().filter_map(|(name, value)| value.as_ref().map(|value| (name, value)));
-    for (name, value) in many.chain(one) {
-        path = format!("{path}&{name}={}", segment(value));
-    }
+    let mut path = ALL.to_owned();
+    parameter(&mut path, "sort", [sort]);
+    parameter(&mut path, "user", &arguments.user);
+    parameter(&mut path, "session", &arguments.session);
+    parameter(&mut path, "model", &arguments.model);
+    parameter(&mut path, "phase", &arguments.phase);
+    parameter(&mut path, "auth_type", &arguments.auth_type);
+    parameter(&mut path, "from", &arguments.from);
+    parameter(&mut path, "to", &arguments.to);
     path
 }
 
-fn listed(requests: &[Seen], now: Timestamp, width: u16) -> String {
+fn listed(requests: Vec<Overseen>, now: Timestamp, width: u16) -> String {
     // On a narrow terminal when it was is left to `muster admin request show`.
     let columns = if width < WIDE { 5 } else { 6 };
-    let rows = requests.iter().map(|request| {
-        let mut row = vec![
-            request.id.clone(),
-            request.model.clone(),
-            request.who().to_owned(),
-            match &request.error_class {
-                Some(class) if request.phase == "failed" => format!("failed {class}"),
-                _ => request.phase.clone(),
-            },
-            progress(request.inputs, request.done, request.failed),
-            human::ago(request.submitted_at, now),
-        ];
+    let rows = requests.into_iter().map(|request| {
+        let who = request.who().to_owned();
+        let phase = match request.error_class {
+            Some(class) if request.phase == "failed" => format!("failed {class}"),
+            _ => request.phase,
+        };
+        let done = progress(request.inputs, request.done, request.failed);
+        let submitted = human::ago(request.submitted_at, now);
+        let mut row = vec![request.id, request.model, who, phase, done, submitted];
         row.truncate(columns);
         row
     });
@@ -124,33 +62,23 @@ fn listed(requests: &[Seen], now: Timestamp, width: u16) -> String {
 }
 
 pub async fn request(hub: &Hub, arguments: &AdminRequest) -> Result<(), Failure> {
-    let act = async |request: &OneRequest, verb: &str, body: Option<String>| {
-        let fill = |post: RequestBuilder| match &body {
-            Some(body) => post.header(CONTENT_TYPE, "application/json").body(body.clone()),
-            None => post,
-        };
-        let path = format!("{ALL}/{}/{verb}", segment(&request.id));
-        Ok::<_, Failure>((hub.post(&path, fill).await?, request.json))
-    };
-    let (body, json) = match &arguments.verb {
-        AdminRequestVerb::Show(request) => {
-            let path = format!("{ALL}/{}", segment(&request.id));
-            (hub.get(&path).await?, request.json)
-        }
+    let path = |one: &OneRequest, verb: &str| format!("{ALL}/{}{verb}", segment(&one.id));
+    let body = match &arguments.verb {
+        AdminRequestVerb::Show(one) => hub.get(&path(one, "")).await?,
         AdminRequestVerb::Cancel(cancel) => {
-            let reason = serde_json::json!({ "reason": cancel.reason }).to_string();
-            act(&cancel.request, "cancel", Some(reason)).await?
+            let reason = json!({ "reason": cancel.reason });
+            hub.post_json(&path(&cancel.request, "/cancel"), &reason).await?
         }
-        AdminRequestVerb::Front(request) => act(request, "front", None).await?,
-        AdminRequestVerb::Requeue(request) => act(request, "requeue", None).await?,
+        AdminRequestVerb::Front(one) => hub.post(&path(one, "/front"), |post| post).await?,
+        AdminRequestVerb::Requeue(one) => hub.post(&path(one, "/requeue"), |post| post).await?,
     };
-    if json {
+    if arguments.verb.wants_json() {
         return table::print_json(&body);
     }
     table::print(described(&parse(&body)?, Clock::system().now()).trim_end())
 }
 
-fn described(request: &Seen, now: Timestamp) -> String {
+fn described(request: &Overseen, now: Timestamp) -> String {
     let id = request.user.as_deref().or(request.session.as_deref()).unwrap_or("-");
     let who = match &request.user_name {
         Some(name) => format!("{name}, {} {id}", request.auth_type),
@@ -166,24 +94,8 @@ fn described(request: &Seen, now: Timestamp) -> String {
     facts.extend(request.waiting_reason.as_ref().map(|reason| ("Because", reason.clone())));
     facts.extend(request.error_class.as_ref().map(|class| ("Because", class.clone())));
     facts.extend(request.error.as_ref().map(|error| ("In words", error.clone())));
-    facts.push((
-        "Submitted",
-        format!("{} ({})", request.submitted_at, human::ago(request.submitted_at, now)),
-    ));
-    let later =
-        |at: Timestamp| format!("{} later", human::duration(at.since(request.submitted_at)));
-    facts.extend(request.started_at.map(|at| ("Started", later(at))));
-    facts.extend(request.ended_at.map(|at| ("Ended", later(at))));
-    facts.push((
-        "Progress",
-        format!(
-            "{}, {} done, {} failed, {} known before",
-            human::counted(request.inputs, "input"),
-            human::count(request.done),
-            human::count(request.failed),
-            human::count(request.cached)
-        ),
-    ));
+    facts.extend(times(request.submitted_at, request.started_at, request.ended_at, now));
+    facts.push(numbers(request.inputs, request.done, request.failed, request.cached));
     facts.push(("Attempts", request.attempts.to_string()));
     facts.extend(request.instances.iter().map(|instance| ("Instance", instance.clone())));
     facts.extend(request.requeued_from.as_ref().map(|id| ("Retries", id.clone())));
@@ -191,14 +103,14 @@ fn described(request: &Seen, now: Timestamp) -> String {
     facts.extend(
         request.timeline.iter().map(|step| ("Since", format!("{} {}", step.at, step.phase))),
     );
-    facts.iter().map(|(name, fact)| format!("{name:<10} {fact}\n")).collect()
+    table::facts(FACTS, facts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn seen(rest: &str) -> Seen {
+    fn seen(rest: &str) -> Overseen {
         let text = format!(
             r#"{{"id": "0193a1b2-0000-7000-8000-000000000001", "model": "rdkit-descriptors",
             "model_version": "1", "result_status": "none", "submitted_at": "2026-11-24T00:00:00Z",
@@ -216,11 +128,11 @@ mod tests {
         );
         let somebody = seen(r#""auth_type": "anonymous", "session": "2f", "phase": "waiting""#);
         let now = ada.submitted_at;
-        let text = listed(&[ada, somebody], now, 100);
+        let text = listed(vec![ada, somebody], now, 100);
         assert!(text.contains("ada") && text.contains("timed_out"), "{text}");
         assert!(text.contains("anonymous") && text.contains("waiting"), "{text}");
         let narrow =
-            listed(&[seen(r#""auth_type": "account", "user": "1f", "phase": "x""#)], now, 80);
+            listed(vec![seen(r#""auth_type": "account", "user": "1f", "phase": "x""#)], now, 80);
         assert!(!narrow.contains("submitted") && narrow.contains("1f"), "{narrow}");
     }
 

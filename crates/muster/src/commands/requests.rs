@@ -2,48 +2,44 @@
 
 use std::fmt::Write;
 
+use muster_core::Timestamp;
 use muster_store::Clock;
-use reqwest::header::CONTENT_TYPE;
+use serde_json::json;
 
 use crate::answer::Request;
 use crate::arguments::{Cancel, Requests, ResultOf, Show};
-use crate::commands::models::{list_json, segment};
 use crate::download::Target;
 use crate::failure::Failure;
-use crate::hub::{Hub, parse, parse_all};
+use crate::hub::{Hub, parse};
+use crate::list::List;
+use crate::path::{parameter, segment};
 use crate::{human, table};
 
 /// Narrowest terminals, in characters, on which the list shows all columns but one, and all.
 const WIDE: u16 = 100;
 const WIDER: u16 = 112;
+/// Width of the names of facts.
+pub const FACTS: usize = 10;
 /// Longest time the hub holds an answer back.
 const LONGEST_WAIT: u64 = 60;
 
 pub async fn requests(hub: &Hub, arguments: &Requests) -> Result<(), Failure> {
     let mut path = "/api/v1/requests".to_owned();
-    let filters = [("model", &arguments.model), ("phase", &arguments.phase)];
-    for (name, value) in filters {
-        if let Some(value) = value {
-            let mark = if path.contains('?') { '&' } else { '?' };
-            path = format!("{path}{mark}{name}={}", segment(value));
-        }
-    }
+    parameter(&mut path, "model", &arguments.model);
+    parameter(&mut path, "phase", &arguments.phase);
     if arguments.csv {
-        let mark = if path.contains('?') { '&' } else { '?' };
-        return hub.print(&format!("{path}{mark}format=csv")).await;
+        parameter(&mut path, "format", ["csv"]);
+        return hub.print(&path).await;
     }
-    let (items, more) = hub.list(&path, arguments.limit.max(1), false).await?;
-    if arguments.json {
-        return table::print(&list_json(&items));
-    }
-    let requests: Vec<Request> = parse_all(&items)?;
-    if requests.is_empty() {
-        return table::print("no requests");
-    }
-    let now = Clock::system().now();
+    let (limit, json) = (arguments.limit, arguments.json);
+    let list = List { path: &path, limit, json, none: "no requests", see: "--limit" };
+    list.print(hub, |requests| listed(requests, Clock::system().now(), table::width())).await
+}
+
+fn listed(requests: Vec<Request>, now: Timestamp, width: u16) -> String {
     // On a narrow terminal when it was and how long it took are left to `muster show`, and when it is
     // cleared on most.
-    let columns = match table::width() {
+    let columns = match width {
         0..WIDE => 4,
         WIDE..WIDER => 6,
         WIDER.. => 7,
@@ -60,11 +56,7 @@ pub async fn requests(hub: &Hub, arguments: &Requests) -> Result<(), Failure> {
         row
     });
     let header = ["id", "model", "phase", "done", "submitted", "took", "cleared"];
-    let mut text = table::table(&header[..columns], rows.collect(), &[]);
-    if more {
-        text.push_str("\nthere are more; see --limit");
-    }
-    table::print(&text)
+    table::table(&header[..columns], rows.collect(), &[])
 }
 
 /// `10 of 2,000, 1 failed`
@@ -77,6 +69,27 @@ pub fn progress(inputs: u64, done: u64, failed: u64) -> String {
         text = format!("{text}, {} failed", human::count(failed));
     }
     text
+}
+
+/// When it was submitted, started and ended, as facts.
+pub fn times(
+    submitted: Timestamp,
+    started: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    now: Timestamp,
+) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("Submitted", format!("{submitted} ({})", human::ago(submitted, now)))];
+    let later = |at: Timestamp| format!("{} later", human::duration(at.since(submitted)));
+    facts.extend(started.map(|at| ("Started", later(at))));
+    facts.extend(ended.map(|at| ("Ended", later(at))));
+    facts
+}
+
+/// How far it is, as a fact.
+pub fn numbers(inputs: u64, done: u64, failed: u64, cached: u64) -> (&'static str, String) {
+    let inputs = human::counted(inputs, "input");
+    let [done, failed, cached] = [done, failed, cached].map(human::count);
+    ("Progress", format!("{inputs}, {done} done, {failed} failed, {cached} known before"))
 }
 
 pub async fn show(hub: &Hub, arguments: &Show) -> Result<(), Failure> {
@@ -96,11 +109,7 @@ pub async fn show(hub: &Hub, arguments: &Show) -> Result<(), Failure> {
 pub async fn cancel(hub: &Hub, arguments: &Cancel) -> Result<(), Failure> {
     let path = format!("/api/v1/requests/{}/cancel", segment(&arguments.id));
     let reason = arguments.reason.as_deref().unwrap_or("cancelled with `muster cancel`");
-    let reason = serde_json::json!({ "reason": reason }).to_string();
-    let fill = |post: reqwest::RequestBuilder| {
-        post.header(CONTENT_TYPE, "application/json").body(reason.clone())
-    };
-    let body = hub.post(&path, fill).await?;
+    let body = hub.post_json(&path, &json!({ "reason": reason })).await?;
     print_request(&body, arguments.json)
 }
 
@@ -122,11 +131,10 @@ fn print_request(body: &[u8], json: bool) -> Result<(), Failure> {
         return table::print_json(body);
     }
     let request: Request = parse(body)?;
-    table::print(described(&request, &Clock::system()).trim_end())
+    table::print(described(&request, Clock::system().now()).trim_end())
 }
 
-fn described(request: &Request, clock: &Clock) -> String {
-    let now = clock.now();
+fn described(request: &Request, now: Timestamp) -> String {
     let mut facts = vec![
         ("Request", request.id.clone()),
         ("Model", format!("{} {}", request.model, request.model_version)),
@@ -134,26 +142,13 @@ fn described(request: &Request, clock: &Clock) -> String {
     ];
     let reason = request.waiting_reason.as_ref().or(request.reason.as_ref());
     facts.extend(reason.map(|reason| ("Because", reason.clone())));
-    let at = |time: muster_core::Timestamp| format!("{time} ({})", human::ago(time, now));
-    facts.push(("Submitted", at(request.submitted_at)));
-    facts.extend(request.started_at.map(|time| {
-        ("Started", format!("{} later", human::duration(time.since(request.submitted_at))))
-    }));
-    facts.extend(request.ended_at.map(|time| {
-        ("Ended", format!("{} later", human::duration(time.since(request.submitted_at))))
-    }));
+    facts.extend(times(request.submitted_at, request.started_at, request.ended_at, now));
     facts.extend(
         request.expires_at.map(|time| {
             ("Cleared", format!("{time} ({}), with its result", human::ahead(time, now)))
         }),
     );
-    let inputs = human::counted(request.inputs, "input");
-    let (done, failed) = (human::count(request.done), human::count(request.failed));
-    let cached = human::count(request.cached);
-    facts.push((
-        "Progress",
-        format!("{inputs}, {done} done, {failed} failed, {cached} known before"),
-    ));
+    facts.push(numbers(request.inputs, request.done, request.failed, request.cached));
     let reading = &request.reading;
     let mut read = human::counted(reading.rows, "row");
     if let Some(column) = &reading.column {
@@ -169,10 +164,7 @@ fn described(request: &Request, clock: &Clock) -> String {
         write!(read, ", {skipped} skipped").unwrap_or_default();
     }
     facts.push(("Read as", read));
-    let mut text = String::new();
-    for (name, fact) in facts {
-        text = format!("{text}{name:<10} {fact}\n");
-    }
+    let mut text = table::facts(FACTS, facts);
     if request.phase == "completed" {
         text = format!("{text}\nmuster result {} -o out.csv\n", request.id);
     }

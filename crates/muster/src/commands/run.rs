@@ -13,6 +13,7 @@ use crate::arguments::Run;
 use crate::download::{Format, Target};
 use crate::failure::{Failure, Kind};
 use crate::hub::{Hub, parse};
+use crate::path::segment;
 use crate::screen::Screen;
 use crate::upload::Upload;
 use crate::{human, table};
@@ -103,11 +104,7 @@ fn no_signals(error: std::io::Error) -> Failure {
 
 async fn cancelled(hub: &Hub, id: &str, screen: &Screen) -> Result<ExitCode, Failure> {
     let path = format!("/api/v1/requests/{id}/cancel");
-    let reason = serde_json::json!({ "reason": "cancelled with Ctrl-C" }).to_string();
-    let fill = |post: reqwest::RequestBuilder| {
-        post.header(CONTENT_TYPE, "application/json").body(reason.clone())
-    };
-    hub.post(&path, fill).await?;
+    hub.post_json(&path, &serde_json::json!({ "reason": "cancelled with Ctrl-C" })).await?;
     screen.clear();
     Err(Failure::new(Kind::Interrupted, format!("request {id} was cancelled")))
 }
@@ -151,7 +148,7 @@ async fn whole(
 }
 
 async fn find_model(hub: &Hub, id: &str) -> Result<Model, Failure> {
-    let path = format!("/api/v1/models/{}", crate::commands::models::segment(id));
+    let path = format!("/api/v1/models/{}", segment(id));
     let failure = match hub.public(&path).await {
         Ok(body) => return parse(&body),
         Err(failure) => failure,

@@ -1,16 +1,15 @@
 //! `muster stats`: how much was asked of the hub, and how long it took.
 
-use std::time::Duration;
-
 use muster_store::Difference;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::arguments::{Stats, VerifyStats};
-use crate::commands::models::segment;
 use crate::config::Environment;
 use crate::failure::Failure;
 use crate::hub::{Hub, parse};
+use crate::list::there_are_more;
+use crate::path::parameter;
 use crate::store::{open_beside, store_failure};
 use crate::{human, table};
 
@@ -37,33 +36,33 @@ struct Page {
 }
 
 pub async fn stats(hub: &Hub, arguments: &Stats) -> Result<(), Failure> {
-    let path = path(arguments);
+    let mut path = path(arguments);
     if arguments.csv {
-        return hub.print(&format!("{path}&format=csv")).await;
+        parameter(&mut path, "format", ["csv"]);
+        return hub.print(&path).await;
     }
-    let body = hub.get(&format!("{path}&limit={}", arguments.limit)).await?;
+    parameter(&mut path, "limit", [arguments.limit.to_string()]);
+    let body = hub.get(&path).await?;
     if arguments.json {
         return table::print_json(&body);
     }
     let page: Page = parse(&body)?;
     let mut text = show(&page, &arguments.group_by);
     if page.next.is_some() {
-        text.push_str("\nthere are more; see --limit and --csv");
+        text.push_str(&there_are_more("--limit and --csv"));
     }
     table::print(&text)
 }
 
-/// Prints a table of the API as CSV, as it comes. `path` has a query.
 fn path(arguments: &Stats) -> String {
     let route = if arguments.mine { "/api/v1/me/stats" } else { "/api/v1/stats" };
-    let mut path = format!("{route}?by={}", segment(&arguments.by));
-    let one = [("from", &arguments.from), ("to", &arguments.to), ("sort", &arguments.sort)];
-    let one = one.into_iter().filter_map(|(name, value)| value.as_ref().map(|value| (name, value)));
-    let groups = arguments.group_by.iter().map(|group| ("group_by", group));
-    let models = arguments.model.iter().map(|model| ("model", model));
-    for (name, value) in one.chain(groups).chain(models) {
-        path = format!("{path}&{name}={}", segment(value));
-    }
+    let mut path = route.to_owned();
+    parameter(&mut path, "by", [&arguments.by]);
+    parameter(&mut path, "from", &arguments.from);
+    parameter(&mut path, "to", &arguments.to);
+    parameter(&mut path, "sort", &arguments.sort);
+    parameter(&mut path, "group_by", &arguments.group_by);
+    parameter(&mut path, "model", &arguments.model);
     path
 }
 
@@ -79,9 +78,8 @@ fn show(page: &Page, groups: &[String]) -> String {
             row.get(*name).and_then(Value::as_u64).map_or_else(|| "-".into(), human::count)
         });
         let times = TIMES.iter().map(|(_, name)| {
-            let seconds = row.get(*name).and_then(Value::as_f64);
-            let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            time.map_or_else(|| "-".into(), human::duration)
+            let time = row.get(*name).and_then(Value::as_f64).and_then(human::seconds);
+            time.unwrap_or_else(|| "-".into())
         });
         counts.chain(times).collect()
     };

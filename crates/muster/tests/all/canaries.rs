@@ -12,6 +12,8 @@ use crate::support::{Hub, Output, PASSWORD, World, end, until};
 /// In everything that is only for the owner, and in nothing else.
 const CANARY: &str = "canary";
 
+const JSON: &str = "content-type: application/json";
+
 /// Answers with its inputs, quotes bad ones, and fails or dies with their words.
 const PARROT: &str = "import os, sys\n\
     def predict(inputs):\n\
@@ -35,16 +37,9 @@ struct Somebody<'h> {
 
 impl Somebody<'_> {
     fn send(&self, arguments: &[&str], path: &str) -> String {
-        let mut curl = Command::new("curl");
-        curl.args([
-            "-s",
-            "--max-time",
-            "60",
-            "-H",
-            &format!("authorization: Bearer {}", self.token),
-        ]);
+        let token = format!("authorization: Bearer {}", self.token);
+        let mut curl = self.hub.world.curl(&["-s", "--max-time", "60", "-H", &token]);
         curl.args(arguments).arg(format!("{}{path}", self.hub.url()));
-        self.hub.world.at_home(&mut curl);
         let output = Output::of(curl);
         assert_eq!(output.code, 0, "{path}: {output:?}");
         output.text
@@ -72,31 +67,37 @@ impl Somebody<'_> {
 
     /// Follows the events into a file.
     fn follow(&self, file: &str) -> Child {
-        let mut curl = Command::new("curl");
-        curl.args(["-sN", "-o", file, "-H", &format!("authorization: Bearer {}", self.token)]);
-        curl.arg(format!("{}/api/v1/events", self.hub.url()));
-        self.hub.world.at_home(&mut curl);
+        let token = format!("authorization: Bearer {}", self.token);
+        let url = format!("{}/api/v1/events", self.hub.url());
+        let mut curl = self.hub.world.curl(&["-sN", "-o", file, "-H", &token, &url]);
         curl.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("curl")
     }
 }
 
 fn anonymous<'h>(hub: &'h Hub<'h>) -> Somebody<'h> {
-    let nobody = Somebody { hub, token: String::new() };
-    let made: Value =
-        serde_json::from_str(&nobody.send(&["-X", "POST"], "/api/v1/sessions")).expect("JSON");
-    Somebody { hub, token: made["token"].as_str().expect("a token").to_owned() }
+    somebody(hub, &["-X", "POST"], "/api/v1/sessions")
 }
 
 fn administrator<'h>(hub: &'h Hub<'h>) -> Somebody<'h> {
-    let nobody = Somebody { hub, token: String::new() };
     let body = json!({"name": "root", "password": PASSWORD}).to_string();
-    let body = ["-H", "content-type: application/json", "-d", &body];
-    let made: Value = serde_json::from_str(&nobody.send(&body, "/api/v1/session")).expect("JSON");
+    somebody(hub, &["-H", JSON, "-d", &body], "/api/v1/session")
+}
+
+/// Whoever gets the token that this answers.
+fn somebody<'h>(hub: &'h Hub<'h>, arguments: &[&str], path: &str) -> Somebody<'h> {
+    let nobody = Somebody { hub, token: String::new() };
+    let made: Value = serde_json::from_str(&nobody.send(arguments, path)).expect("JSON");
     Somebody { hub, token: made["token"].as_str().expect("a token").to_owned() }
 }
 
-/// Every address of the API that a GET by an administrator answers at once, with these ids.
-fn addresses(world: &World, requests: &[String], users: &[String]) -> Vec<String> {
+/// Every address of the API that a GET by an administrator answers at once, with these ids. Logs of
+/// instances are not among them: they are where a model may write what it likes.
+fn addresses(
+    world: &World,
+    requests: &[String],
+    users: &[String],
+    instances: &[String],
+) -> Vec<String> {
     let api = world.muster(&["openapi"]).json();
     let mut all = Vec::new();
     for (path, item) in api["paths"].as_object().expect("paths") {
@@ -105,6 +106,8 @@ fn addresses(world: &World, requests: &[String], users: &[String]) -> Vec<String
         }
         let ids: &[String] = match path.as_str() {
             path if !path.contains('{') => &[String::new()],
+            path if path.ends_with("/logs") => continue,
+            path if path.contains("/instances/") => instances,
             path if path.contains("/users/") => users,
             path if path.contains("requests/") => requests,
             path if path.contains("models/") || path.contains("catalogue/") => {
@@ -116,6 +119,7 @@ fn addresses(world: &World, requests: &[String], users: &[String]) -> Vec<String
     }
     all.extend(
         [
+            "/api/v1/instances?ended=true",
             "/api/v1/admin/requests?format=csv",
             "/api/v1/admin/requests?phase=failed&sort=oldest",
             "/api/v1/stats?format=csv&group_by=model,user,session,day",
@@ -138,11 +142,7 @@ fn nothing_is_told(fill: impl Fn(&mut Command)) {
     let one = "[limits]\nmax_attempts = 1\n";
     let world = World::new(&[("parrot", one, PARROT), ("slow", one, SLOW)]);
     let flags = ["--metrics", "127.0.0.1:0", "--log-format", "json"];
-    let mut create = world.command(&["admin", "create", "root", "--email", "root@example.org"]);
-    world.write("password", format!("{PASSWORD}\n"));
-    create.args(["--data-dir", "data", "--password-file", "password"]);
-    fill(&mut create);
-    let created = Output::of(create);
+    let created = world.create_admin_with("root", &fill);
     assert_eq!(created.code, 0, "{created:?}");
     let hub = world.hub_with(&flags, |command| {
         fill(command);
@@ -163,7 +163,7 @@ fn nothing_is_told(fill: impl Fn(&mut Command)) {
     let slow = owner.submit("slow", &file(&["canary-slow"]), 0);
     let cancelled = owner.submit("slow", &file(&["canary-cancelled"]), 0);
     let reason = json!({"reason": "canary-reason"}).to_string();
-    let reason = ["-H", "content-type: application/json", "-d", &reason];
+    let reason = ["-H", JSON, "-d", &reason];
     owner.send(&reason, &format!("/api/v1/requests/{cancelled}/cancel"));
     until("the slow one runs", || {
         owner.json(&format!("/api/v1/requests/{slow}"))["phase"] == "running"
@@ -180,13 +180,23 @@ fn nothing_is_told(fill: impl Fn(&mut Command)) {
     let path = format!("/api/v1/admin/requests/{}", requests[4]);
     hush("moving", &admin.send(&["-X", "POST"], &format!("{path}/front")));
     let body = json!({"reason": "for repair"}).to_string();
-    let body = ["-H", "content-type: application/json", "-d", &body];
+    let body = ["-H", JSON, "-d", &body];
     hush("cancelling", &admin.send(&body, &format!("{path}/cancel")));
+    let ids = |path: &str| -> Vec<String> {
+        let list = admin.json(path);
+        let items = list["items"].as_array().expect("items").iter();
+        items.map(|item| item["id"].as_str().expect("an id").to_owned()).collect()
+    };
     world.write("go", "");
     until("those tried again ended", || {
         let all = admin.json("/api/v1/admin/requests?phase=failed&limit=200");
         all["items"].as_array().map(Vec::len) == Some(6)
     });
+    let instances = ids("/api/v1/instances");
+    let body = json!({"work": "drain", "reason": "for repair"}).to_string();
+    let stopping = format!("/api/v1/instances/{}/stop", instances[0]);
+    hush("stopping", &admin.send(&["-H", JSON, "-d", &body], &stopping));
+    until("one has ended", || ids("/api/v1/instances?ended=true").contains(&instances[0]));
 
     // The owner sees all of it.
     let result = owner.get(&format!("/api/v1/requests/{}/result", requests[0]));
@@ -200,14 +210,7 @@ fn nothing_is_told(fill: impl Fn(&mut Command)) {
     assert_eq!(why(4), "cancelled by an administrator: for repair");
 
     // Nobody else does.
-    let users = admin.json("/api/v1/users");
-    let users: Vec<String> = users["items"]
-        .as_array()
-        .expect("users")
-        .iter()
-        .map(|user| user["id"].as_str().expect("an id").to_owned())
-        .collect();
-    let addresses = addresses(&world, &requests, &users);
+    let addresses = addresses(&world, &requests, &ids("/api/v1/users"), &instances);
     assert!(addresses.len() > 30, "{addresses:?}");
     for address in &addresses {
         hush(address, &admin.get(address));
@@ -219,9 +222,7 @@ fn nothing_is_told(fill: impl Fn(&mut Command)) {
     });
     let metrics = ready.expect("an address");
     let metrics = metrics.trim_start_matches("Some(").trim_end_matches(')');
-    let mut curl = Command::new("curl");
-    curl.args(["-sf", &format!("http://{metrics}/metrics")]);
-    let metrics = Output::of(curl).text;
+    let metrics = Output::of(world.curl(&["-sf", &format!("http://{metrics}/metrics")])).text;
     assert!(metrics.contains("# EOF"));
     hush("the metrics", &metrics);
     for (stream, file) in streams.into_iter().zip(["owner-events", "admin-events"]) {

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::smtp::SmtpServer;
-use crate::support::{PASSWORD, World, until};
+use crate::support::{Output, PASSWORD, World, until};
 
 /// A certificate for `localhost` that vouches for itself, and its key.
 fn certificate(world: &World) -> [std::path::PathBuf; 2] {
@@ -43,11 +43,10 @@ async fn mail_goes_over_tls_to_a_server_with_a_certificate_that_is_trusted_and_t
         let name = if trusted { "ada" } else { "grace" };
         let person = json!({"name": name, "first_name": "A", "last_name": "B",
             "email": format!("{name}@example.org"), "password": PASSWORD});
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--fail-with-body", "--json", &person.to_string()]);
-        let signed_up = curl.arg(format!("http://{}/api/v1/accounts", hub.address)).output();
-        let signed_up = signed_up.expect("curl");
-        assert!(signed_up.status.success(), "{}", String::from_utf8_lossy(&signed_up.stdout));
+        let (person, url) = (person.to_string(), format!("{}/api/v1/accounts", hub.url()));
+        let signed_up = ["--silent", "--fail-with-body", "--json", &person, &url];
+        let signed_up = Output::of(world.curl(&signed_up));
+        assert_eq!(signed_up.code, 0, "{signed_up:?}");
         if trusted {
             // The first one: the other mail never came.
             let message = smtp.message().await;

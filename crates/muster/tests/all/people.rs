@@ -44,10 +44,8 @@ fn a_hub_that_runs_notices_what_is_administered_beside_it() {
     let body = format!(r#"{{"token": "{token}", "password": "seven lanterns hum above"}}"#);
     world.write("body", body);
     let url = format!("{}/api/v1/password-resets/complete", hub.url());
-    let mut curl = Command::new("curl");
-    curl.args(["-sf", &url, "-H", "content-type: application/json", "-d", "@body"]);
-    world.at_home(&mut curl);
-    let reset = Output::of(curl);
+    let json = "content-type: application/json";
+    let reset = Output::of(world.curl(&["-sf", &url, "-H", json, "-d", "@body"]));
     assert_eq!(reset.code, 0, "{reset:?}");
     until("the login is over", || hub.muster(&["requests"]).code == 2);
     hub.muster(&["requests"]).fails(2, &["the login of root is over", "muster login root"]);

@@ -80,12 +80,26 @@ impl World {
 
     /// Makes an administrator with `PASSWORD`, or with what the file `password` has already.
     pub fn create_admin(&self, name: &str) -> Output {
+        self.create_admin_with(name, |_| {})
+    }
+
+    pub fn create_admin_with(&self, name: &str, fill: impl Fn(&mut Command)) -> Output {
         if !exists(&self.path("password")) {
             self.write("password", format!("{PASSWORD}\n"));
         }
         let email = format!("{name}@example.org");
         let flags = ["--email", &email, "--data-dir", "data", "--password-file", "password"];
-        self.muster(&[&["admin", "create", name], &flags[..]].concat())
+        let mut create = self.command(&[&["admin", "create", name], &flags[..]].concat());
+        fill(&mut create);
+        Output::of(create)
+    }
+
+    /// `curl` in this place.
+    pub fn curl(&self, arguments: &[&str]) -> Command {
+        let mut curl = Command::new("curl");
+        curl.args(arguments);
+        self.at_home(&mut curl);
+        curl
     }
 
     /// Starts a hub at a free port and waits until it is ready.
