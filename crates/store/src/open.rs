@@ -24,8 +24,14 @@ impl Store {
     /// server on the same file is refused.
     pub async fn open(config: StoreConfig, clock: Clock) -> Result<Self, Error> {
         let store = Self::open_as(config, clock, true).await?;
-        store.bury(!store.inner.db.is_postgres()).await?;
-        store.load_models().await?;
+        let begun = async {
+            store.bury(!store.inner.db.is_postgres()).await?;
+            store.load_models().await
+        };
+        if let Err(error) = begun.await {
+            store.let_go().await;
+            return Err(error);
+        }
         Ok(store)
     }
 
@@ -95,6 +101,10 @@ impl Store {
         if let Err(error) = self.leave().await {
             tracing::debug!(%error, "nothing is handed over at the end");
         }
+        self.let_go().await;
+    }
+
+    async fn let_go(&self) {
         let tasks =
             std::mem::take(&mut *self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {

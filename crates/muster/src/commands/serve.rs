@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use muster_cluster::{ExternalServers, LocalConfig, LocalProcesses, Now};
 use muster_core::Model;
@@ -25,6 +26,8 @@ use crate::{table, telemetry};
 
 /// Open files that connections, databases and models may need.
 const OPEN_FILES: u64 = 65_536;
+/// Between two tries to reach the database.
+const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 pub fn serve(arguments: &arguments::Serve, environment: &Environment) -> Result<(), Failure> {
     let settings = settings::read(&arguments.flags, environment)?;
@@ -44,8 +47,13 @@ async fn run(
     let mut signals = Signals::new()?;
     let data = data_dir(&serve.data_dir)?;
     let clock = Clock::system();
-    let store = Store::open(store_config(serve, &data), clock.clone()).await;
-    let store = store.map_err(|error| store_failure(&error))?;
+    let models = serve.models.as_deref().map(read_models).transpose()?.unwrap_or_default();
+    let number = models.len();
+    let opened = tokio::select! {
+        opened = open(serve, &data, &clock, models) => opened,
+        () = signals.first() => return Ok(()),
+    };
+    let store = opened.map_err(|error| store_failure(&error))?;
     let config = ServerConfig {
         listen: serve.listen,
         metrics: serve.metrics,
@@ -73,12 +81,6 @@ async fn run(
     let upload_bytes = config.upload_bytes.max(serve.body_bytes);
     let server = Server::bind(ServerConfig { upload_bytes, ..config }, store.clone())
         .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", serve.listen)))?;
-    let models = serve.models.as_deref().map(read_models).transpose()?.unwrap_or_default();
-    let number = models.len();
-    let taken = store.sync_models(models).await.map_err(|error| store_failure(&error))?;
-    for model in taken {
-        tracing::error!(model.id = %model, "a model of the API has this id: the folder is left out");
-    }
     let engine = start_engine(serve, environment, &data, &store, clock)?;
 
     let address = server.address().map_err(io_failure("the bound address"))?;
@@ -103,6 +105,43 @@ async fn run(
     drop(hurry);
     tracing::info!("stopped");
     answered.map_err(io_failure("the API"))
+}
+
+/// The store with the models of the folders. A hub may start before its database does, or while nobody
+/// reaches it: with PostgreSQL it tries again for a while.
+async fn open(
+    serve: &Serve,
+    data: &Path,
+    clock: &Clock,
+    models: Vec<Model>,
+) -> Result<Store, muster_store::Error> {
+    let wait = serve.database.as_ref().map_or(Duration::ZERO, |postgres| postgres.wait);
+    let begun = Instant::now();
+    loop {
+        let opened = async {
+            let store = Store::open(store_config(serve, data), clock.clone()).await?;
+            match store.sync_models(models.clone()).await {
+                Ok(taken) => Ok((store, taken)),
+                Err(error) => {
+                    store.close().await;
+                    Err(error)
+                }
+            }
+        };
+        match opened.await {
+            Ok((store, taken)) => {
+                for model in taken {
+                    tracing::error!(model.id = %model, "a model of the API has this id: the folder is left out");
+                }
+                return Ok(store);
+            }
+            Err(error @ muster_store::Error::Unavailable { .. }) if begun.elapsed() < wait => {
+                tracing::warn!(%error, "the database is not there yet; it is tried again");
+                tokio::time::sleep(DATABASE_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn start_engine(

@@ -34,6 +34,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("database.url", None, "postgres://..; absent: SQLite in the data folder"),
     setting("database.schema", None, "The PostgreSQL schema, created if it is missing"),
     setting("database.max_connections", Some("10"), "Most connections to PostgreSQL"),
+    setting(
+        "database.wait_seconds",
+        Some("60"),
+        "How long a hub that starts tries to reach PostgreSQL",
+    ),
     setting("objects.url", None, "s3://bucket/prefix or a folder; absent: in the data folder"),
     setting("limits.inputs", Some("100000"), "Most inputs in a request"),
     setting("limits.input_bytes", Some("64KiB"), "Most bytes of one input"),
@@ -105,6 +110,7 @@ pub struct Postgres {
     pub url: String,
     pub schema: Option<String>,
     pub max_connections: u32,
+    pub wait: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +164,7 @@ impl Serve {
                     .unwrap_or_default(),
                 schema: settings.text("database.schema").map(str::to_owned),
                 max_connections: small("database.max_connections", 4)?,
+                wait: Duration::from_secs(number("database.wait_seconds", 0)?),
             }),
             None => None,
         };

@@ -6,6 +6,9 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cluster::Cluster;
 use crate::support::{ENDLESS, LENGTHS, Output, World, end, until};
 
 fn world() -> World {
@@ -129,9 +132,39 @@ fn a_database_that_cannot_be_reached_ends_the_start_without_its_password() {
     let world = world();
     let mut command = world.command(&["serve", "--data-dir", "data", "--listen", "127.0.0.1:0"]);
     command.env("MUSTER_DATABASE_URL", "postgres://hub:canary@127.0.0.1:9/muster");
+    command.env("MUSTER_DATABASE_WAIT_SECONDS", "0");
     let output = Output::of(command);
     output.fails(1, &["database"]);
     assert!(!output.error.contains("canary") && !output.text.contains("canary"), "{output:?}");
+}
+
+#[test]
+fn a_hub_may_start_before_its_database() {
+    let world = world();
+    let cluster = Cluster::open("late");
+    cluster.down();
+    let hub = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            until("it tried", || world.read("log").contains("it is tried again"));
+            cluster.up();
+        });
+        world.hub_with(&[], |command| {
+            command.env("MUSTER_DATABASE_URL", cluster.url("postgres"));
+        })
+    });
+    hub.good(&["run", "lengths", "--input", "abc"]);
+}
+
+#[test]
+fn a_hub_that_waits_for_its_database_can_be_told_to_stop() {
+    let world = world();
+    let mut command = world.command(&["serve", "--data-dir", "data", "--listen", "127.0.0.1:0"]);
+    command.env("MUSTER_DATABASE_URL", "postgres://hub@127.0.0.1:9/muster");
+    let log = fs::File::create(world.path("log")).expect("a log");
+    let mut hub = command.stdout(log.try_clone().expect("a log")).stderr(log).spawn().expect("it");
+    until("it waits", || world.read("log").contains("it is tried again"));
+    kill_process(Pid::from_child(&hub), Signal::TERM).expect("a signal");
+    assert!(hub.wait().expect("a child").success(), "{}", world.read("log"));
 }
 
 #[test]

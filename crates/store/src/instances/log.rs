@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::state;
 use crate::db::on;
-use crate::statement::{row, rows, run};
+use crate::statement::{rows, run};
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};
 
@@ -24,8 +24,11 @@ const TRIM: &str =
 const PIECES: &str = "SELECT position, bytes FROM instance_log \
      WHERE instance_id = $1 AND position + length(bytes) > $2 ORDER BY position";
 
-const PLACE: &str = "SELECT i.state, s.log_object, s.log_at FROM instance i \
-     LEFT JOIN instance_seen s ON s.instance_id = i.id WHERE i.id = $1";
+/// Where a log is and its pieces, in one statement: it may be moved at any time.
+const FIND: &str = "SELECT i.state, s.log_object, s.log_at, l.position, l.bytes FROM instance i \
+     LEFT JOIN instance_seen s ON s.instance_id = i.id \
+     LEFT JOIN instance_log l ON l.instance_id = i.id AND l.position + length(l.bytes) > $2 \
+     WHERE i.id = $1 ORDER BY l.position";
 
 const MOVED: &str = "UPDATE instance_seen SET log_object = $1, log_at = $2 WHERE instance_id = $3";
 
@@ -49,22 +52,24 @@ impl Store {
     /// What is kept of a log, from this position on; nothing if there is no such instance.
     pub async fn instance_log(&self, id: InstanceId, from: u64) -> Result<Option<LogPiece>, Error> {
         let mut conn = self.inner.db.read().await?;
-        type Place = (String, Option<String>, Option<i64>);
-        let place: Option<Place> = row!(&mut conn, PLACE, id.0);
-        let Some((name, object, at)) = place else { return Ok(None) };
-        let (position, bytes) = if let Some(object) = object {
-            drop(conn);
-            (at.unwrap_or(0) as u64, self.inner.objects.get(&object).await?)
+        type Found = (String, Option<String>, Option<i64>, Option<i64>, Option<Vec<u8>>);
+        let start = i64::try_from(from).unwrap_or(i64::MAX);
+        let mut found: Vec<Found> = rows!(&mut conn, FIND, id.0, start);
+        drop(conn);
+        let Some((name, object, at, ..)) = found.first_mut() else { return Ok(None) };
+        let is_last = state(name)? == StateName::Ended;
+        let (position, bytes) = if let Some(object) = object.take() {
+            (at.unwrap_or(0), self.inner.objects.get(&object).await?)
         } else {
-            let from = i64::try_from(from).unwrap_or(i64::MAX);
-            let pieces: Vec<(i64, Vec<u8>)> = rows!(&mut conn, PIECES, id.0, from);
-            let (first, whole) = joined(pieces, from).unwrap_or((from, Vec::new()));
-            (first as u64, whole.into())
+            let pieces = found.into_iter().filter_map(|(.., at, bytes)| at.zip(bytes)).collect();
+            let (first, whole) = joined(pieces, start).unwrap_or((start, Vec::new()));
+            (first, whole.into())
         };
+        let position = position as u64;
         let skip = usize::try_from(from.saturating_sub(position)).unwrap_or(usize::MAX);
         let bytes = bytes.slice(skip.min(bytes.len())..);
         let position = position.max(from);
-        Ok(Some(LogPiece { position, bytes, is_last: state(&name)? == StateName::Ended }))
+        Ok(Some(LogPiece { position, bytes, is_last }))
     }
 
     /// Moves the log of an instance that has ended to object storage.

@@ -21,6 +21,7 @@ on_both!(
     a_record_says_what_an_instance_works_on,
     what_a_model_wrote_is_not_kept_with_its_end,
     a_log_is_kept_in_pieces_and_then_as_an_object,
+    a_log_is_whole_while_it_moves,
     the_log_of_an_instance_whose_server_died_is_moved_later,
 );
 
@@ -259,4 +260,26 @@ async fn the_log_of_an_instance_whose_server_died_is_moved_later(mut lab: Lab) {
     assert_eq!(lab.store.keep_logs().await.expect("an answer"), 1);
     assert_eq!(log(&lab, id, 5).await, (5, b"words".to_vec(), true));
     assert_eq!(lab.store.keep_logs().await.expect("an answer"), 0);
+}
+
+/// Whoever follows a log at its end gets all of it, from the rows or from the object.
+async fn a_log_is_whole_while_it_moves(lab: Lab) {
+    let mut ended = Vec::new();
+    for _ in 0..20 {
+        let id = ready(&lab).await;
+        note(&lab, InstanceNotes { log: Some((0, "last words".into())), ..notes(id) }).await;
+        lab.store.instance_ended(id, &EndCause::Idle).await.expect("an answer");
+        ended.push(id);
+    }
+    for id in ended {
+        let moves = async {
+            lab.store.keep_log(id).await.expect("an answer");
+        };
+        let looks = (0..4).map(|_| async {
+            while !find(&lab, id).await.seen.has_log_object {
+                assert_eq!(log(&lab, id, 0).await, (0, b"last words".to_vec(), true));
+            }
+        });
+        tokio::join!(moves, futures::future::join_all(looks));
+    }
 }
