@@ -60,8 +60,11 @@ impl Run {
         tokio::time::sleep(LONGER_THAN_A_LEASE).await;
         let (after, next) = self.watch.view().leader().await?;
         if after == before || next <= epoch {
-            let wrong = format!("nobody else plans: {before} {epoch}, then {after} {next}");
-            self.watch.seen.wrong(wrong);
+            let doing = self.watch.view().activity().await?;
+            self.watch.seen.wrong(format!(
+                "hub-{which} stood still and nobody else plans: {before} {epoch}, then {after} {next}; \
+                 the database: {doing}"
+            ));
         }
         self.world.server(which).signal(Signal::CONT)?;
         let begun = Instant::now();
@@ -83,7 +86,7 @@ impl Run {
                 return Ok(n as u64);
             }
         }
-        Ok(0)
+        Err(format!("the server that plans, {id}, is in no log").into())
     }
 
     /// A server that is dead and stays so holds nobody up for longer than its leases.

@@ -18,6 +18,10 @@ const INSTANCES: &str = "SELECT id, model_id FROM instance WHERE state <> 'ended
 
 const LEADER: &str = "SELECT server_id, epoch FROM leader WHERE duty = 'plan'";
 
+const ACTIVITY: &str = "SELECT concat_ws(' ', state, 'since', state_change::text, wait_event_type, \
+     wait_event, 'behind', pg_blocking_pids(pid)::text, left(query, 120)) \
+     FROM pg_stat_activity WHERE application_name = 'muster'";
+
 const OPEN: &str = "SELECT r.id, r.model_id, t.position, t.state, t.attempt, t.failures, \
      t.instance_id, t.remote_job, CAST(t.lease_until AS TEXT), CAST(t.not_before AS TEXT) \
      FROM request r JOIN task t ON t.request_id = r.id \
@@ -92,6 +96,12 @@ impl View {
         let rows: Vec<(Uuid, i64)> = all!(self, LEADER);
         let (server, epoch) = rows.first().ok_or("nobody plans")?;
         Ok((server.to_string(), *epoch))
+    }
+
+    /// Who waits for whom in PostgreSQL, for people.
+    pub async fn activity(&self) -> Result<String> {
+        let rows: Vec<(String,)> = all!(self, ACTIVITY);
+        Ok(rows.into_iter().map(|(row,)| row).collect::<Vec<String>>().join("; "))
     }
 
     /// Does a job of this request run at a server elsewhere?
