@@ -15,6 +15,8 @@ use crate::models::{Python, python};
 use crate::postgres::Postgres;
 use crate::report::Line;
 
+/// As many as the target names.
+const FULL: u64 = 1_000_000;
 /// Between two submissions.
 const EVERY: Duration = Duration::from_millis(20);
 /// The p99 during a clean, against the one without.
@@ -27,7 +29,8 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
     let hub = place.hub(bench, database, &[]).await?;
     let sql = Sql::of(&hub, database);
     hub.stop().await?;
-    let requests = bench.requests.unwrap_or_else(|| bench.pick(1_000_000, 50_000));
+    let usual = if bench.full { FULL } else { bench.pick(200_000, 50_000) };
+    let requests = bench.requests.unwrap_or(usual);
     sql.fill(requests, crate::clock::micros() as i64, true).await?;
     let hub = place.hub(bench, database, &[]).await?;
     hub.ready("trivial", 1).await?;
