@@ -137,7 +137,7 @@ pub struct Table {
     /// Fewer and shorter runs: at most two minutes
     #[arg(long)]
     pub quick: bool,
-    /// As many requests as the targets of statistics (10,000,000) and clearing (1,000,000) name: hours
+    /// As many requests as the targets of statistics (10,000,000) and clearing (1,000,000) name: over 40 minutes a case
     #[arg(long, conflicts_with = "quick")]
     pub full: bool,
     /// Only these cases, with commas between

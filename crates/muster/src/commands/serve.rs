@@ -13,7 +13,7 @@ use muster_core::plan::Policy;
 use muster_engine::{Engine, EngineConfig};
 use muster_model_server::folder;
 use muster_server::{Cookie, Server, ServerConfig, SessionLimits, Times};
-use muster_store::{Clock, Store};
+use muster_store::{Clock, Error, Store, StoreConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::arguments;
@@ -26,8 +26,8 @@ use crate::{table, telemetry};
 
 /// Open files that connections, databases and models may need.
 const OPEN_FILES: u64 = 65_536;
-/// Between two tries to reach the database.
-const DATABASE_PAUSE: Duration = Duration::from_secs(1);
+/// Between two tries to open the store.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 pub fn serve(arguments: &arguments::Serve, environment: &Environment) -> Result<(), Failure> {
     let settings = settings::read(&arguments.flags, environment)?;
@@ -107,39 +107,40 @@ async fn run(
     answered.map_err(io_failure("the API"))
 }
 
-/// The store with the models of the folders. A hub may start before its database does, or while nobody
-/// reaches it: with PostgreSQL it tries again for a while.
+/// A hub may start before its database does, or while nobody reaches it: with PostgreSQL it tries
+/// again for a while.
 async fn open(
     serve: &Serve,
     data: &Path,
     clock: &Clock,
     models: Vec<Model>,
-) -> Result<Store, muster_store::Error> {
+) -> Result<Store, Error> {
     let wait = serve.database.as_ref().map_or(Duration::ZERO, |postgres| postgres.wait);
     let begun = Instant::now();
     loop {
-        let opened = async {
-            let store = Store::open(store_config(serve, data), clock.clone()).await?;
-            match store.sync_models(models.clone()).await {
-                Ok(taken) => Ok((store, taken)),
-                Err(error) => {
-                    store.close().await;
-                    Err(error)
-                }
+        match open_with(store_config(serve, data), clock, models.clone()).await {
+            Err(error @ Error::Unavailable { .. }) if begun.elapsed() < wait => {
+                tracing::warn!(%error, "the store cannot be opened yet; it is tried again");
+                tokio::time::sleep(STORE_PAUSE).await;
             }
-        };
-        match opened.await {
-            Ok((store, taken)) => {
-                for model in taken {
-                    tracing::error!(model.id = %model, "a model of the API has this id: the folder is left out");
-                }
-                return Ok(store);
+            opened => return opened,
+        }
+    }
+}
+
+/// The store with the models of the folders.
+async fn open_with(config: StoreConfig, clock: &Clock, models: Vec<Model>) -> Result<Store, Error> {
+    let store = Store::open(config, clock.clone()).await?;
+    match store.sync_models(models).await {
+        Ok(taken) => {
+            for model in taken {
+                tracing::error!(model.id = %model, "a model of the API has this id: the folder is left out");
             }
-            Err(error @ muster_store::Error::Unavailable { .. }) if begun.elapsed() < wait => {
-                tracing::warn!(%error, "the database is not there yet; it is tried again");
-                tokio::time::sleep(DATABASE_PAUSE).await;
-            }
-            Err(error) => return Err(error),
+            Ok(store)
+        }
+        Err(error) => {
+            store.close().await;
+            Err(error)
         }
     }
 }

@@ -21,8 +21,8 @@ const APPEND: &str = "INSERT INTO instance_log (instance_id, position, bytes) VA
 const TRIM: &str =
     "DELETE FROM instance_log WHERE instance_id = $1 AND position + length(bytes) <= $2";
 
-const PIECES: &str = "SELECT position, bytes FROM instance_log \
-     WHERE instance_id = $1 AND position + length(bytes) > $2 ORDER BY position";
+const PIECES: &str =
+    "SELECT position, bytes FROM instance_log WHERE instance_id = $1 ORDER BY position";
 
 /// Where a log is and its pieces, in one statement: it may be moved at any time.
 const FIND: &str = "SELECT i.state, s.log_object, s.log_at, l.position, l.bytes FROM instance i \
@@ -75,7 +75,7 @@ impl Store {
     /// Moves the log of an instance that has ended to object storage.
     pub async fn keep_log(&self, id: InstanceId) -> Result<(), Error> {
         let mut conn = self.inner.db.read().await?;
-        let pieces: Vec<(i64, Vec<u8>)> = rows!(&mut conn, PIECES, id.0, 0i64);
+        let pieces: Vec<(i64, Vec<u8>)> = rows!(&mut conn, PIECES, id.0);
         drop(conn);
         let Some(last) = pieces.last().map(|(position, _)| *position) else { return Ok(()) };
         let Some((at, bytes)) = joined(pieces, 0) else { return Ok(()) };
