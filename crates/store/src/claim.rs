@@ -5,7 +5,8 @@ use muster_core::{PhaseName, PrincipalId, RequestId, TaskKey, Timestamp};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::db::{Ts, on};
+use crate::conn::on;
+use crate::db::Ts;
 use crate::writer::{Op, Tx};
 use crate::{Change, Claim, ClaimedTask, Error, Inner, Store, TaskBack, dialect, text};
 
@@ -79,8 +80,10 @@ type Row = (
 pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, inner: &Inner) -> Result<Claimed, Error> {
     let (now, until) = (tx.now, tx.now + claim.lease);
     let most = i64::from(claim.max_inputs).clamp(1, MOST_TASKS);
+    let text = dialect::batches(inner.db.is_postgres()).claim;
+    let text = tx.conn.joined(text, tx.is_last);
     let rows: Vec<Row> = on!(&mut tx.conn, c => {
-        sqlx::query_as(dialect::batches(inner.db.is_postgres()).claim)
+        sqlx::query_as(text)
             .bind(claim.model.as_str())
             .bind(&claim.version)
             .bind(Ts(now))

@@ -11,7 +11,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::batch::Hex;
-use crate::db::{Ts, on};
+use crate::conn::on;
+use crate::db::Ts;
 use crate::requests::{RequestRow, end, note_ended, request};
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Store, TaskBack, TaskDone, batch, crash_point, dialect, parts};
@@ -182,8 +183,9 @@ async fn store_done(tx: &mut Tx, done: &[Prepared]) -> Result<Vec<bool>, Error> 
     let mut updated: HashSet<(Uuid, i64)> = HashSet::new();
     let mut instance = None;
     for rows in batch::texts(done.iter().map(DoneRow::of))? {
+        let text = tx.conn.joined(batches.task_done, false);
         let some: Vec<(Uuid, i64, Option<Uuid>)> = on!(&mut tx.conn, c => {
-            sqlx::query_as(batches.task_done).bind(rows).fetch_all(c).await?
+            sqlx::query_as(text).bind(rows).fetch_all(c).await?
         });
         for (request, position, by) in some {
             updated.insert((request, position));
@@ -197,9 +199,13 @@ async fn store_done(tx: &mut Tx, done: &[Prepared]) -> Result<Vec<bool>, Error> 
         progress.entry(request).or_insert_with(|| ProgressRow::of(request)).add(done);
     }
     let mut requests: HashMap<Uuid, Arc<Request>> = HashMap::new();
-    for rows in batch::texts(progress.values())? {
+    let keeps = done.iter().any(|done| !done.keep.is_empty());
+    let mut all = batch::texts(progress.values())?.into_iter().peekable();
+    while let Some(rows) = all.next() {
+        let is_last = tx.is_last && !keeps && all.peek().is_none();
+        let text = tx.conn.joined(batches.progress, is_last);
         let rows: Vec<RequestRow> = on!(&mut tx.conn, c => {
-            sqlx::query_as(batches.progress)
+            sqlx::query_as(text)
                 .bind(rows)
                 .bind(Ts(tx.now))
                 .bind(instance)
@@ -225,9 +231,12 @@ async fn store_done(tx: &mut Tx, done: &[Prepared]) -> Result<Vec<bool>, Error> 
             j_part: Hex(part),
         }));
     }
-    for rows in batch::texts(keep)? {
+    let mut all = batch::texts(keep)?.into_iter().peekable();
+    while let Some(rows) = all.next() {
+        let is_last = tx.is_last && all.peek().is_none();
+        let text = tx.conn.joined(batches.keep, is_last);
         on!(&mut tx.conn, c => {
-            sqlx::query(batches.keep).bind(rows).bind(Ts(tx.now)).execute(c).await.map(|_| ())?
+            sqlx::query(text).bind(rows).bind(Ts(tx.now)).execute(c).await.map(|_| ())?
         });
     }
     note_requests(tx, done, requests);

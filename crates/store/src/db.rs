@@ -6,7 +6,6 @@ use std::time::Duration;
 use muster_core::Timestamp;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{
     PgArgumentBuffer, PgConnectOptions, PgPoolOptions, PgTypeInfo, PgValueRef, Postgres,
@@ -17,6 +16,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Decode, Encode, Executor, PgPool, SqlitePool, Type};
 
+use crate::conn::{Conn, Link};
 use crate::{Database, Error, pooler};
 
 /// How long to wait for a connection before the database counts as away.
@@ -26,39 +26,11 @@ const WRITERS: u32 = 3;
 /// SQLite before this can corrupt a WAL database (trap T5).
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
-/// Runs the same body on a connection of either database.
-macro_rules! on {
-    ($conn:expr, $c:ident => $body:expr) => {
-        match $conn {
-            $crate::db::Conn::Sqlite(c) => {
-                let $c = &mut **c;
-                $body
-            }
-            $crate::db::Conn::Postgres(c) => {
-                let $c = &mut **c;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use on;
-
 pub(crate) enum Db {
     /// SQLite has one writer at a time: it has a connection of its own.
     Sqlite { write: SqlitePool, read: SqlitePool },
     /// What reads cannot write, and so needs no care when a connection is given back.
     Postgres { write: PgPool, read: PgPool, schema: String },
-}
-
-pub(crate) enum Conn {
-    Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
-}
-
-impl Conn {
-    pub(crate) fn is_postgres(&self) -> bool {
-        matches!(self, Self::Postgres(_))
-    }
 }
 
 impl Db {
@@ -152,17 +124,17 @@ impl Db {
     }
 
     pub(crate) async fn read(&self) -> Result<Conn, Error> {
-        Ok(match self {
-            Self::Sqlite { read, .. } => Conn::Sqlite(read.acquire().await?),
-            Self::Postgres { read, .. } => Conn::Postgres(read.acquire().await?),
-        })
+        Ok(Conn::new(match self {
+            Self::Sqlite { read, .. } => Link::Sqlite(read.acquire().await?),
+            Self::Postgres { read, .. } => Link::Postgres(read.acquire().await?),
+        }))
     }
 
     pub(crate) async fn write(&self) -> Result<Conn, Error> {
-        Ok(match self {
-            Self::Sqlite { write, .. } => Conn::Sqlite(write.acquire().await?),
-            Self::Postgres { write, .. } => Conn::Postgres(write.acquire().await?),
-        })
+        Ok(Conn::new(match self {
+            Self::Sqlite { write, .. } => Link::Sqlite(write.acquire().await?),
+            Self::Postgres { write, .. } => Link::Postgres(write.acquire().await?),
+        }))
     }
 
     pub(crate) async fn close(&self) {

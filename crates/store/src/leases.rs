@@ -8,7 +8,8 @@ use futures::FutureExt;
 use muster_core::{InstanceId, ModelId, RequestId, TaskKey};
 use uuid::Uuid;
 
-use crate::db::{Ts, on};
+use crate::conn::on;
+use crate::db::Ts;
 use crate::instances::rest;
 use crate::writer::{Tx, work};
 use crate::{ClaimedTask, Error, RemoteJob, Store, crash_point, text};

@@ -11,6 +11,7 @@ mod claiming;
 mod clearing;
 mod clock;
 mod complete;
+mod conn;
 mod counters;
 mod crash;
 mod db;

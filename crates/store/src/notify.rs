@@ -15,11 +15,15 @@ const COALESCE: Duration = Duration::from_millis(20);
 const RECONNECT: Duration = Duration::from_secs(1);
 const CHANNEL: &str = "muster";
 
+/// A hint may be lost with the database: its transaction does not wait for the disk, where it would
+/// stand in the way of those that have to.
+const TELL: &str = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
+
 pub(crate) async fn tell(inner: Arc<Inner>, pool: PgPool) {
     loop {
         inner.notify.notified().await;
         let server = inner.server.to_string();
-        let told = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(server);
+        let told = sqlx::query(TELL).bind(CHANNEL).bind(server);
         if let Err(error) = told.execute(&pool).await {
             tracing::debug!(%error, "the other servers are not told; they look by themselves");
         }

@@ -10,7 +10,8 @@ use muster_core::{ServerId, Timestamp};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
-use crate::db::{Db, on};
+use crate::conn::on;
+use crate::db::Db;
 use crate::objects::ObjectFolder;
 use crate::writer::{Op, Writer};
 use crate::{Clock, Database, Error, Inner, Store, StoreConfig, notify, schema};

@@ -2,7 +2,7 @@
 
 use muster_core::ModelId;
 
-use crate::db::{Conn, on};
+use crate::conn::{Conn, on};
 use crate::statement::row;
 use crate::{Error, Known, Store, parts, text};
 

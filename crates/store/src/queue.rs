@@ -8,7 +8,8 @@ use futures::FutureExt;
 use muster_core::{Cause, Ended, ModelId, PhaseName, RequestId};
 use uuid::Uuid;
 
-use crate::db::{Ts, on};
+use crate::conn::on;
+use crate::db::Ts;
 use crate::requests::{end, phase};
 use crate::servers::leads;
 use crate::writer::{Tx, work};

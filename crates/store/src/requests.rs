@@ -10,7 +10,8 @@ use muster_core::{Cause, Ended, ModelId, PhaseName, PrincipalId, Request, Reques
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::db::{Ts, on};
+use crate::conn::on;
+use crate::db::Ts;
 use crate::instances::rest;
 use crate::statement::rows;
 use crate::writer::{Tx, work};

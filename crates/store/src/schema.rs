@@ -3,7 +3,8 @@
 use muster_core::Timestamp;
 use sqlx::{AssertSqlSafe, Executor};
 
-use crate::db::{Conn, Db, Ts, on};
+use crate::conn::{Conn, on};
+use crate::db::{Db, Ts};
 use crate::{Error, dialect};
 
 const SQLITE: &[(i64, &str)] = &[

@@ -8,7 +8,8 @@ use muster_core::news::Event;
 use muster_core::{InstanceId, ServerId};
 use uuid::Uuid;
 
-use crate::db::{Ts, on};
+use crate::conn::on;
+use crate::db::Ts;
 use crate::instances::{ending, happened};
 use crate::leases::requeued;
 use crate::writer::{Tx, work};

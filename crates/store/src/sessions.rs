@@ -8,7 +8,8 @@ use muster_core::{Permission, PrincipalId, SessionId, Timestamp};
 use uuid::Uuid;
 
 use crate::accounts::{ACCOUNT, Account, AccountRow, account};
-use crate::db::{Conn, Ts, on};
+use crate::conn::{Conn, on};
+use crate::db::Ts;
 use crate::statement::{row, rows, run};
 use crate::writer::{Tx, work};
 use crate::{Error, Inner, Store};

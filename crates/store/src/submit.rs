@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::batch::Hex;
-use crate::db::{Ts, on};
+use crate::conn::on;
+use crate::db::Ts;
 use crate::pack::{Packer, PreparedTask};
 use crate::requests::{COLUMNS_SQL, RequestRow};
 use crate::writer::{Op, Tx, Work};
@@ -270,8 +271,9 @@ pub(crate) async fn insert(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<Vec<Tak
     let submit = dialect::batches(tx.conn.is_postgres()).submit;
     let mut inserted: HashSet<Uuid> = HashSet::new();
     for (requests, tasks) in texts {
+        let text = tx.conn.joined(submit, false);
         let some: Vec<Uuid> = on!(&mut tx.conn, c => {
-            sqlx::query_scalar(submit)
+            sqlx::query_scalar(text)
                 .bind(requests)
                 .bind(Ts(tx.now))
                 .bind(tasks.unwrap_or_else(|| NONE.to_owned()))

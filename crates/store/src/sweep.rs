@@ -9,7 +9,7 @@ use muster_core::Timestamp;
 use object_store::path::Path;
 use uuid::Uuid;
 
-use crate::db::{Conn, on};
+use crate::conn::{Conn, on};
 use crate::statement::rows;
 use crate::{Error, Store, crash_point};
 

@@ -14,7 +14,7 @@ use sqlx::{Executor, Row};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::claim::WaitingClaim;
-use crate::db::Conn;
+use crate::conn::{Conn, Link};
 use crate::submit::{Submission, Submissions};
 use crate::{Change, Error, Finished, Inner, crash_point};
 
@@ -39,6 +39,8 @@ pub(crate) struct Tx {
     pub backlogs: HashMap<(PrincipalId, ModelId), Option<Timestamp>>,
     /// Models of which nothing was queued when it began.
     pub quiet: HashSet<ModelId>,
+    /// What is done now is the last in it.
+    pub is_last: bool,
 }
 
 #[derive(Default)]
@@ -215,11 +217,15 @@ impl Writer {
 
     fn has_claimable(&self) -> bool {
         let now = self.inner.now();
-        self.claims.iter().any(|claim| self.due(claim).is_some_and(|due| due <= now))
+        self.claims.iter().any(|claim| self.is_due(claim, now))
     }
 
     fn due(&self, claim: &WaitingClaim) -> Option<Timestamp> {
         self.hints.get(&of(claim)).copied().flatten()
+    }
+
+    fn is_due(&self, claim: &WaitingClaim, now: Timestamp) -> bool {
+        self.due(claim).is_some_and(|due| due <= now)
     }
 
     /// Models that have nothing to claim, now or later.
@@ -303,18 +309,15 @@ impl Writer {
         let mut served = Vec::new();
         let done = self.fill(&mut tx, works, &mut served).await;
         let done = match done {
-            Ok(()) => {
-                crash_point("before-commit");
-                end(&mut tx.conn, "COMMIT").await
-            }
+            Ok(()) => tx.conn.commit().await,
             Err(error) => Err(error),
         };
         if let Err(error) = done {
-            let failed = if end(&mut tx.conn, "ROLLBACK").await.is_ok() {
+            let failed = if tx.conn.roll_back().await.is_ok() {
                 self.conn = Some(tx.conn);
                 Failed::RolledBack(error.clone())
             } else {
-                abandon(tx.conn);
+                tx.conn.abandon();
                 Failed::Away(error.clone())
             };
             self.claims.extend(served.into_iter().map(|(claim, _)| claim));
@@ -340,17 +343,25 @@ impl Writer {
         works: &mut [Box<dyn Work>],
         served: &mut Vec<(WaitingClaim, Vec<crate::ClaimedTask>)>,
     ) -> Result<(), Error> {
-        for work in works.iter_mut() {
+        let works_only = !self.claims.iter().any(|claim| self.is_due(claim, tx.now));
+        let last = works.len().saturating_sub(1);
+        for (i, work) in works.iter_mut().enumerate() {
+            tx.is_last = works_only && i == last;
             work.apply(tx).await?;
         }
         self.note_queued(&std::mem::take(&mut tx.after.queued), tx);
         let (mut left, mut failed) = (Vec::new(), None);
+        let mut due = self.claims.iter().filter(|claim| self.is_due(claim, tx.now)).count();
         let mut claims = std::mem::take(&mut self.claims).into_iter();
         for claim in claims.by_ref() {
-            if self.due(&claim).is_none_or(|due| due > tx.now) {
+            // Another claim of the same model may have taken all there was.
+            let is_due = self.is_due(&claim, tx.now);
+            if !is_due || tx.conn.is_over() {
                 left.push(claim);
                 continue;
             }
+            due -= 1;
+            tx.is_last = due == 0;
             let claimed = match crate::claim::claim(tx, &claim.claim, &self.inner).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
@@ -421,42 +432,32 @@ fn of(claim: &WaitingClaim) -> (ModelId, String) {
 
 /// Begins a transaction. A connection that cannot is not given to anybody else.
 async fn begin(mut conn: Conn, inner: &Inner) -> Result<Tx, Error> {
-    let begun = match &mut conn {
-        Conn::Sqlite(conn) => {
-            let begun = (&mut **conn).execute(sqlx::raw_sql("BEGIN IMMEDIATE")).await;
-            begun.map(|_| inner.clock.now())
+    let now = match &mut conn.link {
+        Link::Sqlite(_) => {
+            conn.begin_with_next();
+            inner.clock.now()
         }
         // Several servers share this database: its clock judges.
-        Conn::Postgres(conn) => {
-            let begun = (&mut **conn).fetch_one(sqlx::raw_sql(BEGIN_POSTGRES)).await;
-            let micros = begun.and_then(|row| row.try_get::<i64, _>(0));
-            micros.map(|micros| inner.database_now(Timestamp(micros)))
+        Link::Postgres(link) => {
+            let begun = (&mut **link).fetch_one(sqlx::raw_sql(BEGIN_POSTGRES)).await;
+            match begun.and_then(|row| row.try_get::<i64, _>(0)) {
+                Ok(micros) => {
+                    conn.note_begun();
+                    inner.database_now(Timestamp(micros))
+                }
+                Err(error) => {
+                    conn.abandon();
+                    return Err(error.into());
+                }
+            }
         }
     };
-    match begun {
-        Ok(now) => Ok(Tx {
-            conn,
-            now,
-            after: After::default(),
-            backlogs: HashMap::new(),
-            quiet: HashSet::new(),
-        }),
-        Err(error) => {
-            abandon(conn);
-            Err(error.into())
-        }
-    }
-}
-
-pub(crate) async fn end(conn: &mut Conn, how: &'static str) -> Result<(), Error> {
-    crate::db::on!(conn, c => c.execute(sqlx::raw_sql(how)).await.map(|_| ()))?;
-    Ok(())
-}
-
-/// A connection in an unknown state is not given to anybody else.
-pub(crate) fn abandon(conn: Conn) {
-    match conn {
-        Conn::Sqlite(conn) => drop(conn.detach()),
-        Conn::Postgres(conn) => drop(conn.detach()),
-    }
+    Ok(Tx {
+        conn,
+        now,
+        after: After::default(),
+        backlogs: HashMap::new(),
+        quiet: HashSet::new(),
+        is_last: false,
+    })
 }

@@ -10,7 +10,7 @@ use muster_core::model::{Card, InputColumn, ModelLimits};
 use muster_core::plan::Policy;
 use muster_core::{Model, PrincipalId, Source, Timestamp};
 use muster_engine::{Engine, EngineConfig};
-use muster_store::{ClaimedTask, Clock, Database, Objects, Store, StoreConfig};
+use muster_store::{ClaimedTask, Clock, Database, Objects, StopWish, Store, StoreConfig};
 
 use crate::invariants::{Watch, check_calls};
 use crate::ledger::{self, Ledger, Notes, Sent};
@@ -233,6 +233,15 @@ impl<'s> World<'s> {
             }
             Step::Pass(millis) => tokio::time::sleep(Duration::from_millis(*millis)).await,
             Step::Crash(number) => hub.models.crash(*number),
+            Step::Stop { number, work, grace } => {
+                if let Some(id) = hub.models.one_alive(*number) {
+                    let (store, admin) = (hub.store.clone(), self.principals[0]);
+                    let grace = Duration::from_secs(*grace);
+                    let wish = StopWish { work: *work, reason: "it leaks".to_owned(), grace };
+                    // The database may be broken just now: then nothing is stopped.
+                    tokio::spawn(async move { store.stop_instance(admin, id, wish).await });
+                }
+            }
             Step::Ghost { model, lease } => self.ghost(*model, *lease, hub).await,
             Step::GhostAnswers(number) => self.ghost_answers(*number, hub).await,
             Step::GhostGivesBack(number) => self.ghost_gives_back(*number, hub).await,

@@ -95,11 +95,16 @@ impl Models {
 
     /// Ends one of the instances that live, if there are any.
     pub fn crash(&self, n: usize) {
-        let live = self.live();
-        if let Some((id, _)) = live.get(n % live.len().max(1)) {
-            self.simulator.end(*id, killed());
+        if let Some(id) = self.one_alive(n) {
+            self.simulator.end(id, killed());
             self.observe();
         }
+    }
+
+    /// One of those that live, if there are any.
+    pub fn one_alive(&self, n: usize) -> Option<InstanceId> {
+        let live = self.live();
+        live.get(n % live.len().max(1)).map(|(id, _)| *id)
     }
 
     /// Those that did not end, and their models.

@@ -1,5 +1,6 @@
 //! What happens in one simulated world: drawn from a seed, or kept in a file.
 
+use muster_core::instance::StopWork;
 use serde::{Deserialize, Serialize};
 
 /// A world and the lives of its hubs. After the last one a hub without faults has to bring
@@ -83,6 +84,12 @@ pub enum Step {
     Pass(u64),
     /// An instance dies: the one of this number among those that live.
     Crash(usize),
+    /// An administrator stops an instance: the one of this number among those that live.
+    Stop {
+        number: usize,
+        work: StopWork,
+        grace: u64,
+    },
     /// Somebody else claims work of the model, for so many milliseconds.
     Ghost {
         model: usize,
@@ -253,11 +260,12 @@ impl Drawer {
             End::Stop(self.random.of(&[0, 1, 20]))
         } else {
             let some = self.random.below(self.sent.max(1) as u64) as usize;
-            steps.push(match self.random.below(8) {
+            steps.push(match self.random.below(9) {
                 0 => Step::Cancel(some),
                 1 => Step::Repeat(some),
                 2 => Step::Crash(self.random.below(4) as usize),
                 3 => Step::Pass(1 + self.random.below(3000)),
+                4 => Step::Stop { number: 0, work: StopWork::Requeue, grace: 1 },
                 _ => self.submit(),
             });
             End::Kill(self.turns())
@@ -282,6 +290,11 @@ impl Drawer {
             30..38 => Step::Cancel(some),
             38..42 => Step::Read(some),
             42..44 => Step::Crash(self.random.below(4) as usize),
+            69..72 => Step::Stop {
+                number: self.random.below(4) as usize,
+                work: self.random.of(&[StopWork::Drain, StopWork::Requeue, StopWork::Fail]),
+                grace: self.random.of(&[0, 1, 30]),
+            },
             44..51 => {
                 self.ghosts += 1;
                 let model = self.random.below(self.models as u64) as usize;

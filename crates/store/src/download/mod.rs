@@ -14,7 +14,7 @@ use futures::stream::{self, StreamExt};
 use muster_core::request::Request;
 use muster_core::{Cell, ColumnKind, Ended, Part, Phase, PrincipalId, RequestId, Row};
 
-use crate::db::on;
+use crate::conn::on;
 use crate::{Download, Error, Store, parts};
 
 /// What inputs are called that came without a name.

@@ -7,7 +7,7 @@ use muster_core::instance::StateName;
 use uuid::Uuid;
 
 use super::state;
-use crate::db::on;
+use crate::conn::on;
 use crate::statement::{rows, run};
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};

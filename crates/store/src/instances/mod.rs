@@ -14,7 +14,8 @@ use muster_core::news::{Event, Level};
 use muster_core::{Address, InstanceId, ServerId};
 use uuid::Uuid;
 
-use crate::db::{Ts, on};
+use crate::conn::on;
+use crate::db::Ts;
 use crate::leases::requeued;
 use crate::statement::run;
 use crate::writer::{Tx, work};

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::Overseen;
 use crate::clock::{LATEST, first_id, last_id};
-use crate::db::{Conn, Ts};
+use crate::conn::Conn;
+use crate::db::Ts;
 use crate::dialect::{Walk, walks};
 use crate::requests::one_of;
 use crate::statement::{row, rows};

@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use crate::batch::{self, Hex};
 use crate::clearing::GRAVE;
-use crate::db::{Conn, Ts};
+use crate::conn::Conn;
+use crate::db::Ts;
 use crate::requests::phase;
 use crate::statement::rows;
 use crate::statistics::auth;

@@ -8,7 +8,8 @@ use muster_core::{PrincipalId, Timestamp};
 use uuid::Uuid;
 
 use super::{Snapshot, auth, to_the_end};
-use crate::db::{Conn, Ts};
+use crate::conn::Conn;
+use crate::db::Ts;
 use crate::statement::rows;
 use crate::users::pattern;
 use crate::{Error, Store, text};

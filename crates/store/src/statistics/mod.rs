@@ -16,8 +16,8 @@ use muster_core::stats::{AuthType, EndedRequest, How};
 use uuid::Uuid;
 
 use crate::Error;
-use crate::db::{Conn, Db, Ts};
-use crate::writer::{abandon, end};
+use crate::conn::Conn;
+use crate::db::{Db, Ts};
 
 /// A row of `ended`, without its request.
 type EndedRow = (String, Uuid, String, String, i64, i64, i64, Ts, Option<Ts>, Ts);
@@ -61,10 +61,10 @@ struct Snapshot(Conn);
 impl Snapshot {
     async fn begin(db: &Db) -> Result<Self, Error> {
         let mut conn = db.read().await?;
-        match end(&mut conn, crate::dialect::begin_snapshot(db.is_postgres())).await {
+        match conn.command(crate::dialect::begin_snapshot(db.is_postgres())).await {
             Ok(()) => Ok(Self(conn)),
             Err(error) => {
-                abandon(conn);
+                conn.abandon();
                 Err(error)
             }
         }
@@ -72,10 +72,10 @@ impl Snapshot {
 
     /// Passes on what was read, once the connection is fit for others.
     async fn end<T>(mut self, read: Result<T, Error>) -> Result<T, Error> {
-        if read.is_ok() && end(&mut self.0, "COMMIT").await.is_ok() {
+        if read.is_ok() && self.0.command("COMMIT").await.is_ok() {
             return read;
         }
-        abandon(self.0);
+        self.0.abandon();
         read
     }
 }

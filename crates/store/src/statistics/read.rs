@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::fold::name;
 use super::{EndedRow, Snapshot, auth, ended, ended_columns, to_the_end, unreadable};
 use crate::batch::{self, Hex};
-use crate::db::Conn;
+use crate::conn::Conn;
 use crate::statement::rows;
 use crate::{Error, Store, dialect};
 

@@ -131,3 +131,40 @@ async fn requests_from_before_the_statistics_are_counted(mut lab: Lab) {
     let total = lab.store.statistics(Query::default()).await.expect("an answer").total;
     assert_eq!((total.ended, total.waiting), ([1, 0, 0], 1));
 }
+
+/// Two servers that both believe they plan: one of them was frozen, and each row is counted once. I-18
+#[tokio::test]
+async fn two_servers_that_fold_at_once_count_each_request_once() {
+    let lab = Lab::postgres().await;
+    let other = lab.other_server().await;
+    for _ in 0..200 {
+        lab.submit(&["a"]).await;
+        assert!(lab.work().await);
+    }
+    lab.store.lead(LEASE).await.expect("an answer");
+    let here = async {
+        let mut folded = 0;
+        // The lease goes to and fro, also between the question whether to fold and the folding.
+        for _ in 0..100 {
+            folded += lab.store.fold_ended(3).await.expect("an answer");
+            lab.raw.run("UPDATE leader SET until = now()").await;
+            lab.store.lead(LEASE).await.expect("an answer");
+        }
+        folded
+    };
+    let there = async {
+        let mut folded = 0;
+        for _ in 0..100 {
+            other.lead(LEASE).await.expect("an answer");
+            folded += other.fold_ended(3).await.expect("an answer");
+        }
+        folded
+    };
+    let (here, there) = tokio::join!(here, there);
+    let left = lab.raw.number("SELECT COUNT(*) FROM ended").await;
+    assert_eq!(here + there + left as u64, 200, "{here} here, {there} there");
+    assert!(here > 0 && there > 0, "{here} here, {there} there");
+    let total = lab.store.statistics(Query::default()).await.expect("an answer").total;
+    assert_eq!(total.ended, [200, 0, 0]);
+    assert_eq!(lab.store.verify_statistics().await.expect("an answer"), []);
+}
