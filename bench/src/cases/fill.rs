@@ -12,6 +12,8 @@ use crate::hub::Hub;
 
 const MODELS: u64 = 50;
 pub const PEOPLE: u64 = 20_000;
+/// Requests of one person that follow each other: whoever comes has more than one.
+const IN_A_ROW: u64 = 5;
 /// Requests in one statement.
 const AT_ONCE: u64 = 50_000;
 /// Longest time to fold them all.
@@ -163,12 +165,15 @@ impl Sql {
     /// Ended requests, spread over two years, models and people; `all` of them in the end. Each
     /// hundredth is of a model that is hardly used.
     fn requests(&self, (from, until, all): (u64, u64, u64), now: i64) -> String {
-        // 31 bits that look random, of the number of the request.
-        let any = |factor: u64| format!("((i * {factor} % 4294967296) / 2)");
+        // 31 bits that look random, of a number.
+        let any_of =
+            |number: &str, factor: u64| format!("(({number} * {factor} % 4294967296) / 2)");
+        let any = |factor| any_of("i", factor);
         let (a, b, c) = (any(2_654_435_761), any(2_246_822_519), any(3_266_489_917));
         let (d, e) = (any(668_265_263), any(374_761_393));
         let series = self.series(from, until);
-        let person = self.id(&format!("1 + {a} % {PEOPLE}"));
+        let visit = any_of(&format!("(i / {IN_A_ROW})"), 2_654_435_761);
+        let person = self.id(&format!("1 + {visit} % {PEOPLE}"));
         let apart = 63_072_000_000_000 / all;
         let submitted = format!("({now} - ({all} - i) * {apart} + {b} % {apart})");
         let id = self.timed_id(&format!("{submitted} / 1000"), "i");
@@ -195,6 +200,27 @@ impl Sql {
              {submitted}, {started}, {ended}, CASE WHEN {phase} <> 'completed' THEN 'x' END, \
              {inputs}, {inputs}, 0, 0, 0, '{{}}', {bytes}, 1 FROM n;"
         )
+    }
+
+    /// Requests that end from now on leave no row for the statistics.
+    pub fn without_statistics(&self) -> String {
+        match self {
+            Self::Sqlite(_) => "CREATE TRIGGER no_statistics BEFORE INSERT ON ended BEGIN \
+                 SELECT RAISE(IGNORE); END"
+                .into(),
+            Self::Postgres(_) => "CREATE OR REPLACE FUNCTION no_row() RETURNS trigger \
+                 LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER no_statistics \
+                 BEFORE INSERT ON ended FOR EACH ROW EXECUTE FUNCTION no_row()"
+                .into(),
+        }
+    }
+
+    /// They leave one again.
+    pub fn with_statistics(&self) -> String {
+        match self {
+            Self::Sqlite(_) => "DROP TRIGGER no_statistics".into(),
+            Self::Postgres(_) => "DROP TRIGGER no_statistics ON ended".into(),
+        }
     }
 
     /// One task of each request, with a small input and result.

@@ -10,6 +10,7 @@ mod million;
 mod pages;
 mod rdkit;
 mod ready;
+mod rollup;
 mod session;
 mod small;
 mod stats;
@@ -46,6 +47,8 @@ enum Case {
     StatsPostgres,
     CleanSqlite,
     CleanPostgres,
+    RollupSqlite,
+    RollupPostgres,
 }
 
 /// What the cases share.
@@ -140,6 +143,8 @@ impl Bench {
             Case::StatsPostgres => stats::run(self, Some(Postgres::start(&[]).await?)).await,
             Case::CleanSqlite => clean::run(self, None).await,
             Case::CleanPostgres => clean::run(self, Some(Postgres::start(&[]).await?)).await,
+            Case::RollupSqlite => rollup::run(self, None).await,
+            Case::RollupPostgres => rollup::run(self, Some(Postgres::start(&[]).await?)).await,
             Case::Fair => fair::run(self).await,
             Case::Session => session::run(self).await,
             Case::Idle => idle::run(self).await,

@@ -25,7 +25,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest time without a look: with instances, and without.
 const TICK: Duration = Duration::from_secs(5);
-const IDLE_TICK: Duration = Duration::from_secs(10);
+const IDLE_TICK: Duration = Duration::from_secs(12);
 /// How often objects and rows are compared and logs that dead servers left are moved, and how often it is
 /// looked whether something is to be cleared.
 const SWEEP: Duration = Duration::from_secs(3600);
