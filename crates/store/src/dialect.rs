@@ -114,6 +114,9 @@ const HAS_TABLE_SQLITE: &str =
 
 const HAS_TABLE_POSTGRES: &str = "SELECT to_regclass($1) IS NOT NULL";
 
+/// Also of the index, however little of the table it is.
+pub(crate) const VACUUM_POSTGRES: &str = "VACUUM (INDEX_CLEANUP ON) ended";
+
 /// One planner at a time. SQLite has one server, so nobody contends.
 pub(crate) const LEAD_POSTGRES: &str = "INSERT INTO leader (duty, server_id, epoch, until) \
      VALUES ('plan', $1, 1, $2) \

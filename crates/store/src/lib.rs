@@ -104,6 +104,8 @@ struct Inner {
     counters: Counters,
     /// Predictions that answered inputs today, as far as it is not written down.
     used: used::Used,
+    /// Rows of `ended` that were folded since it was vacuumed.
+    folded: std::sync::atomic::AtomicU64,
     /// Up to which request it was looked whether its objects are there.
     checked: Mutex<uuid::Uuid>,
     models: RwLock<catalogue::Catalogue>,

@@ -84,6 +84,7 @@ impl Store {
             notify: Notify::new(),
             counters: crate::Counters::default(),
             used: Default::default(),
+            folded: Default::default(),
             checked: Mutex::default(),
             models: Default::default(),
             held: Mutex::default(),

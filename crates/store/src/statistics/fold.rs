@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::Ordering;
 
 use futures::FutureExt;
 use muster_core::Timestamp;
@@ -27,6 +28,10 @@ const GRAINS_OF_MODELS: [Grain; 3] = [Grain::Day, Grain::Month, Grain::Year];
 const GRAINS_OF_PEOPLE: [Grain; 3] = [Grain::Month, Grain::Year, Grain::Ever];
 
 const ANY: &str = "SELECT EXISTS (SELECT 1 FROM ended)";
+
+/// PostgreSQL passes each row that was folded with every look at `ended`, until it is vacuumed. By
+/// itself it does that once a minute, which is late after a burst.
+const VACUUM_AFTER: u64 = 20_000;
 
 type Stored<K> = (String, i64, K, Vec<u8>, Vec<u8>, i64, Ts);
 
@@ -83,7 +88,23 @@ impl Store {
             }
             .boxed()
         });
-        self.answer(op, answer).await
+        let folded = self.answer(op, answer).await?;
+        self.vacuum_after(folded).await;
+        Ok(folded)
+    }
+
+    /// Takes rows out of the way that were folded, once they are many.
+    async fn vacuum_after(&self, folded: u64) {
+        let inner = &self.inner;
+        let all = inner.folded.fetch_add(folded, Ordering::Relaxed) + folded;
+        if !inner.db.is_postgres() || all < VACUUM_AFTER {
+            return;
+        }
+        inner.folded.store(0, Ordering::Relaxed);
+        let vacuumed = async { inner.db.write().await?.command(dialect::VACUUM_POSTGRES).await };
+        if let Err(error) = vacuumed.await {
+            tracing::debug!(%error, "folded rows are not vacuumed; PostgreSQL does it by itself");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use muster_core::stats::Query;
 use muster_store::{ChoiceFilter, Difference};
 use sha2::{Digest, Sha256};
 
-use crate::lab::{LEASE, Lab};
+use crate::lab::{LEASE, Lab, until};
 
 on_both!(
     what_was_known_counts_as_ended,
@@ -167,4 +167,24 @@ async fn two_servers_that_fold_at_once_count_each_request_once() {
     let total = lab.store.statistics(Query::default()).await.expect("an answer").total;
     assert_eq!(total.ended, [200, 0, 0]);
     assert_eq!(lab.store.verify_statistics().await.expect("an answer"), []);
+}
+
+/// Folded rows do not stay in the way of the next look until PostgreSQL gets round to them.
+#[tokio::test]
+async fn what_was_folded_is_vacuumed() {
+    let lab = Lab::postgres().await;
+    lab.store.lead(LEASE).await.expect("an answer");
+    let many = format!(
+        "INSERT INTO ended (request_id, model_id, principal_id, auth_type, phase, inputs, failed, \
+         cached, submitted_at, ended_at) SELECT gen_random_uuid(), 'echo', '{}', 'anonymous', \
+         'completed', 1, 0, 0, now(), now() FROM generate_series(1, 20000)",
+        lab.me
+    );
+    lab.raw.run(&many).await;
+    for _ in 0..4 {
+        assert_eq!(lab.store.fold_ended(5000).await.expect("an answer"), 5000);
+    }
+    let vacuums = "SELECT COALESCE(SUM(vacuum_count), 0)::bigint FROM pg_stat_user_tables \
+         WHERE relname = 'ended' AND schemaname = current_schema()";
+    until("it is vacuumed", async || lab.raw.number(vacuums).await > 0).await;
 }
