@@ -7,6 +7,7 @@
 mod apply;
 mod call;
 mod dispatcher;
+mod fold;
 mod job;
 mod look;
 mod observe;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use muster_cluster::Cluster;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::EngineConfig;
+use crate::fold::{self, FOLD, fold};
 use crate::record::Recorder;
 use crate::running::Running;
 use crate::supervisor::Supervisor;
@@ -30,10 +32,6 @@ const IDLE_TICK: Duration = Duration::from_secs(12);
 /// looked whether something is to be cleared.
 const SWEEP: Duration = Duration::from_secs(3600);
 const TIDY: Duration = Duration::from_secs(60);
-/// How often requests that ended are folded into the statistics, and how many in one transaction: others
-/// wait for it.
-const FOLD: Duration = Duration::from_secs(2);
-const FOLDED_AT_ONCE: u32 = 500;
 /// How long the planning lease holds, which is renewed with each housekeeping; and how often who does
 /// not have it asks for it.
 const LEAD: Duration = Duration::from_secs(20);
@@ -63,6 +61,7 @@ pub(crate) struct Loop {
     tidying: Option<JoinHandle<()>>,
     folded: Option<Instant>,
     folding: Option<JoinHandle<()>>,
+    fold_at_once: Arc<AtomicU32>,
 }
 
 /// An instance of ours that is not ready yet.
@@ -111,6 +110,7 @@ impl Loop {
             tidying: None,
             folded: None,
             folding: None,
+            fold_at_once: fold::at_once(),
         }
     }
 
@@ -208,7 +208,8 @@ impl Loop {
         let folds = self.folding.as_ref().is_some_and(|folding| !folding.is_finished());
         if self.leads && !folds && self.folded.is_none_or(|at| at.elapsed() >= FOLD) {
             self.folded = Some(Instant::now());
-            self.folding = Some(tokio::spawn(fold(self.store.clone())));
+            self.folding =
+                Some(tokio::spawn(fold(self.store.clone(), Arc::clone(&self.fold_at_once))));
         }
         Ok(self.leads)
     }
@@ -290,19 +291,6 @@ impl Loop {
                 Ok(()) = local.changed() => self.observe().await,
                 Ok(()) = external.changed() => self.observe().await,
                 () = tokio::time::sleep(Duration::from_secs(1)) => self.observe().await,
-            }
-        }
-    }
-}
-
-async fn fold(store: Store) {
-    loop {
-        match store.fold_ended(FOLDED_AT_ONCE).await {
-            Ok(folded) if folded < u64::from(FOLDED_AT_ONCE) => return,
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, "the statistics are not folded; they are next time");
-                return;
             }
         }
     }

@@ -77,7 +77,7 @@ pub use oversight::{
 };
 pub use quota::Kept;
 pub use sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, TOUCH};
-pub use statistics::{Answer, Choice, ChoiceFilter, Choices, Difference, PersonChoice};
+pub use statistics::{Answer, Choice, ChoiceFilter, Choices, Difference, Folded, PersonChoice};
 pub use types::*;
 pub use users::{AccountFilter, AdminAct, Administered};
 pub use waiters::Ending;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use muster_core::Timestamp;
@@ -46,6 +47,14 @@ struct Cell {
     last: Timestamp,
 }
 
+/// What one transaction folded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Folded {
+    pub requests: u64,
+    /// How long everything else that is written waited for it.
+    pub held: Duration,
+}
+
 /// A row's key, and what is to be put there, as the statements read it.
 #[derive(Serialize)]
 struct Put<'p> {
@@ -69,27 +78,29 @@ struct Figures<'p> {
 }
 
 impl Store {
-    /// Folds at most so many requests that ended into the statistics, in one transaction. How many
-    /// it were; none if another server plans by now.
-    pub async fn fold_ended(&self, most: u32) -> Result<u64, Error> {
+    /// Folds at most so many requests that ended into the statistics, in one transaction; none if
+    /// another server plans by now.
+    pub async fn fold_ended(&self, most: u32) -> Result<Folded, Error> {
         let mut conn = self.inner.db.read().await?;
         let any: Option<(bool,)> = row!(&mut conn, ANY);
         drop(conn);
         if any == Some((false,)) {
-            return Ok(0);
+            return Ok(Folded::default());
         }
         let server = self.inner.server;
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
                 if !leads(tx, server).await? {
-                    return Ok(0);
+                    return Ok(Folded::default());
                 }
-                fold(tx, most).await
+                let begun = Instant::now();
+                let requests = fold(tx, most).await?;
+                Ok(Folded { requests, held: begun.elapsed() })
             }
             .boxed()
         });
         let folded = self.answer(op, answer).await?;
-        self.vacuum_after(folded).await;
+        self.vacuum_after(folded.requests).await;
         Ok(folded)
     }
 

@@ -8,6 +8,7 @@ mod read;
 mod verify;
 
 pub use choices::{Choice, ChoiceFilter, Choices, PersonChoice};
+pub use fold::Folded;
 pub use read::Answer;
 pub use verify::Difference;
 

@@ -406,7 +406,7 @@ async fn any_lives_of_requests_give_what_a_recount_gives(lab: Lab) {
         world.compare().await;
     }
     // The same when nothing is left to fold.
-    while world.lab.store.fold_ended(7).await.expect("an answer") > 0 {}
+    while world.lab.store.fold_ended(7).await.expect("an answer").requests > 0 {}
     assert_eq!(world.lab.raw.number("SELECT COUNT(*) FROM ended").await, 0);
     world.compare().await;
     let found = world.lab.store.verify_statistics().await.expect("an answer");

@@ -42,7 +42,7 @@ async fn what_was_known_counts_as_ended(lab: Lab) {
         let total = lab.store.statistics(Query::default()).await.expect("an answer").total;
         assert_eq!((total.ended, total.cached), ([2, 0, 0], 1), "{folded} folded");
         assert_eq!((total.times.total.count, total.times.job.count), (2, 1), "it had no job");
-        assert_eq!(lab.store.fold_ended(10).await.expect("an answer"), 2 - folded);
+        assert_eq!(lab.store.fold_ended(10).await.expect("an answer").requests, 2 - folded);
     }
 }
 
@@ -146,7 +146,7 @@ async fn two_servers_that_fold_at_once_count_each_request_once() {
         let mut folded = 0;
         // The lease goes to and fro, also between the question whether to fold and the folding.
         for _ in 0..100 {
-            folded += lab.store.fold_ended(3).await.expect("an answer");
+            folded += lab.store.fold_ended(3).await.expect("an answer").requests;
             lab.raw.run("UPDATE leader SET until = now()").await;
             lab.store.lead(LEASE).await.expect("an answer");
         }
@@ -156,7 +156,7 @@ async fn two_servers_that_fold_at_once_count_each_request_once() {
         let mut folded = 0;
         for _ in 0..100 {
             other.lead(LEASE).await.expect("an answer");
-            folded += other.fold_ended(3).await.expect("an answer");
+            folded += other.fold_ended(3).await.expect("an answer").requests;
         }
         folded
     };
@@ -182,7 +182,7 @@ async fn what_was_folded_is_vacuumed() {
     );
     lab.raw.run(&many).await;
     for _ in 0..4 {
-        assert_eq!(lab.store.fold_ended(5000).await.expect("an answer"), 5000);
+        assert_eq!(lab.store.fold_ended(5000).await.expect("an answer").requests, 5000);
     }
     let vacuums = "SELECT COALESCE(SUM(vacuum_count), 0)::bigint FROM pg_stat_user_tables \
          WHERE relname = 'ended' AND schemaname = current_schema()";
