@@ -16,7 +16,7 @@ use crate::report::Line;
 
 /// Of the requests a second that go without.
 const MOST: f64 = 0.10;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 /// People, each of whom has rows of their own in the statistics.
 const SESSIONS: usize = 100;
 
@@ -27,7 +27,7 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
     let hub = place.hub(bench, database, &[]).await?;
     hub.ready("trivial", 1).await?;
     let (sql, ledger) = (Sql::of(&hub, database), Ledger::append_to(&place.ledger)?);
-    let seconds = bench.pick(6, 2);
+    let seconds = bench.pick(4, 2);
     round(&hub, &sql, &ledger, 1).await?;
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
