@@ -100,8 +100,11 @@ async fn a_task_given_back_is_claimed_again_when_it_is_due(lab: Lab) {
     lab.submit(&["a"]).await;
     let first = lab.claim(1).await.remove(0);
     let before = lab.store.clock().now();
-    let after = Duration::from_millis(300);
+    let after = Duration::from_secs(1);
     lab.give_back(&first, Retry::Again { after, counts: true }).await;
+    lab.submit(&["b"]).await;
+    let other = lab.claim(10).await;
+    assert!(other.len() == 1 && other[0].key != first.key, "only what is due is taken");
     let second = lab.claim(1).await.remove(0);
     assert!(lab.store.clock().now().since(before) >= after);
     assert_eq!((second.attempt, second.failures), (2, 1));
