@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use muster_core::Timestamp;
@@ -87,15 +87,16 @@ impl Store {
         if any == Some((false,)) {
             return Ok(Folded::default());
         }
-        let server = self.inner.server;
+        let (server, clock) = (self.inner.server, self.inner.clock.clone());
         let (op, answer) = work(move |tx: &mut Tx| {
+            let clock = clock.clone();
             async move {
                 if !leads(tx, server).await? {
                     return Ok(Folded::default());
                 }
-                let begun = Instant::now();
+                let begun = clock.now();
                 let requests = fold(tx, most).await?;
-                Ok(Folded { requests, held: begun.elapsed() })
+                Ok(Folded { requests, held: clock.now().since(begun) })
             }
             .boxed()
         });
