@@ -193,13 +193,15 @@ fn an_idle_model_makes_room_when_the_hub_is_full() {
 #[test]
 fn a_minimum_of_another_model_does_not_keep_work_waiting_for_ever() {
     let minimum = ModelLimits { min_instances: 1, ..ModelLimits::default() };
+    // Idle from the beginning: nobody waits until its turn is over.
+    let fresh = Stage::Ready { launched_at: at(98), ready_at: at(99), idle_since: Some(at(99)) };
     let mut world = World {
         models: vec![
             waiting(model("a", ModelLimits::default()), 1),
             model("b", minimum),
             model("c", ModelLimits::default()),
         ],
-        instances: vec![instance(0, "b", idle(50)), instance(1, "c", idle(99))],
+        instances: vec![instance(0, "b", fresh), instance(1, "c", idle(99))],
     };
     let retired =
         |world: &World| match &plan(world, &Policy { max_instances: 2 }, at(100)).actions[..] {
