@@ -2,7 +2,7 @@
 
 use muster_core::PrincipalId;
 use muster_core::stats::Query;
-use muster_store::{ChoiceFilter, Difference};
+use muster_store::{ChoiceFilter, Difference, Store};
 use sha2::{Digest, Sha256};
 
 use crate::lab::{LEASE, Lab, until};
@@ -141,29 +141,22 @@ async fn two_servers_that_fold_at_once_count_each_request_once() {
         lab.submit(&["a"]).await;
         assert!(lab.work().await);
     }
-    lab.store.lead(LEASE).await.expect("an answer");
-    let here = async {
+    // The lease goes to and fro, also between the question whether to fold and the folding.
+    let fold = async |store: &Store, times: u32| {
         let mut folded = 0;
-        // The lease goes to and fro, also between the question whether to fold and the folding.
-        for _ in 0..100 {
-            folded += lab.store.fold_ended(3).await.expect("an answer").requests;
+        for _ in 0..times {
             lab.raw.run("UPDATE leader SET until = now()").await;
-            lab.store.lead(LEASE).await.expect("an answer");
+            store.lead(LEASE).await.expect("an answer");
+            folded += store.fold_ended(3).await.expect("an answer").requests;
         }
         folded
     };
-    let there = async {
-        let mut folded = 0;
-        for _ in 0..100 {
-            other.lead(LEASE).await.expect("an answer");
-            folded += other.fold_ended(3).await.expect("an answer").requests;
-        }
-        folded
-    };
-    let (here, there) = tokio::join!(here, there);
+    let mut both = [fold(&lab.store, 1).await, fold(&other, 1).await];
+    assert_eq!(both, [3, 3]);
+    let (here, there) = tokio::join!(fold(&lab.store, 100), fold(&other, 100));
+    both = [both[0] + here, both[1] + there];
     let left = lab.raw.number("SELECT COUNT(*) FROM ended").await;
-    assert_eq!(here + there + left as u64, 200, "{here} here, {there} there");
-    assert!(here > 0 && there > 0, "{here} here, {there} there");
+    assert_eq!(both.iter().sum::<u64>() + left as u64, 200, "{both:?}");
     let total = lab.store.statistics(Query::default()).await.expect("an answer").total;
     assert_eq!(total.ended, [200, 0, 0]);
     assert_eq!(lab.store.verify_statistics().await.expect("an answer"), []);
