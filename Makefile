@@ -1,7 +1,7 @@
 # make demo   build Muster, run 1,000 molecules through a real model, leave the hub running
 # make test   everything CI checks
 # make fmt    format the code, and write openapi.json anew
-# make bench  measure speed and memory (release build, at most 15 minutes; make bench-quick: at most 2; [BENCH=..])
+# make bench  measure speed and memory with the release build; make bench-quick: fewer and shorter runs ([BENCH=..])
 # make chaos  break everything under load, heal it, look whether anything was lost ([SEED=..] [MINUTES=5] [DB=sqlite|postgres] [KILLS=..] [CHAOS=..])
 # make chaos-quick  the same in at most three minutes, with the debug build: part of make test
 # make simulate [SEED=..] [WORLDS=..]  hubs that are killed and live on, in simulated time

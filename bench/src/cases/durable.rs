@@ -4,10 +4,8 @@ use serde_json::json;
 
 use super::{Bench, database};
 use crate::Result;
-use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::load::pace::Pace;
-use crate::models::{Python, python};
 use crate::postgres::Postgres;
 use crate::report::Line;
 
@@ -17,11 +15,7 @@ const SHARE: f64 = 0.9;
 pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>> {
     let (name, database) = database(postgres.as_ref());
     let target = if postgres.is_some() { 3000.0 } else { 5000.0 };
-    let place = bench.place(&format!("durable-{name}"))?;
-    python(&place.models, &Python { log: Some(&place.log), ..Python::default() })?;
-    let hub = place.hub(bench, database, &[]).await?;
-    hub.ready("trivial", 1).await?;
-    let ledger = Ledger::append_to(&place.ledger)?;
+    let (place, hub, ledger) = bench.trivial(&format!("durable-{name}"), database).await?;
     let load =
         |pace, connections| Load { sessions: 8, ..Load::singles(hub.address, pace, connections) };
     let closed = Pace::Closed { seconds: bench.pick(5, 3) };

@@ -26,6 +26,7 @@ use crate::check::{self, Evidence};
 use crate::hub::{Config, Hub};
 use crate::ledger::Ledger;
 use crate::machine::Machine;
+use crate::models::{Python, python};
 use crate::postgres::Postgres;
 use crate::report::{self, Line};
 use crate::{Result, arguments};
@@ -157,6 +158,16 @@ impl Bench {
         fs::create_dir_all(&models)?;
         let (ledger, log) = (folder.join("ledger.jsonl"), folder.join("model.jsonl"));
         Ok(Place { folder, models, ledger, log })
+    }
+
+    /// A case with a hub, one warm instance of the trivial model that logs what it is sent, and a ledger.
+    async fn trivial(&self, case: &str, database: Option<&str>) -> Result<(Place, Hub, Ledger)> {
+        let place = self.place(case)?;
+        python(&place.models, &Python { log: Some(&place.log), ..Python::default() })?;
+        let hub = place.hub(self, database, &[]).await?;
+        hub.ready("trivial", 1).await?;
+        let ledger = Ledger::append_to(&place.ledger)?;
+        Ok((place, hub, ledger))
     }
 
     /// One of two numbers: for the whole run, and for the quick one.

@@ -10,7 +10,6 @@ use crate::hub::Hub;
 use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::load::pace::Pace;
-use crate::models::{Python, python};
 use crate::postgres::Postgres;
 use crate::report::Line;
 
@@ -22,11 +21,8 @@ const SESSIONS: usize = 100;
 
 pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>> {
     let (name, database) = database(postgres.as_ref());
-    let place = bench.place(&format!("rollup-{name}"))?;
-    python(&place.models, &Python { log: Some(&place.log), ..Python::default() })?;
-    let hub = place.hub(bench, database, &[]).await?;
-    hub.ready("trivial", 1).await?;
-    let (sql, ledger) = (Sql::of(&hub, database), Ledger::append_to(&place.ledger)?);
+    let (place, hub, ledger) = bench.trivial(&format!("rollup-{name}"), database).await?;
+    let sql = Sql::of(&hub, database);
     let seconds = bench.pick(4, 2);
     round(&hub, &sql, &ledger, 1).await?;
     let (mut with, mut without) = (Vec::new(), Vec::new());

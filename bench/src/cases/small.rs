@@ -2,10 +2,8 @@
 
 use super::{Bench, database};
 use crate::Result;
-use crate::ledger::Ledger;
 use crate::load::pace::Pace;
 use crate::load::{Load, Sum};
-use crate::models::{Python, python};
 use crate::postgres::Postgres;
 use crate::report::Line;
 
@@ -14,11 +12,7 @@ const P99: f64 = 10.0;
 
 pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>> {
     let (name, database) = database(postgres.as_ref());
-    let place = bench.place(&format!("small-{name}"))?;
-    python(&place.models, &Python { log: Some(&place.log), ..Python::default() })?;
-    let hub = place.hub(bench, database, &[]).await?;
-    hub.ready("trivial", 1).await?;
-    let ledger = Ledger::append_to(&place.ledger)?;
+    let (place, hub, ledger) = bench.trivial(&format!("small-{name}"), database).await?;
     let load = |pace, connections| Load::singles(hub.address, pace, connections);
     load(Pace::Closed { seconds: 1 }, 1).send(&ledger).await?;
     let closed = Pace::Closed { seconds: bench.pick(15, 4) };

@@ -1,11 +1,9 @@
 //! Requests that ended become part of the statistics.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use muster_store::{Folded, Store};
+use muster_store::Store;
 use tokio::time::Instant;
 
 /// How often requests that ended are folded into the statistics.
@@ -15,18 +13,13 @@ pub(crate) const FOLD: Duration = Duration::from_secs(2);
 const HOLDS: Duration = Duration::from_millis(20);
 /// While there is more to fold than that keeps up with: many requests of one model share its rows.
 const HOLDS_BEHIND: Duration = Duration::from_millis(150);
+/// In one transaction; the first of a turn takes the fewest.
 const FOLDED_AT_ONCE: RangeInclusive<u32> = 20..=5000;
 
-/// How many requests the first fold may take.
-pub(crate) fn at_once() -> Arc<AtomicU32> {
-    Arc::new(AtomicU32::new(100))
-}
-
 /// Folds until nothing is left.
-pub(crate) async fn fold(store: Store, at_once: Arc<AtomicU32>) {
-    let begun = Instant::now();
+pub(crate) async fn fold(store: Store) {
+    let (begun, mut most) = (Instant::now(), *FOLDED_AT_ONCE.start());
     loop {
-        let most = at_once.load(Ordering::Relaxed);
         let folded = match store.fold_ended(most).await {
             Ok(folded) => folded,
             Err(error) => {
@@ -34,19 +27,20 @@ pub(crate) async fn fold(store: Store, at_once: Arc<AtomicU32>) {
                 return;
             }
         };
-        let holds = if begun.elapsed() < FOLD { HOLDS } else { HOLDS_BEHIND };
-        at_once.store(next_fold(most, folded, holds), Ordering::Relaxed);
         if folded.requests < u64::from(most) {
             return;
         }
+        most = next_fold(most, folded.held, begun.elapsed());
     }
 }
 
-/// How many requests the next fold may take, after one that could take `most`.
-fn next_fold(most: u32, folded: Folded, holds: Duration) -> u32 {
-    let next = if folded.held > holds {
+/// How many requests the next transaction may take, after one that took `most` and held others for so
+/// long; folding goes on since `since`.
+fn next_fold(most: u32, held: Duration, since: Duration) -> u32 {
+    let holds = if since < FOLD { HOLDS } else { HOLDS_BEHIND };
+    let next = if held > holds {
         most / 2
-    } else if folded.requests == u64::from(most) && folded.held < holds / 2 {
+    } else if held < holds / 2 {
         most * 2
     } else {
         most
@@ -60,13 +54,13 @@ mod tests {
 
     #[test]
     fn a_fold_takes_as_many_as_fit_in_its_time() {
-        let fold = |requests, millis| Folded { requests, held: Duration::from_millis(millis) };
-        assert_eq!(next_fold(100, fold(100, 3), HOLDS), 200, "there was time for more");
-        assert_eq!(next_fold(100, fold(100, 15), HOLDS), 100);
-        assert_eq!(next_fold(100, fold(7, 1), HOLDS), 100, "there were no more");
-        assert_eq!(next_fold(100, fold(60, 50), HOLDS), 50, "it took too long");
-        assert_eq!(next_fold(20, fold(20, 500), HOLDS), 20, "it goes on, however slow");
-        assert_eq!(next_fold(4000, fold(4000, 1), HOLDS), 5000);
-        assert_eq!(next_fold(100, fold(100, 50), HOLDS_BEHIND), 200, "there is more than fits");
+        let next = |most, held| next_fold(most, Duration::from_millis(held), Duration::ZERO);
+        assert_eq!(next(100, 3), 200, "there was time for more");
+        assert_eq!(next(100, 15), 100);
+        assert_eq!(next(100, 50), 50, "it took too long");
+        assert_eq!(next(20, 500), 20, "it goes on, however slow");
+        assert_eq!(next(4000, 1), 5000);
+        let behind = next_fold(100, Duration::from_millis(50), FOLD);
+        assert_eq!(behind, 200, "there is more to fold than fits");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use muster_cluster::Cluster;
@@ -15,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::EngineConfig;
-use crate::fold::{self, FOLD, fold};
+use crate::fold::{FOLD, fold};
 use crate::record::Recorder;
 use crate::running::Running;
 use crate::supervisor::Supervisor;
@@ -61,7 +60,6 @@ pub(crate) struct Loop {
     tidying: Option<JoinHandle<()>>,
     folded: Option<Instant>,
     folding: Option<JoinHandle<()>>,
-    fold_at_once: Arc<AtomicU32>,
 }
 
 /// An instance of ours that is not ready yet.
@@ -110,7 +108,6 @@ impl Loop {
             tidying: None,
             folded: None,
             folding: None,
-            fold_at_once: fold::at_once(),
         }
     }
 
@@ -208,8 +205,7 @@ impl Loop {
         let folds = self.folding.as_ref().is_some_and(|folding| !folding.is_finished());
         if self.leads && !folds && self.folded.is_none_or(|at| at.elapsed() >= FOLD) {
             self.folded = Some(Instant::now());
-            self.folding =
-                Some(tokio::spawn(fold(self.store.clone(), Arc::clone(&self.fold_at_once))));
+            self.folding = Some(tokio::spawn(fold(self.store.clone())));
         }
         Ok(self.leads)
     }

@@ -354,9 +354,9 @@ impl Writer {
         let mut due = self.claims.iter().filter(|claim| self.is_due(claim, tx.now)).count();
         let mut claims = std::mem::take(&mut self.claims).into_iter();
         for claim in claims.by_ref() {
-            // Another claim of the same model may have taken all there was.
-            let is_due = self.is_due(&claim, tx.now);
-            if !is_due || tx.conn.is_over() {
+            // Another claim of the same model may have taken all there was; and once the transaction
+            // is committed, whoever waits is served in the next one.
+            if !self.is_due(&claim, tx.now) || tx.conn.is_over() {
                 left.push(claim);
                 continue;
             }

@@ -108,8 +108,9 @@ impl Store {
     /// Takes rows out of the way that were folded, once they are many.
     async fn vacuum_after(&self, folded: u64) {
         let inner = &self.inner;
-        let all = inner.folded.fetch_add(folded, Ordering::Relaxed) + folded;
-        if !inner.db.is_postgres() || all < VACUUM_AFTER {
+        if !inner.db.is_postgres()
+            || inner.folded.fetch_add(folded, Ordering::Relaxed) + folded < VACUUM_AFTER
+        {
             return;
         }
         inner.folded.store(0, Ordering::Relaxed);
