@@ -25,6 +25,30 @@ pub enum Sql {
     Postgres(String),
 }
 
+enum Connected {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Connected {
+    async fn run(&mut self, statement: String) -> Result<()> {
+        let statement = sqlx::raw_sql(AssertSqlSafe(statement));
+        match self {
+            Self::Sqlite(conn) => statement.execute(conn).await.map(drop)?,
+            Self::Postgres(conn) => statement.execute(conn).await.map(drop)?,
+        }
+        Ok(())
+    }
+
+    async fn close(self) -> Result<()> {
+        match self {
+            Self::Sqlite(conn) => conn.close().await?,
+            Self::Postgres(conn) => conn.close().await?,
+        }
+        Ok(())
+    }
+}
+
 impl Sql {
     pub fn of(hub: &Hub, database: Option<&str>) -> Self {
         match database {
@@ -35,14 +59,16 @@ impl Sql {
 
     /// So many ended requests of many people, with tasks if they are wanted.
     pub async fn fill(&self, requests: u64, now: i64, tasks: bool) -> Result<()> {
-        self.run(self.people(now)).await?;
+        let mut conn = self.open().await?;
+        conn.run(self.people(now)).await?;
         for from in (0..requests).step_by(AT_ONCE as usize) {
             let until = requests.min(from + AT_ONCE);
-            self.run(self.requests((from, until, requests), now)).await?;
+            conn.run(self.requests((from, until, requests), now)).await?;
         }
         if tasks {
-            self.run(self.tasks()).await?;
+            conn.run(self.tasks()).await?;
         }
+        conn.close().await?;
         if let Self::Postgres(_) = self {
             self.run("ANALYZE".into()).await?;
         }
@@ -62,22 +88,21 @@ impl Sql {
     }
 
     pub async fn run(&self, statement: String) -> Result<()> {
-        let statement = AssertSqlSafe(statement);
-        match self {
+        let mut conn = self.open().await?;
+        conn.run(statement).await?;
+        conn.close().await
+    }
+
+    async fn open(&self) -> Result<Connected> {
+        Ok(match self {
             Self::Sqlite(file) => {
                 let options = SqliteConnectOptions::new().filename(file);
-                let mut conn: SqliteConnection =
-                    options.disable_statement_logging().connect().await?;
-                sqlx::raw_sql(statement).execute(&mut conn).await?;
-                conn.close().await?;
+                // 2 GiB: the indexes of ten million requests are not read from the file again and again.
+                let options = options.pragma("cache_size", "-2000000").pragma("synchronous", "OFF");
+                Connected::Sqlite(options.disable_statement_logging().connect().await?)
             }
-            Self::Postgres(url) => {
-                let mut conn = PgConnection::connect(url).await?;
-                sqlx::raw_sql(statement).execute(&mut conn).await?;
-                conn.close().await?;
-            }
-        }
-        Ok(())
+            Self::Postgres(url) => Connected::Postgres(PgConnection::connect(url).await?),
+        })
     }
 
     pub async fn number(&self, statement: &str) -> Result<i64> {

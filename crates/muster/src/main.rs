@@ -34,6 +34,10 @@ use crate::download::Format;
 use crate::failure::Failure;
 use crate::hub::Hub;
 
+/// What one thread allocates another one frees: SQLite's rows, bodies of requests. glibc is slow at that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Before anything that could start a thread: `muster child` becomes another program.
     let mut arguments = std::env::args_os().skip(1);

@@ -48,20 +48,6 @@ impl Serialize for Hex<'_> {
     }
 }
 
-/// Puts the bytes that hex digits stand for in place of what was there.
-pub(crate) fn unhex(digits: &str, bytes: &mut Vec<u8>) -> Result<(), Error> {
-    let value = |digit: u8| char::from(digit).to_digit(16);
-    bytes.clear();
-    for pair in digits.as_bytes().chunks(2) {
-        let (Some(high), Some(low)) = (value(pair[0]), pair.get(1).and_then(|low| value(*low)))
-        else {
-            return Err(Error::Corrupt("hex digits of the database".into()));
-        };
-        bytes.push((high << 4 | low) as u8);
-    }
-    Ok(())
-}
-
 /// An id as 32 hex digits.
 pub(crate) fn id<S: Serializer>(id: &Uuid, to: S) -> Result<S::Ok, S::Error> {
     Hex(id.as_bytes()).serialize(to)
@@ -70,14 +56,6 @@ pub(crate) fn id<S: Serializer>(id: &Uuid, to: S) -> Result<S::Ok, S::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hex_digits_of_both_databases_are_read_and_other_texts_refused() {
-        let mut bytes = vec![1];
-        unhex("00fFA0", &mut bytes).expect("digits");
-        assert_eq!(bytes, [0, 255, 160]);
-        assert!(["0", "0g", "+1", "é"].iter().all(|text| unhex(text, &mut bytes).is_err()));
-    }
 
     #[test]
     fn rows_are_cut_into_texts_of_bounded_length() {

@@ -377,8 +377,9 @@ pub(crate) struct Statistics {
     pub people: &'static str,
     pub put_models: &'static str,
     pub put_people: &'static str,
-    /// Periods, each with its models and what is stored of them.
-    pub read_models: &'static str,
+    /// So many more requests of them, and when the last one ended.
+    pub seen_models: &'static str,
+    pub seen_people: &'static str,
     /// Rows of certain people: the ids come as JSON.
     pub read_some: &'static str,
     /// Open requests that are alike; by who submitted only if $1.
@@ -401,31 +402,31 @@ pub(crate) fn statistics(postgres: bool) -> &'static Statistics {
 
 /// CROSS JOIN: SQLite looks the keys up one by one, in this order.
 const STATISTICS_SQLITE: Statistics = Statistics {
-    models: "SELECT s.grain, s.period, s.model_id, s.total, s.detail, s.requests, s.last_at \
+    models: "SELECT s.grain, s.period, s.model_id, s.figures \
          FROM jsonb_each($1) AS j CROSS JOIN model_statistic s WHERE s.grain = j.value ->> 'j_grain' \
          AND s.period = j.value ->> 'j_period' AND s.model_id = j.value ->> 'j_model'",
-    people: "SELECT s.grain, s.period, s.principal_id, s.total, s.detail, s.requests, s.last_at \
+    people: "SELECT s.grain, s.period, s.principal_id, s.figures \
          FROM jsonb_each($1) AS j CROSS JOIN person_statistic s WHERE s.grain = j.value ->> 'j_grain' \
          AND s.period = j.value ->> 'j_period' \
          AND s.principal_id = unhex(j.value ->> 'j_principal')",
-    put_models: "INSERT INTO model_statistic (grain, period, model_id, total, detail, requests, \
-         last_at) SELECT value ->> 'j_grain', value ->> 'j_period', value ->> 'j_model', \
-         unhex(value ->> 'j_total'), unhex(value ->> 'j_detail'), value ->> 'j_requests', \
+    put_models: "INSERT INTO model_statistic (grain, period, model_id, figures) \
+         SELECT value ->> 'j_grain', value ->> 'j_period', value ->> 'j_model', \
+         unhex(value ->> 'j_figures') FROM jsonb_each($1) WHERE true \
+         ON CONFLICT (grain, period, model_id) DO UPDATE SET figures = excluded.figures",
+    put_people: "INSERT INTO person_statistic (grain, period, principal_id, auth_type, figures) \
+         SELECT value ->> 'j_grain', value ->> 'j_period', unhex(value ->> 'j_principal'), \
+         value ->> 'j_auth', unhex(value ->> 'j_figures') FROM jsonb_each($1) WHERE true \
+         ON CONFLICT (grain, period, principal_id) DO UPDATE SET figures = excluded.figures",
+    seen_models: "INSERT INTO model_seen AS s (model_id, requests, last_at) \
+         SELECT value ->> 'j_model', value ->> 'j_requests', value ->> 'j_last' \
+         FROM jsonb_each($1) WHERE true ON CONFLICT (model_id) DO UPDATE SET \
+         requests = s.requests + excluded.requests, last_at = MAX(s.last_at, excluded.last_at)",
+    seen_people: "INSERT INTO person_seen AS s (auth_type, principal_id, requests, last_at) \
+         SELECT value ->> 'j_auth', unhex(value ->> 'j_principal'), value ->> 'j_requests', \
          value ->> 'j_last' FROM jsonb_each($1) WHERE true \
-         ON CONFLICT (grain, period, model_id) DO UPDATE SET total = excluded.total, \
-         detail = excluded.detail, requests = excluded.requests, last_at = excluded.last_at",
-    put_people: "INSERT INTO person_statistic (grain, period, principal_id, auth_type, total, \
-         detail, requests, last_at) SELECT value ->> 'j_grain', value ->> 'j_period', \
-         unhex(value ->> 'j_principal'), value ->> 'j_auth', unhex(value ->> 'j_total'), \
-         unhex(value ->> 'j_detail'), value ->> 'j_requests', value ->> 'j_last' \
-         FROM jsonb_each($1) WHERE true \
-         ON CONFLICT (grain, period, principal_id) DO UPDATE SET total = excluded.total, \
-         detail = excluded.detail, requests = excluded.requests, last_at = excluded.last_at",
-    read_models: "SELECT period, group_concat(model_id || ' ' || \
-         hex(CASE WHEN $4 THEN detail ELSE total END), ' ') FROM model_statistic \
-         WHERE grain = $1 AND period >= $2 AND period < $3 GROUP BY period",
-    read_some: "SELECT s.principal_id, s.auth_type, s.period, \
-         CASE WHEN $4 THEN s.detail ELSE s.total END FROM jsonb_each($5) AS j \
+         ON CONFLICT (auth_type, principal_id) DO UPDATE SET \
+         requests = s.requests + excluded.requests, last_at = MAX(s.last_at, excluded.last_at)",
+    read_some: "SELECT s.principal_id, s.auth_type, s.period, s.figures FROM jsonb_each($4) AS j \
          CROSS JOIN person_statistic s WHERE s.principal_id = unhex(j.value) AND s.grain = $1 \
          AND s.period >= $2 AND s.period < $3",
     open: "SELECT r.model_id, CASE WHEN $1 THEN r.principal_id END, p.kind, r.phase, \
@@ -439,35 +440,40 @@ const STATISTICS_SQLITE: Statistics = Statistics {
 };
 
 const STATISTICS_POSTGRES: Statistics = Statistics {
-    models: "SELECT s.grain, s.period, s.model_id, s.total, s.detail, s.requests, s.last_at \
+    models: "SELECT s.grain, s.period, s.model_id, s.figures \
          FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_model text) \
          JOIN model_statistic s ON s.grain = j_grain AND s.period = j_period \
          AND s.model_id = j_model",
-    people: "SELECT s.grain, s.period, s.principal_id, s.total, s.detail, s.requests, s.last_at \
+    people: "SELECT s.grain, s.period, s.principal_id, s.figures \
          FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_principal uuid) \
          JOIN person_statistic s ON s.grain = j_grain AND s.period = j_period \
          AND s.principal_id = j_principal",
-    put_models: "INSERT INTO model_statistic (grain, period, model_id, total, detail, requests, \
-         last_at) SELECT j_grain, j_period, j_model, decode(j_total, 'hex'), \
-         decode(j_detail, 'hex'), j_requests, timestamptz 'epoch' + j_last * interval '1 microsecond' \
+    put_models: "INSERT INTO model_statistic (grain, period, model_id, figures) \
+         SELECT j_grain, j_period, j_model, decode(j_figures, 'hex') \
          FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_model text, \
-         j_total text, j_detail text, j_requests bigint, j_last bigint) \
-         ON CONFLICT (grain, period, model_id) DO UPDATE SET total = excluded.total, \
-         detail = excluded.detail, requests = excluded.requests, last_at = excluded.last_at",
-    put_people: "INSERT INTO person_statistic (grain, period, principal_id, auth_type, total, \
-         detail, requests, last_at) SELECT j_grain, j_period, j_principal, j_auth, \
-         decode(j_total, 'hex'), decode(j_detail, 'hex'), j_requests, \
-         timestamptz 'epoch' + j_last * interval '1 microsecond' \
+         j_figures text) \
+         ON CONFLICT (grain, period, model_id) DO UPDATE SET figures = excluded.figures",
+    put_people: "INSERT INTO person_statistic (grain, period, principal_id, auth_type, figures) \
+         SELECT j_grain, j_period, j_principal, j_auth, decode(j_figures, 'hex') \
          FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_principal uuid, \
-         j_auth text, j_total text, j_detail text, j_requests bigint, j_last bigint) \
-         ON CONFLICT (grain, period, principal_id) DO UPDATE SET total = excluded.total, \
-         detail = excluded.detail, requests = excluded.requests, last_at = excluded.last_at",
-    read_models: "SELECT period, string_agg(model_id || ' ' || \
-         encode(CASE WHEN $4 THEN detail ELSE total END, 'hex'), ' ') FROM model_statistic \
-         WHERE grain = $1 AND period >= $2 AND period < $3 GROUP BY period",
-    read_some: "SELECT s.principal_id, s.auth_type, s.period, \
-         CASE WHEN $4 THEN s.detail ELSE s.total END FROM person_statistic s \
-         WHERE s.principal_id = ANY (ARRAY(SELECT j::uuid FROM json_array_elements_text($5::json) AS j)) AND s.grain = $1 AND s.period >= $2 AND s.period < $3",
+         j_auth text, j_figures text) \
+         ON CONFLICT (grain, period, principal_id) DO UPDATE SET figures = excluded.figures",
+    seen_models: "INSERT INTO model_seen AS s (model_id, requests, last_at) \
+         SELECT j_model, j_requests, timestamptz 'epoch' + j_last * interval '1 microsecond' \
+         FROM json_to_recordset($1::json) AS j(j_model text, j_requests bigint, j_last bigint) \
+         ON CONFLICT (model_id) DO UPDATE SET requests = s.requests + excluded.requests, \
+         last_at = GREATEST(s.last_at, excluded.last_at)",
+    seen_people: "INSERT INTO person_seen AS s (auth_type, principal_id, requests, last_at) \
+         SELECT j_auth, j_principal, j_requests, \
+         timestamptz 'epoch' + j_last * interval '1 microsecond' \
+         FROM json_to_recordset($1::json) AS j(j_auth text, j_principal uuid, j_requests bigint, \
+         j_last bigint) ON CONFLICT (auth_type, principal_id) DO UPDATE SET \
+         requests = s.requests + excluded.requests, \
+         last_at = GREATEST(s.last_at, excluded.last_at)",
+    read_some: "SELECT s.principal_id, s.auth_type, s.period, s.figures FROM person_statistic s \
+         WHERE s.principal_id = ANY \
+         (ARRAY(SELECT j::uuid FROM json_array_elements_text($4::json) AS j)) \
+         AND s.grain = $1 AND s.period >= $2 AND s.period < $3",
     open: "SELECT r.model_id, CASE WHEN $1 THEN r.principal_id END, p.kind, r.phase, \
          floor(extract(epoch FROM r.submitted_at) / 86400)::bigint, \
          (CASE WHEN r.inputs = 1 THEN 0 ELSE length((r.inputs - 1)::text) END)::bigint, \

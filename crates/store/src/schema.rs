@@ -16,6 +16,7 @@ const SQLITE: &[(i64, &str)] = &[
     (6, include_str!("../migrations/sqlite/0006_oversight.sql")),
     (7, include_str!("../migrations/sqlite/0007_instances.sql")),
     (8, include_str!("../migrations/sqlite/0008_clearing.sql")),
+    (9, include_str!("../migrations/sqlite/0009_details.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../migrations/postgres/0001_first.sql")),
@@ -26,6 +27,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (6, include_str!("../migrations/postgres/0006_oversight.sql")),
     (7, include_str!("../migrations/postgres/0007_instances.sql")),
     (8, include_str!("../migrations/postgres/0008_clearing.sql")),
+    (9, include_str!("../migrations/postgres/0009_details.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

@@ -2,7 +2,9 @@
 //! ones.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
+use std::sync::Arc;
 
 use super::bytes::{Corrupt, grow};
 use super::period::Day;
@@ -21,8 +23,15 @@ pub struct Group {
     pub inputs: u64,
     pub failed: u64,
     pub cached: u64,
-    /// Of those that the question asks the times of.
-    pub times: Spans,
+    measured: Measured,
+}
+
+/// Times of a group. Of many groups few are shown: what was stored is read when it is asked for.
+#[derive(Clone, Debug, Default)]
+struct Measured {
+    /// Encoded spans; nothing: empty bytes.
+    stored: Box<[u8]>,
+    more: Option<Box<Spans>>,
 }
 
 impl Group {
@@ -34,23 +43,66 @@ impl Group {
         self.ended.iter().sum::<u64>() + self.active()
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Of those that the question asks the times of.
+    pub fn times(&self) -> Spans {
+        self.measured.spans()
+    }
+
+    fn add(&mut self, other: &Self) -> Result<(), Corrupt> {
         for (mine, more) in self.ended.iter_mut().zip(other.ended) {
-            *mine += more;
+            grow(mine, more)?;
         }
-        self.waiting += other.waiting;
-        self.running += other.running;
-        self.inputs += other.inputs;
-        self.failed += other.failed;
-        self.cached += other.cached;
-        self.times.merge(&other.times);
+        for (mine, more) in [
+            (&mut self.waiting, other.waiting),
+            (&mut self.running, other.running),
+            (&mut self.inputs, other.inputs),
+            (&mut self.failed, other.failed),
+            (&mut self.cached, other.cached),
+        ] {
+            grow(mine, more)?;
+        }
+        self.measured.add(&other.measured)
     }
 }
+
+impl Measured {
+    fn spans(&self) -> Spans {
+        let mut spans = self.more.as_deref().cloned().unwrap_or_default();
+        if !self.stored.is_empty() {
+            let read = spans.add_encoded(&mut &*self.stored);
+            debug_assert_eq!(read, Ok(()), "it was read into the sum of all groups before");
+        }
+        spans
+    }
+
+    fn add(&mut self, other: &Self) -> Result<(), Corrupt> {
+        if self.stored.is_empty() && self.more.is_none() {
+            *self = other.clone();
+            return Ok(());
+        }
+        if !other.stored.is_empty() {
+            self.more.get_or_insert_default().add_encoded(&mut &*other.stored)?;
+        }
+        if let Some(more) = &other.more {
+            self.more.get_or_insert_default().merge(more);
+        }
+        Ok(())
+    }
+}
+
+/// However they are held.
+impl PartialEq for Measured {
+    fn eq(&self, other: &Self) -> bool {
+        self.spans() == other.spans()
+    }
+}
+
+impl Eq for Measured {}
 
 /// What a group is of: the value of one dimension.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
-    Model(String),
+    Model(Arc<str>),
     Day(Day),
     /// By its Monday.
     Week(Day),
@@ -133,22 +185,33 @@ struct Point<'p> {
 }
 
 /// Groups, each with what it is of.
-pub type Rows = Vec<(Vec<Value>, Box<Group>)>;
+pub type Rows = Vec<(Vec<Value>, Group)>;
 
 /// An answer in the making.
 pub struct Groups {
     query: Query,
-    models: Vec<String>,
-    /// Boxed: they are large, and moved when the map grows and when they are sorted.
-    groups: HashMap<Key, Box<Group>>,
+    models: Vec<Arc<str>>,
+    groups: HashMap<Key, Group>,
+    /// All of them together.
+    total: Group,
+    /// The place of the model that was asked for last: they mostly come in the same order.
+    last_model: usize,
     /// Of the last day that was asked for: finding it takes the calendar.
     month: (Day, Day),
 }
 
 impl Groups {
     pub fn new(query: Query) -> Self {
-        let (models, groups) = (Vec::new(), HashMap::new());
-        Self { query, models, groups, month: (Day::FIRST, Day::FIRST) }
+        // The sum reads what is stored: what cannot be read is found.
+        let measured = Measured { more: Some(Box::default()), ..Measured::default() };
+        Self {
+            query,
+            models: Vec::new(),
+            groups: HashMap::new(),
+            total: Group { measured, ..Group::default() },
+            last_model: 0,
+            month: (Day::FIRST, Day::FIRST),
+        }
     }
 
     pub fn query(&self) -> &Query {
@@ -186,51 +249,52 @@ impl Groups {
     }
 
     /// Adds a request that ended and is in no stored row.
-    pub fn add_ended(&mut self, request: &EndedRequest) {
+    pub fn add_ended(&mut self, request: &EndedRequest) -> Result<(), Corrupt> {
         let person = Person { id: request.principal, auth: request.auth };
         let (auth, day) = (Some(request.auth), request.day());
         let (model, size) = (request.model.as_str(), request.size());
         let point = Point { model, person: Some(person), auth, day, size };
         if !(self.query.takes_ended(request.how) && self.takes_live(&point)) {
-            return;
+            return Ok(());
         }
-        let by = self.query.by.includes(request.how);
-        let group = self.group(&point);
-        group.ended[request.how as usize] += 1;
-        group.inputs += request.inputs;
-        group.failed += request.failed;
-        group.cached += request.cached;
-        if by {
-            group.times.add(request);
+        let mut ended = [0; 3];
+        ended[request.how as usize] = 1;
+        let mut group = Group {
+            ended,
+            inputs: request.inputs,
+            failed: request.failed,
+            cached: request.cached,
+            ..Group::default()
+        };
+        if self.query.by.includes(request.how) {
+            group.measured.more.get_or_insert_default().add(request);
         }
+        self.add(&point, group)
     }
 
-    pub fn add_open(&mut self, open: &OpenRequests) {
+    pub fn add_open(&mut self, open: &OpenRequests) -> Result<(), Corrupt> {
         let person = open.principal.map(|id| Person { id, auth: open.auth });
         let (auth, day, size) = (Some(open.auth), open.day, open.size);
         let point = Point { model: &open.model, person, auth, day, size };
         if !(self.query.takes_open(open.running) && self.takes_live(&point)) {
-            return;
+            return Ok(());
         }
-        let group = self.group(&point);
-        *if open.running { &mut group.running } else { &mut group.waiting } += open.requests;
-        group.inputs += open.inputs;
-        group.failed += open.failed;
-        group.cached += open.cached;
+        let (waiting, running) = if open.running { (0, open.requests) } else { (open.requests, 0) };
+        let OpenRequests { inputs, failed, cached, .. } = *open;
+        let group = Group { waiting, running, inputs, failed, cached, ..Group::default() };
+        self.add(&point, group)
     }
 
     /// The groups in the order of what they are of, and all of them together.
     pub fn finish(self) -> (Rows, Group) {
-        let mut total = Group::default();
         let mut rows = Vec::with_capacity(self.groups.len());
         for (key, group) in self.groups {
-            total.merge(&group);
             let values = self.query.group_by.iter();
             let values = values.map(|dimension| key.value(*dimension, &self.models));
             rows.push((values.collect::<Vec<_>>(), group));
         }
-        rows.sort_by(|(a, _), (b, _)| a.cmp(b));
-        (rows, total)
+        rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        (rows, self.total)
     }
 
     fn takes(&self, point: &Point<'_>) -> bool {
@@ -247,38 +311,37 @@ impl Groups {
     }
 
     fn add_tally(&mut self, point: &Point<'_>, mut bytes: &[u8]) -> Result<(), Corrupt> {
-        let query = &self.query;
-        let takes = How::ALL.map(|how| query.takes_ended(how));
-        let by = How::ALL.map(|how| takes[how as usize] && query.by.includes(how));
-        let mut group = None;
-        for how in How::ALL.map(|how| how as usize) {
+        let mut group = Group::default();
+        for how in How::ALL {
             let Counts { requests, inputs, failed, cached } = counts(&mut bytes)?;
             if requests == 0 {
                 continue;
             }
-            if takes[how] {
-                if group.is_none() {
-                    group = Some(self.key(point));
-                }
-                let Some(key) = group else { continue };
-                let group = self.groups.entry(key).or_default();
-                grow(&mut group.ended[how], requests)?;
-                grow(&mut group.inputs, inputs)?;
-                grow(&mut group.failed, failed)?;
-                grow(&mut group.cached, cached)?;
-                if by[how] {
-                    group.times.add_encoded(&mut bytes)?;
-                    continue;
-                }
-            }
+            let spans = bytes;
             Spans::skip_encoded(&mut bytes)?;
+            if !self.query.takes_ended(how) {
+                continue;
+            }
+            let mut one = Group { inputs, failed, cached, ..Group::default() };
+            one.ended[how as usize] = requests;
+            if self.query.by.includes(how) {
+                one.measured.stored = spans[..spans.len() - bytes.len()].into();
+            }
+            group.add(&one)?;
         }
-        Ok(())
+        if group.total() == 0 { Ok(()) } else { self.add(point, group) }
     }
 
-    fn group(&mut self, point: &Point<'_>) -> &mut Group {
+    fn add(&mut self, point: &Point<'_>, group: Group) -> Result<(), Corrupt> {
+        self.total.add(&group)?;
         let key = self.key(point);
-        self.groups.entry(key).or_default()
+        match self.groups.entry(key) {
+            Entry::Vacant(new) => {
+                new.insert(group);
+                Ok(())
+            }
+            Entry::Occupied(mut known) => known.get_mut().add(&group),
+        }
     }
 
     fn key(&mut self, point: &Point<'_>) -> Key {
@@ -300,13 +363,16 @@ impl Groups {
         key
     }
 
-    /// The place of a model among those that were seen: there are few.
+    /// The place of a model among those that were seen.
     fn model(&mut self, model: &str) -> usize {
-        let seen = self.models.iter().position(|seen| seen == model);
-        seen.unwrap_or_else(|| {
-            self.models.push(model.to_owned());
-            self.models.len() - 1
-        })
+        let all = self.models.len();
+        let after_last = (0..all).map(|n| (self.last_model + 1 + n) % all);
+        let place = after_last.into_iter().find(|place| *self.models[*place] == *model);
+        self.last_model = place.unwrap_or_else(|| {
+            self.models.push(model.into());
+            all
+        });
+        self.last_model
     }
 
     fn month(&mut self, day: Day) -> Day {
@@ -318,10 +384,10 @@ impl Groups {
 }
 
 impl Key {
-    fn value(&self, dimension: Dimension, models: &[String]) -> Value {
+    fn value(&self, dimension: Dimension, models: &[Arc<str>]) -> Value {
         let person = |id: u128| (id != 0).then(|| PrincipalId(uuid::Uuid::from_u128(id)));
         match dimension {
-            Dimension::Model => Value::Model(models.get(self.model).cloned().unwrap_or_default()),
+            Dimension::Model => Value::Model(models[self.model].clone()),
             Dimension::Day => Value::Day(Day(self.day)),
             Dimension::Week => Value::Week(Day(self.week)),
             Dimension::Month => Value::Month(Day(self.month)),

@@ -199,7 +199,7 @@ impl Query {
         };
         if self.is_of_people() {
             let detail = sizes || !self.models.is_empty() || self.groups(Dimension::Model);
-            let longest = if detail || longest < Grain::Year { longest } else { Grain::Ever };
+            let longest = if longest < Grain::Year { longest } else { Grain::Ever };
             return self.runs_of(Source::People, longest, detail);
         }
         let detail = sizes || self.auth.is_some() || self.groups(Dimension::AuthType);
@@ -207,6 +207,8 @@ impl Query {
     }
 
     fn runs_of(&self, source: Source, longest: Grain, detail: bool) -> Vec<Read> {
+        // Longer periods are not broken down.
+        let longest = if detail { longest.min(Grain::Month) } else { longest };
         let runs = runs(self.days.start, self.days.end, longest).into_iter();
         runs.map(|run| {
             let (grain, until) = (run.grain, run.until);
@@ -268,13 +270,13 @@ mod tests {
         use Dimension::*;
         assert_eq!(reads(|_| {}), ["Models Year"]);
         assert_eq!(reads(|q| q.group_by = vec![Model, Week]), ["Models Day"]);
-        assert_eq!(reads(|q| q.group_by = vec![InputSize]), ["Models Year detail"]);
+        assert_eq!(reads(|q| q.group_by = vec![InputSize]), ["Models Month detail"]);
         assert_eq!(
             reads(|q| q.auth = Some(crate::stats::AuthType::Account)),
-            ["Models Year detail"]
+            ["Models Month detail"]
         );
         assert_eq!(reads(|q| q.group_by = vec![User]), ["People Ever"]);
-        assert_eq!(reads(|q| q.group_by = vec![User, Model]), ["People Year detail"]);
+        assert_eq!(reads(|q| q.group_by = vec![User, Model]), ["People Month detail"]);
         assert_eq!(reads(|q| q.group_by = vec![User, Month]), ["People Month"]);
         assert_eq!(reads(|q| q.group_by = vec![User, Day]), ["People Month detail"]);
     }

@@ -1,5 +1,6 @@
 //! What is counted of requests that ended, and how it is stored.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::bytes::{Corrupt, grow, put, put_text, take, take_text};
@@ -100,7 +101,7 @@ impl Tally {
         figures.times.add(request);
     }
 
-    pub fn encode(&self) -> Vec<u8> {
+    fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for figures in &self.0 {
             put(&mut out, figures.requests);
@@ -117,8 +118,15 @@ impl Tally {
         out
     }
 
-    /// Adds what [`Tally::encode`] wrote.
-    pub fn add_encoded(&mut self, mut bytes: &[u8]) -> Result<(), Corrupt> {
+    /// Together with what was encoded before; nothing: empty bytes.
+    pub fn encode_with(mut self, stored: &[u8]) -> Result<Vec<u8>, Corrupt> {
+        if !stored.is_empty() {
+            self.add_encoded(stored)?;
+        }
+        Ok(self.encode())
+    }
+
+    fn add_encoded(&mut self, mut bytes: &[u8]) -> Result<(), Corrupt> {
         for figures in &mut self.0 {
             let counts = counts(&mut bytes)?;
             if counts.requests == 0 {
@@ -177,28 +185,33 @@ pub(super) struct Entry<'b> {
 }
 
 impl Detail {
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let slots: Vec<(&Slot, &Tally)> = self.0.iter().collect();
-        for same in slots.chunk_by(|(a, _), (b, _)| a.model == b.model) {
-            put_text(&mut out, same[0].0.model.as_bytes());
+    /// Together with what was encoded before; nothing: empty bytes. Where nothing comes to it, that is
+    /// copied as it is.
+    pub fn encode_with(self, stored: &[u8]) -> Result<Vec<u8>, Corrupt> {
+        let mut all: BTreeMap<(&str, u16, AuthType, u8), Cow<'_, [u8]>> = BTreeMap::new();
+        entries(stored, |entry| {
+            let slot = (entry.model, entry.day, entry.auth, entry.size);
+            all.insert(slot, Cow::Borrowed(entry.tally));
+            Ok(())
+        })?;
+        let (slots, tallies): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
+        for (slot, tally) in slots.iter().zip(tallies) {
+            let Slot { model, day, auth, size } = slot;
+            let bytes = all.entry((model.as_str(), *day, *auth, *size)).or_default();
+            *bytes = Cow::Owned(tally.encode_with(bytes)?);
+        }
+        let all: Vec<_> = all.into_iter().collect();
+        let mut out = Vec::with_capacity(stored.len() + 64 * slots.len());
+        for same in all.chunk_by(|(a, _), (b, _)| a.0 == b.0) {
+            put_text(&mut out, same[0].0.0.as_bytes());
             put(&mut out, same.len() as u64);
-            for (slot, tally) in same {
-                put(&mut out, u64::from(slot.day));
-                put(&mut out, u64::from(slot.size) << 1 | slot.auth as u64);
-                put_text(&mut out, &tally.encode());
+            for ((_, day, auth, size), tally) in same {
+                put(&mut out, u64::from(*day));
+                put(&mut out, u64::from(*size) << 1 | *auth as u64);
+                put_text(&mut out, tally);
             }
         }
-        out
-    }
-
-    /// Adds what [`Detail::encode`] wrote.
-    pub fn add_encoded(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
-        entries(bytes, |entry| {
-            let Entry { model, day, auth, size, tally } = entry;
-            let slot = Slot { model: model.to_owned(), day, auth, size };
-            self.0.entry(slot).or_default().add_encoded(tally)
-        })
+        Ok(out)
     }
 }
 
@@ -260,11 +273,11 @@ mod tests {
             one in prop::collection::vec(request(), 0..20),
             two in prop::collection::vec(request(), 0..20),
         ) {
-            let mut read = Detail::default();
+            let mut stored = Vec::new();
             for piece in [&one, &two] {
-                read.add_encoded(&detail(piece).encode()).expect("bytes");
+                stored = detail(piece).encode_with(&stored).expect("bytes");
             }
-            prop_assert_eq!(read, detail(&[one, two].concat()));
+            prop_assert_eq!(stored, detail(&[one, two].concat()).encode_with(&[]).expect("bytes"));
         }
 
         #[test]
@@ -272,10 +285,10 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 0..60),
         ) {
             let read = [
-                Detail::default().add_encoded(&bytes),
-                Tally::default().add_encoded(&bytes),
+                Detail::default().encode_with(&bytes),
+                Tally::default().encode_with(&bytes),
             ];
-            prop_assert!(read.iter().all(|read| matches!(read, Ok(()) | Err(Corrupt))));
+            prop_assert!(read.iter().all(|read| matches!(read, Ok(_) | Err(Corrupt))));
         }
     }
 }

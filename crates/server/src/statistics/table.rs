@@ -135,7 +135,7 @@ impl Table {
         let Answer { rows, total } = answer;
         let columns = Column::of(&wanted.query.group_by);
         // The rows come in the order of their values, and stay so where the keys are equal.
-        let keys = |(values, group): &(Vec<Value>, Box<Group>)| -> Vec<Key> {
+        let keys = |(values, group): &(Vec<Value>, Group)| -> Vec<Key> {
             wanted.sort.iter().map(|sort| Key::of(sort.column, values, group)).collect()
         };
         let mut keyed: Vec<_> = rows.into_iter().map(|row| (keys(&row), row)).collect();
@@ -190,12 +190,12 @@ impl Table {
 
     pub fn row(&self, at: usize) -> Row<'_> {
         let (values, group) = &self.rows[at];
-        Row { table: self, values: Some(values), group }
+        Row { table: self, values: Some(values), group, times: group.times() }
     }
 
     /// All groups together.
     pub fn totals(&self) -> Row<'_> {
-        Row { table: self, values: None, group: &self.total }
+        Row { table: self, values: None, group: &self.total, times: self.total.times() }
     }
 }
 
@@ -210,7 +210,7 @@ impl Key {
         match kind {
             Kind::Of(place) | Kind::Name(place) => Self::Value(values.get(place).cloned()),
             Kind::Count(count) => Self::Number(Some(count(group) as f64)),
-            Kind::Seconds(times, figure) => Self::Number(figure(times(&group.times))),
+            Kind::Seconds(times, figure) => Self::Number(figure(times(&group.times()))),
         }
     }
 
@@ -233,6 +233,7 @@ pub struct Row<'t> {
     table: &'t Table,
     values: Option<&'t Vec<Value>>,
     group: &'t Group,
+    times: Spans,
 }
 
 impl Row<'_> {
@@ -255,7 +256,7 @@ impl Row<'_> {
             },
             Kind::Count(count) => Cell::Count(count(self.group)),
             Kind::Seconds(times, figure) => {
-                let micros = figure(times(&self.group.times));
+                let micros = figure(times(&self.times));
                 micros.map_or(Cell::Empty, |micros| Cell::Seconds(micros / 1e6))
             }
         }

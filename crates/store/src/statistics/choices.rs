@@ -14,15 +14,14 @@ use crate::statement::rows;
 use crate::users::pattern;
 use crate::{Error, Store, text};
 
-const MODELS: &str = "SELECT model_id, CAST(SUM(requests) AS BIGINT), MAX(last_at) \
-     FROM model_statistic WHERE grain = 'year' GROUP BY model_id";
+const MODELS: &str = "SELECT model_id, requests, last_at FROM model_seen";
 
 const KINDS: &str = "SELECT auth_type, CAST(SUM(requests) AS BIGINT), MAX(last_at) \
-     FROM person_statistic WHERE grain = 'ever' GROUP BY auth_type";
+     FROM person_seen GROUP BY auth_type";
 
-const PEOPLE: &str = "SELECT s.principal_id, s.requests, s.last_at, a.name FROM person_statistic s \
+const PEOPLE: &str = "SELECT s.principal_id, s.requests, s.last_at, a.name FROM person_seen s \
      LEFT JOIN account a ON a.principal_id = s.principal_id \
-     WHERE s.grain = 'ever' AND s.auth_type = $1 \
+     WHERE s.auth_type = $1 \
      AND ($2 IS NULL OR s.principal_id > $2) \
      AND ($3 IS NULL OR a.name_key LIKE $3 ESCAPE '!' OR s.principal_id = $4) \
      ORDER BY s.principal_id LIMIT $5";

@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use super::{EndedRow, ended, ended_columns, unreadable};
 use crate::batch::{self, Hex};
-use crate::db::Ts;
 use crate::servers::leads;
 use crate::statement::{row, rows, run};
 use crate::writer::{Tx, work};
@@ -25,8 +24,16 @@ const TAKE: &str = concat!(
     ended_columns!()
 );
 
-const GRAINS_OF_MODELS: [Grain; 3] = [Grain::Day, Grain::Month, Grain::Year];
-const GRAINS_OF_PEOPLE: [Grain; 3] = [Grain::Month, Grain::Year, Grain::Ever];
+/// The rows that a request counts in: their grains, and which of them are broken down.
+const ROWS_OF_MODELS: [(Grain, bool); 5] = [
+    (Grain::Day, false),
+    (Grain::Month, false),
+    (Grain::Year, false),
+    (Grain::Day, true),
+    (Grain::Month, true),
+];
+const ROWS_OF_PEOPLE: [(Grain, bool); 4] =
+    [(Grain::Month, false), (Grain::Year, false), (Grain::Ever, false), (Grain::Month, true)];
 
 const ANY: &str = "SELECT EXISTS (SELECT 1 FROM ended)";
 
@@ -34,15 +41,23 @@ const ANY: &str = "SELECT EXISTS (SELECT 1 FROM ended)";
 /// itself it does that once a minute, which is late after a burst.
 const VACUUM_AFTER: u64 = 20_000;
 
-type Stored<K> = (String, i64, K, Vec<u8>, Vec<u8>, i64, Ts);
+/// Grain, period, of what, figures.
+type Stored<K> = (String, i64, K, Vec<u8>);
 
-/// Stored rows to be, by period and what they are of.
-type Cells<K> = HashMap<(Grain, Day, K), Cell>;
+/// What requests add to the stored rows, of models or of people.
+struct Cells<K> {
+    /// By the row's name, its period and what it is of; beside them what is stored there.
+    figures: HashMap<(&'static str, Day, K), (Figures, Vec<u8>)>,
+    seen: HashMap<K, Seen>,
+}
 
-struct Cell {
+enum Figures {
+    Total(Tally),
+    Detail(Detail),
+}
+
+struct Seen {
     auth: AuthType,
-    total: Tally,
-    detail: Detail,
     requests: u64,
     last: Timestamp,
 }
@@ -55,26 +70,42 @@ pub struct Folded {
     pub held: Duration,
 }
 
-/// A row's key, and what is to be put there, as the statements read it.
-#[derive(Serialize)]
-struct Put<'p> {
-    j_grain: &'static str,
-    j_period: i32,
+/// A row as the statements read it, with what they need of it.
+#[derive(Default, Serialize)]
+struct Row<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    j_model: Option<&'p str>,
+    j_model: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    j_principal: Option<Hex<'p>>,
-    #[serde(flatten)]
-    figures: Option<Figures<'p>>,
+    j_principal: Option<Hex<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    j_grain: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    j_period: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    j_auth: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    j_figures: Option<Hex<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    j_requests: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    j_last: Option<i64>,
 }
 
-#[derive(Serialize)]
-struct Figures<'p> {
-    j_auth: &'static str,
-    j_total: Hex<'p>,
-    j_detail: Hex<'p>,
-    j_requests: u64,
-    j_last: i64,
+/// What a row is of.
+trait Subject: Clone + Eq + Hash {
+    fn row(&self) -> Row<'_>;
+}
+
+impl Subject for String {
+    fn row(&self) -> Row<'_> {
+        Row { j_model: Some(self), ..Row::default() }
+    }
+}
+
+impl Subject for Uuid {
+    fn row(&self) -> Row<'_> {
+        Row { j_principal: Some(Hex(self.as_bytes())), ..Row::default() }
+    }
 }
 
 impl Store {
@@ -127,117 +158,130 @@ async fn fold(tx: &mut Tx, most: u32) -> Result<u64, Error> {
     }
     let taken: Vec<EndedRow> = rows!(&mut tx.conn, TAKE, i64::from(most));
     let count = taken.len() as u64;
-    let (mut models, mut people) = (Cells::<String>::new(), Cells::<Uuid>::new());
+    let (mut models, mut people) = (Cells::<String>::default(), Cells::<Uuid>::default());
     for row in taken {
         let request = ended(row)?;
-        for grain in GRAINS_OF_MODELS {
-            let key = (grain, request.day().start(grain), request.model.clone());
-            add(&mut models, key, &request, Some(slot(&request, "", 0)));
-        }
-        for grain in GRAINS_OF_PEOPLE {
-            let start = request.day().start(grain);
-            let day = if grain == Grain::Month { (request.day().0 - start.0) as u16 } else { 0 };
-            let slot = (grain != Grain::Ever).then(|| slot(&request, &request.model, day));
-            add(&mut people, (grain, start, request.principal.0), &request, slot);
-        }
+        models.add(&request.model, &ROWS_OF_MODELS, &request, |_| ("", 0));
+        people.add(&request.principal.0, &ROWS_OF_PEOPLE, &request, |month| {
+            (&request.model, (request.day().0 - month.0) as u16)
+        });
     }
     let statements = dialect::statistics(tx.conn.is_postgres());
-    for keys in
-        batch::texts(models.keys().map(|(grain, day, model)| of_model(*grain, *day, model)))?
-    {
+    for keys in models.keys()? {
         let found: Vec<Stored<String>> = rows!(&mut tx.conn, statements.models, keys);
-        merge(&mut models, found)?;
+        models.found(found)?;
     }
-    for keys in batch::texts(people.keys().map(|(grain, day, id)| of_person(*grain, *day, id)))? {
+    for keys in people.keys()? {
         let found: Vec<Stored<Uuid>> = rows!(&mut tx.conn, statements.people, keys);
-        merge(&mut people, found)?;
+        people.found(found)?;
     }
-    for rows in texts(&models, |grain, day, model| of_model(grain, day, model))? {
-        run!(&mut tx.conn, statements.put_models, rows);
-    }
-    for rows in texts(&people, of_person)? {
-        run!(&mut tx.conn, statements.put_people, rows);
+    for (texts, put) in [
+        (models.seen()?, statements.seen_models),
+        (people.seen()?, statements.seen_people),
+        (models.rows()?, statements.put_models),
+        (people.rows()?, statements.put_people),
+    ] {
+        for rows in texts {
+            run!(&mut tx.conn, put, rows);
+        }
     }
     Ok(count)
 }
 
-fn slot(request: &EndedRequest, model: &str, day: u16) -> Slot {
-    Slot { model: model.to_owned(), day, auth: request.auth, size: request.size() }
-}
-
-fn add<K: Hash + Eq>(
-    cells: &mut Cells<K>,
-    key: (Grain, Day, K),
-    request: &EndedRequest,
-    slot: Option<Slot>,
-) {
-    let cell = cells.entry(key).or_insert_with(|| Cell {
-        auth: request.auth,
-        total: Tally::default(),
-        detail: Detail::default(),
-        requests: 0,
-        last: request.ended_at,
-    });
-    cell.total.add(request);
-    cell.requests += 1;
-    cell.last = cell.last.max(request.ended_at);
-    if let Some(slot) = slot {
-        cell.detail.0.entry(slot).or_default().add(request);
+impl<K> Default for Cells<K> {
+    fn default() -> Self {
+        Self { figures: HashMap::new(), seen: HashMap::new() }
     }
 }
 
-fn merge<K: Hash + Eq>(cells: &mut Cells<K>, found: Vec<Stored<K>>) -> Result<(), Error> {
-    for (grain, period, key, total, detail, requests, last) in found {
-        let grain = [Grain::Day, Grain::Month, Grain::Year, Grain::Ever]
-            .into_iter()
-            .find(|known| name(*known) == grain)
-            .ok_or_else(|| Error::Corrupt("the grain of a statistic".into()))?;
-        let Some(cell) = cells.get_mut(&(grain, Day(period as i32), key)) else { continue };
-        cell.total.add_encoded(&total).map_err(unreadable)?;
-        cell.detail.add_encoded(&detail).map_err(unreadable)?;
-        cell.requests += requests as u64;
-        cell.last = cell.last.max(last.0);
+impl<K: Subject> Cells<K> {
+    /// Counts a request in `rows`; `told_apart` says by which model and day of its period it is broken
+    /// down.
+    fn add<'r>(
+        &mut self,
+        of: &K,
+        rows: &[(Grain, bool)],
+        request: &'r EndedRequest,
+        told_apart: impl Fn(Day) -> (&'r str, u16),
+    ) {
+        for (grain, detail) in rows {
+            let start = request.day().start(*grain);
+            let key = (name(*grain, *detail), start, of.clone());
+            let none = || match detail {
+                true => (Figures::Detail(Detail::default()), Vec::new()),
+                false => (Figures::Total(Tally::default()), Vec::new()),
+            };
+            match &mut self.figures.entry(key).or_insert_with(none).0 {
+                Figures::Total(tally) => tally.add(request),
+                Figures::Detail(detail) => {
+                    let (model, day) = told_apart(start);
+                    let (model, auth) = (model.to_owned(), request.auth);
+                    let slot = Slot { model, day, auth, size: request.size() };
+                    detail.0.entry(slot).or_default().add(request);
+                }
+            }
+        }
+        let (auth, last) = (request.auth, request.ended_at);
+        let seen = self.seen.entry(of.clone()).or_insert(Seen { auth, requests: 0, last });
+        seen.requests += 1;
+        seen.last = seen.last.max(last);
     }
-    Ok(())
-}
 
-/// As the database names it.
-pub(super) fn name(grain: Grain) -> &'static str {
-    match grain {
-        Grain::Day => "day",
-        Grain::Month => "month",
-        Grain::Year => "year",
-        Grain::Ever => "ever",
+    fn keys(&self) -> Result<Vec<String>, Error> {
+        batch::texts(self.figures.keys().map(key))
+    }
+
+    fn found(&mut self, found: Vec<Stored<K>>) -> Result<(), Error> {
+        for (name, period, of, stored) in found {
+            let all = ROWS_OF_MODELS.iter().chain(&ROWS_OF_PEOPLE);
+            let name = all.map(|(grain, detail)| self::name(*grain, *detail)).find(|n| *n == name);
+            let name = name.ok_or_else(|| Error::Corrupt("the grain of a statistic".into()))?;
+            if let Some(cell) = self.figures.get_mut(&(name, Day(period as i32), of)) {
+                cell.1 = stored;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is stored, and what came to it.
+    fn rows(self) -> Result<Vec<String>, Error> {
+        let mut rows = Vec::with_capacity(self.figures.len());
+        for (key, (figures, stored)) in self.figures {
+            let bytes = match figures {
+                Figures::Total(tally) => tally.encode_with(&stored),
+                Figures::Detail(detail) => detail.encode_with(&stored),
+            };
+            rows.push((key, bytes.map_err(unreadable)?));
+        }
+        batch::texts(rows.iter().map(|(of, bytes)| Row {
+            j_auth: self.seen.get(&of.2).map(|seen| seen.auth.name()),
+            j_figures: Some(Hex(bytes)),
+            ..key(of)
+        }))
+    }
+
+    fn seen(&self) -> Result<Vec<String>, Error> {
+        batch::texts(self.seen.iter().map(|(of, seen)| Row {
+            j_auth: Some(seen.auth.name()),
+            j_requests: Some(seen.requests),
+            j_last: Some(seen.last.micros()),
+            ..of.row()
+        }))
     }
 }
 
-fn of_model(grain: Grain, day: Day, model: &str) -> Put<'_> {
-    let (j_grain, j_period) = (name(grain), day.0);
-    Put { j_grain, j_period, j_model: Some(model), j_principal: None, figures: None }
+fn key<'k, K: Subject>((name, period, of): &'k (&'static str, Day, K)) -> Row<'k> {
+    Row { j_grain: Some(name), j_period: Some(period.0), ..of.row() }
 }
 
-fn of_person(grain: Grain, day: Day, id: &Uuid) -> Put<'_> {
-    let (j_grain, j_period, j_principal) = (name(grain), day.0, Some(Hex(id.as_bytes())));
-    Put { j_grain, j_period, j_model: None, j_principal, figures: None }
-}
-
-/// All cells, as the statements read them.
-fn texts<'c, K>(
-    cells: &'c Cells<K>,
-    key: impl Fn(Grain, Day, &'c K) -> Put<'c>,
-) -> Result<Vec<String>, Error> {
-    let encoded: Vec<_> = cells
-        .iter()
-        .map(|(key, cell)| (key, cell, cell.total.encode(), cell.detail.encode()))
-        .collect();
-    batch::texts(encoded.iter().map(|((grain, day, of), cell, total, detail)| Put {
-        figures: Some(Figures {
-            j_auth: cell.auth.name(),
-            j_total: Hex(total),
-            j_detail: Hex(detail),
-            j_requests: cell.requests,
-            j_last: cell.last.micros(),
-        }),
-        ..key(*grain, *day, of)
-    }))
+/// As the database names rows of this grain: the totals, or what they are broken down to.
+pub(super) fn name(grain: Grain, detail: bool) -> &'static str {
+    match (grain, detail) {
+        (Grain::Day, false) => "day",
+        (Grain::Day, true) => "day detail",
+        (Grain::Month, false) => "month",
+        (Grain::Month, true) => "month detail",
+        (Grain::Year, _) => "year",
+        (Grain::Ever, _) => "ever",
+    }
 }

@@ -16,8 +16,10 @@ use crate::conn::Conn;
 use crate::statement::rows;
 use crate::{Error, Store, dialect};
 
-const READ_PEOPLE: &str = "SELECT principal_id, auth_type, period, \
-     CASE WHEN $4 THEN detail ELSE total END \
+const READ_MODELS: &str = "SELECT model_id, period, figures \
+     FROM model_statistic WHERE grain = $1 AND period >= $2 AND period < $3";
+
+const READ_PEOPLE: &str = "SELECT principal_id, auth_type, period, figures \
      FROM person_statistic WHERE grain = $1 AND period >= $2 AND period < $3";
 
 const ENDED: &str = concat!("SELECT ", ended_columns!(), " FROM ended");
@@ -34,9 +36,7 @@ pub struct Answer {
 
 /// Rows that one read found.
 enum Found {
-    /// A period, and its models with what is stored of them, in words with blanks between: a year of
-    /// days would be very many rows.
-    Models(Vec<(i64, String)>),
+    Models(Vec<(String, i64, Vec<u8>)>),
     People(Vec<(Uuid, String, i64, Vec<u8>)>),
 }
 
@@ -100,20 +100,19 @@ async fn gather(conn: &mut Conn, query: &Query, reads: Vec<Read>) -> Result<Mate
     for read in reads {
         let found = match read.source {
             Source::Models => {
-                let statement = dialect::statistics(conn.is_postgres()).read_models;
                 let (from, until) = (i64::from(read.from.0), i64::from(read.until.0));
-                let grain = name(read.grain);
-                Found::Models(rows!(conn, statement, grain, from, until, read.detail))
+                let grain = name(read.grain, read.detail);
+                Found::Models(rows!(conn, READ_MODELS, grain, from, until))
             }
             Source::People if people.is_empty() => Found::People(found_people(conn, &read).await?),
             Source::People => {
                 let statement = dialect::statistics(conn.is_postgres()).read_some;
                 let mut all = Vec::new();
                 for ids in batch::texts(people.iter().map(|id| Hex(id.0.as_bytes())))? {
-                    let grain = name(read.grain);
+                    let grain = name(read.grain, read.detail);
                     let (from, until) = (i64::from(read.from.0), i64::from(read.until.0));
                     let some: Vec<(Uuid, String, i64, Vec<u8>)> =
-                        rows!(conn, statement, grain, from, until, read.detail, ids);
+                        rows!(conn, statement, grain, from, until, ids);
                     all.extend(some);
                 }
                 Found::People(all)
@@ -132,7 +131,7 @@ async fn found_people(
     read: &Read,
 ) -> Result<Vec<(Uuid, String, i64, Vec<u8>)>, Error> {
     let (from, until) = (i64::from(read.from.0), i64::from(read.until.0));
-    Ok(rows!(conn, READ_PEOPLE, name(read.grain), from, until, read.detail))
+    Ok(rows!(conn, READ_PEOPLE, name(read.grain, read.detail), from, until))
 }
 
 fn answer(query: Query, material: Material) -> Result<Answer, Error> {
@@ -140,16 +139,10 @@ fn answer(query: Query, material: Material) -> Result<Answer, Error> {
     for (read, found) in &material.stored {
         match found {
             Found::Models(rows) => {
-                let mut bytes = Vec::new();
-                for (period, words) in rows {
-                    let period = Day(*period as i32);
-                    let mut words = words.split(' ');
-                    while let (Some(model), Some(digits)) = (words.next(), words.next()) {
-                        batch::unhex(digits, &mut bytes)?;
-                        let (model, bytes) = (Some(model), bytes.as_slice());
-                        let row = StoredRow { model, person: None, period, bytes };
-                        groups.add_row(read, &row).map_err(unreadable)?;
-                    }
+                for (model, period, bytes) in rows {
+                    let (model, period) = (Some(model.as_str()), Day(*period as i32));
+                    let row = StoredRow { model, person: None, period, bytes };
+                    groups.add_row(read, &row).map_err(unreadable)?;
                 }
             }
             Found::People(rows) => {
@@ -163,10 +156,10 @@ fn answer(query: Query, material: Material) -> Result<Answer, Error> {
     }
     for row in material.ended {
         let request: EndedRequest = ended(row)?;
-        groups.add_ended(&request);
+        groups.add_ended(&request).map_err(unreadable)?;
     }
     for row in material.open {
-        groups.add_open(&open(row)?);
+        groups.add_open(&open(row)?).map_err(unreadable)?;
     }
     let (rows, total) = groups.finish();
     Ok(Answer { rows, total })

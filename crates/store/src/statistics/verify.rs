@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_core::stats::{By, Day, Dimension, Grain, Group, Groups, Query, Rows, Source, Value};
 
 use super::read::everything;
-use super::{EndedRow, ended};
+use super::{EndedRow, ended, unreadable};
 use crate::statement::rows;
 use crate::{Error, Store};
 
@@ -58,7 +58,7 @@ impl Store {
         let present = self.recount(query.clone()).await?;
         let counted = by_key(self.statistics(query).await?.rows);
         let keys: BTreeSet<&Vec<Value>> = present.keys().chain(counted.keys()).collect();
-        let none = Box::default();
+        let none = Group::default();
         for key in keys {
             let is = present.get(key).unwrap_or(&none);
             let said = counted.get(key).unwrap_or(&none);
@@ -66,7 +66,7 @@ impl Store {
                 continue;
             }
             let [Value::Model(model), Value::Day(day)] = key.as_slice() else { continue };
-            let (model, day) = (model.clone(), *day);
+            let (model, day) = (model.to_string(), *day);
             let (counted, present) = (said.total(), is.total());
             let fewer = is.ended.iter().zip(said.ended).all(|(is, said)| *is <= said);
             found.push(if fewer && present < counted {
@@ -78,7 +78,7 @@ impl Store {
         Ok(found)
     }
 
-    async fn recount(&self, query: Query) -> Result<BTreeMap<Vec<Value>, Box<Group>>, Error> {
+    async fn recount(&self, query: Query) -> Result<BTreeMap<Vec<Value>, Group>, Error> {
         let mut groups = Groups::new(query);
         let mut after = None;
         loop {
@@ -92,7 +92,7 @@ impl Store {
             {
                 let row: EndedRow =
                     (model, who, kind, phase, inputs, failed, cached, submitted, started, end);
-                groups.add_ended(&ended(row)?);
+                groups.add_ended(&ended(row)?).map_err(unreadable)?;
             }
         }
         Ok(by_key(groups.finish().0))
@@ -103,11 +103,14 @@ impl Store {
         let mut sums = Vec::new();
         for (of, source, grain, detail) in [
             ("models by year", Source::Models, Grain::Year, false),
-            ("models by month", Source::Models, Grain::Month, true),
+            ("models by month", Source::Models, Grain::Month, false),
+            ("models by month in detail", Source::Models, Grain::Month, true),
             ("models by day", Source::Models, Grain::Day, false),
+            ("models by day in detail", Source::Models, Grain::Day, true),
             ("people", Source::People, Grain::Ever, false),
-            ("people by year", Source::People, Grain::Year, true),
+            ("people by year", Source::People, Grain::Year, false),
             ("people by month", Source::People, Grain::Month, false),
+            ("people by month in detail", Source::People, Grain::Month, true),
         ] {
             let query = ended_only(Vec::new());
             let reads = everything(source, grain, detail);
@@ -131,6 +134,6 @@ fn ended_only(group_by: Vec<Dimension>) -> Query {
     query
 }
 
-fn by_key(rows: Rows) -> BTreeMap<Vec<Value>, Box<Group>> {
+fn by_key(rows: Rows) -> BTreeMap<Vec<Value>, Group> {
     rows.into_iter().collect()
 }

@@ -316,7 +316,7 @@ impl World {
             && (!phases || ["failed", "waiting"].contains(&request.phase.name()));
         let person = |wanted| Value::Person((auth == wanted).then_some(who));
         let value = |dimension: &Dimension| match dimension {
-            Dimension::Model => Value::Model(model.to_string()),
+            Dimension::Model => Value::Model(model.to_string().into()),
             Dimension::Day => Value::Day(day),
             Dimension::Week => Value::Week(day.monday()),
             Dimension::Month => Value::Month(day.start(muster_core::stats::Grain::Month)),
@@ -351,9 +351,9 @@ impl Naive {
             inputs: group.inputs,
             failed: group.failed,
             cached: group.cached,
-            job: times(&group.times.job),
-            total: times(&group.times.total),
-            waiting: times(&group.times.waiting),
+            job: times(&group.times().job),
+            total: times(&group.times().total),
+            waiting: times(&group.times().waiting),
         }
     }
 

@@ -172,14 +172,14 @@ async fn sessions_of_the_schema_before_live_on(lab: Lab) {
             lab.raw.run(&empty).await;
         }
     }
-    for table in ["ended", "model_statistic", "person_statistic"] {
+    for table in ["ended", "model_statistic", "person_statistic", "model_seen", "person_seen"] {
         lab.raw.run(&format!("DROP TABLE {table}")).await;
     }
     for column in ["changed_at", "claimed_by"] {
         lab.raw.run(&format!("ALTER TABLE principal DROP COLUMN {column}")).await;
     }
     lab.raw.run("ALTER TABLE before RENAME TO session").await;
-    lab.raw.run("DELETE FROM migration WHERE version IN (2, 3, 4)").await;
+    lab.raw.run("DELETE FROM migration WHERE version IN (2, 3, 4, 9)").await;
     lab.store.close().await;
     let store = Store::open(lab.config(), muster_store::Clock::system()).await.expect("a store");
     let hash: [u8; 32] = hash.try_into().expect("a hash");
