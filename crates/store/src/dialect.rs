@@ -404,25 +404,25 @@ pub(crate) fn statistics(postgres: bool) -> &'static Statistics {
 const STATISTICS_SQLITE: Statistics = Statistics {
     models: "SELECT s.grain, s.period, s.model_id, s.figures \
          FROM jsonb_each($1) AS j CROSS JOIN model_statistic s WHERE s.grain = j.value ->> 'j_grain' \
-         AND s.period = j.value ->> 'j_period' AND s.model_id = j.value ->> 'j_model'",
+         AND s.period = j.value ->> 'j_period' AND s.model_id = j.value ->> 'j_of'",
     people: "SELECT s.grain, s.period, s.principal_id, s.figures \
          FROM jsonb_each($1) AS j CROSS JOIN person_statistic s WHERE s.grain = j.value ->> 'j_grain' \
          AND s.period = j.value ->> 'j_period' \
-         AND s.principal_id = unhex(j.value ->> 'j_principal')",
+         AND s.principal_id = unhex(j.value ->> 'j_of')",
     put_models: "INSERT INTO model_statistic (grain, period, model_id, figures) \
-         SELECT value ->> 'j_grain', value ->> 'j_period', value ->> 'j_model', \
+         SELECT value ->> 'j_grain', value ->> 'j_period', value ->> 'j_of', \
          unhex(value ->> 'j_figures') FROM jsonb_each($1) WHERE true \
          ON CONFLICT (grain, period, model_id) DO UPDATE SET figures = excluded.figures",
     put_people: "INSERT INTO person_statistic (grain, period, principal_id, auth_type, figures) \
-         SELECT value ->> 'j_grain', value ->> 'j_period', unhex(value ->> 'j_principal'), \
+         SELECT value ->> 'j_grain', value ->> 'j_period', unhex(value ->> 'j_of'), \
          value ->> 'j_auth', unhex(value ->> 'j_figures') FROM jsonb_each($1) WHERE true \
          ON CONFLICT (grain, period, principal_id) DO UPDATE SET figures = excluded.figures",
     seen_models: "INSERT INTO model_seen AS s (model_id, requests, last_at) \
-         SELECT value ->> 'j_model', value ->> 'j_requests', value ->> 'j_last' \
+         SELECT value ->> 'j_of', value ->> 'j_requests', value ->> 'j_last' \
          FROM jsonb_each($1) WHERE true ON CONFLICT (model_id) DO UPDATE SET \
          requests = s.requests + excluded.requests, last_at = MAX(s.last_at, excluded.last_at)",
     seen_people: "INSERT INTO person_seen AS s (auth_type, principal_id, requests, last_at) \
-         SELECT value ->> 'j_auth', unhex(value ->> 'j_principal'), value ->> 'j_requests', \
+         SELECT value ->> 'j_auth', unhex(value ->> 'j_of'), value ->> 'j_requests', \
          value ->> 'j_last' FROM jsonb_each($1) WHERE true \
          ON CONFLICT (auth_type, principal_id) DO UPDATE SET \
          requests = s.requests + excluded.requests, last_at = MAX(s.last_at, excluded.last_at)",
@@ -441,32 +441,32 @@ const STATISTICS_SQLITE: Statistics = Statistics {
 
 const STATISTICS_POSTGRES: Statistics = Statistics {
     models: "SELECT s.grain, s.period, s.model_id, s.figures \
-         FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_model text) \
+         FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_of text) \
          JOIN model_statistic s ON s.grain = j_grain AND s.period = j_period \
-         AND s.model_id = j_model",
+         AND s.model_id = j_of",
     people: "SELECT s.grain, s.period, s.principal_id, s.figures \
-         FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_principal uuid) \
+         FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_of uuid) \
          JOIN person_statistic s ON s.grain = j_grain AND s.period = j_period \
-         AND s.principal_id = j_principal",
+         AND s.principal_id = j_of",
     put_models: "INSERT INTO model_statistic (grain, period, model_id, figures) \
-         SELECT j_grain, j_period, j_model, decode(j_figures, 'hex') \
-         FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_model text, \
+         SELECT j_grain, j_period, j_of, decode(j_figures, 'hex') \
+         FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_of text, \
          j_figures text) \
          ON CONFLICT (grain, period, model_id) DO UPDATE SET figures = excluded.figures",
     put_people: "INSERT INTO person_statistic (grain, period, principal_id, auth_type, figures) \
-         SELECT j_grain, j_period, j_principal, j_auth, decode(j_figures, 'hex') \
-         FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_principal uuid, \
+         SELECT j_grain, j_period, j_of, j_auth, decode(j_figures, 'hex') \
+         FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_of uuid, \
          j_auth text, j_figures text) \
          ON CONFLICT (grain, period, principal_id) DO UPDATE SET figures = excluded.figures",
     seen_models: "INSERT INTO model_seen AS s (model_id, requests, last_at) \
-         SELECT j_model, j_requests, timestamptz 'epoch' + j_last * interval '1 microsecond' \
-         FROM json_to_recordset($1::json) AS j(j_model text, j_requests bigint, j_last bigint) \
+         SELECT j_of, j_requests, timestamptz 'epoch' + j_last * interval '1 microsecond' \
+         FROM json_to_recordset($1::json) AS j(j_of text, j_requests bigint, j_last bigint) \
          ON CONFLICT (model_id) DO UPDATE SET requests = s.requests + excluded.requests, \
          last_at = GREATEST(s.last_at, excluded.last_at)",
     seen_people: "INSERT INTO person_seen AS s (auth_type, principal_id, requests, last_at) \
-         SELECT j_auth, j_principal, j_requests, \
+         SELECT j_auth, j_of, j_requests, \
          timestamptz 'epoch' + j_last * interval '1 microsecond' \
-         FROM json_to_recordset($1::json) AS j(j_auth text, j_principal uuid, j_requests bigint, \
+         FROM json_to_recordset($1::json) AS j(j_auth text, j_of uuid, j_requests bigint, \
          j_last bigint) ON CONFLICT (auth_type, principal_id) DO UPDATE SET \
          requests = s.requests + excluded.requests, \
          last_at = GREATEST(s.last_at, excluded.last_at)",

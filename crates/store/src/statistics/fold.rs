@@ -1,5 +1,6 @@
 //! Rows of `ended` become part of the stored statistics.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::Ordering;
@@ -52,7 +53,7 @@ struct Cells<K> {
 }
 
 enum Figures {
-    Total(Tally),
+    Total(Box<Tally>),
     Detail(Detail),
 }
 
@@ -70,41 +71,47 @@ pub struct Folded {
     pub held: Duration,
 }
 
-/// A row as the statements read it, with what they need of it.
-#[derive(Default, Serialize)]
-struct Row<'r> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    j_model: Option<&'r str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    j_principal: Option<Hex<'r>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    j_grain: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    j_period: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    j_auth: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    j_figures: Option<Hex<'r>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    j_requests: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    j_last: Option<i64>,
+/// A row's key, as the statements read it.
+#[derive(Serialize)]
+struct Key<'k> {
+    j_of: Cow<'k, str>,
+    j_grain: &'static str,
+    j_period: i32,
+}
+
+/// A whole row.
+#[derive(Serialize)]
+struct Put<'k> {
+    j_of: Cow<'k, str>,
+    j_grain: &'static str,
+    j_period: i32,
+    j_auth: &'static str,
+    j_figures: Hex<'k>,
+}
+
+/// What came to the requests of a model or person.
+#[derive(Serialize)]
+struct More<'k> {
+    j_of: Cow<'k, str>,
+    j_auth: &'static str,
+    j_requests: u64,
+    j_last: i64,
 }
 
 /// What a row is of.
 trait Subject: Clone + Eq + Hash {
-    fn row(&self) -> Row<'_>;
+    fn text(&self) -> Cow<'_, str>;
 }
 
 impl Subject for String {
-    fn row(&self) -> Row<'_> {
-        Row { j_model: Some(self), ..Row::default() }
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self)
     }
 }
 
 impl Subject for Uuid {
-    fn row(&self) -> Row<'_> {
-        Row { j_principal: Some(Hex(self.as_bytes())), ..Row::default() }
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Owned(self.simple().to_string())
     }
 }
 
@@ -209,7 +216,7 @@ impl<K: Subject> Cells<K> {
             let key = (name(*grain, *detail), start, of.clone());
             let none = || match detail {
                 true => (Figures::Detail(Detail::default()), Vec::new()),
-                false => (Figures::Total(Tally::default()), Vec::new()),
+                false => (Figures::Total(Box::default()), Vec::new()),
             };
             match &mut self.figures.entry(key).or_insert_with(none).0 {
                 Figures::Total(tally) => tally.add(request),
@@ -228,7 +235,11 @@ impl<K: Subject> Cells<K> {
     }
 
     fn keys(&self) -> Result<Vec<String>, Error> {
-        batch::texts(self.figures.keys().map(key))
+        batch::texts(self.figures.keys().map(|(name, period, of)| Key {
+            j_of: of.text(),
+            j_grain: name,
+            j_period: period.0,
+        }))
     }
 
     fn found(&mut self, found: Vec<Stored<K>>) -> Result<(), Error> {
@@ -253,25 +264,23 @@ impl<K: Subject> Cells<K> {
             };
             rows.push((key, bytes.map_err(unreadable)?));
         }
-        batch::texts(rows.iter().map(|(of, bytes)| Row {
-            j_auth: self.seen.get(&of.2).map(|seen| seen.auth.name()),
-            j_figures: Some(Hex(bytes)),
-            ..key(of)
+        batch::texts(rows.iter().map(|((name, period, of), bytes)| Put {
+            j_of: of.text(),
+            j_grain: name,
+            j_period: period.0,
+            j_auth: self.seen[of].auth.name(),
+            j_figures: Hex(bytes),
         }))
     }
 
     fn seen(&self) -> Result<Vec<String>, Error> {
-        batch::texts(self.seen.iter().map(|(of, seen)| Row {
-            j_auth: Some(seen.auth.name()),
-            j_requests: Some(seen.requests),
-            j_last: Some(seen.last.micros()),
-            ..of.row()
+        batch::texts(self.seen.iter().map(|(of, seen)| More {
+            j_of: of.text(),
+            j_auth: seen.auth.name(),
+            j_requests: seen.requests,
+            j_last: seen.last.micros(),
         }))
     }
-}
-
-fn key<'k, K: Subject>((name, period, of): &'k (&'static str, Day, K)) -> Row<'k> {
-    Row { j_grain: Some(name), j_period: Some(period.0), ..of.row() }
 }
 
 /// As the database names rows of this grain: the totals, or what they are broken down to.
