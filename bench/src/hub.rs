@@ -36,6 +36,8 @@ pub struct Config<'c> {
     /// `postgres://..`; SQLite without.
     pub database: Option<&'c str>,
     pub flags: &'c [&'c str],
+    /// Beside those that every hub here gets.
+    pub env: &'c [(&'c str, &'c str)],
 }
 
 pub struct Hub {
@@ -179,6 +181,7 @@ pub fn command(config: &Config<'_>, listen: SocketAddr, metrics: SocketAddr) -> 
         .env("MUSTER_QUOTAS_NETWORK_SESSIONS", "1000000")
         // What a case wrote as the past stays, unless it is what the case is about.
         .env("MUSTER_CLEARING_EVERY", "0")
+        .envs(config.env.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     if let Some(url) = config.database {

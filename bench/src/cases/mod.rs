@@ -7,6 +7,7 @@ mod fair;
 mod fill;
 mod idle;
 mod million;
+mod overload;
 mod pages;
 mod rdkit;
 mod ready;
@@ -42,6 +43,7 @@ enum Case {
     Ready,
     Rdkit,
     Fair,
+    Overload,
     Session,
     Idle,
     StatsSqlite,
@@ -159,6 +161,7 @@ impl Bench {
             Case::RollupSqlite => rollup::run(self, None).await,
             Case::RollupPostgres => rollup::run(self, Some(Postgres::start(&[]).await?)).await,
             Case::Fair => fair::run(self).await,
+            Case::Overload => overload::run(self).await,
             Case::Session => session::run(self).await,
             Case::Idle => idle::run(self).await,
         }
@@ -200,7 +203,7 @@ impl Place {
     /// `database`: that of a PostgreSQL; SQLite without.
     async fn hub(&self, bench: &Bench, database: Option<&str>, flags: &[&str]) -> Result<Hub> {
         let (muster, folder, models) = (&bench.muster, &self.folder, &self.models);
-        Hub::start(&Config { muster, folder, models, database, flags }).await
+        Hub::start(&Config { muster, folder, models, database, flags, env: &[] }).await
     }
 
     /// Stops the hub, closes the ledger and compares everything.

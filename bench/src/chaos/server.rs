@@ -80,6 +80,7 @@ impl Server {
             models: &self.models,
             database: self.database.as_deref(),
             flags: &flags,
+            env: &[],
         };
         let mut command = hub::command(&config, self.address, self.metrics);
         let log = self.log();

@@ -41,6 +41,8 @@ struct Session {
 
 pub struct Answer {
     pub status: StatusCode,
+    /// Does it say when to come again?
+    pub retry_after: bool,
     pub body: Bytes,
 }
 
@@ -73,8 +75,9 @@ impl Client {
             sender.ready().await?;
             let answer = sender.send_request(request).await?;
             let status = answer.status();
+            let retry_after = answer.headers().contains_key("retry-after");
             let body = answer.into_body().collect().await?.to_bytes();
-            Ok::<Answer, hyper::Error>(Answer { status, body })
+            Ok::<Answer, hyper::Error>(Answer { status, retry_after, body })
         };
         let answer = tokio::time::timeout(PATIENCE, exchange).await??;
         self.sender = Some(sender);

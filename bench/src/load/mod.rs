@@ -48,6 +48,10 @@ pub struct Sum {
     pub latest: Duration,
     /// From when a request was due to its answer, microseconds; completed ones only.
     pub took: Histogram<u64>,
+    /// The same of refused ones.
+    pub refusals: Histogram<u64>,
+    /// Refused without saying when to come again.
+    pub no_retry_after: u64,
     /// From the first due time to the last answer.
     pub lasted: Duration,
 }
@@ -204,6 +208,9 @@ impl Connection {
             Some(Err(_)) if (400..500).contains(&entry.status) || entry.status == 503 => {
                 entry.outcome = Outcome::Fail;
                 sum.refused += 1;
+                sum.refusals.record(took)?;
+                let says_when = answer.is_ok_and(|answer| answer.retry_after);
+                sum.no_retry_after += u64::from(!says_when);
             }
             Some(Err(_)) | None => {
                 sum.unknown += 1;
@@ -235,6 +242,8 @@ impl Sum {
             late: 0,
             latest: Duration::ZERO,
             took: Histogram::new_with_max(3_600_000_000, 3)?,
+            refusals: Histogram::new_with_max(3_600_000_000, 3)?,
+            no_retry_after: 0,
             lasted: Duration::ZERO,
         })
     }
@@ -249,6 +258,8 @@ impl Sum {
         self.late += other.late;
         self.latest = self.latest.max(other.latest);
         self.took.add(other.took)?;
+        self.refusals.add(other.refusals)?;
+        self.no_retry_after += other.no_retry_after;
         Ok(())
     }
 

@@ -430,6 +430,23 @@ fn of(claim: &WaitingClaim) -> (ModelId, String) {
     (claim.claim.model.clone(), claim.claim.version.clone())
 }
 
+/// Something to do in a transaction beside the writer's, which does not wait for it. For PostgreSQL:
+/// SQLite has one writer.
+pub(crate) async fn beside<T>(
+    inner: &Inner,
+    body: impl AsyncFnOnce(&mut Tx) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut tx = begin(inner.db.write().await?, inner).await?;
+    let done = match body(&mut tx).await {
+        Ok(done) => tx.conn.commit().await.map(|()| done),
+        Err(error) => Err(error),
+    };
+    if done.is_err() {
+        tx.conn.abandon();
+    }
+    done
+}
+
 /// Begins a transaction. A connection that cannot is not given to anybody else.
 async fn begin(mut conn: Conn, inner: &Inner) -> Result<Tx, Error> {
     let now = match &mut conn.link {

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
-use muster_core::Timestamp;
 use muster_core::stats::{AuthType, Day, Detail, EndedRequest, Grain, Slot, Tally};
+use muster_core::{ServerId, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use super::{EndedRow, ended, ended_columns, unreadable};
 use crate::batch::{self, Hex};
 use crate::servers::leads;
 use crate::statement::{row, rows, run};
-use crate::writer::{Tx, work};
+use crate::writer::{Tx, beside, work};
 use crate::{Error, Store, dialect};
 
 const TAKE: &str = concat!(
@@ -67,7 +67,7 @@ struct Seen {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Folded {
     pub requests: u64,
-    /// How long everything else that is written waited for it.
+    /// How long everything else that is written waited for it: on PostgreSQL nothing does.
     pub held: Duration,
 }
 
@@ -126,29 +126,27 @@ impl Store {
             return Ok(Folded::default());
         }
         let (server, clock) = (self.inner.server, self.inner.clock.clone());
+        if self.inner.db.is_postgres() {
+            let requests = beside(&self.inner, async |tx| fold(tx, server, most).await).await?;
+            self.vacuum_after(requests).await;
+            return Ok(Folded { requests, held: Duration::ZERO });
+        }
         let (op, answer) = work(move |tx: &mut Tx| {
             let clock = clock.clone();
             async move {
-                if !leads(tx, server).await? {
-                    return Ok(Folded::default());
-                }
                 let begun = clock.now();
-                let requests = fold(tx, most).await?;
+                let requests = fold(tx, server, most).await?;
                 Ok(Folded { requests, held: clock.now().since(begun) })
             }
             .boxed()
         });
-        let folded = self.answer(op, answer).await?;
-        self.vacuum_after(folded.requests).await;
-        Ok(folded)
+        self.answer(op, answer).await
     }
 
     /// Takes rows out of the way that were folded, once they are many.
     async fn vacuum_after(&self, folded: u64) {
         let inner = &self.inner;
-        if !inner.db.is_postgres()
-            || inner.folded.fetch_add(folded, Ordering::Relaxed) + folded < VACUUM_AFTER
-        {
+        if inner.folded.fetch_add(folded, Ordering::Relaxed) + folded < VACUUM_AFTER {
             return;
         }
         inner.folded.store(0, Ordering::Relaxed);
@@ -159,7 +157,10 @@ impl Store {
     }
 }
 
-async fn fold(tx: &mut Tx, most: u32) -> Result<u64, Error> {
+async fn fold(tx: &mut Tx, server: ServerId, most: u32) -> Result<u64, Error> {
+    if !leads(tx, server).await? {
+        return Ok(0);
+    }
     if tx.conn.is_postgres() {
         run!(&mut tx.conn, dialect::LOCK_FOLDS_POSTGRES);
     }
