@@ -26,10 +26,10 @@ const PEOPLE: &str = "SELECT s.principal_id, s.requests, s.last_at, a.name FROM 
      AND ($3 IS NULL OR a.name_key LIKE $3 ESCAPE '!' OR s.principal_id = $4) \
      ORDER BY s.principal_id LIMIT $5";
 
-/// Not folded yet, and open.
+/// Not folded yet (through the index, not through all pages that ever had such a row), and open.
 const LIVE: [&str; 2] = [
     "SELECT e.model_id, e.auth_type, e.principal_id, a.name, COUNT(*), MAX(e.ended_at) \
-     FROM ended e LEFT JOIN account a ON a.principal_id = e.principal_id \
+     FROM (SELECT * FROM ended ORDER BY request_id) e LEFT JOIN account a ON a.principal_id = e.principal_id \
      GROUP BY e.model_id, e.auth_type, e.principal_id, a.name",
     "SELECT r.model_id, p.kind, r.principal_id, a.name, COUNT(*), MAX(r.submitted_at) \
      FROM request r JOIN principal p ON p.id = r.principal_id \

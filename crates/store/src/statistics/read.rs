@@ -22,7 +22,8 @@ const READ_MODELS: &str = "SELECT model_id, period, figures \
 const READ_PEOPLE: &str = "SELECT principal_id, auth_type, period, figures \
      FROM person_statistic WHERE grain = $1 AND period >= $2 AND period < $3";
 
-const ENDED: &str = concat!("SELECT ", ended_columns!(), " FROM ended");
+/// In an order: PostgreSQL goes through the index then, and not through all pages of rows that were folded.
+const ENDED: &str = concat!("SELECT ", ended_columns!(), " FROM ended ORDER BY request_id");
 
 const CLAIMED: &str = "SELECT id FROM principal WHERE claimed_by = $1";
 
