@@ -2,11 +2,8 @@
 //! too much is refused at once and says when to come again, other people hardly notice, and when it is
 //! over everything is as before.
 
-use std::time::{Duration, Instant};
-
-use hdrhistogram::Histogram;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpStream;
 
 use super::Bench;
@@ -14,7 +11,7 @@ use crate::Result;
 use crate::hub::{Config, Hub};
 use crate::ledger::Ledger;
 use crate::load::pace::Pace;
-use crate::load::{Load, millis};
+use crate::load::{Load, Sum, millis};
 use crate::models::{Python, python};
 use crate::report::Line;
 
@@ -46,7 +43,20 @@ pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
     })
     .await?;
     hub.ready(name, 1).await?;
-    let before = ask(&hub, bench.pick(5, 2)).await?;
+    let ledger = Ledger::append_to(&place.ledger)?;
+    let load = |pace, connections| Load {
+        model: name.to_owned(),
+        ..Load::singles(hub.address, pace, connections)
+    };
+    // Another person, one request after the other.
+    let ask = async |seconds| {
+        let other = load(Pace::Closed { seconds }, 1).send(&ledger).await?;
+        match other.completed < other.sent {
+            true => Result::<Sum>::Err("a request of another person failed".into()),
+            false => Ok(other),
+        }
+    };
+    let before = ask(bench.pick(5, 2)).await?;
     // Both ends need open files; the hub sees to its own.
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
@@ -54,21 +64,16 @@ pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
     for _ in 0..SILENT {
         silent.push(TcpStream::connect(hub.address).await?);
     }
-    let ledger = Ledger::append_to(&place.ledger)?;
     let seconds = bench.pick(20, 5);
-    let load = Load {
-        model: name.to_owned(),
-        sessions: SESSIONS,
-        // Each that waits has one.
-        ..Load::singles(hub.address, Pace::Open { rate: RATE, seconds }, 1000)
-    };
-    let (sum, during) = tokio::join!(load.send(&ledger), ask(&hub, seconds));
+    // Each that waits has a connection.
+    let much = Load { sessions: SESSIONS, ..load(Pace::Open { rate: RATE, seconds }, 1000) };
+    let (sum, during) = tokio::join!(much.send(&ledger), ask(seconds));
     let (sum, during) = (sum?, during?);
-    let after = ask(&hub, bench.pick(5, 2)).await?;
+    let after = ask(bench.pick(5, 2)).await?;
     drop(silent);
     let peak = hub.memory_mib("VmHWM")?;
     place.check(hub, ledger, Some(&place.log)).await?;
-    let p50 = |took: &Histogram<u64>| millis(took, 0.5);
+    let p50 = |sum: &Sum| sum.millis(0.5);
     let (refused, early) = (sum.refused, millis(&sum.refusals, 0.99));
     let (worse, later) = (p50(&during) / p50(&before), p50(&after) / p50(&before));
     Ok(vec![Line {
@@ -99,25 +104,7 @@ pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
         raw: json!({
             "load": sum.to_json(), "refusals_p50_ms": millis(&sum.refusals, 0.5),
             "refusals_p99_ms": early, "before_p50_ms": p50(&before), "during_p50_ms": p50(&during),
-            "during_p99_ms": millis(&during, 0.99), "after_p50_ms": p50(&after), "peak_mib": peak,
+            "during_p99_ms": during.millis(0.99), "after_p50_ms": p50(&after), "peak_mib": peak,
         }),
     }])
-}
-
-/// Small requests of a new person, one after the other.
-async fn ask(hub: &Hub, seconds: u64) -> Result<Histogram<u64>> {
-    let mut client = hub.client()?;
-    let token = client.session().await?;
-    let mut took = Histogram::new_with_max(600_000_000, 3)?;
-    let end = Instant::now() + Duration::from_secs(seconds);
-    while Instant::now() < end {
-        let body = json!({"model": "slow", "inputs": ["another person"]}).to_string();
-        let begun = Instant::now();
-        let answer: Value = client.post("/api/v1/requests?wait=60", &token, body.into()).await?;
-        took.record(begun.elapsed().as_micros() as u64)?;
-        if answer["phase"] != "completed" {
-            return Err(format!("a request of another person is {}", answer["phase"]).into());
-        }
-    }
-    Ok(took)
 }
