@@ -134,7 +134,7 @@ pub struct Table {
     /// The binary to measure
     #[arg(long, value_name = "FILE", default_value = "target/release/muster")]
     pub muster: PathBuf,
-    /// Fewer and shorter runs, without stats and clean unless they are asked for: two minutes
+    /// Fewer and shorter runs, without stats and clean unless they are asked for
     #[arg(long)]
     pub quick: bool,
     /// As many requests as the targets of statistics (10,000,000) and clearing (1,000,000) name: over 40 minutes a case

@@ -51,10 +51,10 @@ pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
     // Another person, one request after the other.
     let ask = async |seconds| {
         let other = load(Pace::Closed { seconds }, 1).send(&ledger).await?;
-        match other.completed < other.sent {
-            true => Result::<Sum>::Err("a request of another person failed".into()),
-            false => Ok(other),
+        if other.completed < other.sent {
+            return Result::<Sum>::Err("a request of another person failed".into());
         }
+        Ok(other)
     };
     let before = ask(bench.pick(5, 2)).await?;
     // Both ends need open files; the hub sees to its own.

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 /// How often requests that ended are folded into the statistics.
 pub(crate) const FOLD: Duration = Duration::from_secs(2);
-/// Whoever writes waits for each fold, so it is to take at most so long. How many requests that are shows:
-/// it depends on how many models and people they are of, and on how much is stored of those.
+/// On SQLite whoever writes waits for each fold, so it is to take at most so long. How many requests that
+/// are shows: it depends on how many models and people they are of, and on how much is stored of those.
 const HOLDS: Duration = Duration::from_millis(20);
 /// While there is more to fold than that keeps up with: many requests of one model share its rows.
 const HOLDS_BEHIND: Duration = Duration::from_millis(150);

@@ -430,8 +430,8 @@ fn of(claim: &WaitingClaim) -> (ModelId, String) {
     (claim.claim.model.clone(), claim.claim.version.clone())
 }
 
-/// Something to do in a transaction beside the writer's, which does not wait for it. For PostgreSQL:
-/// SQLite has one writer.
+/// Something to do in a transaction beside the writer's, which does not wait for it. Nobody is told of
+/// what it changes. For PostgreSQL: SQLite has one writer.
 pub(crate) async fn beside<T>(
     inner: &Inner,
     body: impl AsyncFnOnce(&mut Tx) -> Result<T, Error>,
@@ -441,8 +441,9 @@ pub(crate) async fn beside<T>(
         Ok(done) => tx.conn.commit().await.map(|()| done),
         Err(error) => Err(error),
     };
-    if done.is_err() {
-        tx.conn.abandon();
+    match &done {
+        Ok(_) => inner.counters.transactions.add(1),
+        Err(_) => tx.conn.abandon(),
     }
     done
 }

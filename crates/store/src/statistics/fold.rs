@@ -47,9 +47,15 @@ type Stored<K> = (String, i64, K, Vec<u8>);
 
 /// What requests add to the stored rows, of models or of people.
 struct Cells<K> {
-    /// By the row's name, its period and what it is of; beside them what is stored there.
-    figures: HashMap<(&'static str, Day, K), (Figures, Vec<u8>)>,
+    /// By grain, whether it is broken down, period and what it is of.
+    figures: HashMap<(Grain, bool, Day, K), Cell>,
     seen: HashMap<K, Seen>,
+}
+
+struct Cell {
+    came: Figures,
+    /// What is there already; nothing: empty.
+    stored: Vec<u8>,
 }
 
 enum Figures {
@@ -214,12 +220,15 @@ impl<K: Subject> Cells<K> {
     ) {
         for (grain, detail) in rows {
             let start = request.day().start(*grain);
-            let key = (name(*grain, *detail), start, of.clone());
-            let none = || match detail {
-                true => (Figures::Detail(Detail::default()), Vec::new()),
-                false => (Figures::Total(Box::default()), Vec::new()),
+            let key = (*grain, *detail, start, of.clone());
+            let none = || {
+                let came = match detail {
+                    true => Figures::Detail(Detail::default()),
+                    false => Figures::Total(Box::default()),
+                };
+                Cell { came, stored: Vec::new() }
             };
-            match &mut self.figures.entry(key).or_insert_with(none).0 {
+            match &mut self.figures.entry(key).or_insert_with(none).came {
                 Figures::Total(tally) => tally.add(request),
                 Figures::Detail(detail) => {
                     let (model, day) = told_apart(start);
@@ -236,20 +245,21 @@ impl<K: Subject> Cells<K> {
     }
 
     fn keys(&self) -> Result<Vec<String>, Error> {
-        batch::texts(self.figures.keys().map(|(name, period, of)| Key {
+        batch::texts(self.figures.keys().map(|(grain, detail, period, of)| Key {
             j_of: of.text(),
-            j_grain: name,
+            j_grain: name(*grain, *detail),
             j_period: period.0,
         }))
     }
 
     fn found(&mut self, found: Vec<Stored<K>>) -> Result<(), Error> {
-        for (name, period, of, stored) in found {
-            let all = ROWS_OF_MODELS.iter().chain(&ROWS_OF_PEOPLE);
-            let name = all.map(|(grain, detail)| self::name(*grain, *detail)).find(|n| *n == name);
-            let name = name.ok_or_else(|| Error::Corrupt("the grain of a statistic".into()))?;
-            if let Some(cell) = self.figures.get_mut(&(name, Day(period as i32), of)) {
-                cell.1 = stored;
+        for (grain, period, of, stored) in found {
+            let mut all = ROWS_OF_MODELS.iter().chain(&ROWS_OF_PEOPLE);
+            let known = all.find(|(known, detail)| name(*known, *detail) == grain);
+            let (grain, detail) =
+                *known.ok_or_else(|| Error::Corrupt("the grain of a statistic".into()))?;
+            if let Some(cell) = self.figures.get_mut(&(grain, detail, Day(period as i32), of)) {
+                cell.stored = stored;
             }
         }
         Ok(())
@@ -258,16 +268,16 @@ impl<K: Subject> Cells<K> {
     /// What is stored, and what came to it.
     fn rows(self) -> Result<Vec<String>, Error> {
         let mut rows = Vec::with_capacity(self.figures.len());
-        for (key, (figures, stored)) in self.figures {
-            let bytes = match figures {
+        for (key, Cell { came, stored }) in self.figures {
+            let bytes = match came {
                 Figures::Total(tally) => tally.encode_with(&stored),
                 Figures::Detail(detail) => detail.encode_with(&stored),
             };
             rows.push((key, bytes.map_err(unreadable)?));
         }
-        batch::texts(rows.iter().map(|((name, period, of), bytes)| Put {
+        batch::texts(rows.iter().map(|((grain, detail, period, of), bytes)| Put {
             j_of: of.text(),
-            j_grain: name,
+            j_grain: name(*grain, *detail),
             j_period: period.0,
             j_auth: self.seen[of].auth.name(),
             j_figures: Hex(bytes),
@@ -284,7 +294,8 @@ impl<K: Subject> Cells<K> {
     }
 }
 
-/// As the database names rows of this grain: the totals, or what they are broken down to.
+/// As the database names rows of this grain: the totals, or what they are broken down to. Longer periods
+/// than months are not broken down.
 pub(super) fn name(grain: Grain, detail: bool) -> &'static str {
     match (grain, detail) {
         (Grain::Day, false) => "day",

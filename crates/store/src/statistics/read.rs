@@ -99,19 +99,17 @@ async fn gather(conn: &mut Conn, query: &Query, reads: Vec<Read>) -> Result<Mate
     let people: Vec<_> = query.users.iter().chain(&query.sessions).collect();
     let mut stored = Vec::with_capacity(reads.len());
     for read in reads {
+        let grain = name(read.grain, read.detail);
+        let (from, until) = (i64::from(read.from.0), i64::from(read.until.0));
         let found = match read.source {
-            Source::Models => {
-                let (from, until) = (i64::from(read.from.0), i64::from(read.until.0));
-                let grain = name(read.grain, read.detail);
-                Found::Models(rows!(conn, READ_MODELS, grain, from, until))
+            Source::Models => Found::Models(rows!(conn, READ_MODELS, grain, from, until)),
+            Source::People if people.is_empty() => {
+                Found::People(rows!(conn, READ_PEOPLE, grain, from, until))
             }
-            Source::People if people.is_empty() => Found::People(found_people(conn, &read).await?),
             Source::People => {
                 let statement = dialect::statistics(conn.is_postgres()).read_some;
                 let mut all = Vec::new();
                 for ids in batch::texts(people.iter().map(|id| Hex(id.0.as_bytes())))? {
-                    let grain = name(read.grain, read.detail);
-                    let (from, until) = (i64::from(read.from.0), i64::from(read.until.0));
                     let some: Vec<(Uuid, String, i64, Vec<u8>)> =
                         rows!(conn, statement, grain, from, until, ids);
                     all.extend(some);
@@ -125,14 +123,6 @@ async fn gather(conn: &mut Conn, query: &Query, reads: Vec<Read>) -> Result<Mate
     let open = dialect::statistics(conn.is_postgres()).open;
     let open = rows!(conn, open, query.is_of_people());
     Ok(Material { stored, ended, open })
-}
-
-async fn found_people(
-    conn: &mut Conn,
-    read: &Read,
-) -> Result<Vec<(Uuid, String, i64, Vec<u8>)>, Error> {
-    let (from, until) = (i64::from(read.from.0), i64::from(read.until.0));
-    Ok(rows!(conn, READ_PEOPLE, name(read.grain, read.detail), from, until))
 }
 
 fn answer(query: Query, material: Material) -> Result<Answer, Error> {
