@@ -36,14 +36,20 @@ pub enum Reply {
         after_seconds: u32,
     },
     Hang,
+    /// Answers these rows once it is let.
+    Held(watch::Receiver<bool>, Vec<serde_json::Value>),
     /// The process ends before it answers.
     Die,
 }
 
 /// The length of each input, under the name of the input, so that a mixed-up row shows.
 pub fn echo(inputs: &[String]) -> Reply {
+    Reply::Rows(echoes(inputs))
+}
+
+pub fn echoes(inputs: &[String]) -> Vec<serde_json::Value> {
     let row = |input: &String| serde_json::json!({"echo": input, "length": input.len()});
-    Reply::Rows(inputs.iter().map(row).collect())
+    inputs.iter().map(row).collect()
 }
 
 /// What is seen of an instance, and its server while it runs.
@@ -186,8 +192,15 @@ async fn run(State(server): State<Server>, body: Bytes) -> Response {
     cluster.calls.lock().expect("no panic").push((id, inputs.clone()));
     let mut headers = HeaderMap::new();
     headers.insert("muster-instance", id.to_string().parse().expect("a header"));
+    let rows = |headers: HeaderMap, rows: Vec<serde_json::Value>| {
+        (headers, serde_json::to_string(&rows).expect("JSON")).into_response()
+    };
     match (cluster.behaviour)(&inputs) {
-        Reply::Rows(rows) => (headers, serde_json::to_string(&rows).expect("JSON")).into_response(),
+        Reply::Rows(made) => rows(headers, made),
+        Reply::Held(mut gate, made) => {
+            gate.wait_for(|open| *open).await.expect("the test lets it");
+            rows(headers, made)
+        }
         Reply::Raw(text) => (headers, text).into_response(),
         Reply::Status(status, text) => {
             let body = serde_json::json!({ "detail": text }).to_string();

@@ -7,8 +7,9 @@ use std::time::Duration;
 use muster_core::instance::{EndCause, StopWork};
 use muster_core::{InstanceId, Request};
 use muster_store::{InstanceRecord, StopWish, Stopped, Submitted, WhichEvents};
+use tokio::sync::watch;
 
-use crate::hub::{Hub, Reply, echo, limits};
+use crate::hub::{Hub, Reply, echo, echoes, limits};
 
 const LONG: Duration = Duration::from_secs(20);
 const A_MINUTE: Duration = Duration::from_secs(60);
@@ -106,20 +107,12 @@ async fn work_that_is_failed_fails_at_once_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_is_waited_for_is_finished_and_nothing_new_comes() {
-    // Each call waits until it is let go, one at a time.
-    let go = Arc::new(AtomicBool::new(false));
-    let gone = Arc::clone(&go);
-    let hub = Hub::start(move |inputs| {
-        while !gone.load(Ordering::SeqCst) {
-            std::thread::yield_now();
-        }
-        echo(inputs)
-    })
-    .await;
+    let (go, gate) = watch::channel(false);
+    let hub = Hub::start(move |inputs| Reply::Held(gate.clone(), echoes(inputs))).await;
     let (submitted, id) = at_work(&hub).await;
     assert_eq!(stop(&hub, id, StopWork::Drain, A_MINUTE).await, Stopped::Asked { failed: 0 });
     let later = hub.submit(&["later"]).await;
-    go.store(true, Ordering::SeqCst);
+    go.send_replace(true);
     assert_eq!(end_of(submitted).await.phase.name(), "completed");
     assert_eq!(cause(&ended(&hub, id).await), stopped());
     assert_eq!(end_of(later).await.phase.name(), "completed");
