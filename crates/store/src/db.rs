@@ -17,7 +17,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Decode, Encode, Executor, PgPool, SqlitePool, Type};
 
 use crate::conn::{Conn, Link};
-use crate::{Database, Error, pooler};
+use crate::{Database, Error, checkpoint, pooler};
 
 /// How long to wait for a connection before the database counts as away.
 const ACQUIRE: Duration = Duration::from_secs(5);
@@ -56,6 +56,7 @@ impl Db {
             .busy_timeout(Duration::from_secs(5))
             .pragma("cache_size", "-4096")
             .pragma("journal_size_limit", "67108864")
+            .pragma("wal_autocheckpoint", checkpoint::LOG_PAGES)
             .disable_statement_logging();
         let pool = || {
             SqlitePoolOptions::new()
@@ -68,7 +69,8 @@ impl Db {
         let version: String =
             sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&write).await?;
         check_sqlite(&version)?;
-        let read = pool().max_connections(3).min_connections(0);
+        // Three for readers, one for checkpoints.
+        let read = pool().max_connections(4).min_connections(0);
         let read = read.idle_timeout(Duration::from_secs(60));
         let read = read.connect_lazy_with(options.pragma("query_only", "on"));
         Ok(Self::Sqlite { write, read })

@@ -5,6 +5,7 @@ mod accounts;
 mod audit;
 mod batch;
 mod catalogue;
+mod checkpoint;
 mod chosen;
 mod claim;
 mod claiming;
@@ -104,6 +105,8 @@ struct Inner {
     counters: Counters,
     /// Predictions that answered inputs today, as far as it is not written down.
     used: used::Used,
+    /// A transaction of the writer is committed.
+    committed: tokio::sync::Notify,
     /// Rows of `ended` that were folded since it was vacuumed.
     folded: std::sync::atomic::AtomicU64,
     /// Up to which request it was looked whether its objects are there.

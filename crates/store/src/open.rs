@@ -14,7 +14,7 @@ use crate::conn::on;
 use crate::db::Db;
 use crate::objects::ObjectFolder;
 use crate::writer::{Op, Writer};
-use crate::{Clock, Database, Error, Inner, Store, StoreConfig, notify, schema};
+use crate::{Clock, Database, Error, Inner, Store, StoreConfig, checkpoint, notify, schema};
 
 /// Operations that may wait for the writer; more make their callers wait.
 const OPS: usize = 4096;
@@ -85,6 +85,7 @@ impl Store {
             counters: crate::Counters::default(),
             used: Default::default(),
             folded: Default::default(),
+            committed: tokio::sync::Notify::new(),
             checked: Mutex::default(),
             models: Default::default(),
             held: Mutex::default(),
@@ -139,6 +140,9 @@ impl Inner {
         if let Db::Postgres { write: pool, .. } = &self.db {
             tasks.push(tokio::spawn(notify::tell(Arc::clone(self), pool.clone())));
             tasks.push(tokio::spawn(notify::listen(Arc::clone(self), pool.clone())));
+        }
+        if let Db::Sqlite { .. } = &self.db {
+            tasks.push(tokio::spawn(checkpoint::run(Arc::clone(self))));
         }
         *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
     }

@@ -8,6 +8,7 @@ use muster_core::{Permission, PrincipalId, SessionId, Timestamp};
 use uuid::Uuid;
 
 use crate::accounts::{ACCOUNT, Account, AccountRow, account};
+use crate::clearing::Took;
 use crate::conn::{Conn, on};
 use crate::db::Ts;
 use crate::statement::{row, rows, run};
@@ -359,7 +360,7 @@ impl Store {
     }
 
     /// The same, and how long the database was busy with it.
-    pub(crate) async fn clean_sessions_timed(&self) -> Result<(usize, Duration), Error> {
+    pub(crate) async fn clean_sessions_timed(&self) -> Result<(usize, Took), Error> {
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
                 let begun = Instant::now();
@@ -369,7 +370,7 @@ impl Store {
                     run!(&mut tx.conn, FORGET_TOKENS, id);
                     run!(&mut tx.conn, FORGET, id);
                 }
-                Ok((over.len(), begun.elapsed()))
+                Ok((over.len(), Took::since(begun)))
             }
             .boxed()
         });

@@ -330,6 +330,7 @@ impl Writer {
         }
         self.conn = Some(tx.conn);
         self.inner.counters.transactions.add(1);
+        self.inner.committed.notify_one();
         for (claim, tasks) in served {
             claim.answer(tasks, &self.inner);
         }

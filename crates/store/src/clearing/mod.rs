@@ -25,7 +25,7 @@ use crate::statement::{row, run};
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};
 
-pub(crate) use pace::pause;
+pub(crate) use pace::{Took, pause};
 pub(crate) use removal::mark;
 pub(crate) use requests::GRAVE;
 
@@ -260,7 +260,7 @@ impl Run<'_> {
                     return Err(Error::unavailable("another server clears by now"));
                 }
                 let deleted = batch.delete(tx).await?;
-                Ok((deleted, begun.elapsed()))
+                Ok((deleted, Took::since(begun)))
             }
             .boxed()
         });

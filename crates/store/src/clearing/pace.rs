@@ -1,6 +1,6 @@
 //! How much is deleted in one transaction, and how long others have the database to themselves after it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a transaction may take beside its commit: whoever submits meanwhile waits for it.
 const TARGET: Duration = Duration::from_millis(3);
@@ -9,6 +9,20 @@ const REST: u32 = 3;
 const LONGEST_REST: Duration = Duration::from_secs(1);
 const LEAST: usize = 5;
 const MOST: usize = 500;
+
+/// How long a transaction took.
+#[derive(Clone, Copy)]
+pub(crate) struct Took {
+    begun: Instant,
+    /// Without its commit.
+    work: Duration,
+}
+
+impl Took {
+    pub(crate) fn since(begun: Instant) -> Self {
+        Self { begun, work: begun.elapsed() }
+    }
+}
 
 /// Rows in a transaction, learned from how long the last ones took.
 pub(super) struct Pace {
@@ -26,10 +40,11 @@ impl Pace {
         self.rows
     }
 
-    /// A transaction took so long: the next one is larger or smaller, and has to wait a little.
-    pub(super) async fn rest(&mut self, took: Duration) {
-        self.learn(took);
-        pause(took).await;
+    /// After a transaction, once it is committed: the next one is larger or smaller, and has to wait a
+    /// little. The commit counts for that: nobody else writes to SQLite meanwhile.
+    pub(super) async fn rest(&mut self, took: Took) {
+        self.learn(took.work);
+        pause(took.begun.elapsed()).await;
     }
 
     /// Also transactions with fewer rows than they could have had count: they grow slowly.

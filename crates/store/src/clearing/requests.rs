@@ -14,7 +14,7 @@ use muster_core::stats::AuthType;
 use muster_core::{PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
-use super::{Batch, Pace, Run, mark};
+use super::{Batch, Pace, Run, Took, mark};
 use crate::batch::{self, Hex};
 use crate::clock::last_id;
 use crate::conn::on;
@@ -274,7 +274,7 @@ impl Store {
                     let buried: Option<(Uuid,)> = row!(&mut tx.conn, BURIED, GRAVE);
                     let Some((id,)) = buried else { return Ok(None) };
                     delete_some(tx, id, most).await?;
-                    Ok(Some(begun.elapsed()))
+                    Ok(Some(Took::since(begun)))
                 }
                 .boxed()
             });

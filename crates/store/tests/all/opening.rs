@@ -75,3 +75,23 @@ async fn a_bad_url_is_refused_without_repeating_its_password() {
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     assert!(!format!("{error:?}").contains("s3cret"));
 }
+
+/// Nobody's commit waits for the log to be copied, and the log does not grow for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_sqlite_is_copied_beside_the_writer() {
+    let lab = Lab::sqlite().await;
+    let file = lab.folder.path().join("data").join("muster.db");
+    let request = lab.submit(&["a"]).await;
+    let id = *request.id.0.as_bytes();
+    crate::lab::until("it is in the database and not only in its log", async || {
+        let database = std::fs::read(&file).expect("the database");
+        database.windows(id.len()).any(|bytes| bytes == id)
+    })
+    .await;
+    let input = "x".repeat(60_000);
+    for n in 0..1000 {
+        lab.submit(&[&format!("{n} {input}")]).await;
+    }
+    let log = std::fs::metadata(file.with_extension("db-wal")).expect("the log").len();
+    assert!(log < 48 << 20, "60 MB were written, {log} bytes of log are there");
+}
