@@ -15,10 +15,15 @@ use crate::{Error, Inner};
 
 /// Pages of 4 KiB in the log when a commit checkpoints it; half of what the file is cut back to.
 pub(crate) const LOG_PAGES: &str = "8192";
-/// From one checkpoint to the next, while something is written.
-const EVERY: Duration = Duration::from_millis(250);
+/// Pages that are worth waiting for the disk: as many as SQLite's own commits wait for.
+const ENOUGH: i64 = 1000;
+/// From one look at the log to the next, while something is written.
+const EVERY: Duration = Duration::from_millis(100);
 
 /// Whether others were in the way, pages in the log, pages of them that are copied.
+type Log = (i64, i64, i64);
+
+const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
 /// Runs until the store is closed.
@@ -34,6 +39,9 @@ pub(crate) async fn run(inner: Arc<Inner>) {
 
 async fn checkpoint(inner: &Inner) -> Result<(), Error> {
     let mut conn = inner.db.read().await?;
-    let _pages: Option<(i64, i64, i64)> = row!(&mut conn, CHECKPOINT);
+    let log: Option<Log> = row!(&mut conn, LOOK);
+    if log.is_some_and(|(_, pages, copied)| pages - copied >= ENOUGH) {
+        let _log: Option<Log> = row!(&mut conn, CHECKPOINT);
+    }
     Ok(())
 }
