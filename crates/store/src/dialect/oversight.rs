@@ -36,13 +36,17 @@ pub(crate) fn walks(postgres: bool) -> &'static Walks {
     if postgres { &WALKS_POSTGRES } else { &WALKS_SQLITE }
 }
 
-/// Between the ids $2 and $3 of a part, or of all. Key and id are compared together, and so ordered:
-/// else PostgreSQL may take the order of all ids and look at every other part's requests on its way.
+/// Between the ids $2 and $3 of a part, or of all.
+///
+/// It has to be the part's own index. Where the key equals the part, the order of ids is the order of all
+/// ids too, and PostgreSQL may look at every other part's requests on its way: as one of a list of one, the
+/// key is still a part of the order. Key and id compared together, as for SQLite, would do as well, but
+/// there PostgreSQL reads on after the second bound, to the end of the part.
 macro_rules! stretch {
-    ([], $and:literal, $low:literal, $high:literal) => {
+    ($database:ident, [], $and:literal, $low:literal, $high:literal) => {
         concat!("id ", $low, " $2 AND id ", $high, " $3", $and)
     };
-    ([$key:literal], $and:literal, $low:literal, $high:literal) => {
+    (sqlite, [$key:literal], $and:literal, $low:literal, $high:literal) => {
         concat!(
             "(",
             $key,
@@ -56,6 +60,9 @@ macro_rules! stretch {
             $and
         )
     };
+    (postgres, [$key:literal], $and:literal, $low:literal, $high:literal) => {
+        concat!($key, " = ANY (ARRAY[part]) AND id ", $low, " $2 AND id ", $high, " $3", $and)
+    };
 }
 
 macro_rules! order {
@@ -68,10 +75,10 @@ macro_rules! order {
 }
 
 macro_rules! edge {
-    ($parts:literal, $key:tt, $and:literal, $low:literal, $high:literal, $order:literal) => {
+    ($database:ident, $parts:literal, $key:tt, $and:literal, $low:literal, $high:literal, $order:literal) => {
         concat!(
             "WITH edges AS MATERIALIZED (SELECT (SELECT id FROM request WHERE ",
-            stretch!($key, $and, $low, $high),
+            stretch!($database, $key, $and, $low, $high),
             " ORDER BY ",
             order!($key, $order),
             " LIMIT 1 OFFSET $4) AS edge FROM (",
@@ -111,12 +118,12 @@ macro_rules! sqlite {
     };
     ($parts:literal, $key:tt, $and:literal, $low:literal, $high:literal, $order:literal) => {
         Walk {
-            edge: edge!($parts, $key, $and, $low, $high, $order),
+            edge: edge!(sqlite, $parts, $key, $and, $low, $high, $order),
             scan: concat!(
                 "SELECT id FROM (",
                 $parts,
                 ") AS parts CROSS JOIN request WHERE ",
-                stretch!($key, $and, $low, $high),
+                stretch!(sqlite, $key, $and, $low, $high),
                 " AND ",
                 fits!(sqlite, "SELECT unhex(value) FROM json_each($7)", $order)
             ),
@@ -133,13 +140,13 @@ macro_rules! postgres {
     };
     ($parts:literal, $key:tt, $and:literal, $low:literal, $high:literal, $order:literal) => {
         Walk {
-            edge: edge!($parts, $key, $and, $low, $high, $order),
+            edge: edge!(postgres, $parts, $key, $and, $low, $high, $order),
             scan: concat!(
                 "SELECT id FROM (",
                 $parts,
                 ") AS parts CROSS JOIN LATERAL (SELECT id, model_id, phase, principal_id, \
                  submitted_at FROM request WHERE ",
-                stretch!($key, $and, $low, $high),
+                stretch!(postgres, $key, $and, $low, $high),
                 " ORDER BY ",
                 order!($key, $order),
                 " LIMIT $11) AS found WHERE ",
