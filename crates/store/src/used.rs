@@ -12,7 +12,7 @@ use muster_core::stats::Day;
 use serde::Serialize;
 
 use crate::batch::{self, Hex};
-use crate::clearing::pause;
+use crate::clearing::{Took, pause};
 use crate::statement::run;
 use crate::writer::{Tx, work};
 use crate::{Error, Inner, Store, dialect};
@@ -68,7 +68,7 @@ impl Store {
                         let today = i64::from(Day::of(tx.now).0);
                         let statements = dialect::clearing(tx.conn.is_postgres());
                         run!(&mut tx.conn, statements.used, rows, today);
-                        Ok(begun.elapsed())
+                        Ok(Took::since(begun))
                     }
                     .boxed()
                 });

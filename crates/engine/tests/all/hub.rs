@@ -47,6 +47,7 @@ pub fn echo(inputs: &[String]) -> Reply {
     Reply::Rows(echoes(inputs))
 }
 
+/// The rows of [`echo`].
 pub fn echoes(inputs: &[String]) -> Vec<serde_json::Value> {
     let row = |input: &String| serde_json::json!({"echo": input, "length": input.len()});
     inputs.iter().map(row).collect()
@@ -61,6 +62,8 @@ pub struct TestCluster {
     folder: tempfile::TempDir,
     instances: Mutex<HashMap<InstanceId, Served>>,
     changed: watch::Sender<u64>,
+    /// Something happened that a test may wait for.
+    happened: watch::Sender<()>,
     pub launched: AtomicU32,
     /// The inputs of every call, in the order they came.
     pub calls: Mutex<Vec<(InstanceId, Vec<String>)>>,
@@ -83,6 +86,7 @@ impl TestCluster {
             folder: tempfile::tempdir().expect("a folder"),
             instances: Mutex::default(),
             changed: watch::channel(0).0,
+            happened: watch::channel(()).0,
             launched: AtomicU32::new(0),
             calls: Mutex::default(),
             start_fails,
@@ -98,6 +102,7 @@ impl TestCluster {
             *old = state;
         }
         self.changed.send_modify(|n| *n += 1);
+        self.happened.send_replace(());
     }
 
     pub fn kill(&self, id: InstanceId) {
@@ -109,6 +114,11 @@ impl TestCluster {
         let instances = self.instances.lock().expect("no panic");
         let live = |state: &ObservedState| !matches!(state, ObservedState::Ended { .. });
         instances.iter().filter(|(_, (state, _))| live(state)).map(|(id, _)| *id).collect()
+    }
+
+    /// Tells of launches, calls, and states of instances.
+    pub fn happened(&self) -> watch::Receiver<()> {
+        self.happened.subscribe()
     }
 
     pub fn changed(&self) -> watch::Receiver<u64> {
@@ -129,6 +139,7 @@ impl Cluster for Handle {
         cluster.launched.fetch_add(1, Ordering::SeqCst);
         let starting = ObservedState::Starting { doing: "loading".into() };
         cluster.instances.lock().expect("no panic").insert(id, (starting, None));
+        cluster.happened.send_replace(());
         if cluster.never_ready.load(Ordering::SeqCst) {
             return;
         }
@@ -190,6 +201,7 @@ async fn run(State(server): State<Server>, body: Bytes) -> Response {
     let inputs: Vec<String> = serde_json::from_slice(&body).expect("an array of texts");
     let Server { cluster, id } = server;
     cluster.calls.lock().expect("no panic").push((id, inputs.clone()));
+    cluster.happened.send_replace(());
     let mut headers = HeaderMap::new();
     headers.insert("muster-instance", id.to_string().parse().expect("a header"));
     let rows = |headers: HeaderMap, rows: Vec<serde_json::Value>| {

@@ -27,7 +27,7 @@ async fn held() -> (Hub, Arc<AtomicBool>) {
 /// A request that the model works on, and the instance that does.
 async fn at_work(hub: &Hub) -> (Submitted, InstanceId) {
     let submitted = hub.submit(&["a"]).await;
-    until("it works", async || !hub.cluster.calls().is_empty()).await;
+    until(hub, "it works", async || !hub.cluster.calls().is_empty()).await;
     (submitted, hub.cluster.live()[0])
 }
 
@@ -42,7 +42,7 @@ async fn record(hub: &Hub, id: InstanceId) -> InstanceRecord {
 
 /// Its record once it has ended.
 async fn ended(hub: &Hub, id: InstanceId) -> InstanceRecord {
-    until("it ends", async || record(hub, id).await.end.is_some()).await;
+    until(hub, "it ends", async || record(hub, id).await.end.is_some()).await;
     assert!(!hub.cluster.live().contains(&id), "its process is gone");
     assert!(hub.store.is_free(id).await.expect("an answer"), "and owns nothing");
     record(hub, id).await
@@ -66,12 +66,19 @@ async fn kinds(hub: &Hub, instance: InstanceId) -> Vec<(String, u64)> {
     events.into_iter().map(|event| (event.kind, event.count)).collect()
 }
 
-async fn until<F: Future<Output = bool>>(what: &str, mut look: impl FnMut() -> F) {
-    let deadline = tokio::time::Instant::now() + LONG;
-    while !look().await {
-        assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// Looks again whenever the store or the cluster changes, until it is so.
+async fn until<F: Future<Output = bool>>(hub: &Hub, what: &str, mut look: impl FnMut() -> F) {
+    let (mut changes, mut happened) = (hub.store.changes(), hub.cluster.happened());
+    let is_so = async {
+        while !look().await {
+            tokio::select! {
+                // Also when changes were missed.
+                _ = changes.recv() => {}
+                _ = happened.changed() => {}
+            }
+        }
+    };
+    tokio::time::timeout(LONG, is_so).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +143,7 @@ async fn a_harder_wish_does_not_wait_for_the_first_one() {
     let (hub, _hold) = held().await;
     let (submitted, id) = at_work(&hub).await;
     stop(&hub, id, StopWork::Drain, 60 * A_MINUTE).await;
-    until("it is seen", async || record(&hub, id).await.state.name() == "draining").await;
+    until(&hub, "it is seen", async || record(&hub, id).await.state.name() == "draining").await;
     assert_eq!(stop(&hub, id, StopWork::Fail, A_MINUTE).await, Stopped::Asked { failed: 1 });
     assert_eq!(cause(&ended(&hub, id).await), stopped());
     assert_eq!(end_of(submitted).await.phase.name(), "failed");
@@ -148,7 +155,7 @@ async fn an_instance_that_starts_is_stopped_and_counts_as_no_failed_start() {
     let hub = Hub::with(limits, false, None, echo).await;
     hub.cluster.never_ready.store(true, Ordering::SeqCst);
     let submitted = hub.submit(&["a"]).await;
-    until("it starts", async || !hub.cluster.live().is_empty()).await;
+    until(&hub, "it starts", async || !hub.cluster.live().is_empty()).await;
     let id = hub.cluster.live()[0];
     hub.cluster.never_ready.store(false, Ordering::SeqCst);
     stop(&hub, id, StopWork::Drain, A_MINUTE).await;
@@ -198,7 +205,7 @@ async fn what_an_instance_did_used_and_wrote_is_noted() {
     let which = WhichEvents { instance: id, after: None, limit: 100 };
     let events = format!("{:?}", hub.store.instance_events(&which).await.expect("an answer"));
     assert!(!events.contains("canary"), "no words of a model: {events}");
-    until("its log is an object", async || {
+    until(&hub, "its log is an object", async || {
         let record = hub.store.find_instance(id).await.expect("an answer");
         record.expect("the instance").seen.has_log_object
     })

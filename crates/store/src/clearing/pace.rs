@@ -41,10 +41,10 @@ impl Pace {
     }
 
     /// After a transaction, once it is committed: the next one is larger or smaller, and has to wait a
-    /// little. The commit counts for that: nobody else writes to SQLite meanwhile.
+    /// little.
     pub(super) async fn rest(&mut self, took: Took) {
         self.learn(took.work);
-        pause(took.begun.elapsed()).await;
+        pause(took).await;
     }
 
     /// Also transactions with fewer rows than they could have had count: they grow slowly.
@@ -60,9 +60,10 @@ impl Pace {
     }
 }
 
-/// Leaves the database to others after a transaction that took so long.
-pub(crate) async fn pause(took: Duration) {
-    tokio::time::sleep((took * REST).min(LONGEST_REST)).await;
+/// Leaves the database to others after a transaction that is committed. The commit counts: nobody else
+/// writes to SQLite meanwhile.
+pub(crate) async fn pause(took: Took) {
+    tokio::time::sleep((took.begun.elapsed() * REST).min(LONGEST_REST)).await;
 }
 
 #[cfg(test)]
