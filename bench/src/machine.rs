@@ -54,6 +54,37 @@ impl std::fmt::Display for Machine {
     }
 }
 
+/// What the processors did since the machine started, in ticks. `proc_stat(5)`, the line `cpu`.
+#[derive(Clone, Copy)]
+pub struct Processors {
+    busy: u64,
+    stolen: u64,
+}
+
+impl Processors {
+    pub fn look() -> Result<Self> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        Self::read(&stat).ok_or_else(|| "/proc/stat has no line of all processors".into())
+    }
+
+    fn read(stat: &str) -> Option<Self> {
+        let ticks = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+        let ticks: Vec<u64> = ticks.map_while(|text| text.parse().ok()).collect();
+        let &[user, nice, system, _idle, _iowait, irq, softirq, stolen, ..] = ticks.as_slice()
+        else {
+            return None;
+        };
+        Some(Self { busy: user + nice + system + irq + softirq, stolen })
+    }
+
+    /// Percent of the time that programs wanted to run since `before` in which the host ran others instead.
+    pub fn stolen_since(self, before: Self) -> f64 {
+        let stolen = self.stolen.saturating_sub(before.stolen) as f64;
+        let busy = self.busy.saturating_sub(before.busy) as f64;
+        if stolen > 0.0 { 100.0 * stolen / (stolen + busy) } else { 0.0 }
+    }
+}
+
 fn sync_micros(folder: &Path) -> Result<u64> {
     let mut file = tempfile::tempfile_in(folder)?;
     let mut took = Vec::new();
@@ -76,4 +107,19 @@ fn commit() -> String {
     let Some(commit) = git(&["rev-parse", "--short", "HEAD"]) else { return "unknown".to_owned() };
     let changed = git(&["status", "--porcelain"]).is_some_and(|text| !text.is_empty());
     if changed { commit + "+" } else { commit }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_took_is_a_share_of_what_programs_wanted() {
+        let read = |stat| Processors::read(stat).expect("a line of all processors");
+        let before = read("cpu  4539120 295717 678001 5103763 94787 0 49094 566586 0 0\ncpu0 1 2");
+        let after = read("cpu  4540060 295717 678390 5105424 95012 0 49186 567727 0 0\n");
+        assert_eq!(after.stolen_since(before).round(), 45.0);
+        assert_eq!(before.stolen_since(before), 0.0);
+        assert!(Processors::read("intr 1 2 3").is_none());
+    }
 }

@@ -20,30 +20,40 @@ pub struct Line {
     pub raw: serde_json::Value,
 }
 
+/// A row and what the host left for its case.
+#[derive(Serialize)]
+pub struct Measured {
+    #[serde(flatten)]
+    pub line: Line,
+    pub stolen_percent: f64,
+}
+
 #[derive(Serialize)]
 struct Report<'r> {
     machine: &'r Machine,
     quick: bool,
-    lines: &'r [Line],
+    lines: &'r [Measured],
 }
 
 /// In Markdown.
-pub fn table(lines: &[Line]) -> String {
-    let mut table = "| case | measured | to reach | |\n|---|---|---|---|".to_owned();
-    for Line { case, figure, target, reached, .. } in lines {
+pub fn table(lines: &[Measured]) -> String {
+    let mut table = "| case | measured | to reach | | stolen |\n|---|---|---|---|---|".to_owned();
+    for Measured { line, stolen_percent } in lines {
+        let Line { case, figure, target, reached, .. } = line;
         let reached = match reached {
             Some(true) => "reached",
             Some(false) => "missed",
             None => "",
         };
         // Writing to a string cannot fail.
-        write!(table, "\n| {case} | {figure} | {target} | {reached} |").unwrap_or_default();
+        write!(table, "\n| {case} | {figure} | {target} | {reached} | {stolen_percent:.0} % |")
+            .unwrap_or_default();
     }
     table
 }
 
 /// Writes the raw results; gives the file's name.
-pub fn save(folder: &Path, machine: &Machine, quick: bool, lines: &[Line]) -> Result<String> {
+pub fn save(folder: &Path, machine: &Machine, quick: bool, lines: &[Measured]) -> Result<String> {
     fs::create_dir_all(folder)?;
     let second = jiff::Timestamp::from_second((crate::clock::micros() / 1_000_000) as i64)?;
     let name = format!("{}-{}.json", second.to_string().replace(':', ""), machine.commit);

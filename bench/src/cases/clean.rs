@@ -29,14 +29,16 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
     let hub = place.hub(bench, database, &[]).await?;
     let sql = Sql::of(&hub, database);
     hub.stop().await?;
-    let usual = if bench.full { FULL } else { bench.pick(200_000, 50_000) };
+    let usual = if bench.full { FULL } else { bench.pick(50_000, 20_000) };
     let requests = bench.requests.unwrap_or(usual);
     sql.fill(requests, crate::clock::micros() as i64, true).await?;
     let hub = place.hub(bench, database, &[]).await?;
     hub.ready("trivial", 1).await?;
     sql.until_folded().await?;
+    // What was filled is on disk, or submissions wait for it.
+    rustix::fs::sync();
     let quiet = Instant::now();
-    let length = Duration::from_secs(bench.pick(60, 10));
+    let length = Duration::from_secs(bench.pick(30, 10));
     submit(&hub, || Ok(quiet.elapsed() > length / 5)).await?;
     let quiet = Instant::now();
     let without = submit(&hub, || Ok(quiet.elapsed() > length)).await?;

@@ -26,10 +26,10 @@ use crate::arguments::{is_among, name};
 use crate::check::{self, Evidence};
 use crate::hub::{Config, Hub};
 use crate::ledger::Ledger;
-use crate::machine::Machine;
+use crate::machine::{Machine, Processors};
 use crate::models::{Python, python};
 use crate::postgres::Postgres;
-use crate::report::{self, Line};
+use crate::report::{self, Line, Measured};
 use crate::{Result, arguments};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -112,9 +112,11 @@ pub async fn run(arguments: arguments::Table) -> Result<bool> {
     let machine = Machine::look(work.path())?;
     let (mut lines, mut good) = (Vec::new(), true);
     for case in cases {
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), Processors::look()?);
         let measured = bench.case(case).await;
         let case = name(case);
+        let (took, stolen_percent) =
+            (begun.elapsed().as_secs_f64(), Processors::look()?.stolen_since(before));
         let measured = match measured {
             Ok(measured) => measured,
             Err(error) => {
@@ -122,15 +124,11 @@ pub async fn run(arguments: arguments::Table) -> Result<bool> {
                 vec![Line::unmeasured(&case, &*error)]
             }
         };
-        for line in &measured {
-            eprintln!(
-                "{case} ({:.0} s): {}: {}",
-                begun.elapsed().as_secs_f64(),
-                line.case,
-                line.figure
-            );
+        for line in measured {
+            let Line { case: what, figure, .. } = &line;
+            eprintln!("{case} ({took:.0} s, {stolen_percent:.0} % stolen): {what}: {figure}");
+            lines.push(Measured { line, stolen_percent });
         }
-        lines.extend(measured);
     }
     let file = report::save(&arguments.results, &machine, arguments.quick, &lines)?;
     println!("{machine}\n{}\nraw results: {file}", report::table(&lines));

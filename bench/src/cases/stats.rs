@@ -41,7 +41,7 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
     let sql = Sql::of(&hub, database);
     hub.client()?.sign_up(ADMIN).await?;
     hub.stop().await?;
-    let usual = if bench.full { FULL } else { bench.pick(200_000, 100_000) };
+    let usual = if bench.full { FULL } else { bench.pick(100_000, 50_000) };
     let requests = bench.requests.unwrap_or(usual);
     let now = crate::clock::micros() as i64;
     let begun = Instant::now();
