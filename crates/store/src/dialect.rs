@@ -225,6 +225,15 @@ const BATCHES_SQLITE: Batches = Batches {
          ON CONFLICT (model_id, model_version, input_hash) DO NOTHING",
 };
 
+/// True of any number. PostgreSQL takes a list in JSON for 100 rows and would rather read all of a table that is
+/// still small than look up 100 keys, and it keeps that plan while the table grows. Of a range of which it knows
+/// nothing it expects 0.5 % (`DEFAULT_RANGE_INEQ_SEL`), one row then, and looks up its key.
+macro_rules! few {
+    ($number:literal) => {
+        concat!($number, " BETWEEN -9223372036854775807 AND 9223372036854775807")
+    };
+}
+
 const BATCHES_POSTGRES: Batches = Batches {
     submit: "WITH made AS (INSERT INTO request (id, principal_id, model_id, model_version, phase, submitted_at, \
          ended_at, inputs, done, failed, cached, open_tasks, reading, input_object, input_sha, \
@@ -251,7 +260,7 @@ const BATCHES_POSTGRES: Batches = Batches {
          j_rank_end bigint, j_use_cache boolean, j_input text, j_input_at bigint, \
          j_input_len bigint, j_records text, j_records_at bigint, j_records_len bigint, \
          j_result text, j_columns text) WHERE j_request IN (SELECT id FROM made) \
-         OR EXISTS (SELECT 1 FROM request WHERE id = j_request)) SELECT id FROM made",
+         OR (SELECT true FROM request WHERE id = j_request)) SELECT id FROM made",
     backlog: "SELECT (SELECT MAX(rank_end) FROM task WHERE principal_id = j_principal \
          AND model_id = j_model AND state = 'queued') \
          FROM ROWS FROM (json_to_recordset($1::json) AS (j_principal uuid, j_model text)) \
@@ -281,13 +290,17 @@ const BATCHES_POSTGRES: Batches = Batches {
          CASE WHEN (SELECT COUNT(*) FROM found) > LEAST((SELECT COUNT(*) FROM ours), $8 - 1) \
          THEN $3 ELSE (SELECT MIN(not_before) FROM task WHERE model_id = $1 AND state = 'queued' \
          AND model_version = $2 AND not_before > $3) END",
-    task_done: "UPDATE task SET state = 'done', lease_until = NULL, \
+    task_done: concat!(
+        "UPDATE task SET state = 'done', lease_until = NULL, \
          result = decode(j_result, 'hex'), result_object = j_object, \
          result_sha = decode(j_sha, 'hex'), result_columns = j_columns \
          FROM json_to_recordset($1::json) AS j(j_request uuid, j_position bigint, \
          j_attempt bigint, j_result text, j_object text, j_sha text, j_columns text) \
          WHERE request_id = j_request AND position = j_position AND attempt = j_attempt \
-         AND lease_until IS NOT NULL RETURNING request_id, position, instance_id",
+         AND lease_until IS NOT NULL AND ",
+        few!("j_position"),
+        " RETURNING request_id, position, instance_id"
+    ),
     progress: concat!(
         "WITH idle AS (UPDATE instance SET idle_since = $2 WHERE id = $3 AND NOT EXISTS \
          (SELECT 1 FROM task WHERE instance_id = $3 AND state = 'leased')) \
@@ -298,7 +311,9 @@ const BATCHES_POSTGRES: Batches = Batches {
          ended_at = CASE WHEN open_tasks = j_tasks THEN $2 ELSE ended_at END \
          FROM json_to_recordset($1::json) AS j(j_request uuid, j_done bigint, j_failed bigint, \
          j_cached bigint, j_tasks bigint, j_bytes bigint) \
-         WHERE id = j_request AND phase IN ('waiting', 'running') RETURNING ",
+         WHERE id = j_request AND phase IN ('waiting', 'running') AND ",
+        few!("j_tasks"),
+        " RETURNING ",
         columns!()
     ),
     keep: "INSERT INTO prediction (model_id, model_version, input_hash, part, created_at) \
@@ -327,7 +342,7 @@ pub(crate) fn clearing(postgres: bool) -> &'static Clearing {
 }
 
 macro_rules! clearing {
-    (ids: $ids:literal, texts: $texts:literal, used: $used:literal) => {
+    (ids: $ids:literal, texts: $texts:literal, used: $used:expr) => {
         Clearing {
             over: concat!(
                 "SELECT id FROM request WHERE id ",
@@ -365,9 +380,13 @@ const CLEARING_SQLITE: Clearing = clearing!(
 const CLEARING_POSTGRES: Clearing = clearing!(
     ids: "= ANY (ARRAY(SELECT j::uuid FROM json_array_elements_text($1::json) AS j))",
     texts: "= ANY (ARRAY(SELECT j FROM json_array_elements_text($1::json) AS j))",
-    used: "json_to_recordset($1::json) AS j(j_model text, j_version text, j_hash text) \
+    used: concat!(
+        "ROWS FROM (json_to_recordset($1::json) AS (j_model text, j_version text, j_hash text)) \
+         WITH ORDINALITY AS j(j_model, j_version, j_hash, j_place) \
          WHERE model_id = j_model AND model_version = j_version \
-         AND input_hash = decode(j_hash, 'hex')"
+         AND input_hash = decode(j_hash, 'hex') AND ",
+        few!("j_place")
+    )
 );
 
 /// Statements of the statistics.
@@ -440,14 +459,20 @@ const STATISTICS_SQLITE: Statistics = Statistics {
 };
 
 const STATISTICS_POSTGRES: Statistics = Statistics {
-    models: "SELECT s.grain, s.period, s.model_id, s.figures \
+    models: concat!(
+        "SELECT s.grain, s.period, s.model_id, s.figures \
          FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_of text) \
          JOIN model_statistic s ON s.grain = j_grain AND s.period = j_period \
-         AND s.model_id = j_of",
-    people: "SELECT s.grain, s.period, s.principal_id, s.figures \
+         AND s.model_id = j_of AND ",
+        few!("j_period")
+    ),
+    people: concat!(
+        "SELECT s.grain, s.period, s.principal_id, s.figures \
          FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_of uuid) \
          JOIN person_statistic s ON s.grain = j_grain AND s.period = j_period \
-         AND s.principal_id = j_of",
+         AND s.principal_id = j_of AND ",
+        few!("j_period")
+    ),
     put_models: "INSERT INTO model_statistic (grain, period, model_id, figures) \
          SELECT j_grain, j_period, j_of, decode(j_figures, 'hex') \
          FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_of text, \

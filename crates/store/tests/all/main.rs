@@ -38,6 +38,7 @@ mod outage;
 mod oversight;
 mod oversight_acts;
 mod people;
+mod plans;
 mod pooler;
 mod queue;
 mod recount;
