@@ -19,8 +19,8 @@ demo:
 	$(CARGO) build --release -p muster
 	scripts/demo $(TARGET)/release/muster
 
-# clippy-driver is rustc that lints: with it the tests' own build lints the workspace. `cargo clippy` before it
-# would check every dependency once more, which was a third of the gate's time. CLIPPY_ARGS is how
+# clippy-driver is rustc that lints: with it the tests' own build lints the workspace, and sees more than `cargo clippy`,
+# which before it would check every dependency once more: a third of the gate's time. CLIPPY_ARGS is how
 # `cargo clippy -- -D warnings` hands its arguments on.
 test: export RUSTC_WORKSPACE_WRAPPER := clippy-driver
 test: export CLIPPY_ARGS := -Dwarnings__CLIPPY_HACKERY__

@@ -148,10 +148,7 @@ impl ModelServer {
         if matches!(status.as_u16(), 409 | 429 | 503) {
             return Err(JobFailure::GivenBack { after: come_back(answer.headers()) });
         }
-        let body = match read(answer, ERROR_BYTES * 8).await {
-            Ok(body) => body,
-            Err(_) => Bytes::new(),
-        };
+        let body = read(answer, ERROR_BYTES * 8).await.unwrap_or_default();
         let error = error_text(&body);
         Err(match status.as_u16() {
             400..500 => JobFailure::Refused { error: format!("{} {error}", status.as_u16()) },
