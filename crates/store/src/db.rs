@@ -105,9 +105,7 @@ impl Db {
                 },
             )
         };
-        // cpu_index_tuple_cost: what is written is looked up by its key, also in a table of a few rows, which
-        // PostgreSQL would read as a whole: it keeps that plan, too.
-        let write = pool(WRITERS, settings("off") + "; SET cpu_index_tuple_cost TO 10")
+        let write = pool(WRITERS, settings("off"))
             // T1: a cancelled begin() leaves its transaction open; nobody may inherit it. A ROLLBACK
             // alone, outside a transaction, would be a warning in our log and the database's for
             // each statement. A failed transaction refuses the BEGIN; its connection is closed.
