@@ -1,9 +1,12 @@
 //! Statements of the statistics: folding what ended, and reading.
 
 use super::few;
+use crate::statistics::ended_columns;
 
 /// Statements of the statistics.
 pub(crate) struct Statistics {
+    /// The first $1 requests that ended are not there to be folded any more; answers them.
+    pub take: &'static str,
     /// The stored rows of these models and periods.
     pub models: &'static str,
     pub people: &'static str,
@@ -35,8 +38,23 @@ pub(crate) fn statistics(postgres: bool) -> &'static Statistics {
     if postgres { &STATISTICS_POSTGRES } else { &STATISTICS_SQLITE }
 }
 
+/// PostgreSQL looks up an array by the key, and may read all of the table for a list of rows.
+macro_rules! take {
+    ($open:literal, $close:literal) => {
+        concat!(
+            "DELETE FROM ended WHERE request_id ",
+            $open,
+            "SELECT request_id FROM ended ORDER BY request_id LIMIT $1",
+            $close,
+            " RETURNING ",
+            ended_columns!()
+        )
+    };
+}
+
 /// CROSS JOIN: SQLite looks the keys up one by one, in this order.
 const STATISTICS_SQLITE: Statistics = Statistics {
+    take: take!("IN (", ")"),
     models: "SELECT s.grain, s.period, s.model_id, s.figures \
          FROM jsonb_each($1) AS j CROSS JOIN model_statistic s WHERE s.grain = j.value ->> 'j_grain' \
          AND s.period = j.value ->> 'j_period' AND s.model_id = j.value ->> 'j_of'",
@@ -75,6 +93,7 @@ const STATISTICS_SQLITE: Statistics = Statistics {
 };
 
 const STATISTICS_POSTGRES: Statistics = Statistics {
+    take: take!("= ANY (ARRAY(", "))"),
     models: concat!(
         "SELECT s.grain, s.period, s.model_id, s.figures \
          FROM json_to_recordset($1::json) AS j(j_grain text, j_period bigint, j_of text) \

@@ -12,18 +12,12 @@ use muster_core::{ServerId, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{EndedRow, ended, ended_columns, unreadable};
+use super::{EndedRow, ended, unreadable};
 use crate::batch::{self, Hex};
 use crate::servers::leads;
 use crate::statement::{row, rows, run};
 use crate::writer::{Tx, beside, work};
 use crate::{Error, Store, dialect};
-
-const TAKE: &str = concat!(
-    "DELETE FROM ended WHERE request_id IN \
-     (SELECT request_id FROM ended ORDER BY request_id LIMIT $1) RETURNING ",
-    ended_columns!()
-);
 
 /// The rows that a request counts in: their grains, and which of them are broken down.
 const ROWS_OF_MODELS: [(Grain, bool); 5] = [
@@ -170,7 +164,8 @@ async fn fold(tx: &mut Tx, server: ServerId, most: u32) -> Result<u64, Error> {
     if tx.conn.is_postgres() {
         run!(&mut tx.conn, dialect::LOCK_FOLDS_POSTGRES);
     }
-    let taken: Vec<EndedRow> = rows!(&mut tx.conn, TAKE, i64::from(most));
+    let statements = dialect::statistics(tx.conn.is_postgres());
+    let taken: Vec<EndedRow> = rows!(&mut tx.conn, statements.take, i64::from(most));
     let count = taken.len() as u64;
     let (mut models, mut people) = (Cells::<String>::default(), Cells::<Uuid>::default());
     for row in taken {
@@ -180,7 +175,6 @@ async fn fold(tx: &mut Tx, server: ServerId, most: u32) -> Result<u64, Error> {
             (&request.model, (request.day().0 - month.0) as u16)
         });
     }
-    let statements = dialect::statistics(tx.conn.is_postgres());
     for keys in models.keys()? {
         let found: Vec<Stored<String>> = rows!(&mut tx.conn, statements.models, keys);
         models.found(found)?;

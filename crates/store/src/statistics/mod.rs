@@ -29,7 +29,7 @@ macro_rules! ended_columns {
          started_at, ended_at"
     };
 }
-use ended_columns;
+pub(crate) use ended_columns;
 
 fn ended(row: EndedRow) -> Result<EndedRequest, Error> {
     let (model, principal, kind, phase, inputs, failed, cached, submitted, started, ended) = row;
