@@ -366,7 +366,7 @@ impl From<muster_store::Error> for Problem {
     fn from(error: muster_store::Error) -> Self {
         use muster_store::Error;
         match error {
-            Error::Unavailable { what } => {
+            Error::Unavailable { what, .. } => {
                 tracing::warn!(what, "the store is not available");
                 Self::new(Kind::Busy, "The hub cannot reach its database right now. Try again.")
             }

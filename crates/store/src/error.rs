@@ -6,7 +6,11 @@ use std::path::PathBuf;
 pub enum Error {
     /// The database or the object store is away: try again later.
     #[error("the store is not available: {what}")]
-    Unavailable { what: String },
+    Unavailable {
+        what: String,
+        /// Another process holds SQLite's lock.
+        locked: bool,
+    },
     /// No space left: nothing new can be taken.
     #[error("the store is full")]
     Full,
@@ -35,7 +39,11 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn unavailable(what: impl ToString) -> Self {
-        Self::Unavailable { what: what.to_string() }
+        Self::Unavailable { what: what.to_string(), locked: false }
+    }
+
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self, Self::Unavailable { locked: true, .. })
     }
 }
 
@@ -52,11 +60,12 @@ impl From<sqlx::Error> for Error {
             // SQLITE_BUSY, SQLITE_IOERR and what comes of them; PostgreSQL: no resources,
             // shutting down, lost connections, serialization failures.
             (E::Database(_), Some(code)) => {
-                let sqlite = code
-                    .parse::<u32>()
-                    .is_ok_and(|n| n < 10_000 && matches!(n & 0xff, 5 | 6 | 10 | 14));
+                let sqlite = code.parse::<u32>().ok().filter(|n| *n < 10_000).map(|n| n & 0xff);
+                if sqlite == Some(5) {
+                    return Self::Unavailable { what: error.to_string(), locked: true };
+                }
                 let postgres = ["08", "53", "57", "40", "25P03"];
-                if sqlite
+                if matches!(sqlite, Some(6 | 10 | 14))
                     || (code.len() == 5 && postgres.iter().any(|class| code.starts_with(class)))
                 {
                     return Self::unavailable(error);

@@ -25,6 +25,11 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often an operation is tried when another server is in its way.
 const TRIES: u32 = 3;
 
+/// How often a transaction tries to get SQLite's lock while another process has it, and for how long. By
+/// itself SQLite sleeps longer each time, up to 0.1 s, and misses that the lock was free.
+const LOCK_EACH: &str = "PRAGMA busy_timeout = 1";
+const LOCK_WITHIN: Duration = Duration::from_secs(5);
+
 /// Both in one trip.
 const BEGIN_POSTGRES: &str =
     "BEGIN; SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
@@ -300,10 +305,33 @@ impl Writer {
                 Err(error) => tracing::debug!(%error, "the writer takes another connection"),
             }
         }
-        begin(self.inner.db.write().await?, &self.inner).await
+        let mut conn = self.inner.db.write().await?;
+        if !conn.is_postgres() {
+            conn.command(LOCK_EACH).await?;
+        }
+        begin(conn, &self.inner).await
     }
 
     async fn transaction(&mut self, works: &mut [Box<dyn Work>]) -> Result<(), Failed> {
+        let begun = Instant::now();
+        loop {
+            let failed = match self.try_once(works).await {
+                Ok(()) => return Ok(()),
+                Err(Failed::Away(error)) if error.is_locked() && begun.elapsed() < LOCK_WITHIN => {
+                    continue;
+                }
+                Err(failed) => failed,
+            };
+            let (Failed::Away(error) | Failed::RolledBack(error)) = &failed;
+            if works.is_empty() {
+                tracing::warn!(%error, "nothing can be claimed");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            return Err(failed);
+        }
+    }
+
+    async fn try_once(&mut self, works: &mut [Box<dyn Work>]) -> Result<(), Failed> {
         let mut tx = self.begin().await.map_err(Failed::Away)?;
         tx.quiet = self.quiet();
         let mut served = Vec::new();
@@ -313,19 +341,21 @@ impl Writer {
             Err(error) => Err(error),
         };
         if let Err(error) = done {
-            let failed = if tx.conn.roll_back().await.is_ok() {
+            let rolled_back = tx.conn.roll_back().await.is_ok();
+            self.claims.extend(served.into_iter().map(|(claim, _)| claim));
+            if !rolled_back && error.is_locked() {
+                // It has not begun.
+                self.conn = Some(tx.conn);
+                return Err(Failed::Away(error));
+            }
+            let failed = if rolled_back {
                 self.conn = Some(tx.conn);
                 Failed::RolledBack(error.clone())
             } else {
                 tx.conn.abandon();
                 Failed::Away(error.clone())
             };
-            self.claims.extend(served.into_iter().map(|(claim, _)| claim));
             self.look_everywhere();
-            if works.is_empty() {
-                tracing::warn!(%error, "nothing can be claimed");
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
             return Err(failed);
         }
         self.conn = Some(tx.conn);

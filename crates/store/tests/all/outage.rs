@@ -1,4 +1,4 @@
-//! PostgreSQL goes away and comes back. I-33, trap T1.
+//! PostgreSQL goes away and comes back; SQLite is locked. I-33, trap T1.
 
 use std::time::Duration;
 
@@ -195,4 +195,19 @@ async fn a_database_that_crashes_and_comes_back_is_used_without_reopening() {
     }
     let open = "SELECT COUNT(*) FROM task WHERE state <> 'done'";
     assert_eq!(lab.raw.number(open).await, 0);
+}
+
+/// `muster clean` beside the hub.
+#[tokio::test]
+async fn a_lock_of_another_process_on_sqlite_is_waited_for() {
+    let lab = Lab::sqlite().await;
+    let first = lab.submit(&["a"]).await.id;
+    let held = lab.raw.sqlite().begin_with("BEGIN IMMEDIATE").await.expect("the lock");
+    let mut submitted = std::pin::pin!(lab.submit(&["b"]));
+    let soon = tokio::time::timeout(Duration::from_millis(100), &mut submitted).await;
+    assert!(soon.is_err(), "it is written while another process has the lock");
+    held.commit().await.expect("a commit");
+    let second = submitted.await.id;
+    let claimed: Vec<RequestId> = lab.claim(2).await.iter().map(|task| task.key.request).collect();
+    assert_eq!(claimed, [first, second]);
 }

@@ -68,6 +68,13 @@ impl Raw {
         self.earlier(column, seconds).replacen('-', "+", 1)
     }
 
+    pub fn sqlite(&self) -> &SqlitePool {
+        match self {
+            Self::Sqlite(pool) => pool,
+            Self::Postgres(_) => panic!("this is PostgreSQL"),
+        }
+    }
+
     pub fn postgres(&self) -> &PgPool {
         match self {
             Self::Postgres(pool) => pool,
