@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// How long a transaction may take beside its commit: whoever submits meanwhile waits for it.
 const TARGET: Duration = Duration::from_millis(2);
 /// Others get so many times what a transaction took.
-const REST: u32 = 3;
+const REST: u32 = 4;
 const LONGEST_REST: Duration = Duration::from_secs(1);
 const LEAST: usize = 5;
 const MOST: usize = 500;
