@@ -57,7 +57,7 @@ impl From<sqlx::Error> for Error {
         match (&error, code.as_deref()) {
             // SQLITE_FULL, and PostgreSQL's disk_full.
             (_, Some("13" | "53100")) => Self::Full,
-            // SQLITE_BUSY, SQLITE_IOERR and what comes of them; PostgreSQL: no resources,
+            // SQLITE_BUSY; SQLITE_LOCKED, SQLITE_IOERR, SQLITE_CANTOPEN; PostgreSQL: no resources,
             // shutting down, lost connections, serialization failures.
             (E::Database(_), Some(code)) => {
                 let sqlite = code.parse::<u32>().ok().filter(|n| *n < 10_000).map(|n| n & 0xff);

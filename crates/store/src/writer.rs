@@ -131,7 +131,8 @@ pub(crate) struct Writer {
 
 /// Why a transaction did not happen.
 enum Failed {
-    /// The database is away; if it went during the commit nobody knows what came of it.
+    /// The database is away, or locked for too long; if it went during the commit nobody knows what came
+    /// of it.
     Away(Error),
     /// An operation is at fault, or another server was in the way. Nothing is written.
     RolledBack(Error),
@@ -314,21 +315,19 @@ impl Writer {
 
     async fn transaction(&mut self, works: &mut [Box<dyn Work>]) -> Result<(), Failed> {
         let begun = Instant::now();
-        loop {
-            let failed = match self.try_once(works).await {
+        let failed = loop {
+            match self.try_once(works).await {
                 Ok(()) => return Ok(()),
-                Err(Failed::Away(error)) if error.is_locked() && begun.elapsed() < LOCK_WITHIN => {
-                    continue;
-                }
-                Err(failed) => failed,
-            };
-            let (Failed::Away(error) | Failed::RolledBack(error)) = &failed;
-            if works.is_empty() {
-                tracing::warn!(%error, "nothing can be claimed");
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                Err(Failed::Away(error)) if error.is_locked() && begun.elapsed() < LOCK_WITHIN => {}
+                Err(failed) => break failed,
             }
-            return Err(failed);
+        };
+        if works.is_empty() {
+            let (Failed::Away(error) | Failed::RolledBack(error)) = &failed;
+            tracing::warn!(%error, "nothing can be claimed");
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
+        Err(failed)
     }
 
     async fn try_once(&mut self, works: &mut [Box<dyn Work>]) -> Result<(), Failed> {
@@ -350,10 +349,10 @@ impl Writer {
             }
             let failed = if rolled_back {
                 self.conn = Some(tx.conn);
-                Failed::RolledBack(error.clone())
+                Failed::RolledBack(error)
             } else {
                 tx.conn.abandon();
-                Failed::Away(error.clone())
+                Failed::Away(error)
             };
             self.look_everywhere();
             return Err(failed);

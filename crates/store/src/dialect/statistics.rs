@@ -5,7 +5,7 @@ use crate::statistics::ended_columns;
 
 /// Statements of the statistics.
 pub(crate) struct Statistics {
-    /// The first $1 requests that ended are not there to be folded any more; answers them.
+    /// Takes the first $1 requests that ended out; answers them.
     pub take: &'static str,
     /// The stored rows of these models and periods.
     pub models: &'static str,
