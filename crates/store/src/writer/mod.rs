@@ -4,19 +4,24 @@
 //! wait for work are served at the end of a group, in the same transaction, so that a submission
 //! and its claim, or a completion and the next claim, are one commit.
 
+mod op;
+mod tx;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
-use muster_core::{ModelId, PrincipalId, Timestamp};
-use sqlx::{Executor, Row};
-use tokio::sync::{mpsc, oneshot};
+use muster_core::{ModelId, Timestamp};
+use tokio::sync::mpsc;
 
 use crate::claim::WaitingClaim;
-use crate::conn::{Conn, Link};
+use crate::conn::Conn;
 use crate::submit::{Submission, Submissions};
-use crate::{Change, Error, Finished, Inner, crash_point};
+use crate::{Error, Inner, crash_point};
+
+pub(crate) use op::{Op, Work, work};
+use tx::{After, begin};
+pub(crate) use tx::{Tx, beside};
 
 /// Most operations in one transaction.
 const GROUP: usize = 256;
@@ -29,92 +34,6 @@ const TRIES: u32 = 3;
 /// itself SQLite sleeps longer each time, up to 0.1 s, and misses that the lock was free.
 const LOCK_EACH: &str = "PRAGMA busy_timeout = 1";
 const LOCK_WITHIN: Duration = Duration::from_secs(5);
-
-/// Both in one trip.
-const BEGIN_POSTGRES: &str =
-    "BEGIN; SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
-
-/// A transaction, and what is to be done once it is committed.
-pub(crate) struct Tx {
-    pub conn: Conn,
-    /// The database's time.
-    pub now: Timestamp,
-    pub after: After,
-    /// Ends of backlogs that this transaction knows already.
-    pub backlogs: HashMap<(PrincipalId, ModelId), Option<Timestamp>>,
-    /// Models of which nothing was queued when it began.
-    pub quiet: HashSet<ModelId>,
-    /// What is done now is the last in it.
-    pub is_last: bool,
-}
-
-#[derive(Default)]
-pub(crate) struct After {
-    pub ended: Vec<Finished>,
-    pub changes: Vec<Change>,
-    /// Models with queued tasks, and from when on they may be sent.
-    pub queued: Vec<(ModelId, Timestamp)>,
-    pub stale: u64,
-}
-
-pub(crate) enum Op {
-    Work(Box<dyn Work>),
-    Submit(Submission),
-    Claim(WaitingClaim),
-    /// Another server may have queued something.
-    Look,
-}
-
-/// Something to do in a transaction; it may be done again if the first one fails.
-pub(crate) trait Work: Send {
-    fn apply<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>>;
-    fn finish(self: Box<Self>, outcome: Result<(), Error>);
-    /// How many parts it has that can be done without the others.
-    fn parts(&self) -> usize;
-    fn split(self: Box<Self>) -> Vec<Box<dyn Work>>;
-}
-
-struct Typed<F, T> {
-    body: F,
-    out: Option<T>,
-    reply: oneshot::Sender<Result<T, Error>>,
-}
-
-impl<F, T> Work for Typed<F, T>
-where
-    F: for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
-    T: Send + 'static,
-{
-    fn apply<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(async move {
-            self.out = Some((self.body)(tx).await?);
-            Ok(())
-        })
-    }
-
-    fn finish(self: Box<Self>, outcome: Result<(), Error>) {
-        let out = self.out.ok_or_else(|| Error::unavailable("the transaction did not run"));
-        // Whoever asked may have left; the work is done all the same.
-        drop(self.reply.send(outcome.and(out)));
-    }
-
-    fn parts(&self) -> usize {
-        1
-    }
-
-    fn split(self: Box<Self>) -> Vec<Box<dyn Work>> {
-        vec![self]
-    }
-}
-
-pub(crate) fn work<F, T>(body: F) -> (Op, oneshot::Receiver<Result<T, Error>>)
-where
-    F: for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
-    T: Send + 'static,
-{
-    let (reply, answer) = oneshot::channel();
-    (Op::Work(Box::new(Typed { body, out: None, reply })), answer)
-}
 
 pub(crate) struct Writer {
     inner: Arc<Inner>,
@@ -458,54 +377,4 @@ impl Writer {
 
 fn of(claim: &WaitingClaim) -> (ModelId, String) {
     (claim.claim.model.clone(), claim.claim.version.clone())
-}
-
-/// Something to do in a transaction beside the writer's, which does not wait for it. Nobody is told of
-/// what it changes. For PostgreSQL: SQLite has one writer.
-pub(crate) async fn beside<T>(
-    inner: &Inner,
-    body: impl AsyncFnOnce(&mut Tx) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let mut tx = begin(inner.db.write().await?, inner).await?;
-    let done = match body(&mut tx).await {
-        Ok(done) => tx.conn.commit().await.map(|()| done),
-        Err(error) => Err(error),
-    };
-    match &done {
-        Ok(_) => inner.counters.transactions.add(1),
-        Err(_) => tx.conn.abandon(),
-    }
-    done
-}
-
-/// Begins a transaction. A connection that cannot is not given to anybody else.
-async fn begin(mut conn: Conn, inner: &Inner) -> Result<Tx, Error> {
-    let now = match &mut conn.link {
-        Link::Sqlite(_) => {
-            conn.begin_with_next();
-            inner.clock.now()
-        }
-        // Several servers share this database: its clock judges.
-        Link::Postgres(link) => {
-            let begun = (&mut **link).fetch_one(sqlx::raw_sql(BEGIN_POSTGRES)).await;
-            match begun.and_then(|row| row.try_get::<i64, _>(0)) {
-                Ok(micros) => {
-                    conn.note_begun();
-                    inner.database_now(Timestamp(micros))
-                }
-                Err(error) => {
-                    conn.abandon();
-                    return Err(error.into());
-                }
-            }
-        }
-    };
-    Ok(Tx {
-        conn,
-        now,
-        after: After::default(),
-        backlogs: HashMap::new(),
-        quiet: HashSet::new(),
-        is_last: false,
-    })
 }
