@@ -34,7 +34,7 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
     sql.fill(requests, crate::clock::micros() as i64, true).await?;
     let hub = place.hub(bench, database, &[]).await?;
     hub.ready("trivial", 1).await?;
-    sql.until_folded().await?;
+    sql.until_rolled_up().await?;
     // What was filled is on disk, or submissions wait for it.
     rustix::fs::sync();
     let quiet = Instant::now();

@@ -16,8 +16,8 @@ pub const PEOPLE: u64 = 20_000;
 const IN_A_ROW: u64 = 5;
 /// Requests in one statement.
 const AT_ONCE: u64 = 50_000;
-/// Longest time to fold them all.
-const FOLDING: Duration = Duration::from_secs(3600);
+/// Longest time to roll them all up.
+const ROLLING_UP: Duration = Duration::from_secs(3600);
 
 /// The hub's database, while the hub is stopped or beside it.
 pub enum Sql {
@@ -75,12 +75,12 @@ impl Sql {
         Ok(())
     }
 
-    /// Waits until the hub has folded them all into its statistics; how long that took.
-    pub async fn until_folded(&self) -> Result<Duration> {
+    /// Waits until the hub has rolled them all up into its statistics; how long that took.
+    pub async fn until_rolled_up(&self) -> Result<Duration> {
         let begun = Instant::now();
         while self.number("SELECT COUNT(*) FROM (SELECT 1 FROM ended LIMIT 1) AS one").await? > 0 {
-            if begun.elapsed() > FOLDING {
-                return Err("the hub did not fold in time".into());
+            if begun.elapsed() > ROLLING_UP {
+                return Err("the hub did not roll up in time".into());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

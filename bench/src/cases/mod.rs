@@ -55,7 +55,7 @@ enum Case {
 }
 
 impl Case {
-    /// Many requests have to be there and folded before it can begin.
+    /// Many requests have to be there and rolled up before it can begin.
     fn needs_a_past(self) -> bool {
         use Case::*;
         matches!(self, StatsSqlite | StatsPostgres | CleanSqlite | CleanPostgres)

@@ -62,13 +62,13 @@ struct Round {
     cpu: f64,
 }
 
-/// The time until everything is folded counts as well, for the processor.
+/// The time until everything is rolled up counts as well, for the processor.
 async fn round(hub: &Hub, sql: &Sql, ledger: &Ledger, seconds: u64) -> Result<Round> {
     let cpu = hub.cpu_seconds()?;
     let pace = Pace::Closed { seconds };
     let load = Load { sessions: SESSIONS, ..Load::singles(hub.address, pace, 256) };
     let sum = load.send(ledger).await?;
-    sql.until_folded().await?;
+    sql.until_rolled_up().await?;
     let cpu = (hub.cpu_seconds()? - cpu) / sum.completed.max(1) as f64;
     Ok(Round { rate: sum.rate(), cpu })
 }

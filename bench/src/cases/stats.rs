@@ -1,7 +1,7 @@
 //! Many requests of two years: how long questions to the statistics take, beside the same question asked
 //! of the requests themselves; and pages of the administrators' list, with all kinds of filters.
 //!
-//! The requests are written with SQL, as ended ones; the hub itself folds them into its statistics.
+//! The requests are written with SQL, as ended ones; the hub itself rolls them up into its statistics.
 
 use std::time::Instant;
 
@@ -49,17 +49,17 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
     sql.fill(requests, now, false).await?;
     let filled = begun.elapsed();
     let hub = place.hub(bench, database, &[]).await?;
-    let folded = sql.until_folded().await?.as_secs_f64();
+    let rolled_up = sql.until_rolled_up().await?.as_secs_f64();
     let mut client = hub.client()?;
     let token = client.log_in(ADMIN).await?;
     let naive = naive(&sql).await?;
     let what = format!("{requests} requests, {name}");
     let mut lines = vec![Line {
-        case: format!("statistics of {what}: folded"),
-        figure: format!("{:.0} a second", requests as f64 / folded),
+        case: format!("statistics of {what}: rolled up"),
+        figure: format!("{:.0} a second", requests as f64 / rolled_up),
         target: String::new(),
         reached: None,
-        raw: json!({ "seconds": folded, "filled_seconds": filled.as_secs_f64() }),
+        raw: json!({ "seconds": rolled_up, "filled_seconds": filled.as_secs_f64() }),
     }];
     for (case, path, most) in questions(now) {
         let took = ask(&mut client, &token, &path, bench.pick(100, 30)).await?;

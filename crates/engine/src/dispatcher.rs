@@ -29,7 +29,7 @@ pub(crate) struct Dispatcher {
     pub abort: CancellationToken,
     pub health: Health,
     /// Changes when a server died: it may have left jobs running elsewhere.
-    pub buried: watch::Receiver<u64>,
+    pub reaped: watch::Receiver<u64>,
 }
 
 /// What the last jobs showed of the instance.
@@ -88,7 +88,7 @@ impl Dispatcher {
     /// Waits for work.
     async fn next(&self) -> Result<Next, Leave> {
         let runner = &self.runner;
-        let (mut ended, mut buried) = (runner.ended.clone(), self.buried.clone());
+        let (mut ended, mut reaped) = (runner.ended.clone(), self.reaped.clone());
         let claiming = async {
             if let Some(pause) = self.health.pause {
                 tokio::time::sleep(pause).await;
@@ -119,13 +119,13 @@ impl Dispatcher {
                 Err(Leave::Ended(cause.clone().unwrap_or(EndCause::Unresponsive)))
             }
             tasks = claiming => Ok(Next::Work(tasks)),
-            Ok(()) = buried.changed(), if runner.is_external() => Ok(Next::Adopt),
+            Ok(()) = reaped.changed(), if runner.is_external() => Ok(Next::Adopt),
         }
     }
 
     /// Picks up the asynchronous jobs that an earlier hub left running on this server.
     async fn adopt(&mut self) -> Finished {
-        self.buried.mark_unchanged();
+        self.reaped.mark_unchanged();
         let runner = &self.runner;
         if !runner.is_external() {
             return Finished::default();

@@ -7,13 +7,13 @@
 mod apply;
 mod call;
 mod dispatcher;
-mod fold;
 mod job;
 mod look;
 mod observe;
 mod pack;
 mod record;
 mod remote;
+mod rollup;
 mod running;
 mod supervisor;
 mod tidy;

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::EngineConfig;
-use crate::fold::{FOLD, fold};
 use crate::record::Recorder;
+use crate::rollup::{ROLL_UP, roll_up};
 use crate::running::Running;
 use crate::supervisor::Supervisor;
 use crate::tidy::{sweep, tidy};
@@ -48,7 +48,7 @@ pub(crate) struct Loop {
     pub(crate) supervisors: HashMap<InstanceId, Supervisor>,
     pub(crate) running: Arc<Running>,
     pub(crate) gone: (mpsc::UnboundedSender<InstanceId>, mpsc::UnboundedReceiver<InstanceId>),
-    pub(crate) buried: watch::Sender<u64>,
+    pub(crate) reaped: watch::Sender<u64>,
     pub(crate) recorder: Arc<Recorder>,
     /// When the time of work that is being finished on a stopped instance is over.
     pub(crate) stops_at: Option<Timestamp>,
@@ -58,8 +58,8 @@ pub(crate) struct Loop {
     clearing: Clearing,
     tidied: Option<Instant>,
     tidying: Option<JoinHandle<()>>,
-    folded: Option<Instant>,
-    folding: Option<JoinHandle<()>>,
+    rolled_up: Option<Instant>,
+    rolling_up: Option<JoinHandle<()>>,
 }
 
 /// An instance of ours that is not ready yet.
@@ -99,15 +99,15 @@ impl Loop {
             supervisors: HashMap::new(),
             running: Arc::default(),
             gone: mpsc::unbounded_channel(),
-            buried: watch::channel(0).0,
+            reaped: watch::channel(0).0,
             housekept: None,
             leads: false,
             swept: None,
             clearing,
             tidied: None,
             tidying: None,
-            folded: None,
-            folding: None,
+            rolled_up: None,
+            rolling_up: None,
         }
     }
 
@@ -175,7 +175,7 @@ impl Loop {
         Ok(Looked { acted, rest: next.clamp(Duration::from_millis(1), tick) })
     }
 
-    /// Says that this server lives, returns what dead ones held to the queue, sweeps objects, folds
+    /// Says that this server lives, returns what dead ones held to the queue, sweeps objects, rolls up
     /// statistics and clears. Is this server the one that plans?
     async fn housekeep(&mut self) -> Result<bool, Error> {
         let rest = if self.leads { TICK } else { ASK_TO_LEAD };
@@ -183,10 +183,10 @@ impl Loop {
             let asked = Instant::now();
             let store = &self.store;
             // Together, so that they share a transaction.
-            let (buried, released, leads) =
+            let (reaped, released, leads) =
                 tokio::join!(store.heartbeat(), store.release_expired(), store.lead(LEAD));
-            if buried? > 0 {
-                self.buried.send_modify(|n| *n += 1);
+            if reaped? > 0 {
+                self.reaped.send_modify(|n| *n += 1);
             }
             released?;
             self.leads = leads?;
@@ -202,10 +202,10 @@ impl Loop {
             self.tidied = Some(Instant::now());
             self.tidying = Some(tokio::spawn(tidy(self.store.clone(), self.clearing, self.leads)));
         }
-        let folds = self.folding.as_ref().is_some_and(|folding| !folding.is_finished());
-        if self.leads && !folds && self.folded.is_none_or(|at| at.elapsed() >= FOLD) {
-            self.folded = Some(Instant::now());
-            self.folding = Some(tokio::spawn(fold(self.store.clone())));
+        let rolls_up = self.rolling_up.as_ref().is_some_and(|rolling_up| !rolling_up.is_finished());
+        if self.leads && !rolls_up && self.rolled_up.is_none_or(|at| at.elapsed() >= ROLL_UP) {
+            self.rolled_up = Some(Instant::now());
+            self.rolling_up = Some(tokio::spawn(roll_up(self.store.clone())));
         }
         Ok(self.leads)
     }

@@ -19,12 +19,12 @@ impl Loop {
     pub(crate) async fn observe(&mut self) {
         for cluster in [Arc::clone(&self.local), Arc::clone(&self.external)] {
             for seen in cluster.observe() {
-                self.take_in(seen, &cluster).await;
+                self.reconcile(seen, &cluster).await;
             }
         }
     }
 
-    async fn take_in(&mut self, seen: Observed, cluster: &Arc<dyn Cluster>) {
+    async fn reconcile(&mut self, seen: Observed, cluster: &Arc<dyn Cluster>) {
         match seen.state {
             ObservedState::Starting { doing } => {
                 if let Some(starting) = self.starting.get_mut(&seen.instance)
@@ -105,7 +105,7 @@ impl Loop {
             tokens: supervisor.tokens.clone(),
             abort: self.abort.clone(),
             health: Health::default(),
-            buried: self.buried.subscribe(),
+            reaped: self.reaped.subscribe(),
         };
         let ending = Ending {
             store: self.store.clone(),
@@ -160,13 +160,13 @@ impl Loop {
         for instance in instances {
             let draining = matches!(instance.state, InstanceState::Draining { .. });
             if draining {
-                self.let_go(instance);
+                self.drain(instance);
             }
             let ours = instance.server == Some(self.store.server());
             let known = self.starting.contains_key(&instance.id)
                 || self.supervisors.contains_key(&instance.id);
             if !instance.local && !known && draining {
-                self.bury(instance).await;
+                self.reap(instance).await;
             } else if !instance.local && !known {
                 // Every server calls servers elsewhere, whoever put them into the books.
                 self.adopt(instance);
@@ -179,7 +179,7 @@ impl Loop {
     }
 
     /// The books say that it gets nothing more: another server's plan, or an administrator.
-    fn let_go(&mut self, instance: &Instance) {
+    fn drain(&mut self, instance: &Instance) {
         let now = self.store.now();
         if let Some(supervisor) = self.supervisors.get(&instance.id) {
             let Some(order) = &instance.stop else { return supervisor.retire(leaving(instance)) };
@@ -191,7 +191,7 @@ impl Loop {
     }
 
     /// Nobody here calls this server elsewhere any more. It has ended when nobody else does.
-    async fn bury(&mut self, instance: &Instance) {
+    async fn reap(&mut self, instance: &Instance) {
         let over = instance.stop.as_ref().is_some_and(|order| order.until <= self.store.now());
         if over || self.store.is_free(instance.id).await.unwrap_or(false) {
             self.recorder.end(instance.id, &leaving(instance)).await;

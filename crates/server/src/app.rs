@@ -9,17 +9,17 @@ use muster_core::{Model, PrincipalId, Request, RequestId};
 use muster_store::{NewRequest, Store, Submitted};
 use tokio::sync::watch;
 
+use crate::api::events::Streams;
+use crate::api::models::Overview;
+use crate::api::requests::quota::{Admitted, Uses};
+use crate::api::requests::view::RequestView;
 use crate::config::ServerConfig;
-use crate::events::Streams;
+use crate::http::problem::Problem;
 use crate::identity::cache::Sessions;
 use crate::identity::password::Passwords;
 use crate::identity::rate::Rates;
-use crate::models::Overview;
-use crate::problem::Problem;
-use crate::quota::{Admitted, Uses};
 use crate::reading::Submission;
 use crate::reading::body::Space;
-use crate::view::RequestView;
 
 /// Where a server is in its life.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl App {
         more: Amounts,
     ) -> Result<Admitted, Problem> {
         if let Some(reason) = self.store.disabled(&model.id) {
-            return Err(crate::catalogue::disabled(&reason));
+            return Err(crate::api::catalogue::disabled(&reason));
         }
         self.uses.admit(&self.store, principal, more).await
     }

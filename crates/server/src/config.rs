@@ -8,7 +8,7 @@ use muster_core::input::InputLimits;
 use muster_core::quota::Quotas;
 use muster_core::session::SessionPolicy;
 
-use crate::catalogue::address::Origin;
+use crate::api::catalogue::address::Origin;
 use crate::identity::mail::Mail;
 use crate::identity::peer::Addresses;
 

@@ -1,35 +1,14 @@
 //! The door: the HTTP API. See `docs/API.md` for what it promises.
 
-mod answer;
+mod api;
 mod app;
-mod catalogue;
 mod config;
-mod csv;
 mod docs;
-mod door;
-mod events;
-mod extract;
-mod follow;
-mod health;
+mod http;
 mod identity;
-mod instances;
 mod legacy;
-mod listen;
-mod metrics;
-mod models;
-mod oversight;
-mod pace;
-mod people;
-pub mod problem;
-mod quota;
 mod reading;
-mod requests;
-mod requests_csv;
-mod result;
 mod routes;
-mod rows;
-mod statistics;
-mod view;
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,7 +18,8 @@ use muster_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use catalogue::address::Origin;
+pub use crate::http::problem;
+pub use api::catalogue::address::Origin;
 pub use config::{Cookie, ServerConfig, SessionLimits, Times};
 pub use docs::openapi;
 pub use identity::mail::{Mail, PASSWORD_PAGE, link};
@@ -47,9 +27,9 @@ pub use identity::password::hash as hash_password;
 pub use identity::peer::Addresses;
 pub use identity::secret::Secret;
 
+use crate::http::door::{Door, Hosts};
+use api::metrics::Metrics;
 use app::{App, Life};
-use door::{Door, Hosts};
-use metrics::Metrics;
 
 /// Connections on the address of `/metrics`.
 const METRICS_CONNECTIONS: usize = 64;
@@ -69,8 +49,8 @@ impl Server {
     ///
     /// If an address cannot be taken. To be called inside a tokio runtime.
     pub fn bind(config: ServerConfig, store: Store) -> io::Result<Self> {
-        let listener = listen::listen(config.listen)?;
-        let metrics = config.metrics.map(listen::listen).transpose()?;
+        let listener = crate::http::listen::listen(config.listen)?;
+        let metrics = config.metrics.map(crate::http::listen::listen).transpose()?;
         let (life, lives) = watch::channel(Life::Serving);
         let app = Arc::new(App::new(config, store, lives));
         Ok(Self { listener, metrics, app, life })
@@ -104,11 +84,18 @@ impl Server {
         let counts = Arc::new(Metrics::new(paths.chain(routes::PAGES.map(str::to_owned))));
         let hosts = Hosts::new(&app.config.hosts, address.ip());
         let door = Door::new(routes::router(app.clone()), hosts, Some(counts.clone()));
-        let api = listen::serve(listener, door, times, most, life.subscribe());
+        let api = crate::http::listen::serve(listener, door, times, most, life.subscribe());
         let side = async {
             let Some(listener) = metrics else { return };
             let door = Door::new(routes::metrics_router(app.clone(), counts), Hosts::Any, None);
-            listen::serve(listener, door, times, METRICS_CONNECTIONS, life.subscribe()).await;
+            crate::http::listen::serve(
+                listener,
+                door,
+                times,
+                METRICS_CONNECTIONS,
+                life.subscribe(),
+            )
+            .await;
         };
         let stopped = async {
             shutdown.await;
@@ -116,7 +103,7 @@ impl Server {
             tokio::time::sleep(times.leave).await;
             life.send_replace(Life::Stopping);
         };
-        let follow = follow::follow(app.clone());
+        let follow = identity::follow::follow(app.clone());
         tokio::join!(api, side, follow, stopped);
         Ok(())
     }

@@ -8,68 +8,68 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::app::App;
-use crate::catalogue::{
+use crate::api::catalogue::{
     __path_clear_model_cache, __path_create_model, __path_delete_model, __path_disable_model,
     __path_edit_model, __path_enable_model, __path_find_in_catalogue, __path_list_catalogue,
     clear_model_cache, create_model, delete_model, disable_model, edit_model, enable_model,
     find_in_catalogue, list_catalogue,
 };
-use crate::docs::{
-    __path_openapi_json, add_problems, description, docs_file, docs_index, docs_root, openapi_json,
-    refer_to_items,
-};
-use crate::door::{no_method, no_route, redirect};
-use crate::events::{__path_follow_events, follow_events};
-use crate::health::{__path_livez, __path_readyz, livez, readyz};
-use crate::instances::{
+use crate::api::events::{__path_follow_events, follow_events};
+use crate::api::health::{__path_livez, __path_readyz, livez, readyz};
+use crate::api::instances::{
     __path_find_instance, __path_find_instance_log, __path_list_instance_events,
     __path_list_instance_requests, __path_list_instances, __path_stop_instance, find_instance,
     find_instance_log, list_instance_events, list_instance_requests, list_instances, stop_instance,
 };
-use crate::legacy;
-use crate::metrics::{Metrics, metrics};
-use crate::models::{__path_find_model, __path_list_models, find_model, list_models};
-use crate::oversight::{
+use crate::api::metrics::{Metrics, metrics};
+use crate::api::models::{__path_find_model, __path_list_models, find_model, list_models};
+use crate::api::oversight::{
     __path_cancel_any_request, __path_find_any_request, __path_list_all_requests,
     __path_move_request_to_front, __path_requeue_request, cancel_any_request, find_any_request,
     list_all_requests, move_request_to_front, requeue_request,
 };
-use crate::people::accounts::{__path_sign_up, sign_up};
-use crate::people::links::{
+use crate::api::people::accounts::{__path_sign_up, sign_up};
+use crate::api::people::links::{
     __path_ask_email_verification, __path_ask_password_reset, __path_reset_password,
     __path_verify_email, ask_email_verification, ask_password_reset, reset_password, verify_email,
 };
-use crate::people::me::{
+use crate::api::people::me::{
     __path_change_me, __path_change_password, __path_delete_me, __path_end_my_session,
     __path_find_me, __path_list_my_sessions, change_me, change_password, delete_me, end_my_session,
     find_me, list_my_sessions,
 };
-use crate::people::session::{
+use crate::api::people::session::{
     __path_create_session, __path_find_session, __path_log_in, __path_log_out,
     __path_renew_session, create_session, find_session, log_in, log_out, renew_session,
 };
-use crate::people::tokens::{
+use crate::api::people::tokens::{
     __path_create_token, __path_list_tokens, __path_revoke_token, create_token, list_tokens,
     revoke_token,
 };
-use crate::people::users::{
+use crate::api::people::users::{
     __path_delete_user, __path_disable, __path_enable, __path_end_sessions, __path_find_user,
     __path_grant, __path_list_audit, __path_list_user_sessions, __path_list_users,
     __path_reset_link, __path_revoke, delete_user, disable, enable, end_sessions, find_user, grant,
     list_audit, list_user_sessions, list_users, reset_link, revoke,
 };
-use crate::quota::{__path_find_my_limits, find_my_limits};
-use crate::requests::{
+use crate::api::requests::quota::{__path_find_my_limits, find_my_limits};
+use crate::api::requests::result::{__path_find_result, compression, find_result};
+use crate::api::requests::{
     __path_cancel_request, __path_delete_request, __path_find_request, __path_list_requests,
     __path_submit_request, cancel_request, delete_request, find_request, list_requests,
     submit_request,
 };
-use crate::result::{__path_find_result, compression, find_result};
-use crate::statistics::choices::{__path_list_statistics_filters, list_statistics_filters};
-use crate::statistics::routes::{
+use crate::api::statistics::choices::{__path_list_statistics_filters, list_statistics_filters};
+use crate::api::statistics::routes::{
     __path_find_my_statistics, __path_find_statistics, find_my_statistics, find_statistics,
 };
+use crate::app::App;
+use crate::docs::{
+    __path_openapi_json, add_problems, description, docs_file, docs_index, docs_root, openapi_json,
+    refer_to_items,
+};
+use crate::http::door::{no_method, no_route, redirect};
+use crate::legacy;
 
 /// The routes of the API and their description.
 pub fn api() -> (Router<Arc<App>>, OpenApi) {

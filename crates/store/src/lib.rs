@@ -1,51 +1,21 @@
 //! The memory of Muster: requests, tasks, instances, predictions and results, on SQLite or PostgreSQL,
 //! with large inputs and results in object storage. The only crate that knows SQL.
 
-mod accounts;
-mod audit;
-mod batch;
 mod catalogue;
-mod checkpoint;
-mod chosen;
-mod claim;
-mod claiming;
 mod clearing;
-mod clock;
-mod complete;
-mod conn;
 mod counters;
 mod crash;
 mod db;
-mod dialect;
-mod download;
 mod error;
 mod instances;
-mod leases;
-mod logins;
-mod models;
-mod notify;
 mod objects;
-mod open;
 mod oversight;
-mod pack;
-mod parts;
-mod pooler;
+mod people;
 mod predictions;
 mod queue;
-mod quota;
 mod requests;
-mod schema;
-mod servers;
-mod sessions;
-mod statement;
 mod statistics;
-mod submit;
-mod sweep;
-mod text;
 mod types;
-mod used;
-mod users;
-mod waiters;
 mod writer;
 
 use std::collections::HashMap;
@@ -59,29 +29,29 @@ use muster_core::{ModelId, ServerId};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-pub use accounts::{Account, NewAccount, NewLink, Purpose};
-pub use audit::AuditEntry;
+pub use catalogue::edits::{Entry, ModelAct, ModelDone, Owner};
 pub use clearing::{Clear, Cleared, ClearedBy};
-pub use clock::Clock;
 pub use counters::{Counter, Counters};
 pub use crash::crash_point;
-pub use download::Format;
+pub use db::clock::Clock;
 pub use error::Error;
 pub use instances::{
     InstanceFilter, InstanceNotes, InstanceRecord, LogPiece, Phase, Seen, Served, Stop, StopWish,
     Stopped, WhichEvents,
 };
-pub use logins::LoginTry;
-pub use models::{Entry, ModelAct, ModelDone, Owner};
 pub use oversight::{
     Moved, Overseen, OverseenWhole, OversightFilter, OversightPage, Requeued, Step,
 };
-pub use quota::Kept;
-pub use sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, TOUCH};
-pub use statistics::{Answer, Choice, ChoiceFilter, Choices, Difference, Folded, PersonChoice};
+pub use people::accounts::{Account, NewAccount, NewLink, Purpose};
+pub use people::audit::AuditEntry;
+pub use people::logins::LoginTry;
+pub use people::quota::Kept;
+pub use people::sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, TOUCH};
+pub use people::users::{AccountFilter, AdminAct, Administered};
+pub use requests::download::Format;
+pub use statistics::{Answer, Choice, ChoiceFilter, Choices, Difference, PersonChoice, RolledUp};
 pub use types::*;
-pub use users::{AccountFilter, AdminAct, Administered};
-pub use waiters::Ending;
+pub use writer::waiters::Ending;
 
 use writer::Op;
 
@@ -98,17 +68,17 @@ struct Inner {
     server: ServerId,
     inline_bytes: usize,
     ops: mpsc::Sender<Op>,
-    waiters: Arc<waiters::Waiters>,
+    waiters: Arc<writer::waiters::Waiters>,
     changes: broadcast::Sender<Change>,
     queue_changed: watch::Sender<u64>,
     notify: Notify,
     counters: Counters,
     /// Predictions that answered inputs today, as far as it is not written down.
-    used: used::Used,
+    used: predictions::last_used::Used,
     /// A transaction of the writer is committed.
     committed: tokio::sync::Notify,
-    /// Rows of `ended` that were folded since it was vacuumed.
-    folded: std::sync::atomic::AtomicU64,
+    /// Rows of `ended` that were rolled up since it was vacuumed.
+    rolled_up: std::sync::atomic::AtomicU64,
     /// Up to which request it was looked whether its objects are there.
     checked: Mutex<uuid::Uuid>,
     models: RwLock<catalogue::Catalogue>,

@@ -64,7 +64,7 @@ pub struct Submitted {
     pub request: Arc<Request>,
     /// False if the same request was submitted before under the same key.
     pub created: bool,
-    pub ended: crate::waiters::Ending,
+    pub ended: crate::writer::waiters::Ending,
 }
 
 /// A request that ended.

@@ -88,7 +88,7 @@ fn an_admin_sees_statistics_and_verifies_them_beside_the_hub() {
     assert_eq!(starts, ["model", "lengths", "(all)"], "{csv}");
     let verified = world.muster(&["stats", "verify", "--data-dir", "data"]);
     assert!(verified.text.contains("agree"), "{verified:?}");
-    until("the engine folded them", || {
+    until("the engine rolled them up", || {
         let file = world.path("data/muster.db");
         let mut sqlite = Command::new("python3");
         let script = "import sqlite3, sys; \

@@ -22,9 +22,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::app::App;
+use crate::http::problem::{Kind, Problem};
 use crate::identity::Caller;
 use crate::identity::secret::TokenHash;
-use crate::problem::{Kind, Problem};
 
 /// A request is told of at most so often.
 const EVERY: Duration = Duration::from_millis(200);

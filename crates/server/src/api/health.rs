@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use crate::app::App;
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// The database must answer in this time.
 const PATIENCE: Duration = Duration::from_secs(1);

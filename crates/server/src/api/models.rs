@@ -11,13 +11,13 @@ use muster_core::{Model, ModelId};
 use muster_store::{Figures, InstanceState, Store};
 use tokio::sync::Mutex;
 
-use crate::answer::json;
-use crate::app::App;
-use crate::extract::{ModelPath, Pairs, Parameters, Query};
-use crate::problem::Problem;
-use crate::view::{
+use crate::api::requests::view::{
     CardView, InputView, LimitsView, ModelSummaryView, ModelView, OutputView, PageView, QueueView,
 };
+use crate::app::App;
+use crate::http::answer::json;
+use crate::http::extract::{ModelPath, Pairs, Parameters, Query};
+use crate::http::problem::Problem;
 
 /// How old the figures that are shown may be.
 const FRESH: Duration = Duration::from_millis(250);

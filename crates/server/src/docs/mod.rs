@@ -14,7 +14,7 @@ use utoipa::openapi::{OpenApi, Ref, RefOr};
 use utoipa::{OpenApi as _, ToSchema};
 use utoipa_swagger_ui::Config;
 
-use crate::door::{no_route, redirect};
+use crate::http::door::{no_route, redirect};
 use crate::legacy;
 pub use problems::add_problems;
 

@@ -3,8 +3,8 @@
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 
+use crate::http::problem::{Kind, Problem};
 use crate::legacy;
-use crate::problem::{Kind, Problem};
 
 /// What an operation reads beside its head.
 #[derive(Clone, Copy)]

@@ -9,7 +9,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName};
 use muster_core::RequestId;
 use muster_store::Error;
 
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// Of an answer that is saved under this name.
 pub fn headers(name: &str) -> Result<[(HeaderName, HeaderValue); 2], Problem> {

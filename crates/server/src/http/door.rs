@@ -16,10 +16,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 use tower::Service as _;
 
-use crate::listen::Service;
-use crate::metrics::Metrics;
-use crate::pace::Pace;
-use crate::problem::{Kind, Problem};
+use crate::api::metrics::Metrics;
+use crate::http::listen::Service;
+use crate::http::pace::Pace;
+use crate::http::problem::{Kind, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");

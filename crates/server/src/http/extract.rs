@@ -10,7 +10,7 @@ use http::request::Parts;
 use muster_core::{InstanceId, ModelId, PrincipalId, RequestId, SessionId};
 use uuid::Uuid;
 
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 const MODEL_ID: &str = "a model's id: a-z, 0-9, '-', '_' and '.'";
 

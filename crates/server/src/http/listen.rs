@@ -20,8 +20,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::{Life, stopping};
 use crate::config::Times;
+use crate::http::pace::{Answer, Pace, Paced};
 use crate::identity::peer::Peer;
-use crate::pace::{Answer, Pace, Paced};
 
 /// Connections that the kernel keeps while none is accepted.
 const BACKLOG: u32 = 1024;

@@ -1,6 +1,6 @@
 //! Sessions that were found lately, so that a request of a known session needs no statement.
 //!
-//! What other servers changed comes with [`crate::follow`]. A server that did not look there lately,
+//! What other servers changed comes with [`crate::identity::follow`]. A server that did not look there lately,
 //! because nobody asked or because it could not, answers nothing from memory.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::secret::TokenHash;
 use crate::app::App;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// How long a session that was found is not looked up again.
 const KNOWN_FOR: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 //! handler takes one of these: there is no other way to a principal.
 
 pub mod cache;
+pub mod follow;
 pub mod mail;
 pub mod password;
 pub mod peer;
@@ -18,7 +19,7 @@ use muster_core::{Permission, PrincipalId};
 use muster_store::{Account, Session, SessionKind};
 
 use crate::app::App;
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 use cache::Known;
 use secret::{Secret, TokenHash};
 

@@ -8,7 +8,7 @@ use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
 
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// At least what OWASP's ASVS 5.0 asks for in appendix C.
 const MEMORY_KIB: u32 = 19_456;

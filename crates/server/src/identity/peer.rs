@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http::request::Parts;
 
 use crate::app::App;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// The address at the other end of the connection.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use crate::config::Cookie;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// What is stored of a secret.
 pub type TokenHash = [u8; 32];

@@ -18,14 +18,14 @@ use uuid::Uuid;
 
 use super::view::{LoginView, LogoutView, SessionView, UserView};
 use super::{Detail, Segment, TAG};
-use crate::answer::json;
+use crate::api::people::session::{check_login, sign_out, start};
+use crate::api::people::view::permissions;
 use crate::app::{App, to_the_end};
+use crate::http::answer::json;
+use crate::http::problem::{Kind, Problem};
 use crate::identity::peer::Network;
 use crate::identity::secret::{Secret, TokenHash};
 use crate::identity::{Caller, nobody};
-use crate::people::session::{check_login, sign_out, start};
-use crate::people::view::permissions;
-use crate::problem::{Kind, Problem};
 use crate::reading::form::{Form, Shape, TEXT};
 
 /// The words before the session in `Authorization`. They grant nothing: rights are the session's.

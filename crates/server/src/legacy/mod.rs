@@ -22,7 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 use auth::{
     __path_legacy_log_in, __path_legacy_log_in_anonymously, __path_legacy_log_out,
     __path_legacy_refresh, legacy_log_in, legacy_log_in_anonymously, legacy_log_out,

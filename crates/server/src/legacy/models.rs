@@ -9,8 +9,8 @@ use http::StatusCode;
 use super::auth::Anybody;
 use super::view::{ItemsView, ModelView};
 use super::{Detail, Segment, TAG};
-use crate::answer::json;
 use crate::app::App;
+use crate::http::answer::json;
 use crate::reading::find_model;
 
 /// List the models

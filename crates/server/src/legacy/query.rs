@@ -11,8 +11,8 @@ use muster_store::RequestFilter;
 use super::Detail;
 use super::view::phases;
 use crate::app::App;
-use crate::extract::{decode, request_id};
-use crate::problem::Problem;
+use crate::http::extract::{decode, request_id};
+use crate::http::problem::Problem;
 
 /// The parameters in their order, without empty ones.
 pub struct Pairs(Vec<(String, String)>);

@@ -6,13 +6,13 @@ use muster_core::model::InputColumn;
 use muster_core::request::Reading;
 use serde::de::MapAccess;
 
+use crate::api::requests::rows::split;
 use crate::app::App;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 use crate::reading::json::{EachText, Fault, Object, OneObject, read as read_json};
 use crate::reading::records::Dialect;
 use crate::reading::table::{File, HeaderRule, Rules, too_many};
 use crate::reading::{Submission, find_model, missing, open};
-use crate::rows::split;
 
 const EXAMPLE: &str = r#"{"model_id": "ID", "request_payload": {"entries": ["..", ".."]}}"#;
 
@@ -145,7 +145,7 @@ mod tests {
     use muster_core::request::Header;
 
     use super::*;
-    use crate::problem::Kind;
+    use crate::http::problem::Kind;
 
     fn smiles() -> InputColumn {
         InputColumn { name: "smiles".into(), description: String::new(), also: vec![] }

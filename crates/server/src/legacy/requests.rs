@@ -17,10 +17,10 @@ use super::reading::read;
 use super::result::{lines, within};
 use super::view::{ItemsView, PayloadView, WorkRequestView};
 use super::{Detail, Segment, TAG};
-use crate::answer::json;
 use crate::app::App;
-use crate::extract::request_id;
-use crate::problem::Problem;
+use crate::http::answer::json;
+use crate::http::extract::request_id;
+use crate::http::problem::Problem;
 
 /// What to predict.
 #[derive(ToSchema)]

@@ -5,7 +5,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use muster_store::Error;
 
 use super::view::WorkRequestView;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 type Pieces = BoxStream<'static, Result<Bytes, Error>>;
 

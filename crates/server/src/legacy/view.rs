@@ -10,10 +10,10 @@ use muster_store::Session;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::requests::view::ReadingView;
 use crate::app::App;
 use crate::identity::secret::Secret;
 use crate::reading::table::shorten;
-use crate::view::ReadingView;
 
 /// A session. Send all of it back: `Authorization: ErsiliaUser BASE64(JSON)`.
 #[derive(Serialize, ToSchema)]

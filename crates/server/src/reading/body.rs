@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use tower_http::decompression::RequestDecompression;
 
 use crate::config::Times;
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// Memory is reserved in steps of this; a body smaller than this reserves nothing, for there are
 /// no more of those than connections.

@@ -9,7 +9,7 @@ use serde::de::MapAccess;
 use super::json::{Fault, Object, read};
 use super::open_json;
 use crate::app::App;
-use crate::problem::{At, Kind, Problem};
+use crate::http::problem::{At, Kind, Problem};
 
 const MOST_BYTES: u64 = 64 << 10;
 /// Most characters of a reason.

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::body::Upload;
 use super::text::Utf8;
-use crate::problem::{At, Kind, Problem};
+use crate::http::problem::{At, Kind, Problem};
 
 /// Pieces of a body are copied into blocks, so that many small pieces cost what they weigh.
 const BLOCK: usize = 256 << 10;

@@ -18,8 +18,8 @@ use muster_core::{Model, ModelId};
 use serde::de::MapAccess;
 
 use crate::app::App;
-use crate::extract::{Pairs, Parameters};
-use crate::problem::{At, Kind, Problem};
+use crate::http::extract::{Pairs, Parameters};
+use crate::http::problem::{At, Kind, Problem};
 use body::{Reserved, Upload};
 use json::{EachText, Fault};
 use records::Dialect;

@@ -5,7 +5,7 @@
 //! text after a closing quote, a quote that is never closed, NUL, what is not UTF-8.
 
 use super::text::{self, Utf8};
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// Most columns of a file.
 const COLUMNS: usize = 1_000;
@@ -337,7 +337,7 @@ mod tests {
         read(&[text.as_bytes()], Dialect::Csv).expect("CSV").0
     }
 
-    fn kind(text: &[u8]) -> (Kind, crate::problem::At) {
+    fn kind(text: &[u8]) -> (Kind, crate::http::problem::At) {
         let problem = read(&[text], Dialect::Csv).expect_err("a problem");
         (problem.kind, problem.at)
     }
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn what_is_not_csv_is_refused_with_its_line() {
-        use crate::problem::At::Line;
+        use crate::http::problem::At::Line;
         assert_eq!(kind(b"a\n\"b"), (Kind::BadCsv, Line(2)));
         assert_eq!(kind(b"a\nb\n\"c\"d\n"), (Kind::BadCsv, Line(3)));
         assert_eq!(kind(b"a\nb\0\n"), (Kind::BadInput, Line(2)));

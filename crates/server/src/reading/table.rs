@@ -8,7 +8,7 @@ use muster_core::model::InputColumn;
 use muster_core::request::{Header, Reading};
 
 use super::records::{Dialect, Record, Records, write_cell};
-use crate::problem::{At, Kind, Problem};
+use crate::http::problem::{At, Kind, Problem};
 
 /// What the person says of the first line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

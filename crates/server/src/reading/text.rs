@@ -1,6 +1,6 @@
 //! Is it text, and is the text UTF-8?
 
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// Checks text that comes in pieces: keeps the first bytes of a character until the rest is there.
 #[derive(Clone, Debug, Default)]

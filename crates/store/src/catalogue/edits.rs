@@ -5,12 +5,13 @@ use muster_core::model::merge;
 use muster_core::{Model, ModelId, PrincipalId};
 use serde_json::Value;
 
-use crate::audit::{AuditEntry, note};
 use crate::catalogue::restart;
 use crate::db::Ts;
-use crate::statement::{row, rows, run};
+use crate::db::statement::{row, rows, run};
+use crate::db::text;
+use crate::people::audit::{AuditEntry, note};
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Store, text};
+use crate::{Change, Error, Store};
 
 macro_rules! entry_columns {
     () => {

@@ -1,16 +1,19 @@
 //! The catalogue: the models that may be asked for, held in memory and in the database.
 
+pub mod edits;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use futures::FutureExt;
 use muster_core::{Model, ModelId};
 
+use crate::catalogue::edits::{Entry, EntryRow, entry, entry_columns};
 use crate::db::Ts;
-use crate::models::{Entry, EntryRow, entry, entry_columns};
-use crate::statement::{row, rows, run};
+use crate::db::statement::{row, rows, run};
+use crate::db::text;
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Store, text};
+use crate::{Change, Error, Store};
 
 /// A model that was made with the API stays what it is.
 const PUT: &str = "INSERT INTO model (id, version, spec, enabled, updated_at, revision) \

@@ -18,19 +18,19 @@ use futures::FutureExt;
 use muster_core::{Clearing, Retention, ServerId, Timestamp};
 use uuid::Uuid;
 
-use crate::audit::{AuditEntry, note};
 use crate::db::Ts;
-use crate::sessions::learn_time;
-use crate::statement::{row, run};
+use crate::db::statement::{row, run};
+use crate::people::audit::{AuditEntry, note};
+use crate::people::sessions::learn_time;
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};
 
 pub(crate) use pace::{Took, pause};
 pub(crate) use removal::mark;
-pub(crate) use requests::GRAVE;
+pub(crate) use requests::NOBODY;
 
 use pace::Pace;
-use requests::bury;
+use requests::detach;
 
 /// Whoever clears holds its duty so long from one step to the next.
 const LEASE: Duration = Duration::from_secs(5);
@@ -48,7 +48,7 @@ const BEGAN: &str = "INSERT INTO clearing (name, began_at) VALUES ('schedule', $
 
 const ENDED: &str = "UPDATE clearing SET ended_at = $1 WHERE name = 'schedule'";
 
-/// What is to be done: is something marked or buried, and when did the last clearing begin and end?
+/// What is to be done: is something marked or detached, and when did the last clearing begin and end?
 const STATE: &str = "SELECT EXISTS (SELECT 1 FROM object_removal) \
      OR EXISTS (SELECT 1 FROM request WHERE principal_id = $1), \
      (SELECT began_at FROM clearing), (SELECT ended_at FROM clearing)";
@@ -152,7 +152,7 @@ impl Store {
     /// Finishes what was begun, and clears if it is time.
     pub async fn tidy(&self, clearing: &Clearing) -> Result<Option<Cleared>, Error> {
         let mut conn = self.inner.db.read().await?;
-        let state: Option<(bool, Option<Ts>, Option<Ts>)> = row!(&mut conn, STATE, GRAVE);
+        let state: Option<(bool, Option<Ts>, Option<Ts>)> = row!(&mut conn, STATE, NOBODY);
         drop(conn);
         let (unfinished, began, ended) = state.unwrap_or_default();
         if unfinished && let Err(error) = self.finish().await {
@@ -170,7 +170,7 @@ impl Store {
 
     /// What is out of sight already goes.
     async fn finish(&self) -> Result<(), Error> {
-        self.clear_buried(&mut Pace::default()).await?;
+        self.clear_detached(&mut Pace::default()).await?;
         self.remove_marked().await
     }
 
@@ -282,7 +282,7 @@ impl Batch {
             Self::Burial(id, over) => {
                 let over = requests::still_over(tx, &[*id], *over).await?;
                 if !over.is_empty() {
-                    bury(tx, *id).await?;
+                    detach(tx, *id).await?;
                 }
                 Ok(over.len() as u64)
             }

@@ -3,9 +3,11 @@
 
 use futures::FutureExt;
 
-use crate::statement::{row, rows, run};
+use crate::db::batch;
+use crate::db::dialect;
+use crate::db::statement::{row, rows, run};
 use crate::writer::{Tx, work};
-use crate::{Error, Store, batch, crash_point, dialect};
+use crate::{Error, Store, crash_point};
 
 /// A statement that marks what a query finds: paths, and the moment.
 macro_rules! mark {

@@ -3,7 +3,7 @@
 //! They are found along the primary key: ids grow with the time of submission, and what ended before a
 //! moment was submitted before it. Those that are open, younger or kept for ever are passed over.
 //!
-//! A request of many tasks cannot go in one short transaction. It is *buried* first: it gets an owner that
+//! A request of many tasks cannot go in one short transaction. It is *detached* first: it gets an owner that
 //! nobody is, so that nobody sees it any more, and loses its tasks step by step.
 
 use std::collections::VecDeque;
@@ -15,18 +15,19 @@ use muster_core::{PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
 use super::{Batch, Pace, Run, Took, mark};
-use crate::batch::{self, Hex};
-use crate::clock::last_id;
-use crate::conn::on;
 use crate::db::Ts;
-use crate::statement::{row, rows, run};
+use crate::db::batch::{self, Hex};
+use crate::db::clock::last_id;
+use crate::db::conn::on;
+use crate::db::dialect;
+use crate::db::statement::{row, rows, run};
 use crate::writer::{Tx, work};
-use crate::{Error, Store, crash_point, dialect};
+use crate::{Error, Store, crash_point};
 
-/// A request with more tasks is buried.
+/// A request with more tasks is detached.
 const LARGE: i64 = 200;
-/// Nobody's id, who owns what is buried.
-pub(crate) const GRAVE: Uuid = Uuid::nil();
+/// Nobody's id, who owns what is detached.
+pub(crate) const NOBODY: Uuid = Uuid::nil();
 /// How long somebody who deletes a request waits for what is left of it to go.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Requests looked at together.
@@ -44,13 +45,13 @@ const ENDED: &str = "SELECT ended_at IS NOT NULL, \
      COALESCE((SELECT MAX(position) + 1 FROM task WHERE request_id = $1), 0) \
      FROM request WHERE id = $1 AND principal_id = $2";
 
-const ADD_GRAVE: &str = "INSERT INTO principal (id, kind, created_at) VALUES ($1, 'anonymous', $2) \
+const ADD_NOBODY: &str = "INSERT INTO principal (id, kind, created_at) VALUES ($1, 'anonymous', $2) \
      ON CONFLICT (id) DO NOTHING";
 
 /// Only one request has a key with a principal.
-const BURY: &str = "UPDATE request SET principal_id = $2, idempotency_key = NULL WHERE id = $1";
+const DETACH: &str = "UPDATE request SET principal_id = $2, idempotency_key = NULL WHERE id = $1";
 
-const BURIED: &str = "SELECT id FROM request WHERE principal_id = $1 ORDER BY id LIMIT 1";
+const DETACHED: &str = "SELECT id FROM request WHERE principal_id = $1 ORDER BY id LIMIT 1";
 
 const FIRST_TASK: &str = "SELECT MIN(position) FROM task WHERE request_id = $1";
 
@@ -75,7 +76,7 @@ enum Deleted {
     NotEnded,
     /// Its objects are there.
     Erased(Vec<String>),
-    Buried,
+    Detached,
 }
 
 /// A request that is over.
@@ -113,7 +114,7 @@ impl Run<'_> {
             account: self.retention.ended_by(AuthType::Account, self.now),
         };
         let Some(latest) = over.latest() else { return Ok(()) };
-        let (mut after, until) = (GRAVE, last_id(latest));
+        let (mut after, until) = (Uuid::nil(), last_id(latest));
         loop {
             let mut conn = self.store.inner.db.read().await?;
             let page: Vec<FoundRow> = rows!(&mut conn, FIND, after, until, Ts(latest), PAGE as i64);
@@ -124,7 +125,7 @@ impl Run<'_> {
             self.delete_requests(found, over).await?;
         }
         if !self.dry {
-            self.store.clear_buried(&mut self.pace).await?;
+            self.store.clear_detached(&mut self.pace).await?;
         }
         Ok(())
     }
@@ -213,9 +214,9 @@ async fn erase(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<String>, Error> {
 }
 
 /// Hides a request that ended from everybody, for good.
-pub(super) async fn bury(tx: &mut Tx, id: Uuid) -> Result<(), Error> {
-    run!(&mut tx.conn, ADD_GRAVE, GRAVE, Ts(tx.now));
-    run!(&mut tx.conn, BURY, id, GRAVE);
+pub(super) async fn detach(tx: &mut Tx, id: Uuid) -> Result<(), Error> {
+    run!(&mut tx.conn, ADD_NOBODY, NOBODY, Ts(tx.now));
+    run!(&mut tx.conn, DETACH, id, NOBODY);
     Ok(())
 }
 
@@ -237,8 +238,8 @@ impl Store {
                     None => return Ok(None),
                     Some((false, _)) => Deleted::NotEnded,
                     Some((true, tasks)) if tasks > LARGE => {
-                        bury(tx, id.0).await?;
-                        Deleted::Buried
+                        detach(tx, id.0).await?;
+                        Deleted::Detached
                     }
                     Some((true, _)) => Deleted::Erased(erase(tx, &[id.0]).await?),
                 }))
@@ -264,15 +265,15 @@ impl Store {
         Ok(Some(true))
     }
 
-    /// Deletes what is buried, some tasks at a time. Several may do that at once.
-    pub(super) async fn clear_buried(&self, pace: &mut Pace) -> Result<(), Error> {
+    /// Deletes what is detached, some tasks at a time. Several may do that at once.
+    pub(super) async fn clear_detached(&self, pace: &mut Pace) -> Result<(), Error> {
         loop {
             let most = pace.rows() as i64;
             let (op, answer) = work(move |tx: &mut Tx| {
                 async move {
                     let begun = Instant::now();
-                    let buried: Option<(Uuid,)> = row!(&mut tx.conn, BURIED, GRAVE);
-                    let Some((id,)) = buried else { return Ok(None) };
+                    let detached: Option<(Uuid,)> = row!(&mut tx.conn, DETACHED, NOBODY);
+                    let Some((id,)) = detached else { return Ok(None) };
                     delete_some(tx, id, most).await?;
                     Ok(Some(Took::since(begun)))
                 }
@@ -285,7 +286,7 @@ impl Store {
     }
 }
 
-/// The first tasks of what is buried; the request itself once it has none.
+/// The first tasks of what is detached; the request itself once it has none.
 async fn delete_some(tx: &mut Tx, id: Uuid, most: i64) -> Result<(), Error> {
     let first: Option<i64> = on!(&mut tx.conn, c => {
         sqlx::query_scalar(FIRST_TASK).bind(id).fetch_one(c).await?
@@ -303,7 +304,7 @@ mod tests {
 
     #[test]
     fn what_goes_together_is_bounded_and_a_large_request_goes_alone() {
-        let found = |tasks, bytes| Found { id: GRAVE, tasks, bytes };
+        let found = |tasks, bytes| Found { id: Uuid::nil(), tasks, bytes };
         let of = |all: Vec<Found>, most| next_batch(&mut all.into(), most).len();
         assert_eq!(of((0..10).map(|_| found(1, 10)).collect(), 4), 4);
         assert_eq!(of(vec![found(LARGE, 1), found(LARGE, 1), found(LARGE, 1)], 9), 2);

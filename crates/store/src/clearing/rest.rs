@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::{Batch, Run, mark};
 use crate::Error;
-use crate::clock::last_id;
 use crate::db::Ts;
-use crate::sessions::CLEAN_AT_ONCE;
-use crate::statement::{rows, run};
+use crate::db::clock::last_id;
+use crate::db::statement::{rows, run};
+use crate::people::sessions::CLEAN_AT_ONCE;
 use crate::writer::Tx;
 
 /// Rows looked at together.
@@ -199,7 +199,7 @@ impl Run<'_> {
     }
 
     async fn principals(&mut self) -> Result<(), Error> {
-        // Behind the owner of what is buried.
+        // Behind the owner of what is detached.
         let mut after = Uuid::nil();
         loop {
             let mut conn = self.store.inner.db.read().await?;

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::statement::row;
+use crate::db::statement::row;
 use crate::{Error, Inner};
 
 /// Pages of 4 KiB in the log when a commit checkpoints it; half of what the file is cut back to.

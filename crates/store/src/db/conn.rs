@@ -15,14 +15,14 @@ const BEGIN_SQLITE: &str = "BEGIN IMMEDIATE";
 /// Runs the same body on a connection of either database.
 macro_rules! on {
     ($conn:expr, $c:ident => $body:expr) => {{
-        let conn: &mut $crate::conn::Conn = $conn;
+        let conn: &mut $crate::db::conn::Conn = $conn;
         conn.begin_if_due().await?;
         match &mut conn.link {
-            $crate::conn::Link::Sqlite(c) => {
+            $crate::db::conn::Link::Sqlite(c) => {
                 let $c = &mut **c;
                 $body
             }
-            $crate::conn::Link::Postgres(c) => {
+            $crate::db::conn::Link::Postgres(c) => {
                 let $c = &mut **c;
                 $body
             }

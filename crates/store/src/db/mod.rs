@@ -1,5 +1,16 @@
 //! The two databases: pools, connections, and the values they share.
 
+pub mod batch;
+pub mod checkpoint;
+pub mod clock;
+pub mod conn;
+pub mod dialect;
+pub mod open;
+pub mod pooler;
+pub mod schema;
+pub mod statement;
+pub mod text;
+
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,8 +27,8 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Decode, Encode, Executor, PgPool, SqlitePool, Type};
 
-use crate::conn::{Conn, Link};
-use crate::{Database, Error, checkpoint, pooler};
+use crate::db::conn::{Conn, Link};
+use crate::{Database, Error};
 
 /// How long to wait for a connection before the database counts as away.
 const ACQUIRE: Duration = Duration::from_secs(5);

@@ -10,11 +10,14 @@ use muster_core::{ServerId, Timestamp};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
-use crate::conn::on;
 use crate::db::Db;
+use crate::db::checkpoint;
+use crate::db::conn::on;
+use crate::db::schema;
+use crate::instances::notify;
 use crate::objects::ObjectFolder;
 use crate::writer::{Op, Writer};
-use crate::{Clock, Database, Error, Inner, Store, StoreConfig, checkpoint, notify, schema};
+use crate::{Clock, Database, Error, Inner, Store, StoreConfig};
 
 /// Operations that may wait for the writer; more make their callers wait.
 const OPS: usize = 4096;
@@ -26,11 +29,11 @@ impl Store {
     pub async fn open(config: StoreConfig, clock: Clock) -> Result<Self, Error> {
         let store = Self::open_as(config, clock, true).await?;
         let begun = async {
-            store.bury(!store.inner.db.is_postgres()).await?;
+            store.reap(!store.inner.db.is_postgres()).await?;
             store.load_models().await
         };
         if let Err(error) = begun.await {
-            store.let_go().await;
+            store.release().await;
             return Err(error);
         }
         Ok(store)
@@ -84,7 +87,7 @@ impl Store {
             notify: Notify::new(),
             counters: crate::Counters::default(),
             used: Default::default(),
-            folded: Default::default(),
+            rolled_up: Default::default(),
             committed: tokio::sync::Notify::new(),
             checked: Mutex::default(),
             models: Default::default(),
@@ -104,10 +107,10 @@ impl Store {
         if let Err(error) = self.leave().await {
             tracing::debug!(%error, "nothing is handed over at the end");
         }
-        self.let_go().await;
+        self.release().await;
     }
 
-    async fn let_go(&self) {
+    async fn release(&self) {
         let tasks =
             std::mem::take(&mut *self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {

@@ -3,31 +3,32 @@
 use muster_core::Timestamp;
 use sqlx::{AssertSqlSafe, Executor};
 
-use crate::conn::{Conn, on};
+use crate::Error;
+use crate::db::conn::{Conn, on};
+use crate::db::dialect;
 use crate::db::{Db, Ts};
-use crate::{Error, dialect};
 
 const SQLITE: &[(i64, &str)] = &[
-    (1, include_str!("../migrations/sqlite/0001_first.sql")),
-    (2, include_str!("../migrations/sqlite/0002_people.sql")),
-    (3, include_str!("../migrations/sqlite/0003_chosen.sql")),
-    (4, include_str!("../migrations/sqlite/0004_statistics.sql")),
-    (5, include_str!("../migrations/sqlite/0005_limits.sql")),
-    (6, include_str!("../migrations/sqlite/0006_oversight.sql")),
-    (7, include_str!("../migrations/sqlite/0007_instances.sql")),
-    (8, include_str!("../migrations/sqlite/0008_clearing.sql")),
-    (9, include_str!("../migrations/sqlite/0009_details.sql")),
+    (1, include_str!("../../migrations/sqlite/0001_first.sql")),
+    (2, include_str!("../../migrations/sqlite/0002_people.sql")),
+    (3, include_str!("../../migrations/sqlite/0003_chosen.sql")),
+    (4, include_str!("../../migrations/sqlite/0004_statistics.sql")),
+    (5, include_str!("../../migrations/sqlite/0005_limits.sql")),
+    (6, include_str!("../../migrations/sqlite/0006_oversight.sql")),
+    (7, include_str!("../../migrations/sqlite/0007_instances.sql")),
+    (8, include_str!("../../migrations/sqlite/0008_clearing.sql")),
+    (9, include_str!("../../migrations/sqlite/0009_details.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
-    (1, include_str!("../migrations/postgres/0001_first.sql")),
-    (2, include_str!("../migrations/postgres/0002_people.sql")),
-    (3, include_str!("../migrations/postgres/0003_chosen.sql")),
-    (4, include_str!("../migrations/postgres/0004_statistics.sql")),
-    (5, include_str!("../migrations/postgres/0005_limits.sql")),
-    (6, include_str!("../migrations/postgres/0006_oversight.sql")),
-    (7, include_str!("../migrations/postgres/0007_instances.sql")),
-    (8, include_str!("../migrations/postgres/0008_clearing.sql")),
-    (9, include_str!("../migrations/postgres/0009_details.sql")),
+    (1, include_str!("../../migrations/postgres/0001_first.sql")),
+    (2, include_str!("../../migrations/postgres/0002_people.sql")),
+    (3, include_str!("../../migrations/postgres/0003_chosen.sql")),
+    (4, include_str!("../../migrations/postgres/0004_statistics.sql")),
+    (5, include_str!("../../migrations/postgres/0005_limits.sql")),
+    (6, include_str!("../../migrations/postgres/0006_oversight.sql")),
+    (7, include_str!("../../migrations/postgres/0007_instances.sql")),
+    (8, include_str!("../../migrations/postgres/0008_clearing.sql")),
+    (9, include_str!("../../migrations/postgres/0009_details.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

@@ -3,7 +3,7 @@
 /// Runs it; the number of rows it touched.
 macro_rules! run {
     ($conn:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        $crate::conn::on!($conn, c => {
+        $crate::db::conn::on!($conn, c => {
             sqlx::query($sql)$(.bind($bind))*.execute(c).await.map(|done| done.rows_affected())?
         })
     };
@@ -12,7 +12,7 @@ macro_rules! run {
 /// Its first row, if any, as a tuple.
 macro_rules! row {
     ($conn:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        $crate::conn::on!($conn, c => {
+        $crate::db::conn::on!($conn, c => {
             sqlx::query_as($sql)$(.bind($bind))*.fetch_optional(c).await?
         })
     };
@@ -21,7 +21,7 @@ macro_rules! row {
 /// All its rows, as tuples.
 macro_rules! rows {
     ($conn:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        $crate::conn::on!($conn, c => {
+        $crate::db::conn::on!($conn, c => {
             sqlx::query_as($sql)$(.bind($bind))*.fetch_all(c).await?
         })
     };

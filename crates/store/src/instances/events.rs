@@ -4,9 +4,10 @@ use muster_core::news::{Event, Level};
 use muster_core::{InstanceId, Timestamp};
 
 use crate::db::Ts;
-use crate::statement::{rows, run};
+use crate::db::statement::{rows, run};
+use crate::db::text;
 use crate::writer::Tx;
-use crate::{Error, Store, text};
+use crate::{Error, Store};
 
 const NOTE: &str = "INSERT INTO instance_event (instance_id, source, uid, kind, level, message, count, \
      first_at, last_at, raw) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \

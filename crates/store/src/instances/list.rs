@@ -10,11 +10,14 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use uuid::Uuid;
 
 use super::{Served, state};
-use crate::clock::LATEST;
 use crate::db::Ts;
+use crate::db::batch;
+use crate::db::clock::LATEST;
+use crate::db::dialect;
+use crate::db::statement::{row, rows};
+use crate::db::text;
 use crate::requests::one_of;
-use crate::statement::{row, rows};
-use crate::{Error, Store, batch, dialect, text};
+use crate::{Error, Store};
 
 macro_rules! record {
     () => {

@@ -7,8 +7,8 @@ use muster_core::instance::StateName;
 use uuid::Uuid;
 
 use super::state;
-use crate::conn::on;
-use crate::statement::{rows, run};
+use crate::db::conn::on;
+use crate::db::statement::{rows, run};
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};
 

@@ -4,6 +4,8 @@ mod events;
 mod list;
 mod log;
 mod notes;
+pub mod notify;
+pub mod servers;
 mod stop;
 
 use std::collections::BTreeSet;
@@ -14,12 +16,13 @@ use muster_core::news::{Event, Level};
 use muster_core::{Address, InstanceId, ServerId};
 use uuid::Uuid;
 
-use crate::conn::on;
 use crate::db::Ts;
-use crate::leases::requeued;
-use crate::statement::run;
+use crate::db::conn::on;
+use crate::db::statement::run;
+use crate::db::text;
+use crate::queue::leases::requeued;
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Instance, InstanceState, NewInstance, Store, text};
+use crate::{Change, Error, Instance, InstanceState, NewInstance, Store};
 
 pub(crate) use events::note;
 pub use events::{Phase, WhichEvents};

@@ -10,10 +10,12 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{log, note};
-use crate::batch;
-use crate::statement::run;
+use crate::db::batch;
+use crate::db::dialect;
+use crate::db::statement::run;
+use crate::db::text;
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Store, dialect, text};
+use crate::{Change, Error, Store};
 
 /// Of each instance so many of the newest requests that it worked on are kept.
 const REQUESTS: i64 = 1_000;

@@ -8,13 +8,14 @@ use muster_core::news::Event;
 use muster_core::{InstanceId, ServerId};
 use uuid::Uuid;
 
-use crate::conn::on;
 use crate::db::Ts;
+use crate::db::conn::on;
+use crate::db::dialect;
+use crate::db::statement::{row, rows};
 use crate::instances::{ending, happened};
-use crate::leases::requeued;
-use crate::statement::{row, rows};
+use crate::queue::leases::requeued;
 use crate::writer::{Tx, work};
-use crate::{Error, Store, crash_point, dialect};
+use crate::{Error, Store, crash_point};
 
 /// A server that was not seen for this long is dead.
 pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(30);
@@ -42,11 +43,11 @@ const STEP_DOWN: &str = "DELETE FROM leader WHERE server_id = $1";
 impl Store {
     /// Says that this server lives, and ends what dead ones held; says how many died.
     pub async fn heartbeat(&self) -> Result<usize, Error> {
-        self.bury(false).await
+        self.reap(false).await
     }
 
     /// `alone`: nobody else uses the database, so every other server is dead.
-    pub(crate) async fn bury(&self, alone: bool) -> Result<usize, Error> {
+    pub(crate) async fn reap(&self, alone: bool) -> Result<usize, Error> {
         let server = self.inner.server;
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {

@@ -11,12 +11,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{happened, state};
-use crate::audit::{self, AuditEntry};
 use crate::db::Ts;
+use crate::db::statement::{row, rows, run};
+use crate::db::text;
+use crate::people::audit::{self, AuditEntry};
 use crate::requests::end;
-use crate::statement::{row, rows, run};
 use crate::writer::{Tx, work};
-use crate::{Error, Store, text};
+use crate::{Error, Store};
 
 const FIND: &str = "SELECT model_id, state, stop_work FROM instance WHERE id = $1";
 

@@ -1,5 +1,7 @@
 //! Large inputs and results: a folder, or S3-compatible storage.
 
+mod sweep;
+
 use std::sync::Arc;
 use std::time::Duration;
 

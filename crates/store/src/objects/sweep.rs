@@ -9,8 +9,8 @@ use muster_core::Timestamp;
 use object_store::path::Path;
 use uuid::Uuid;
 
-use crate::conn::{Conn, on};
-use crate::statement::rows;
+use crate::db::conn::{Conn, on};
+use crate::db::statement::rows;
 use crate::{Error, Store, crash_point};
 
 /// Objects looked up on one connection before others may have it.

@@ -7,15 +7,16 @@ use futures::FutureExt;
 use muster_core::{Cause, Ended, PhaseName, PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
-use crate::audit::{AuditEntry, note};
-use crate::clearing::GRAVE;
+use crate::clearing::NOBODY;
 use crate::db::Ts;
-use crate::pack::Packer;
+use crate::db::statement::{row, run};
+use crate::db::text;
+use crate::people::audit::{AuditEntry, note};
+use crate::requests::pack::Packer;
+use crate::requests::submit::{Prepared, insert};
 use crate::requests::{end, phase};
-use crate::statement::{row, run};
-use crate::submit::{Prepared, insert};
 use crate::writer::{Tx, work};
-use crate::{Error, Store, text};
+use crate::{Error, Store};
 
 const OWNER: &str =
     "SELECT principal_id, model_id, phase FROM request WHERE id = $1 AND principal_id <> $2";
@@ -136,7 +137,7 @@ impl Store {
         id: RequestId,
     ) -> Result<Requeued, Error> {
         let mut conn = self.inner.db.read().await?;
-        let found: Option<FailedRow> = row!(&mut conn, FAILED, id.0, GRAVE);
+        let found: Option<FailedRow> = row!(&mut conn, FAILED, id.0, NOBODY);
         let again: Option<(Uuid,)> = row!(&mut conn, AGAIN, id.0);
         drop(conn);
         let Some(failed) = found else { return Ok(Requeued::Unknown) };
@@ -233,7 +234,7 @@ async fn owner(
     tx: &mut Tx,
     id: RequestId,
 ) -> Result<Option<(PrincipalId, String, PhaseName)>, Error> {
-    let found: Option<(Uuid, String, String)> = row!(&mut tx.conn, OWNER, id.0, GRAVE);
+    let found: Option<(Uuid, String, String)> = row!(&mut tx.conn, OWNER, id.0, NOBODY);
     let Some((owner, model, name)) = found else { return Ok(None) };
     Ok(Some((PrincipalId(owner), model, phase(&name)?)))
 }

@@ -11,12 +11,12 @@ use muster_core::{ModelId, PhaseName, PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
 use super::Overseen;
-use crate::clock::{LATEST, first_id, last_id};
-use crate::conn::Conn;
 use crate::db::Ts;
-use crate::dialect::{Walk, walks};
+use crate::db::clock::{LATEST, first_id, last_id};
+use crate::db::conn::Conn;
+use crate::db::dialect::{Walk, walks};
+use crate::db::statement::{row, rows};
 use crate::requests::one_of;
-use crate::statement::{row, rows};
 use crate::{Error, Store};
 
 /// Requests that one page looks at.

@@ -14,14 +14,15 @@ use muster_core::stats::AuthType;
 use muster_core::{Cause, InstanceId, ModelId, PhaseName, PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
-use crate::batch::{self, Hex};
-use crate::clearing::GRAVE;
-use crate::conn::Conn;
+use crate::clearing::NOBODY;
 use crate::db::Ts;
+use crate::db::batch::{self, Hex};
+use crate::db::conn::Conn;
+use crate::db::dialect;
+use crate::db::statement::rows;
 use crate::requests::phase;
-use crate::statement::rows;
 use crate::statistics::auth;
-use crate::{Error, Store, dialect};
+use crate::{Error, Store};
 
 /// Of so many tasks of each request, the first, a list names the instances.
 const TASKS_IN_LIST: i64 = 32;
@@ -116,7 +117,7 @@ async fn read(conn: &mut Conn, ids: &[Uuid], tasks: i64) -> Result<Vec<Overseen>
     let statements = dialect::oversight(conn.is_postgres());
     let mut all: HashMap<Uuid, Overseen> = HashMap::new();
     for list in batch::texts(ids.iter().map(|id| Hex(id.as_bytes())))? {
-        let found: Vec<OverseenRow> = rows!(conn, statements.read, &list, GRAVE);
+        let found: Vec<OverseenRow> = rows!(conn, statements.read, &list, NOBODY);
         for row in found {
             let request = request(row)?;
             all.insert(request.id.0, request);

@@ -9,9 +9,9 @@ use muster_core::{Permission, PrincipalId, SessionId, Timestamp};
 use uuid::Uuid;
 
 use crate::db::Ts;
-use crate::logins::account_subject;
-use crate::sessions::{end_all, note_changed};
-use crate::statement::{row, rows, run};
+use crate::db::statement::{row, rows, run};
+use crate::people::logins::account_subject;
+use crate::people::sessions::{end_all, note_changed};
 use crate::writer::{Tx, work};
 use crate::{Error, Store};
 
@@ -184,14 +184,16 @@ impl Store {
     /// By user name, whatever its case.
     pub async fn find_account_named(&self, name: &str) -> Result<Option<Account>, Error> {
         let mut conn = self.inner.db.read().await?;
-        let found: Option<AccountRow> = row!(&mut conn, BY_NAME, key(crate::text::exact(name)?));
+        let found: Option<AccountRow> =
+            row!(&mut conn, BY_NAME, key(crate::db::text::exact(name)?));
         found.map(account).transpose()
     }
 
     /// At most five.
     pub async fn find_accounts_of(&self, email: &str) -> Result<Vec<Account>, Error> {
         let mut conn = self.inner.db.read().await?;
-        let found: Vec<AccountRow> = rows!(&mut conn, BY_EMAIL, key(crate::text::exact(email)?));
+        let found: Vec<AccountRow> =
+            rows!(&mut conn, BY_EMAIL, key(crate::db::text::exact(email)?));
         found.into_iter().map(account).collect()
     }
 

@@ -4,7 +4,7 @@ use muster_core::{PrincipalId, Timestamp};
 use uuid::Uuid;
 
 use crate::db::Ts;
-use crate::statement::{rows, run};
+use crate::db::statement::{rows, run};
 use crate::writer::Tx;
 use crate::{Error, Store};
 

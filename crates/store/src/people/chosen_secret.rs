@@ -4,10 +4,10 @@ use futures::FutureExt;
 use muster_core::PrincipalId;
 use uuid::Uuid;
 
-use crate::accounts::DROP_PRINCIPAL;
 use crate::db::Ts;
-use crate::sessions::ADD_ANONYMOUS;
-use crate::statement::{row, run};
+use crate::db::statement::{row, run};
+use crate::people::accounts::DROP_PRINCIPAL;
+use crate::people::sessions::ADD_ANONYMOUS;
 use crate::writer::{Tx, work};
 use crate::{Error, Store};
 

@@ -8,7 +8,7 @@ use muster_core::lockout::{Counted, WINDOW};
 use muster_core::person::key;
 
 use crate::db::Ts;
-use crate::statement::{row, run};
+use crate::db::statement::{row, run};
 use crate::writer::{Tx, work};
 use crate::{Error, Store};
 

@@ -8,11 +8,13 @@ use uuid::Uuid;
 
 use crate::clearing::mark;
 use crate::db::Ts;
-use crate::sessions::end_all;
-use crate::statement::{rows, run};
-use crate::users::is_last_admin;
+use crate::db::statement::{rows, run};
+use crate::people::chosen_secret;
+use crate::people::sessions::end_all;
+use crate::people::users::is_last_admin;
+use crate::requests;
 use crate::writer::{Tx, work};
-use crate::{Error, Store, chosen, requests};
+use crate::{Error, Store};
 
 /// Only once, and only what is anonymous.
 const CLAIM: &str = "UPDATE principal SET claimed_by = $2, changed_at = $3 \
@@ -67,7 +69,7 @@ impl Store {
                     return Ok(None);
                 }
                 end_all(tx, anonymous, None, EndReason::SignedOut).await?;
-                run!(&mut tx.conn, chosen::FORGET, anonymous.0);
+                run!(&mut tx.conn, chosen_secret::FORGET, anonymous.0);
                 move_requests(tx, anonymous.0, account.0).await.map(Some)
             }
             .boxed()

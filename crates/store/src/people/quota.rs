@@ -3,9 +3,9 @@
 use muster_core::PrincipalId;
 use muster_core::quota::{Amounts, day_start};
 
-use crate::clock::first_id;
 use crate::db::Ts;
-use crate::statement::row;
+use crate::db::clock::first_id;
+use crate::db::statement::row;
 use crate::{Error, Store};
 
 const WAITING: &str = "SELECT COUNT(DISTINCT request_id), CAST(COALESCE(SUM(inputs), 0) AS BIGINT) \
@@ -59,7 +59,7 @@ impl Store {
     /// Was a request submitted under this idempotency key before?
     pub async fn has_key(&self, principal: PrincipalId, key: &str) -> Result<bool, Error> {
         self.inner.counters.quota_lookups.add(1);
-        let key = crate::text::exact(key)?;
+        let key = crate::db::text::exact(key)?;
         let mut conn = self.inner.db.read().await?;
         let found: Option<(i32,)> = row!(&mut conn, HAS_KEY, principal.0, key);
         Ok(found.is_some())

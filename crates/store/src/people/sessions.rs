@@ -7,11 +7,11 @@ use muster_core::session::{EndReason, Lifetimes, SessionPolicy, Times};
 use muster_core::{Permission, PrincipalId, SessionId, Timestamp};
 use uuid::Uuid;
 
-use crate::accounts::{ACCOUNT, Account, AccountRow, account};
 use crate::clearing::Took;
-use crate::conn::{Conn, on};
 use crate::db::Ts;
-use crate::statement::{row, rows, run};
+use crate::db::conn::{Conn, on};
+use crate::db::statement::{row, rows, run};
+use crate::people::accounts::{ACCOUNT, Account, AccountRow, account};
 use crate::writer::{Tx, work};
 use crate::{Error, Inner, Store};
 

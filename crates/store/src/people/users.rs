@@ -8,15 +8,15 @@ use muster_core::session::EndReason;
 use muster_core::{Permission, PrincipalId};
 use uuid::Uuid;
 
-use crate::accounts::{
+use crate::db::Ts;
+use crate::db::statement::{row, rows, run};
+use crate::people::accounts::{
     ACCOUNT, Account, AccountRow, NewLink, Purpose, account, account_columns, accounts, add_link,
     permissions,
 };
-use crate::audit::{AuditEntry, note};
-use crate::claiming::delete;
-use crate::db::Ts;
-use crate::sessions::{end_all, note_changed};
-use crate::statement::{row, rows, run};
+use crate::people::audit::{AuditEntry, note};
+use crate::people::ownership::delete;
+use crate::people::sessions::{end_all, note_changed};
 use crate::writer::{Tx, work};
 use crate::{Error, NewAccount, Store};
 
@@ -103,7 +103,7 @@ pub enum Administered {
 impl Store {
     /// The oldest first.
     pub async fn list_accounts(&self, filter: &AccountFilter) -> Result<Vec<Account>, Error> {
-        let search = filter.search.as_deref().map(crate::text::exact).transpose()?;
+        let search = filter.search.as_deref().map(crate::db::text::exact).transpose()?;
         let search = search.map(|search| pattern(&key(search)));
         let permission = filter.permission.map(|permission| pattern(permission.name()));
         let mut conn = self.inner.db.read().await?;
@@ -140,7 +140,7 @@ impl Store {
         let (op, answer) = work(move |tx: &mut Tx| {
             let new = new.clone();
             async move {
-                if !crate::accounts::add(tx, id, &new).await? {
+                if !crate::people::accounts::add(tx, id, &new).await? {
                     return Ok(None);
                 }
                 let detail = format!("{} {}", new.name, permissions(&new.permissions));

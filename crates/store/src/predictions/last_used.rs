@@ -11,11 +11,12 @@ use muster_core::ModelId;
 use muster_core::stats::Day;
 use serde::Serialize;
 
-use crate::batch::{self, Hex};
 use crate::clearing::{Took, pause};
-use crate::statement::run;
+use crate::db::batch::{self, Hex};
+use crate::db::dialect;
+use crate::db::statement::run;
 use crate::writer::{Tx, work};
-use crate::{Error, Inner, Store, dialect};
+use crate::{Error, Inner, Store};
 
 /// Most predictions in memory; further ones are noted when they are used again.
 const MOST: usize = 50_000;

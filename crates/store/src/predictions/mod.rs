@@ -1,10 +1,14 @@
 //! Known predictions, by model, version and hash of the input.
 
+pub mod last_used;
+
 use muster_core::ModelId;
 
-use crate::conn::{Conn, on};
-use crate::statement::row;
-use crate::{Error, Known, Store, parts, text};
+use crate::db::conn::{Conn, on};
+use crate::db::statement::row;
+use crate::db::text;
+use crate::requests::parts;
+use crate::{Error, Known, Store};
 
 const FIND: &str = "SELECT part, used_on FROM prediction \
      WHERE model_id = $1 AND model_version = $2 AND input_hash = $3";

@@ -5,10 +5,12 @@ use muster_core::{PhaseName, PrincipalId, RequestId, TaskKey, Timestamp};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::conn::on;
 use crate::db::Ts;
+use crate::db::conn::on;
+use crate::db::dialect;
+use crate::db::text;
 use crate::writer::{Op, Tx};
-use crate::{Change, Claim, ClaimedTask, Error, Inner, Store, TaskBack, dialect, text};
+use crate::{Change, Claim, ClaimedTask, Error, Inner, Store, TaskBack};
 
 /// A claim in the writer.
 pub(crate) struct WaitingClaim {

@@ -10,12 +10,15 @@ use muster_core::{Ended, ModelId, Part, Request, Row, TaskKey};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::batch::Hex;
-use crate::conn::on;
 use crate::db::Ts;
+use crate::db::batch;
+use crate::db::batch::Hex;
+use crate::db::conn::on;
+use crate::db::dialect;
+use crate::requests::parts;
 use crate::requests::{RequestRow, end, note_ended, request};
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Store, TaskBack, TaskDone, batch, crash_point, dialect, parts};
+use crate::{Change, Error, Store, TaskBack, TaskDone, crash_point};
 
 /// As in `Batches::progress`, for tasks that are not done.
 const IDLE: &str = "UPDATE instance SET idle_since = $1 WHERE id = (SELECT instance_id FROM task \

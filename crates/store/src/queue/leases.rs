@@ -8,11 +8,12 @@ use futures::FutureExt;
 use muster_core::{InstanceId, ModelId, RequestId, TaskKey};
 use uuid::Uuid;
 
-use crate::conn::on;
 use crate::db::Ts;
+use crate::db::conn::on;
+use crate::db::text;
 use crate::instances::rest;
 use crate::writer::{Tx, work};
-use crate::{ClaimedTask, Error, RemoteJob, Store, crash_point, text};
+use crate::{ClaimedTask, Error, RemoteJob, Store, crash_point};
 
 /// How much longer than its lease a running job of an external server may wait to be picked up.
 const ADOPTABLE: Duration = Duration::from_secs(60);
@@ -108,7 +109,7 @@ impl Store {
     /// Jobs that servers which are gone left running on external model servers.
     pub async fn running_remote_jobs(&self) -> Result<Vec<RemoteJob>, Error> {
         type JobRow = (String, String, Uuid, i64, i64);
-        let alive = self.inner.now() - crate::servers::DEAD_AFTER;
+        let alive = self.inner.now() - crate::instances::servers::DEAD_AFTER;
         let mut conn = self.inner.db.read().await?;
         let rows: Vec<JobRow> = on!(&mut conn, c => {
             sqlx::query_as(REMOTE_JOBS)

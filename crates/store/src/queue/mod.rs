@@ -1,5 +1,9 @@
 //! What waits: for the planner, and for people who want to know.
 
+pub mod claim;
+pub mod complete;
+pub mod leases;
+
 use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -8,12 +12,13 @@ use futures::FutureExt;
 use muster_core::{Cause, Ended, ModelId, PhaseName, RequestId};
 use uuid::Uuid;
 
-use crate::conn::on;
 use crate::db::Ts;
+use crate::db::conn::on;
+use crate::db::text;
+use crate::instances::servers::leads;
 use crate::requests::{end, phase};
-use crate::servers::leads;
 use crate::writer::{Tx, work};
-use crate::{Error, Figures, Queue, Store, text};
+use crate::{Error, Figures, Queue, Store};
 
 type Times = Vec<(Ts, Ts)>;
 

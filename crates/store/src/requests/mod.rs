@@ -1,6 +1,11 @@
 //! Finding, listing, awaiting and cancelling requests; `clearing` deletes them. Every function takes the principal: foreign
 //! and unknown ids are both nothing.
 
+pub mod download;
+pub mod pack;
+pub mod parts;
+pub mod submit;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,12 +15,14 @@ use muster_core::{Cause, Ended, ModelId, PhaseName, PrincipalId, Request, Reques
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::conn::on;
 use crate::db::Ts;
+use crate::db::conn::on;
+use crate::db::dialect;
+use crate::db::statement::rows;
+use crate::db::text;
 use crate::instances::rest;
-use crate::statement::rows;
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Finished, Page, RequestFilter, Store, dialect, text};
+use crate::{Change, Error, Finished, Page, RequestFilter, Store};
 
 /// While waiting on PostgreSQL, where another server may end the request.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

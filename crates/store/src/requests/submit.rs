@@ -13,15 +13,17 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::batch::Hex;
-use crate::conn::on;
 use crate::db::Ts;
-use crate::pack::{Packer, PreparedTask};
+use crate::db::batch;
+use crate::db::batch::Hex;
+use crate::db::conn::on;
+use crate::db::dialect;
+use crate::db::text;
+use crate::requests::pack::{Packer, PreparedTask};
+use crate::requests::parts;
 use crate::requests::{COLUMNS_SQL, RequestRow};
 use crate::writer::{Op, Tx, Work};
-use crate::{
-    Change, Error, Finished, NewRequest, Store, Submitted, batch, crash_point, dialect, parts, text,
-};
+use crate::{Change, Error, Finished, NewRequest, Store, Submitted, crash_point};
 
 /// Requests up to this size are answered from known predictions at submission.
 const LOOK_UP: usize = 1000;

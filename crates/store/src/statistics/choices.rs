@@ -8,11 +8,12 @@ use muster_core::{PrincipalId, Timestamp};
 use uuid::Uuid;
 
 use super::{Snapshot, auth, to_the_end};
-use crate::conn::Conn;
 use crate::db::Ts;
-use crate::statement::rows;
-use crate::users::pattern;
-use crate::{Error, Store, text};
+use crate::db::conn::Conn;
+use crate::db::statement::rows;
+use crate::db::text;
+use crate::people::users::pattern;
+use crate::{Error, Store};
 
 const MODELS: &str = "SELECT model_id, requests, last_at FROM model_seen";
 
@@ -26,7 +27,7 @@ const PEOPLE: &str = "SELECT s.principal_id, s.requests, s.last_at, a.name FROM 
      AND ($3 IS NULL OR a.name_key LIKE $3 ESCAPE '!' OR s.principal_id = $4) \
      ORDER BY s.principal_id LIMIT $5";
 
-/// Not folded yet (through the index, not through all pages that ever had such a row), and open.
+/// Not rolled up yet (through the index, not through all pages that ever had such a row), and open.
 const LIVE: [&str; 2] = [
     "SELECT e.model_id, e.auth_type, e.principal_id, a.name, COUNT(*), MAX(e.ended_at) \
      FROM (SELECT * FROM ended ORDER BY request_id) e LEFT JOIN account a ON a.principal_id = e.principal_id \

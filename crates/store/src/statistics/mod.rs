@@ -1,15 +1,15 @@
 //! Statistics of all requests that ever were. A request that ends leaves a row in `ended` (a trigger
-//! writes it), those rows are folded into stored ones, and a question reads what is stored, what is not
-//! folded yet and the open requests, all of one moment.
+//! writes it), those rows are rolled up into stored ones, and a question reads what is stored, what is not
+//! rolled up yet and the open requests, all of one moment.
 
 mod choices;
-mod fold;
 mod read;
+mod rollup;
 mod verify;
 
 pub use choices::{Choice, ChoiceFilter, Choices, PersonChoice};
-pub use fold::Folded;
 pub use read::Answer;
+pub use rollup::RolledUp;
 pub use verify::Difference;
 
 use muster_core::PrincipalId;
@@ -17,7 +17,7 @@ use muster_core::stats::{AuthType, EndedRequest, How};
 use uuid::Uuid;
 
 use crate::Error;
-use crate::conn::Conn;
+use crate::db::conn::Conn;
 use crate::db::{Db, Ts};
 
 /// A row of `ended`, without its request.
@@ -62,7 +62,7 @@ struct Snapshot(Conn);
 impl Snapshot {
     async fn begin(db: &Db) -> Result<Self, Error> {
         let mut conn = db.read().await?;
-        match conn.command(crate::dialect::begin_snapshot(db.is_postgres())).await {
+        match conn.command(crate::db::dialect::begin_snapshot(db.is_postgres())).await {
             Ok(()) => Ok(Self(conn)),
             Err(error) => {
                 conn.abandon();

@@ -9,12 +9,13 @@ use muster_core::stats::{
 use muster_core::{PhaseName, PrincipalId};
 use uuid::Uuid;
 
-use super::fold::name;
+use super::rollup::name;
 use super::{EndedRow, Snapshot, auth, ended, ended_columns, to_the_end, unreadable};
-use crate::batch::{self, Hex};
-use crate::conn::Conn;
-use crate::statement::rows;
-use crate::{Error, Store, dialect};
+use crate::db::batch::{self, Hex};
+use crate::db::conn::Conn;
+use crate::db::dialect;
+use crate::db::statement::rows;
+use crate::{Error, Store};
 
 const READ_MODELS: &str = "SELECT model_id, period, figures \
      FROM model_statistic WHERE grain = $1 AND period >= $2 AND period < $3";
@@ -22,7 +23,7 @@ const READ_MODELS: &str = "SELECT model_id, period, figures \
 const READ_PEOPLE: &str = "SELECT principal_id, auth_type, period, figures \
      FROM person_statistic WHERE grain = $1 AND period >= $2 AND period < $3";
 
-/// In an order: PostgreSQL goes through the index then, and not through all pages of rows that were folded.
+/// In an order: PostgreSQL goes through the index then, and not through all pages of rows that were rolled up.
 const ENDED: &str = concat!("SELECT ", ended_columns!(), " FROM ended ORDER BY request_id");
 
 const CLAIMED: &str = "SELECT id FROM principal WHERE claimed_by = $1";

@@ -13,11 +13,12 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{EndedRow, ended, unreadable};
-use crate::batch::{self, Hex};
-use crate::servers::leads;
-use crate::statement::{row, rows, run};
+use crate::db::batch::{self, Hex};
+use crate::db::dialect;
+use crate::db::statement::{row, rows, run};
+use crate::instances::servers::leads;
 use crate::writer::{Tx, beside, work};
-use crate::{Error, Store, dialect};
+use crate::{Error, Store};
 
 /// The rows that a request counts in: their grains, and which of them are broken down.
 const ROWS_OF_MODELS: [(Grain, bool); 5] = [
@@ -32,7 +33,7 @@ const ROWS_OF_PEOPLE: [(Grain, bool); 4] =
 
 const ANY: &str = "SELECT EXISTS (SELECT 1 FROM ended)";
 
-/// PostgreSQL passes each row that was folded with every look at `ended`, until it is vacuumed. By
+/// PostgreSQL passes each row that was rolled up with every look at `ended`, until it is vacuumed. By
 /// itself it does that once a minute, which is late after a burst.
 const VACUUM_AFTER: u64 = 20_000;
 
@@ -63,9 +64,9 @@ struct Seen {
     last: Timestamp,
 }
 
-/// What one transaction folded.
+/// What one transaction rolled up.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Folded {
+pub struct RolledUp {
     pub requests: u64,
     /// How long everything else that is written waited for it: on PostgreSQL nothing does.
     pub held: Duration,
@@ -116,48 +117,48 @@ impl Subject for Uuid {
 }
 
 impl Store {
-    /// Folds at most so many requests that ended into the statistics, in one transaction; none if
+    /// Rolls at most so many requests that ended up into the statistics, in one transaction; none if
     /// another server plans by now.
-    pub async fn fold_ended(&self, most: u32) -> Result<Folded, Error> {
+    pub async fn roll_up(&self, most: u32) -> Result<RolledUp, Error> {
         let mut conn = self.inner.db.read().await?;
         let any: Option<(bool,)> = row!(&mut conn, ANY);
         drop(conn);
         if any == Some((false,)) {
-            return Ok(Folded::default());
+            return Ok(RolledUp::default());
         }
         let (server, clock) = (self.inner.server, self.inner.clock.clone());
         if self.inner.db.is_postgres() {
-            let requests = beside(&self.inner, async |tx| fold(tx, server, most).await).await?;
+            let requests = beside(&self.inner, async |tx| roll_up(tx, server, most).await).await?;
             self.vacuum_after(requests).await;
-            return Ok(Folded { requests, held: Duration::ZERO });
+            return Ok(RolledUp { requests, held: Duration::ZERO });
         }
         let (op, answer) = work(move |tx: &mut Tx| {
             let clock = clock.clone();
             async move {
                 let begun = clock.now();
-                let requests = fold(tx, server, most).await?;
-                Ok(Folded { requests, held: clock.now().since(begun) })
+                let requests = roll_up(tx, server, most).await?;
+                Ok(RolledUp { requests, held: clock.now().since(begun) })
             }
             .boxed()
         });
         self.answer(op, answer).await
     }
 
-    /// Takes rows out of the way that were folded, once they are many.
-    async fn vacuum_after(&self, folded: u64) {
+    /// Takes rows out of the way that were rolled up, once they are many.
+    async fn vacuum_after(&self, rolled_up: u64) {
         let inner = &self.inner;
-        if inner.folded.fetch_add(folded, Ordering::Relaxed) + folded < VACUUM_AFTER {
+        if inner.rolled_up.fetch_add(rolled_up, Ordering::Relaxed) + rolled_up < VACUUM_AFTER {
             return;
         }
-        inner.folded.store(0, Ordering::Relaxed);
+        inner.rolled_up.store(0, Ordering::Relaxed);
         let vacuumed = async { inner.db.write().await?.command(dialect::VACUUM_POSTGRES).await };
         if let Err(error) = vacuumed.await {
-            tracing::debug!(%error, "folded rows are not vacuumed; PostgreSQL does it by itself");
+            tracing::debug!(%error, "rolled up rows are not vacuumed; PostgreSQL does it by itself");
         }
     }
 }
 
-async fn fold(tx: &mut Tx, server: ServerId, most: u32) -> Result<u64, Error> {
+async fn roll_up(tx: &mut Tx, server: ServerId, most: u32) -> Result<u64, Error> {
     if !leads(tx, server).await? {
         return Ok(0);
     }

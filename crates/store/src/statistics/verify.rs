@@ -6,7 +6,7 @@ use muster_core::stats::{By, Day, Dimension, Grain, Group, Groups, Query, Rows, 
 
 use super::read::everything;
 use super::{EndedRow, ended, unreadable};
-use crate::statement::rows;
+use crate::db::statement::rows;
 use crate::{Error, Store};
 
 /// Requests that are still there, page by page.

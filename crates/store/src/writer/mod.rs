@@ -6,6 +6,7 @@
 
 mod op;
 mod tx;
+pub mod waiters;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,9 +15,9 @@ use std::time::{Duration, Instant};
 use muster_core::{ModelId, Timestamp};
 use tokio::sync::mpsc;
 
-use crate::claim::WaitingClaim;
-use crate::conn::Conn;
-use crate::submit::{Submission, Submissions};
+use crate::db::conn::Conn;
+use crate::queue::claim::WaitingClaim;
+use crate::requests::submit::{Submission, Submissions};
 use crate::{Error, Inner, crash_point};
 
 pub(crate) use op::{Op, Work, work};
@@ -311,7 +312,7 @@ impl Writer {
             }
             due -= 1;
             tx.is_last = due == 0;
-            let claimed = match crate::claim::claim(tx, &claim.claim, &self.inner).await {
+            let claimed = match crate::queue::claim::claim(tx, &claim.claim, &self.inner).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
                     left.push(claim);

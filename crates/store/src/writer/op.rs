@@ -5,8 +5,8 @@ use tokio::sync::oneshot;
 
 use super::Tx;
 use crate::Error;
-use crate::claim::WaitingClaim;
-use crate::submit::Submission;
+use crate::queue::claim::WaitingClaim;
+use crate::requests::submit::Submission;
 
 pub(crate) enum Op {
     Work(Box<dyn Work>),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use muster_core::{ModelId, PrincipalId, Timestamp};
 use sqlx::{Executor, Row};
 
-use crate::conn::{Conn, Link};
+use crate::db::conn::{Conn, Link};
 use crate::{Change, Error, Finished, Inner};
 
 /// Both in one trip.

@@ -18,7 +18,7 @@ async fn a_request_costs_no_more_when_there_are_many() {
         assert!(lab.work().await);
         // A row of the statistics for each.
         lab.raw.run("UPDATE ended SET model_id = 'model ' || request_id").await;
-        lab.store.fold_ended(10).await.expect("an answer");
+        lab.store.roll_up(10).await.expect("an answer");
     }
     // What its connections read is told when they are closed.
     lab.restart(64 << 10).await;

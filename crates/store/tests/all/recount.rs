@@ -31,7 +31,7 @@ enum Step {
     Fail,
     Requeue,
     Cancel(usize),
-    Fold(u32),
+    RollUp(u32),
     /// All that ended: of anonymous people, of accounts, or of everybody.
     Clear {
         anonymous: bool,
@@ -48,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Fail),
         1 => Just(Step::Requeue),
         1 => any::<prop::sample::Index>().prop_map(|n| Step::Cancel(n.index(1000))),
-        2 => (1..4u32).prop_map(Step::Fold),
+        2 => (1..4u32).prop_map(Step::RollUp),
         1 => any::<(bool, bool)>().prop_map(|(anonymous, account)| Step::Clear { anonymous, account }),
         1 => any::<prop::sample::Index>().prop_map(|n| Step::Delete(n.index(1000))),
     ]
@@ -145,8 +145,8 @@ impl World {
                     store.cancel_request(owner, *id, "not needed").await.expect("an answer");
                 }
             }
-            Step::Fold(most) => {
-                store.fold_ended(most).await.expect("an answer");
+            Step::RollUp(most) => {
+                store.roll_up(most).await.expect("an answer");
             }
             Step::Clear { anonymous, account } => self.clear(anonymous, account).await,
             Step::Delete(n) => {
@@ -405,8 +405,8 @@ async fn any_lives_of_requests_give_what_a_recount_gives(lab: Lab) {
         world.take(step).await;
         world.compare().await;
     }
-    // The same when nothing is left to fold.
-    while world.lab.store.fold_ended(7).await.expect("an answer").requests > 0 {}
+    // The same when nothing is left to roll up.
+    while world.lab.store.roll_up(7).await.expect("an answer").requests > 0 {}
     assert_eq!(world.lab.raw.number("SELECT COUNT(*) FROM ended").await, 0);
     world.compare().await;
     let found = world.lab.store.verify_statistics().await.expect("an answer");

@@ -38,11 +38,11 @@ async fn what_was_known_counts_as_ended(lab: Lab) {
     assert_eq!(lab.store.complete(vec![done]).await.expect("an answer"), [true]);
     let known = lab.submit(&["a"]).await;
     assert_eq!(known.phase.name(), "completed", "its prediction was known");
-    for folded in [0, 2] {
+    for rolled_up in [0, 2] {
         let total = lab.store.statistics(Query::default()).await.expect("an answer").total;
-        assert_eq!((total.ended, total.cached), ([2, 0, 0], 1), "{folded} folded");
+        assert_eq!((total.ended, total.cached), ([2, 0, 0], 1), "{rolled_up} rolled up");
         assert_eq!((total.times().total.count, total.times().job.count), (2, 1), "it had no job");
-        assert_eq!(lab.store.fold_ended(10).await.expect("an answer").requests, 2 - folded);
+        assert_eq!(lab.store.roll_up(10).await.expect("an answer").requests, 2 - rolled_up);
     }
 }
 
@@ -54,12 +54,12 @@ async fn everybody_can_be_chosen_page_by_page(lab: Lab) {
     for (n, person) in [ada, people[0], people[1], people[2]].into_iter().enumerate() {
         let new = muster_store::NewRequest { principal: person, ..lab.new_request(&["a"]) };
         lab.store.submit(new).await.expect("it is taken");
-        // Of some the request is folded, of some it ended, of the last it is open.
+        // Of some the request is rolled up, of some it ended, of the last it is open.
         if n < 3 {
             assert!(lab.work().await);
         }
         if n < 2 {
-            lab.store.fold_ended(1).await.expect("an answer");
+            lab.store.roll_up(1).await.expect("an answer");
         }
     }
     let choose = async |search: Option<&str>, after_session, limit| {
@@ -101,7 +101,7 @@ async fn a_wrong_counter_is_found(lab: Lab) {
         lab.submit(&["a"]).await;
         assert!(lab.work().await);
     }
-    lab.store.fold_ended(2).await.expect("an answer");
+    lab.store.roll_up(2).await.expect("an answer");
     assert_eq!(lab.store.verify_statistics().await.expect("an answer"), []);
     lab.raw.run("DELETE FROM ended").await;
     let found = lab.store.verify_statistics().await.expect("an answer");
@@ -141,19 +141,19 @@ async fn two_servers_that_fold_at_once_count_each_request_once() {
         lab.submit(&["a"]).await;
         assert!(lab.work().await);
     }
-    // The lease goes to and fro, also between the question whether to fold and the folding.
-    let fold = async |store: &Store, times: u32| {
-        let mut folded = 0;
+    // The lease goes to and fro, also between the question whether to roll up and the rolling up.
+    let roll_up = async |store: &Store, times: u32| {
+        let mut rolled_up = 0;
         for _ in 0..times {
             lab.raw.run("UPDATE leader SET until = now()").await;
             store.lead(LEASE).await.expect("an answer");
-            folded += store.fold_ended(3).await.expect("an answer").requests;
+            rolled_up += store.roll_up(3).await.expect("an answer").requests;
         }
-        folded
+        rolled_up
     };
-    let mut both = [fold(&lab.store, 1).await, fold(&other, 1).await];
+    let mut both = [roll_up(&lab.store, 1).await, roll_up(&other, 1).await];
     assert_eq!(both, [3, 3]);
-    let (here, there) = tokio::join!(fold(&lab.store, 100), fold(&other, 100));
+    let (here, there) = tokio::join!(roll_up(&lab.store, 100), roll_up(&other, 100));
     both = [both[0] + here, both[1] + there];
     let left = lab.raw.number("SELECT COUNT(*) FROM ended").await;
     assert_eq!(both.iter().sum::<u64>() + left as u64, 200, "{both:?}");
@@ -162,7 +162,7 @@ async fn two_servers_that_fold_at_once_count_each_request_once() {
     assert_eq!(lab.store.verify_statistics().await.expect("an answer"), []);
 }
 
-/// Folded rows do not stay in the way of the next look until PostgreSQL gets round to them.
+/// Rolled up rows do not stay in the way of the next look until PostgreSQL gets round to them.
 #[tokio::test]
 async fn what_was_folded_is_vacuumed() {
     let lab = Lab::postgres().await;
@@ -175,7 +175,7 @@ async fn what_was_folded_is_vacuumed() {
     );
     lab.raw.run(&many).await;
     for _ in 0..4 {
-        assert_eq!(lab.store.fold_ended(5000).await.expect("an answer").requests, 5000);
+        assert_eq!(lab.store.roll_up(5000).await.expect("an answer").requests, 5000);
     }
     let vacuums = "SELECT COALESCE(SUM(vacuum_count), 0)::bigint FROM pg_stat_user_tables \
          WHERE relname = 'ended' AND schemaname = current_schema()";

@@ -155,7 +155,7 @@ async fn a_wish_outlives_the_server(mut lab: Lab) {
     assert_eq!(lab.claim(100).await.len(), 2, "its work is in the queue");
 }
 
-/// The server that runs it belongs to the dead: the one that buries it ends the instance.
+/// The server that runs it belongs to the dead: the one that reaps it ends the instance.
 #[tokio::test]
 async fn the_wish_for_an_instance_of_a_dead_server_comes_true_with_its_burial() {
     let lab = Lab::postgres().await;

@@ -15,15 +15,15 @@ use muster_core::{ModelId, Source};
 use muster_store::{Entry, ModelAct, ModelDone, Owner};
 use utoipa::ToSchema;
 
-use crate::answer::{json, located};
+use crate::api::models::ListModels;
+use crate::api::people::view::DoneView;
+use crate::api::requests::view::PageView;
 use crate::app::{App, to_the_end};
-use crate::extract::{ModelPath, Query};
+use crate::http::answer::{json, located};
+use crate::http::extract::{ModelPath, Query};
+use crate::http::problem::{At, Kind, Problem};
 use crate::identity::ModelEditor;
-use crate::models::ListModels;
-use crate::people::view::DoneView;
-use crate::problem::{At, Kind, Problem};
 use crate::reading::form::{Form, Shape, TEXT};
-use crate::view::PageView;
 pub use reading::{ModelChangeDocument, NewModelDocument};
 use view::{CatalogueView, ClearedView};
 

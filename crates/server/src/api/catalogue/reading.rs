@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::{address, url};
 use crate::app::App;
-use crate::problem::{At, Kind, Problem};
+use crate::http::problem::{At, Kind, Problem};
 use crate::reading::json::escape;
 use crate::reading::open_json;
 

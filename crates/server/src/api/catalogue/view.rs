@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{etag, owner, url};
-use crate::view::{CardView, OutputView};
+use crate::api::requests::view::{CardView, OutputView};
 
 /// A model as administrators see it.
 #[derive(Serialize, ToSchema)]

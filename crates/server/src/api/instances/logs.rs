@@ -14,12 +14,12 @@ use http::header::CONTENT_TYPE;
 use muster_core::InstanceId;
 use tokio::time::Instant;
 
+use crate::api::events::{self, Listening, Streams, is_admin};
 use crate::app::App;
-use crate::events::{self, Listening, Streams, is_admin};
-use crate::extract::{InstancePath, Pairs, Parameters, Query};
+use crate::http::extract::{InstancePath, Pairs, Parameters, Query};
+use crate::http::problem::Problem;
 use crate::identity::secret::TokenHash;
 use crate::identity::{Admin, Caller};
-use crate::problem::Problem;
 
 const LINES: u32 = 200;
 const MOST_LINES: u32 = 10_000;

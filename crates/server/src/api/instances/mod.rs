@@ -13,13 +13,13 @@ use muster_core::{InstanceId, RequestId, Timestamp};
 use muster_store::{InstanceFilter, InstanceRecord, StopWish, Stopped, WhichEvents};
 use utoipa::ToSchema;
 
-use crate::answer::json;
+use crate::api::requests::view::PageView;
 use crate::app::{App, seconds, to_the_end};
-use crate::extract::{InstancePath, Pairs, Parameters, Query};
+use crate::http::answer::json;
+use crate::http::extract::{InstancePath, Pairs, Parameters, Query};
+use crate::http::problem::{At, Kind, Problem};
 use crate::identity::Admin;
-use crate::problem::{At, Kind, Problem};
 use crate::reading::form::{Form, NUMBER, Shape, TEXT};
-use crate::view::PageView;
 pub use logs::{__path_find_instance_log, find_instance_log};
 use view::{DetailsView, EventView, InstanceView, ServedView};
 

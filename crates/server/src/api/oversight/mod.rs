@@ -12,12 +12,12 @@ use muster_core::{PrincipalId, RequestId};
 use muster_store::{Moved, OversightFilter, Requeued};
 use utoipa::ToSchema;
 
-use crate::answer::{json, located};
 use crate::app::{App, to_the_end};
-use crate::csv;
-use crate::extract::{Query, RequestPath};
+use crate::http::answer::{json, located};
+use crate::http::csv;
+use crate::http::extract::{Query, RequestPath};
+use crate::http::problem::{At, Kind, Problem};
 use crate::identity::Admin;
-use crate::problem::{At, Kind, Problem};
 use crate::reading::form::{Form, REASON, Shape, TEXT};
 use query::ListAllRequests;
 use view::{COLUMNS, OverseenView, OversightPageView, WholeView};
@@ -235,7 +235,7 @@ async fn requeue(
             let detail = "The request's model is not in the catalogue any more.";
             Problem::new(Kind::UnknownModel, detail)
         }
-        Requeued::Disabled(reason) => crate::catalogue::disabled(&reason),
+        Requeued::Disabled(reason) => crate::api::catalogue::disabled(&reason),
         Requeued::InputsGone => {
             let detail = "The request's inputs are no longer stored. Its owner has to submit them \
                           again.";

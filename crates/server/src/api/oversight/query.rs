@@ -3,9 +3,9 @@
 use muster_core::stats::Day;
 use muster_store::OversightFilter;
 
-use crate::extract::{Pairs, Parameters};
-use crate::problem::Problem;
-use crate::requests::phase;
+use crate::api::requests::phase;
+use crate::http::extract::{Pairs, Parameters};
+use crate::http::problem::Problem;
 
 /// Most people, and most models, in one filter.
 const MOST: usize = 100;

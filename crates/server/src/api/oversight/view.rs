@@ -29,7 +29,7 @@ pub struct OverseenView {
     /// The anonymous session; null for accounts.
     #[schema(value_type = Option<String>, format = Uuid)]
     pub session: Option<PrincipalId>,
-    #[schema(value_type = crate::view::PhaseName)]
+    #[schema(value_type = crate::api::requests::view::PhaseName)]
     pub phase: &'static str,
     /// `none`: it has no result, or none yet; `complete`: a prediction for every input; `partial`: some
     /// inputs have an error instead; `errors`: all have.
@@ -85,7 +85,7 @@ pub struct WholeView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = PhaseEntered)]
 pub struct StepView {
-    #[schema(value_type = crate::view::PhaseName)]
+    #[schema(value_type = crate::api::requests::view::PhaseName)]
     pub phase: &'static str,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]

@@ -9,12 +9,12 @@ use muster_core::person::SignUp;
 use muster_store::{Account, NewAccount};
 use utoipa::ToSchema;
 
-use crate::answer::json;
+use crate::api::people::links;
+use crate::api::people::view::AccountView;
 use crate::app::{App, to_the_end};
+use crate::http::answer::json;
+use crate::http::problem::{At, Kind, Problem};
 use crate::identity::peer::Network;
-use crate::people::links;
-use crate::people::view::AccountView;
-use crate::problem::{At, Kind, Problem};
 use crate::reading::form::{Form, SECRET, Shape, TEXT};
 
 /// Who you are.

@@ -12,13 +12,13 @@ use muster_core::person::{Broken, SignUp};
 use muster_store::{Account, NewLink, Purpose};
 use utoipa::ToSchema;
 
-use crate::answer::json;
+use crate::api::people::view::DoneView;
 use crate::app::{App, to_the_end};
+use crate::http::answer::json;
+use crate::http::problem::{At, Kind, Problem};
 use crate::identity::mail::{EMAIL_PAGE, PASSWORD_PAGE, link};
 use crate::identity::peer::Network;
 use crate::identity::secret::Secret;
-use crate::people::view::DoneView;
-use crate::problem::{At, Kind, Problem};
 use crate::reading::form::{Form, SECRET, Shape, TEXT};
 
 /// How long mailed links work.

@@ -11,17 +11,17 @@ use muster_core::session::EndReason;
 use muster_store::{Session, SessionKind};
 use utoipa::ToSchema;
 
-use crate::answer::json;
+use crate::api::people::links::{check_password, mail_verification};
+use crate::api::people::session::{confirm, reissue};
+use crate::api::people::view::{AccountView, DoneView, SessionInfoView, SessionView};
+use crate::api::requests::view::PageView;
 use crate::app::{App, to_the_end};
-use crate::extract::SessionPath;
+use crate::http::answer::json;
+use crate::http::extract::SessionPath;
+use crate::http::problem::Problem;
 use crate::identity::Person;
 use crate::identity::peer::Network;
-use crate::people::links::{check_password, mail_verification};
-use crate::people::session::{confirm, reissue};
-use crate::people::view::{AccountView, DoneView, SessionInfoView, SessionView};
-use crate::problem::Problem;
 use crate::reading::form::{Form, SECRET, Shape, TEXT};
-use crate::view::PageView;
 
 /// What is to change; members that are not given stay as they are.
 #[derive(ToSchema)]
@@ -164,7 +164,7 @@ pub async fn delete_me(
         let id = person.account.id;
         confirm(&app, &person.account, network, password).await?;
         if !app.store.delete_account(id).await? {
-            return Err(crate::people::users::last_admin());
+            return Err(crate::api::people::users::last_admin());
         }
         app.forget(&[id]);
         Ok(())

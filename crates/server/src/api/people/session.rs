@@ -13,14 +13,14 @@ use muster_core::session::EndReason;
 use muster_store::{Account, LoginTry, NewSession, Session, SessionKind};
 use utoipa::ToSchema;
 
-use crate::answer::json;
+use crate::api::people::view::{EndedView, PrincipalView, RenewalView, SessionView, permissions};
 use crate::app::{App, to_the_end};
+use crate::http::answer::json;
+use crate::http::problem::{At, Kind, Problem};
 use crate::identity::password::Checked;
 use crate::identity::peer::Network;
 use crate::identity::secret::{Secret, TokenHash};
 use crate::identity::{Caller, MaybeCaller, nobody};
-use crate::people::view::{EndedView, PrincipalView, RenewalView, SessionView, permissions};
-use crate::problem::{At, Kind, Problem};
 use crate::reading::form::{FLAG, Form, SECRET, Shape, TEXT};
 
 const CLEAR: HeaderName = HeaderName::from_static("clear-site-data");

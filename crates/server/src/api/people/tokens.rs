@@ -9,16 +9,16 @@ use http::StatusCode;
 use muster_store::{NewSession, Session, SessionKind};
 use utoipa::ToSchema;
 
-use crate::answer::json;
+use crate::api::people::me::{end, living};
+use crate::api::people::view::{DoneView, SessionInfoView, TokenView};
+use crate::api::requests::view::PageView;
 use crate::app::{App, to_the_end};
-use crate::extract::SessionPath;
+use crate::http::answer::json;
+use crate::http::extract::SessionPath;
+use crate::http::problem::{At, Kind, Problem};
 use crate::identity::secret::Secret;
 use crate::identity::{Person, READ, SUBMIT};
-use crate::people::me::{end, living};
-use crate::people::view::{DoneView, SessionInfoView, TokenView};
-use crate::problem::{At, Kind, Problem};
 use crate::reading::form::{Form, NUMBER, Shape, TEXT, TEXTS};
-use crate::view::PageView;
 
 const SCOPES: [&str; 2] = [READ, SUBMIT];
 const LONGEST_NAME: usize = 100;

@@ -11,16 +11,16 @@ use muster_store::{Account, AccountFilter, AdminAct, Administered};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::answer::json;
+use crate::api::people::view::{AccountView, AuditView, DoneView, ResetLinkView, SessionInfoView};
+use crate::api::requests::view::PageView;
 use crate::app::{App, to_the_end};
-use crate::extract::{Pairs, Parameters, Query, UserPath};
+use crate::http::answer::json;
+use crate::http::extract::{Pairs, Parameters, Query, UserPath};
+use crate::http::problem::{At, Kind, Problem};
 use crate::identity::Admin;
 use crate::identity::mail::{PASSWORD_PAGE, link};
 use crate::identity::secret::Secret;
-use crate::people::view::{AccountView, AuditView, DoneView, ResetLinkView, SessionInfoView};
-use crate::problem::{At, Kind, Problem};
 use crate::reading::form::{Form, Shape, TEXT};
-use crate::view::PageView;
 
 /// How long a link that an admin made works.
 const LINK: Duration = Duration::from_secs(24 * 3600);

@@ -7,10 +7,10 @@ use muster_core::stats::AuthType;
 use muster_core::{PrincipalId, Timestamp};
 use muster_store::RequestFilter;
 
+use crate::api::requests::view::RequestView;
 use crate::app::App;
-use crate::csv;
-use crate::problem::Problem;
-use crate::view::RequestView;
+use crate::http::csv;
+use crate::http::problem::Problem;
 
 /// Requests in one piece of the stream.
 const AT_ONCE: u32 = 500;

@@ -1,5 +1,11 @@
 //! `/api/v1/requests`
 
+pub mod csv;
+pub mod quota;
+pub mod result;
+pub mod rows;
+pub mod view;
+
 use std::sync::Arc;
 
 use axum::extract::{Request as HttpRequest, State};
@@ -11,18 +17,17 @@ use muster_core::{ModelId, Part, PhaseName, Request, RequestId};
 use muster_store::{RequestFilter, Submitted};
 use serde::de::MapAccess;
 
-use crate::answer::{json, located};
+use crate::api::people::view::DoneView;
+use crate::api::requests::rows::Kept;
+use crate::api::requests::view::{PageView, RequestView};
 use crate::app::{App, seconds, to_the_end};
-use crate::extract::{Pairs, Parameters, Query, RequestPath, idempotency_key};
+use crate::http::answer::{json, located};
+use crate::http::extract::{Pairs, Parameters, Query, RequestPath, idempotency_key};
+use crate::http::problem::{At, Kind, Problem};
 use crate::identity::Caller;
-use crate::people::view::DoneView;
-use crate::problem::{At, Kind, Problem};
 use crate::reading::body::Upload;
 use crate::reading::json::{Fault, Object, read};
 use crate::reading::{LONGEST_WAIT, SubmitQuery};
-use crate::requests_csv;
-use crate::rows::{self, Kept};
-use crate::view::{PageView, RequestView};
 
 /// Submit a request
 ///
@@ -202,7 +207,7 @@ pub async fn list_requests(
 ) -> Result<Response, Problem> {
     let auth = caller.auth();
     if csv {
-        return requests_csv::answer(app, (caller.principal, auth), filter);
+        return csv::answer(app, (caller.principal, auth), filter);
     }
     let page = app.store.list_requests(caller.principal, &filter).await?;
     let items: Vec<RequestView> = page.items.iter().map(|one| app.view(one, auth)).collect();

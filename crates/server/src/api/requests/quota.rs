@@ -18,10 +18,10 @@ use muster_store::{Kept, Store};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answer::json;
 use crate::app::App;
+use crate::http::answer::json;
+use crate::http::problem::{Kind, Problem};
 use crate::identity::{Caller, nobody};
-use crate::problem::{Kind, Problem};
 
 /// How long what the database said is added to.
 const WAITING_FOR: Duration = Duration::from_secs(10);

@@ -13,9 +13,9 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use crate::app::App;
-use crate::extract::{Pairs, Parameters, Query, RequestPath};
+use crate::http::extract::{Pairs, Parameters, Query, RequestPath};
+use crate::http::problem::Problem;
 use crate::identity::Caller;
-use crate::problem::Problem;
 
 pub struct FindResult {
     format: Option<Format>,

@@ -10,12 +10,12 @@ use muster_store::{Choice, ChoiceFilter, PersonChoice};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answer::json;
+use crate::api::requests::view::PageView;
 use crate::app::App;
-use crate::extract::{Pairs, Parameters, Query};
+use crate::http::answer::json;
+use crate::http::extract::{Pairs, Parameters, Query};
+use crate::http::problem::Problem;
 use crate::identity::Admin;
-use crate::problem::Problem;
-use crate::view::PageView;
 
 pub struct ListChoices(ChoiceFilter);
 

@@ -5,9 +5,9 @@ use std::convert::Infallible;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 
-use crate::csv::{harmless, headers, line};
-use crate::problem::Problem;
-use crate::statistics::table::{Cell, Row, Table};
+use crate::api::statistics::table::{Cell, Row, Table};
+use crate::http::csv::{harmless, headers, line};
+use crate::http::problem::Problem;
 
 /// Rows in one piece of the stream.
 const AT_ONCE: usize = 256;

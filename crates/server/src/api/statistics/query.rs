@@ -3,9 +3,9 @@
 use muster_core::PhaseName;
 use muster_core::stats::{Day, Dimension, Query};
 
-use crate::extract::{Pairs, Parameters, must_be, parse};
-use crate::problem::Problem;
-use crate::statistics::table::{Column, Sort};
+use crate::api::statistics::table::{Column, Sort};
+use crate::http::extract::{Pairs, Parameters, must_be, parse};
+use crate::http::problem::Problem;
 
 /// A question and how the answer is to be shown.
 #[derive(Debug)]

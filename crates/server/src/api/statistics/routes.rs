@@ -9,14 +9,14 @@ use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::answer::json;
+use crate::api::statistics::csv;
+use crate::api::statistics::query::{AskAll, AskOwn, Wanted};
+use crate::api::statistics::table::{Row, Table};
 use crate::app::App;
-use crate::extract::Query;
+use crate::http::answer::json;
+use crate::http::extract::Query;
+use crate::http::problem::Problem;
 use crate::identity::{Admin, Person};
-use crate::problem::Problem;
-use crate::statistics::csv;
-use crate::statistics::query::{AskAll, AskOwn, Wanted};
-use crate::statistics::table::{Row, Table};
 
 /// A group of requests: what it is of, and its figures. Times are in seconds, null if nothing was
 /// measured.

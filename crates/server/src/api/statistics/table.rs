@@ -8,8 +8,8 @@ use muster_core::stats::{Dimension, Group, Rows, Spans, Times, Value};
 use muster_store::Answer;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::problem::Problem;
-use crate::statistics::query::Wanted;
+use crate::api::statistics::query::Wanted;
+use crate::http::problem::Problem;
 
 type CountOf = fn(&Group) -> u64;
 type TimesOf = fn(&Spans) -> &Times;

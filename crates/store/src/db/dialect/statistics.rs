@@ -1,4 +1,4 @@
-//! Statements of the statistics: folding what ended, and reading.
+//! Statements of the statistics: rolling up what ended, and reading.
 
 use super::few;
 use crate::statistics::ended_columns;
@@ -23,7 +23,7 @@ pub(crate) struct Statistics {
     pub names: &'static str,
 }
 
-/// One server folds at a time. SQLite has one.
+/// One server rolls up at a time. SQLite has one.
 pub(crate) const LOCK_FOLDS_POSTGRES: &str = "SELECT pg_advisory_xact_lock(7236830)";
 
 /// Also of the index, however little of the table it is.

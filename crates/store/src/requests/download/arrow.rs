@@ -8,7 +8,8 @@ use arrow_schema::{DataType, Field, Schema};
 use muster_core::Cell;
 
 use super::{Batch, Header, ResultRow, Writer, own_cells};
-use crate::{Error, parts};
+use crate::Error;
+use crate::requests::parts;
 
 /// Rows of one Parquet row group, at least.
 const ROW_GROUP: usize = 65_536;

@@ -14,8 +14,9 @@ use futures::stream::{self, StreamExt};
 use muster_core::request::Request;
 use muster_core::{Cell, ColumnKind, Ended, Part, Phase, PrincipalId, RequestId, Row};
 
-use crate::conn::on;
-use crate::{Download, Error, Store, parts};
+use crate::db::conn::on;
+use crate::requests::parts;
+use crate::{Download, Error, Store};
 
 /// What inputs are called that came without a name.
 const INPUT: &str = "input";

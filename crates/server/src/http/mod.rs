@@ -1,0 +1,10 @@
+//! HTTP itself: connections, their pace, what is taken from a request and how it is answered.
+//! Knows no `App`.
+
+pub mod answer;
+pub mod csv;
+pub mod door;
+pub mod extract;
+pub mod listen;
+pub mod pace;
+pub mod problem;
