@@ -12,8 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::job::Runner;
-use crate::running::{Running, Work};
-use crate::supervisor::Tokens;
+use crate::running::{Leave, Running, Tokens, Work};
 
 /// How long a claim holds without being extended.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -54,13 +53,6 @@ enum Next {
     Work(Vec<ClaimedTask>),
     /// Look for jobs that a dead server left.
     Adopt,
-}
-
-/// Why a dispatcher ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Leave {
-    Drained,
-    Ended(EndCause),
 }
 
 impl Dispatcher {

@@ -1,8 +1,10 @@
-//! Which jobs work on which requests, so that a cancellation reaches the model.
+//! Which jobs work on which requests, so that a cancellation reaches the model; what stops a
+//! dispatcher, and why it ended.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use muster_core::instance::EndCause;
 use muster_core::{RequestId, TaskKey};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +19,22 @@ pub(crate) struct Work {
     wanted: Mutex<HashSet<TaskKey>>,
     /// Cancelled when nobody wants any of the tasks.
     pub unwanted: CancellationToken,
+}
+
+/// What tells a dispatcher to leave.
+#[derive(Clone, Default)]
+pub(crate) struct Tokens {
+    /// Take nothing new, finish what runs.
+    pub drain: CancellationToken,
+    /// Leave what runs as it is: it is handed back when the instance has ended.
+    pub halt: CancellationToken,
+}
+
+/// Why a dispatcher ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    Drained,
+    Ended(EndCause),
 }
 
 impl Running {

@@ -10,8 +10,9 @@ use muster_store::{StopOrder, Store};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::dispatcher::{Dispatcher, Leave};
+use crate::dispatcher::Dispatcher;
 use crate::record::Recorder;
+use crate::running::{Leave, Tokens};
 
 /// How long a process may take to end after it was asked to.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -23,15 +24,6 @@ pub(crate) struct Supervisor {
     pub(crate) tokens: Tokens,
     ended: watch::Sender<Option<EndCause>>,
     retired: Arc<Mutex<Option<Retired>>>,
-}
-
-/// What tells a dispatcher to leave.
-#[derive(Clone, Default)]
-pub(crate) struct Tokens {
-    /// Take nothing new, finish what runs.
-    pub drain: CancellationToken,
-    /// Leave what runs as it is: it is handed back when the instance has ended.
-    pub halt: CancellationToken,
 }
 
 /// Why an instance goes.
