@@ -2,6 +2,8 @@
 
 #[path = "all/accounts.rs"]
 mod accounts;
+#[path = "all/balancer.rs"]
+mod balancer;
 #[path = "all/catalogue.rs"]
 mod catalogue;
 #[path = "../../store/tests/all/cluster.rs"]

@@ -37,7 +37,7 @@ async fn all_broken_rules_are_reported_together() {
 
 #[tokio::test]
 async fn a_password_is_changed_with_the_current_one_and_ends_all_other_sessions() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let ada = hub.user("ada").await;
     let other = hub.session_of(ada.id, muster_store::SessionKind::Cookie, "").await.0;
     let other = hub.with_token(&ada, &other);
@@ -79,7 +79,7 @@ async fn a_profile_is_changed_and_another_address_needs_the_password() {
 
 #[tokio::test]
 async fn an_account_is_deleted_with_its_requests() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let ada = hub.user("ada").await;
     ada.submit(&["CCO"]).await;
     let wrong = ada.request(Method::DELETE, "/api/v1/me").json(&json!({"password": "wrong"}));
@@ -93,7 +93,7 @@ async fn an_account_is_deleted_with_its_requests() {
 
 #[tokio::test]
 async fn an_admin_grants_disables_and_everything_is_written_down() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let (root, ada) = (hub.admin("root").await, hub.user("ada").await);
     let users = format!("/api/v1/users/{}", ada.id);
     assert_eq!(ada.status("/api/v1/users").await, 403);
@@ -156,7 +156,7 @@ async fn users_are_listed_page_by_page() {
 
 #[tokio::test]
 async fn a_link_made_by_an_admin_sets_a_password_once() {
-    let hub = Hub::with(|config| config.public_url = Some("https://hub.example.org".into())).await;
+    let hub = Hub::alone(|config| config.public_url = Some("https://hub.example.org".into())).await;
     let (root, ada) = (hub.admin("root").await, hub.user("ada").await);
     let path = format!("/api/v1/users/{}/reset-link", ada.id);
     let made = root.send(Method::POST, &path, json!({})).await;

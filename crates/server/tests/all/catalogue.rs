@@ -11,7 +11,7 @@ const CATALOGUE: &str = "/api/v1/catalogue";
 const LENGTHS: &str = "/api/v1/catalogue/lengths";
 
 async fn hub() -> Hub {
-    Hub::with(|config| {
+    Hub::alone(|config| {
         config.model_addresses = vec!["http://127.0.0.1:9".parse().expect("an origin")];
     })
     .await

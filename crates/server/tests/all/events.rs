@@ -75,7 +75,7 @@ async fn people_follow_their_own_requests() {
 
 #[tokio::test]
 async fn changes_of_models_are_told_to_all() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let person = hub.person().await;
     let mut stream = follow(&person).await;
     hub.boot().await;
@@ -84,7 +84,7 @@ async fn changes_of_models_are_told_to_all() {
 
 #[tokio::test]
 async fn comments_keep_a_stream_open_and_the_end_of_the_server_ends_it() {
-    let mut hub = Hub::with(|config| config.times.event_comment = Duration::from_millis(50)).await;
+    let mut hub = Hub::alone(|config| config.times.event_comment = Duration::from_millis(50)).await;
     let person = hub.person().await;
     let mut stream = follow(&person).await;
     assert_eq!(stream.next().await.as_deref(), Some(": still here"));
@@ -96,7 +96,7 @@ async fn comments_keep_a_stream_open_and_the_end_of_the_server_ends_it() {
 
 #[tokio::test]
 async fn streams_are_limited_and_their_places_come_back() {
-    let hub = Hub::with(|config| {
+    let hub = Hub::alone(|config| {
         config.event_streams_each = 2;
         config.event_streams = 3;
         config.times.event_comment = Duration::from_millis(50);

@@ -16,10 +16,14 @@ use muster_store::{
 };
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::balancer::{balance, two_hubs};
+use crate::replicas;
 
 pub struct Hub {
     pub address: SocketAddr,
@@ -29,7 +33,16 @@ pub struct Hub {
     pub instance: InstanceId,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<std::io::Result<()>>>,
+    /// The second hub behind the balancer.
+    other: Option<Box<Hub>>,
+    /// Where both keep large inputs and results.
+    _objects: Option<TempDir>,
 }
+
+/// Larger inputs and results are objects.
+const INLINE_BYTES: usize = 64 << 10;
+/// How far the clock of the second hub is ahead.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// The password of everybody in the tests.
 pub const PASSWORD: &str = "tangible orchard 42 sings";
@@ -80,30 +93,69 @@ impl Hub {
     }
 
     pub async fn with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        if !two_hubs() {
+            return Self::alone(change).await;
+        }
+        let schema = replicas::schema();
+        let mut config = Self::config();
+        change(&mut config);
+        let folder = tempfile::tempdir().expect("a folder");
+        let stored = || StoreConfig {
+            database: replicas::postgres(&schema),
+            objects: Objects::Folder(folder.path().to_owned()),
+            inline_bytes: INLINE_BYTES,
+        };
+        let ahead = Clock::system();
+        ahead.advance(SKEW);
+        let one = Self::run(stored(), config.clone(), Clock::system()).await;
+        let two = Self::run(stored(), config, ahead).await;
+        let address = balance([one.address, two.address]).await;
+        let http = Self::client(true);
+        Self { address, http, other: Some(Box::new(two)), _objects: Some(folder), ..one }
+    }
+
+    /// One hub, also where the tests run against two: for what is promised of a process, as its limits,
+    /// its end, and what holds at the very next request (on others within two seconds: `replicas`).
+    pub async fn alone(change: impl FnOnce(&mut ServerConfig)) -> Self {
         Self::on(Database::Memory, change).await
     }
 
+    /// One hub on this database.
     pub async fn on(database: Database, change: impl FnOnce(&mut ServerConfig)) -> Self {
-        // A second test of this process finds one installed.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let config = StoreConfig { database, objects: Objects::Memory, inline_bytes: 64 << 10 };
-        let store = Store::open(config, Clock::system()).await.expect("a store");
-        store.sync_models(vec![model()]).await.expect("a catalogue");
-        let mut config = ServerConfig {
+        let mut config = Self::config();
+        change(&mut config);
+        let stored = StoreConfig { database, objects: Objects::Memory, inline_bytes: INLINE_BYTES };
+        Self::run(stored, config, Clock::system()).await
+    }
+
+    fn config() -> ServerConfig {
+        ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             metrics: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             ..ServerConfig::default()
-        };
-        change(&mut config);
+        }
+    }
+
+    /// Before a balancer each request takes a connection of its own.
+    fn client(balanced: bool) -> Client {
+        let idle = if balanced { 0 } else { usize::MAX };
+        Client::builder().no_proxy().pool_max_idle_per_host(idle).build().expect("a client")
+    }
+
+    async fn run(stored: StoreConfig, config: ServerConfig, clock: Clock) -> Self {
+        // A second test of this process finds one installed.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let store = Store::open(stored, clock).await.expect("a store");
+        store.sync_models(vec![model()]).await.expect("a catalogue");
         let server = Server::bind(config, store.clone()).expect("an address");
         let address = server.address().expect("an address");
         let metrics = server.metrics_address().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async { drop(stopped.await) }));
         let instance = InstanceId(store.clock().id());
-        let http = Client::builder().no_proxy().build().expect("a client");
+        let http = Self::client(false);
         let (stop, running) = (Some(stop), Some(running));
-        Self { address, metrics, store, http, instance, stop, running }
+        Self { address, metrics, store, http, instance, stop, running, other: None, _objects: None }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -247,6 +299,7 @@ impl Hub {
 
     /// Begins to stop; the handle ends when the server did.
     pub fn stop(&mut self) -> JoinHandle<std::io::Result<()>> {
+        assert!(self.other.is_none(), "a test that stops a hub asks for one");
         drop(self.stop.take());
         self.running.take().expect("a running server")
     }

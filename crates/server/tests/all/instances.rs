@@ -255,7 +255,7 @@ async fn a_log_is_its_last_lines_and_can_be_followed_to_its_end() {
 /// brief: IN-3
 #[tokio::test]
 async fn administrators_are_told_of_instances_and_nobody_else_of_what_they_do() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let (root, person) = (hub.admin("root").await, hub.person().await);
     let (mut mine, mut theirs) = (follow(&root).await, follow(&person).await);
     hub.boot().await;

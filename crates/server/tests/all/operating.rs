@@ -10,7 +10,7 @@ use crate::hub::{Hub, problem, read_answer, slug};
 
 #[tokio::test]
 async fn a_stopping_server_finishes_what_it_began() {
-    let mut hub = Hub::start().await;
+    let mut hub = Hub::alone(|_| {}).await;
     let person = hub.person().await;
     let request = person.submit(&["CCO"]).await;
     let path = format!("/api/v1/requests/{}?wait=60", request["id"].as_str().expect("an id"));
@@ -37,7 +37,7 @@ async fn a_stopping_server_finishes_what_it_began() {
 
 #[tokio::test]
 async fn a_leaving_server_says_so_and_still_takes_requests() {
-    let mut hub = Hub::with(|config| config.times.leave = Duration::from_secs(2)).await;
+    let mut hub = Hub::alone(|config| config.times.leave = Duration::from_secs(2)).await;
     let person = hub.person().await;
     // Accepted and silent when the server begins to leave.
     let mut silent = hub.connect().await;
@@ -57,7 +57,7 @@ async fn a_leaving_server_says_so_and_still_takes_requests() {
 
 #[tokio::test]
 async fn a_server_does_not_wait_for_ever_for_its_clients() {
-    let mut hub = Hub::with(|config| config.times.drain = Duration::from_millis(200)).await;
+    let mut hub = Hub::alone(|config| config.times.drain = Duration::from_millis(200)).await;
     let person = hub.person().await;
     let mut upload = hub.connect().await;
     let head = format!(
@@ -88,7 +88,7 @@ async fn health_is_told_without_a_session() {
 
 #[tokio::test]
 async fn figures_are_on_an_address_of_their_own() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let person = hub.person().await;
     let request = person.submit(&["CCO"]).await;
     let id = request["id"].as_str().expect("an id");

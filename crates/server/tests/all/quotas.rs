@@ -43,7 +43,7 @@ async fn is_taken_again(person: &Person, inputs: &[&str]) {
 
 #[tokio::test]
 async fn waiting_requests_are_limited_until_they_begin() {
-    let hub = Hub::with(little(|may| may.waiting_requests = 2)).await;
+    let hub = Hub::alone(little(|may| may.waiting_requests = 2)).await;
     let person = hub.person().await;
     person.submit(&["a"]).await;
     let second = person.submit(&["b"]).await;
@@ -193,7 +193,7 @@ async fn a_limit_is_seen_by_every_server() {
 
 #[tokio::test]
 async fn one_network_makes_few_sessions_and_accounts() {
-    let hub = Hub::with(|config| config.sessions.a_minute_each = 2).await;
+    let hub = Hub::alone(|config| config.sessions.a_minute_each = 2).await;
     hub.person().await;
     hub.person().await;
     let answer = hub.http.post(hub.url("/api/v1/sessions")).send().await.expect("an answer");

@@ -21,7 +21,7 @@ async fn json_of(answer: Response) -> Value {
 
 #[tokio::test]
 async fn a_person_signs_up_logs_in_and_out() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let new = json!({"name": "Ada", "first_name": "Ada", "last_name": "Lovelace",
         "email": "ada@example.org", "password": PASSWORD});
     let made = hub.send(Method::POST, "/api/v1/accounts", new.clone()).await;
@@ -150,7 +150,7 @@ async fn logging_in_claims_the_anonymous_requests_once() {
 
 #[tokio::test]
 async fn renew_always_answers_and_says_why_a_session_is_over() {
-    let hub = Hub::with(|config| {
+    let hub = Hub::alone(|config| {
         config.sessions.policy.user.absolute = Duration::from_secs(1200);
         config.sessions.policy.admin.idle = Duration::ZERO;
     })
@@ -177,7 +177,7 @@ async fn renew_always_answers_and_says_why_a_session_is_over() {
 
 #[tokio::test]
 async fn a_known_session_needs_no_statement() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let (ada, anonymous) = (hub.user("ada").await, hub.person().await);
     for person in [&ada, &anonymous] {
         // The changes have to be heard of once before anything is answered from memory.
@@ -297,7 +297,7 @@ async fn a_browser_gets_a_new_secret_when_the_permissions_changed() {
 
 #[tokio::test]
 async fn a_database_that_is_away_ends_no_session() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let ada = hub.user("ada").await;
     assert_eq!(ada.status(SESSION).await, 200);
     hub.store.close().await;

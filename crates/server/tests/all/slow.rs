@@ -132,7 +132,7 @@ async fn a_client_that_reads_nothing_is_dropped() {
 
 #[tokio::test]
 async fn places_of_silent_clients_are_given_to_others() {
-    let hub = Hub::with(|config| {
+    let hub = Hub::alone(|config| {
         impatient(config);
         config.connections = 2;
     })
@@ -162,7 +162,7 @@ async fn many_idle_connections_harm_nobody() {
 
 #[tokio::test]
 async fn too_many_sessions_are_refused_for_a_moment() {
-    let hub = Hub::with(|config| config.sessions.a_minute = 3).await;
+    let hub = Hub::alone(|config| config.sessions.a_minute = 3).await;
     for _ in 0..3 {
         hub.person().await;
     }

@@ -175,7 +175,7 @@ async fn a_session_that_is_over_is_nobodys() {
 
 #[tokio::test]
 async fn logging_out_ends_the_session_and_not_the_person() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let client = Client::anonymous(&hub, ID).await;
     let request = client.submit(&["CCO"]).await;
     assert_eq!(ok(client.post("/api/auth/logout")).await, json!({"status": "ok"}));
@@ -223,7 +223,7 @@ async fn a_token_that_comes_back_after_its_moment_ends_the_session() {
 
 #[tokio::test]
 async fn what_an_account_claimed_is_not_the_chosen_ids_any_more() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     hub.user("ada").await;
     let client = Client::anonymous(&hub, ID).await;
     let request = client.submit(&["CCO"]).await;
