@@ -3,37 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::quota::Amounts;
-use muster_core::stats::AuthType;
-use muster_core::{Model, PrincipalId, Request, RequestId};
-use muster_store::{NewRequest, Store, Submitted};
+use muster_core::PrincipalId;
+use muster_store::Store;
 use tokio::sync::watch;
 
 use crate::api::events::Streams;
 use crate::api::models::Overview;
-use crate::api::requests::quota::{Admitted, Uses};
-use crate::api::requests::view::RequestView;
+use crate::api::requests::quota::Uses;
 use crate::config::ServerConfig;
+use crate::http::listen::{Life, stopping};
 use crate::http::problem::Problem;
 use crate::identity::cache::Sessions;
 use crate::identity::password::Passwords;
 use crate::identity::rate::Rates;
-use crate::reading::Submission;
 use crate::reading::body::Space;
-
-/// Where a server is in its life.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Life {
-    Serving,
-    /// Balancers shall notice before it takes nothing more.
-    Leaving,
-    Stopping,
-}
-
-/// Ends when the server stops, or is gone.
-pub async fn stopping(life: &mut watch::Receiver<Life>) {
-    drop(life.wait_for(|life| *life == Life::Stopping).await);
-}
 
 pub struct App {
     pub store: Store,
@@ -83,65 +66,10 @@ impl App {
         }
     }
 
-    /// A request as its owner sees it, who is of this kind.
-    pub fn view<'r>(&self, request: &'r Request, auth: AuthType) -> RequestView<'r> {
-        let expires_at = self.config.retention.expires_at(auth, &request.phase);
-        RequestView::new(request, self.store.held(&request.model), expires_at)
-    }
-
     /// The sessions or rights of these principals changed.
     pub fn forget(&self, changed: &[PrincipalId]) {
         self.sessions.forget(changed);
         self.streams.wake(changed);
-    }
-
-    /// May the person submit `more` to the model?
-    async fn admit(
-        &self,
-        principal: PrincipalId,
-        model: &Model,
-        more: Amounts,
-    ) -> Result<Admitted, Problem> {
-        if let Some(reason) = self.store.disabled(&model.id) {
-            return Err(crate::api::catalogue::disabled(&reason));
-        }
-        self.uses.admit(&self.store, principal, more).await
-    }
-
-    /// Stores a request, if the person's limits and the model allow it. To its end: a client that
-    /// leaves does not stop it half-way.
-    pub async fn submit(
-        &self,
-        principal: PrincipalId,
-        key: Option<String>,
-        submission: Submission,
-    ) -> Result<Submitted, Problem> {
-        let Submission { model, inputs, reading, use_cache, body_hash, reserved } = submission;
-        let records = inputs.records.as_ref().map_or(0, |records| records.bytes());
-        let more = Amounts {
-            waiting_requests: 1,
-            waiting_inputs: inputs.inputs.len() as u64,
-            day_inputs: inputs.inputs.len() as u64,
-            bytes: (inputs.inputs.bytes() + records) as u64,
-        };
-        let admitted = match (self.admit(principal, &model, more).await, &key) {
-            (Ok(admitted), _) => Some(admitted),
-            // What was submitted before under the same key is answered again, whatever the limits.
-            (Err(_), Some(key)) if self.store.has_key(principal, key).await? => None,
-            (Err(problem), _) => return Err(problem),
-        };
-        let id = RequestId(self.store.clock().id());
-        let new = NewRequest { id, principal, model, key, body_hash, reading, inputs, use_cache };
-        let store = self.store.clone();
-        to_the_end(async move {
-            let submitted = store.submit(new).await;
-            drop(reserved);
-            if let (Some(admitted), Ok(Submitted { created: true, .. })) = (admitted, &submitted) {
-                admitted.stored();
-            }
-            Ok(submitted?)
-        })
-        .await
     }
 }
 

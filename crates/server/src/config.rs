@@ -1,16 +1,17 @@
 //! What an operator may set of the HTTP API.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use muster_core::Retention;
 use muster_core::input::InputLimits;
 use muster_core::quota::Quotas;
-use muster_core::session::SessionPolicy;
 
 use crate::api::catalogue::address::Origin;
+use crate::http::pace::Times;
 use crate::identity::mail::Mail;
 use crate::identity::peer::Addresses;
+use crate::identity::rate::SessionLimits;
+use crate::identity::secret::Cookie;
 
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -45,46 +46,6 @@ pub struct ServerConfig {
     pub event_streams_each: u32,
 }
 
-/// How browsers keep a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cookie {
-    /// `__Host-muster`: only over TLS, and only for this host.
-    Secure,
-    /// For development over plain HTTP on this machine.
-    Loopback,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct SessionLimits {
-    pub policy: SessionPolicy,
-    /// Most new anonymous sessions, accounts and links of this process in a minute: in all, and of
-    /// one network.
-    pub a_minute: u32,
-    pub a_minute_each: u32,
-}
-
-/// How long a client may take. What runs out closes the connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Times {
-    /// From the connection's start, or the first byte of a later request, to the end of its head.
-    pub head: Duration,
-    /// Between an answer and the next request.
-    pub idle: Duration,
-    /// A client that reads nothing for this long is dropped.
-    pub write: Duration,
-    /// For a body, beside what its size adds.
-    pub body: Duration,
-    /// Each of these bytes of a body adds a second.
-    pub body_bytes_a_second: u64,
-    /// How long a server that shall stop goes on while `/readyz` says no, so that balancers send
-    /// nothing more when it stops.
-    pub leave: Duration,
-    /// For requests under way when the server stops.
-    pub drain: Duration,
-    /// Between two comments that keep an event stream open.
-    pub event_comment: Duration,
-}
-
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
@@ -105,27 +66,6 @@ impl Default for ServerConfig {
             upload_bytes: 96 << 20,
             event_streams: 512,
             event_streams_each: 8,
-        }
-    }
-}
-
-impl Default for SessionLimits {
-    fn default() -> Self {
-        Self { policy: SessionPolicy::default(), a_minute: 600, a_minute_each: 300 }
-    }
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-            write: Duration::from_secs(60),
-            body: Duration::from_secs(30),
-            body_bytes_a_second: 256 << 10,
-            leave: Duration::ZERO,
-            drain: Duration::from_secs(10),
-            event_comment: Duration::from_secs(15),
         }
     }
 }

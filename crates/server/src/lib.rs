@@ -18,18 +18,21 @@ use muster_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use crate::http::pace::Times;
 pub use crate::http::problem;
 pub use api::catalogue::address::Origin;
-pub use config::{Cookie, ServerConfig, SessionLimits, Times};
-pub use docs::openapi;
+pub use config::ServerConfig;
 pub use identity::mail::{Mail, PASSWORD_PAGE, link};
 pub use identity::password::hash as hash_password;
 pub use identity::peer::Addresses;
-pub use identity::secret::Secret;
+pub use identity::rate::SessionLimits;
+pub use identity::secret::{Cookie, Secret};
+pub use routes::openapi;
 
+use crate::http::counts::Counts;
 use crate::http::door::{Door, Hosts};
-use api::metrics::Metrics;
-use app::{App, Life};
+use crate::http::listen::Life;
+use app::App;
 
 /// Connections on the address of `/metrics`.
 const METRICS_CONNECTIONS: usize = 64;
@@ -80,10 +83,10 @@ impl Server {
         let Self { listener, metrics, app, life } = self;
         let (address, times, most) =
             (listener.local_addr()?, app.config.times, app.config.connections);
-        let paths = routes::api().1.paths.paths.into_keys();
-        let counts = Arc::new(Metrics::new(paths.chain(routes::PAGES.map(str::to_owned))));
         let hosts = Hosts::new(&app.config.hosts, address.ip());
-        let door = Door::new(routes::router(app.clone()), hosts, Some(counts.clone()));
+        let (router, paths) = routes::router(app.clone());
+        let counts = Arc::new(Counts::new(paths));
+        let door = Door::new(router, hosts, Some(counts.clone()));
         let api = crate::http::listen::serve(listener, door, times, most, life.subscribe());
         let side = async {
             let Some(listener) = metrics else { return };

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::routing::get;
+use axum::{Extension, Router};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,7 +21,7 @@ use crate::api::instances::{
     __path_list_instance_requests, __path_list_instances, __path_stop_instance, find_instance,
     find_instance_log, list_instance_events, list_instance_requests, list_instances, stop_instance,
 };
-use crate::api::metrics::{Metrics, metrics};
+use crate::api::metrics::metrics;
 use crate::api::models::{__path_find_model, __path_list_models, find_model, list_models};
 use crate::api::oversight::{
     __path_cancel_any_request, __path_find_any_request, __path_list_all_requests,
@@ -65,17 +65,20 @@ use crate::api::statistics::routes::{
 };
 use crate::app::App;
 use crate::docs::{
-    __path_openapi_json, add_problems, description, docs_file, docs_index, docs_root, openapi_json,
-    refer_to_items,
+    __path_openapi_json, Described, add_problems, description, docs_file, docs_index, docs_root,
+    openapi_json, refer_to_items,
 };
+use crate::http::counts::Counts;
 use crate::http::door::{no_method, no_route, redirect};
-use crate::legacy;
+use crate::{docs, legacy};
 
 /// The routes of the API and their description.
 pub fn api() -> (Router<Arc<App>>, OpenApi) {
+    let described = Described::default();
     let large = OpenApiRouter::new()
-        .routes(routes!(find_result))
         .routes(routes!(openapi_json))
+        .layer(Extension(described.clone()))
+        .routes(routes!(find_result))
         .merge(legacy::large_routes())
         .routes(routes!(find_statistics))
         .routes(routes!(find_my_statistics))
@@ -100,7 +103,13 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
         .split_for_parts();
     add_problems(&mut description);
     refer_to_items(&mut description);
+    described.set(&description);
     (router, description)
+}
+
+/// The API's description as it is checked in as `openapi.json`.
+pub fn openapi() -> String {
+    docs::pretty(&api().1)
 }
 
 fn catalogue() -> OpenApiRouter<Arc<App>> {
@@ -161,20 +170,23 @@ fn people() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Paths of pages that are not part of the API.
-pub const PAGES: [&str; 4] = ["/", "/api/docs", "/api/docs/", "/api/docs/{file}"];
+const PAGES: [&str; 4] = ["/", "/api/docs", "/api/docs/", "/api/docs/{file}"];
 
-pub fn router(app: Arc<App>) -> Router {
+/// The router, and the paths that it has.
+pub fn router(app: Arc<App>) -> (Router, Vec<String>) {
     let pages = Router::new()
         .route(PAGES[0], get(async || redirect("/api/docs/")))
         .route(PAGES[1], get(docs_root))
         .route(PAGES[2], get(docs_index))
         .route(PAGES[3], get(docs_file))
         .layer(compression());
-    let (api, _) = api();
-    api.merge(pages).fallback(no_route).method_not_allowed_fallback(no_method).with_state(app)
+    let (api, description) = api();
+    let paths = description.paths.paths.into_keys().chain(PAGES.map(str::to_owned)).collect();
+    let all = api.merge(pages).fallback(no_route).method_not_allowed_fallback(no_method);
+    (all.with_state(app), paths)
 }
 
-pub fn metrics_router(app: Arc<App>, counts: Arc<Metrics>) -> Router {
+pub fn metrics_router(app: Arc<App>, counts: Arc<Counts>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .fallback(no_route)

@@ -1,61 +1,22 @@
 //! `/metrics`, on an address of its own. No label holds an id of a person, request or instance.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::app::App;
+use crate::http::counts::Counts;
 use crate::http::problem::Problem;
 
 const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Seconds: 0.25 ms doubled up to 65 s.
-const BUCKETS: (f64, f64, u16) = (0.000_25, 2.0, 19);
-
-/// Counts of HTTP requests.
-pub struct Metrics {
-    /// Paths as in the API's description, cut at the slashes; `{..}` is any one piece. The last is
-    /// for all that is unknown.
-    routes: Vec<(Label, Vec<String>)>,
-    requests: Family<Answered, Counter>,
-    seconds: Family<Timed, Histogram, fn() -> Histogram>,
-}
-
-/// A route, by its place in the list.
-#[derive(Clone, Copy)]
-pub struct Route(usize);
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Label(Arc<str>);
-
-impl EncodeLabelValue for Label {
-    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
-        self.0.as_ref().encode(encoder)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answered {
-    method: &'static str,
-    route: Label,
-    status: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Timed {
-    route: Label,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfModel {
@@ -63,120 +24,49 @@ struct OfModel {
     state: &'static str,
 }
 
-fn buckets() -> Histogram {
-    Histogram::new(exponential_buckets(BUCKETS.0, BUCKETS.1, BUCKETS.2))
-}
-
-impl Metrics {
-    pub fn new(paths: impl IntoIterator<Item = String>) -> Self {
-        let cut = |path: String| {
-            let pieces = path.split('/').map(str::to_owned).collect();
-            (Label(path.into()), pieces)
-        };
-        let mut routes: Vec<_> = paths.into_iter().map(cut).collect();
-        routes.push((Label("unknown".into()), Vec::new()));
-        let seconds = Family::new_with_constructor(buckets as fn() -> Histogram);
-        Self { routes, requests: Family::default(), seconds }
+/// Everything as OpenMetrics text.
+async fn write(app: &App, counts: &Counts) -> Result<String, Problem> {
+    let mut registry = Registry::with_prefix("muster");
+    counts.register(&mut registry);
+    let stored = app.store.counters();
+    for (name, help, count) in [
+        ("transactions", "Transactions that wrote to the database", &stored.transactions),
+        ("submitted", "Requests taken in", &stored.submitted),
+        ("failed", "Requests that failed", &stored.failed),
+        ("cancelled", "Requests that were cancelled", &stored.cancelled),
+        ("cache_hits", "Inputs answered by known predictions", &stored.cache_hits),
+        ("requests_cleared", "Requests cleared for their age", &stored.requests_cleared),
+        ("objects_removed", "Objects of deleted requests removed", &stored.objects_removed),
+        ("objects_missing", "Objects that are not there and are needed", &stored.objects_missing),
+        ("stale_writes_refused", "Writes of attempts that were over", &stored.stale_writes_refused),
+    ] {
+        registry.register(name, help, ConstCounter::new(count.get()));
     }
-
-    pub fn route(&self, path: &str) -> Route {
-        let fits = |pieces: &Vec<String>| {
-            let mut path = path.split('/');
-            pieces
-                .iter()
-                .all(|piece| path.next().is_some_and(|p| p == piece || piece.starts_with('{')))
-                && path.next().is_none()
-        };
-        let known = self.routes.iter().position(|(_, pieces)| fits(pieces));
-        Route(known.unwrap_or(self.routes.len() - 1))
-    }
-
-    pub fn answered(&self, route: Route, method: &Method, status: StatusCode, took: Duration) {
-        let Some((route, _)) = self.routes.get(route.0) else { return };
-        let method = match *method {
-            Method::GET => "GET",
-            Method::HEAD => "HEAD",
-            Method::POST => "POST",
-            _ => "other",
-        };
-        let answered = Answered { method, route: route.clone(), status: status.as_u16() };
-        self.requests.get_or_create(&answered).inc();
-        let timed = Timed { route: route.clone() };
-        self.seconds.get_or_create(&timed).observe(took.as_secs_f64());
-    }
-
-    /// Everything as OpenMetrics text.
-    async fn write(&self, app: &App) -> Result<String, Problem> {
-        let mut registry = Registry::with_prefix("muster");
-        registry.register("http_requests", "HTTP requests answered", self.requests.clone());
-        let help = "Seconds from a request's head to its answer's head";
-        registry.register("http_request_seconds", help, self.seconds.clone());
-        let counts = app.store.counters();
-        for (name, help, count) in [
-            ("transactions", "Transactions that wrote to the database", &counts.transactions),
-            ("submitted", "Requests taken in", &counts.submitted),
-            ("failed", "Requests that failed", &counts.failed),
-            ("cancelled", "Requests that were cancelled", &counts.cancelled),
-            ("cache_hits", "Inputs answered by known predictions", &counts.cache_hits),
-            ("requests_cleared", "Requests cleared for their age", &counts.requests_cleared),
-            ("objects_removed", "Objects of deleted requests removed", &counts.objects_removed),
-            (
-                "objects_missing",
-                "Objects that are not there and are needed",
-                &counts.objects_missing,
-            ),
-            (
-                "stale_writes_refused",
-                "Writes of attempts that were over",
-                &counts.stale_writes_refused,
-            ),
-        ] {
-            registry.register(name, help, ConstCounter::new(count.get()));
+    let requests: Family<OfModel, Gauge> = Family::default();
+    let instances: Family<OfModel, Gauge> = Family::default();
+    let seen = app.overview.look(&app.store).await?;
+    for model in app.store.models().iter() {
+        let (figures, model) = (seen.figures(model), model.id.as_str());
+        for (state, count) in [("waiting", figures.waiting), ("running", figures.running)] {
+            let gauge = requests.get_or_create_owned(&OfModel { model: model.into(), state });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        let requests: Family<OfModel, Gauge> = Family::default();
-        let instances: Family<OfModel, Gauge> = Family::default();
-        let seen = app.overview.look(&app.store).await?;
-        for model in app.store.models().iter() {
-            let (figures, model) = (seen.figures(model), model.id.as_str());
-            for (state, count) in [("waiting", figures.waiting), ("running", figures.running)] {
-                let gauge = requests.get_or_create_owned(&OfModel { model: model.into(), state });
-                gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-            }
-        }
-        for instance in app.store.instances().await? {
-            let state = instance.state.in_a_word().name();
-            let model = instance.model.to_string();
-            instances.get_or_create_owned(&OfModel { model, state }).inc();
-        }
-        registry.register("requests", "Requests that have not ended", requests);
-        registry.register("instances", "Running copies of models", instances);
-        let mut text = String::new();
-        encode(&mut text, &registry).map_err(|_| Problem::internal())?;
-        Ok(text)
     }
+    for instance in app.store.instances().await? {
+        let state = instance.state.in_a_word().name();
+        let model = instance.model.to_string();
+        instances.get_or_create_owned(&OfModel { model, state }).inc();
+    }
+    registry.register("requests", "Requests that have not ended", requests);
+    registry.register("instances", "Running copies of models", instances);
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(|_| Problem::internal())?;
+    Ok(text)
 }
 
 /// The figures of this server.
 pub async fn metrics(
-    State((app, metrics)): State<(Arc<App>, Arc<Metrics>)>,
+    State((app, counts)): State<(Arc<App>, Arc<Counts>)>,
 ) -> Result<Response, Problem> {
-    Ok(([(CONTENT_TYPE, CONTENT)], metrics.write(&app).await?).into_response())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_with_ids_are_one_route() {
-        let metrics = Metrics::new(["/a".into(), "/a/{id}".into(), "/a/{id}/b".into()]);
-        let name = |path| metrics.routes[metrics.route(path).0].0.0.to_string();
-        assert_eq!(name("/a"), "/a");
-        assert_eq!(name("/a/5"), "/a/{id}");
-        assert_eq!(name("/a/5/b"), "/a/{id}/b");
-        for unknown in ["/", "/a/", "/a/5/c", "/a/5/b/", "/x"] {
-            let want = if unknown == "/a/" { "/a/{id}" } else { "unknown" };
-            assert_eq!(name(unknown), want, "{unknown}");
-        }
-    }
+    Ok(([(CONTENT_TYPE, CONTENT)], write(&app, &counts).await?).into_response())
 }

@@ -2,80 +2,24 @@
 
 mod problems;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
+use axum::Extension;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, Uri};
+use utoipa::OpenApi as _;
 use utoipa::openapi::schema::{ArrayItems, Schema};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{OpenApi, Ref, RefOr};
-use utoipa::{OpenApi as _, ToSchema};
 use utoipa_swagger_ui::Config;
 
 use crate::http::door::{no_route, redirect};
+use crate::http::problem;
 use crate::legacy;
 pub use problems::add_problems;
-
-/// The body of a submission.
-#[derive(ToSchema)]
-#[schema(as = NewRequest, example = json!({"model": "rdkit-descriptors", "inputs": ["CCO", "c1ccccc1"]}))]
-#[expect(dead_code, reason = "it only describes what `reading::SubmitBody` reads")]
-pub struct SubmitDocument {
-    /// The model's id.
-    model: String,
-    /// One text for each prediction; numbers are written in quotes.
-    inputs: Vec<String>,
-    /// May known predictions be used, and new ones be kept? True if not given.
-    cache: Option<bool>,
-}
-
-/// The body of a cancellation.
-#[derive(ToSchema)]
-#[schema(as = Cancellation, example = json!({"reason": "not needed any more"}))]
-#[expect(dead_code, reason = "it only describes what `requests::CancelBody` reads")]
-pub struct CancelDocument {
-    /// At most 1,000 bytes.
-    reason: Option<String>,
-}
-
-/// What went wrong (RFC 9457). `type` is stable: switch on it.
-#[derive(ToSchema)]
-#[schema(as = Problem)]
-#[expect(dead_code, reason = "it only describes what `problem::Problem` writes")]
-pub struct ProblemDocument {
-    /// `/problems/` and a slug.
-    #[schema(example = "/problems/bad-input")]
-    r#type: String,
-    title: String,
-    status: u16,
-    /// What is wrong with this very request, and what to do.
-    detail: String,
-    /// A JSON pointer to what is wrong in the body.
-    pointer: Option<String>,
-    /// The query parameter or header that is wrong.
-    parameter: Option<String>,
-    /// The line of the file; the first is 1.
-    line: Option<u64>,
-    /// The file's columns, when none of them is the input.
-    columns: Option<Vec<String>>,
-    /// All values that break a rule, when several may.
-    errors: Option<Vec<ValueDocument>>,
-}
-
-/// One value that breaks a rule.
-#[derive(ToSchema)]
-#[schema(as = BadValue)]
-#[expect(dead_code, reason = "it only describes what `problem::Problem` writes")]
-pub struct ValueDocument {
-    /// `/problems/` and the slug of the rule; stable.
-    #[schema(example = "/problems/password-too-short")]
-    r#type: String,
-    /// A JSON pointer to the value in the body.
-    pointer: String,
-    detail: String,
-}
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -84,7 +28,7 @@ pub struct ValueDocument {
         description = "A hub for models: submit inputs, download predictions.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(ProblemDocument, ValueDocument, legacy::Words)),
+    components(schemas(problem::Document, problem::BadValue, legacy::Words)),
     tags(
         (name = "sessions", description = "Who you are"),
         (name = "people", description = "Your account"),
@@ -130,22 +74,31 @@ pub fn refer_to_items(api: &mut OpenApi) {
     }
 }
 
-/// The API's description as pretty JSON, as it is checked in as `openapi.json`.
-pub fn openapi() -> String {
-    let mut text = crate::routes::api().1.to_pretty_json().unwrap_or_default();
+/// Pretty JSON.
+pub fn pretty(api: &OpenApi) -> String {
+    let mut text = api.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
 }
 
-static OPENAPI: LazyLock<String> = LazyLock::new(openapi);
+/// The description as it is sent. It is known when all routes are, this one too.
+#[derive(Clone, Default)]
+pub struct Described(Arc<OnceLock<Bytes>>);
+
+impl Described {
+    pub fn set(&self, api: &OpenApi) {
+        self.0.get_or_init(|| pretty(api).into());
+    }
+}
 
 /// This description
 #[utoipa::path(
     get, path = "/api/v1/openapi.json", operation_id = "openapi", tag = "health",
     responses((status = 200, description = "OpenAPI 3.1", body = Object)),
 )]
-pub async fn openapi_json() -> Response {
-    ([(CONTENT_TYPE, "application/json")], OPENAPI.as_str()).into_response()
+pub async fn openapi_json(Extension(described): Extension<Described>) -> Response {
+    let text = described.0.get().cloned().unwrap_or_default();
+    ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 static PAGE: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {

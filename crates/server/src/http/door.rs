@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 use tower::Service as _;
 
-use crate::api::metrics::Metrics;
+use crate::http::counts::Counts;
 use crate::http::listen::Service;
 use crate::http::pace::Pace;
 use crate::http::problem::{Kind, Problem};
@@ -33,13 +33,13 @@ struct Inner {
     router: Router,
     hosts: Hosts,
     ids: Ids,
-    metrics: Option<Arc<Metrics>>,
+    counts: Option<Arc<Counts>>,
 }
 
 impl Door {
-    /// `metrics` counts the requests, if they are to be counted.
-    pub fn new(router: Router, hosts: Hosts, metrics: Option<Arc<Metrics>>) -> Self {
-        Self(Arc::new(Inner { router, hosts, ids: Ids::new(), metrics }))
+    /// `counts` counts the requests, if they are to be counted.
+    pub fn new(router: Router, hosts: Hosts, counts: Option<Arc<Counts>>) -> Self {
+        Self(Arc::new(Inner { router, hosts, ids: Ids::new(), counts }))
     }
 }
 
@@ -48,7 +48,7 @@ impl Service for Door {
         let door = &*self.0;
         let begun = Instant::now();
         let id = door.ids.next();
-        let route = door.metrics.as_ref().map(|metrics| metrics.route(request.uri().path()));
+        let route = door.counts.as_ref().map(|counts| counts.route(request.uri().path()));
         let method = request.method().clone();
         let mut response = match check_head(&request, &door.hosts) {
             Err(problem) => problem.into_response(),
@@ -67,8 +67,8 @@ impl Service for Door {
         let status = response.status();
         pace.linger(status.is_client_error() || status.is_server_error());
         add_headers(response.headers_mut(), id);
-        if let (Some(metrics), Some(route)) = (&door.metrics, route) {
-            metrics.answered(route, &method, status, begun.elapsed());
+        if let (Some(counts), Some(route)) = (&door.counts, route) {
+            counts.answered(route, &method, status, begun.elapsed());
         }
         response
     }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Path};
 use http::HeaderMap;
 use http::request::Parts;
-use muster_core::{InstanceId, ModelId, PrincipalId, RequestId, SessionId};
+use muster_core::{InstanceId, ModelId, PhaseName, PrincipalId, RequestId, SessionId};
 use uuid::Uuid;
 
 use crate::http::problem::{Kind, Problem};
@@ -140,6 +140,14 @@ impl Pairs {
 /// `what` says what the value should be.
 pub fn parse<T: FromStr>(name: &str, text: &str, what: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::parameter(name, format!("This must be {what}.")))
+}
+
+/// The value of `phase` in a query.
+pub fn phase(text: &str) -> Result<PhaseName, Problem> {
+    text.parse().map_err(|_| {
+        let all = PhaseName::ALL.map(PhaseName::name).join(", ");
+        Problem::parameter("phase", format!("This must be one of {all}."))
+    })
 }
 
 /// `what` begins with "this is".

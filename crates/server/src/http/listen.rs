@@ -3,7 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -18,10 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Sleep, sleep_until, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use crate::app::{Life, stopping};
-use crate::config::Times;
-use crate::http::pace::{Answer, Pace, Paced};
-use crate::identity::peer::Peer;
+use crate::http::pace::{Answer, Pace, Paced, Times};
 
 /// Connections that the kernel keeps while none is accepted.
 const BACKLOG: u32 = 1024;
@@ -29,6 +26,24 @@ const HEADERS: usize = 64;
 const HEAD_BYTES: usize = 32 << 10;
 /// After an error such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where a server is in its life.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    Serving,
+    /// Balancers shall notice before it takes nothing more.
+    Leaving,
+    Stopping,
+}
+
+/// Ends when the server stops, or is gone.
+pub async fn stopping(life: &mut watch::Receiver<Life>) {
+    drop(life.wait_for(|life| *life == Life::Stopping).await);
+}
+
+/// The address at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
 
 /// What answers requests on a listener.
 pub trait Service: Clone + Send + Sync + 'static {

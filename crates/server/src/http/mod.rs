@@ -2,6 +2,7 @@
 //! Knows no `App`.
 
 pub mod answer;
+pub mod counts;
 pub mod csv;
 pub mod door;
 pub mod extract;

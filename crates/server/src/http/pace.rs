@@ -15,8 +15,6 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::config::Times;
-
 /// Bytes of a refused upload that are read and thrown away, so that the client sees the answer.
 const LINGER_BYTES: usize = 4 << 20;
 const LINGER: Duration = Duration::from_secs(2);
@@ -29,6 +27,43 @@ const HEAD: u8 = 1;
 const BUSY: u8 = 2;
 /// The answer was sent, the rest of the upload is thrown away.
 const LINGERING: u8 = 3;
+
+/// How long a client may take. What runs out closes the connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// From the connection's start, or the first byte of a later request, to the end of its head.
+    pub head: Duration,
+    /// Between an answer and the next request.
+    pub idle: Duration,
+    /// A client that reads nothing for this long is dropped.
+    pub write: Duration,
+    /// For a body, beside what its size adds.
+    pub body: Duration,
+    /// Each of these bytes of a body adds a second.
+    pub body_bytes_a_second: u64,
+    /// How long a server that shall stop goes on while `/readyz` says no, so that balancers send
+    /// nothing more when it stops.
+    pub leave: Duration,
+    /// For requests under way when the server stops.
+    pub drain: Duration,
+    /// Between two comments that keep an event stream open.
+    pub event_comment: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(60),
+            body: Duration::from_secs(30),
+            body_bytes_a_second: 256 << 10,
+            leave: Duration::ZERO,
+            drain: Duration::from_secs(10),
+            event_comment: Duration::from_secs(15),
+        }
+    }
+}
 
 /// Shared by the parts of one connection. Moments are microseconds after `epoch`, plus one.
 pub struct Pace {

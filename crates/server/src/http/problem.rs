@@ -5,6 +5,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use muster_core::person::Broken;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A kind of problem. Clients switch on its slug, which never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -234,33 +235,46 @@ pub enum At {
     Values(Vec<Broken>),
 }
 
-#[derive(Serialize)]
-struct Document<'p> {
+/// What went wrong (RFC 9457). `type` is stable: switch on it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct Document<'p> {
+    /// `/problems/` and a slug.
+    #[schema(example = "/problems/bad-input")]
     r#type: String,
     title: &'static str,
     status: u16,
+    /// What is wrong with this very request, and what to do.
     detail: &'p str,
+    /// A JSON pointer to what is wrong in the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pointer: Option<&'p str>,
+    /// The query parameter or header that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<&'p str>,
+    /// The line of the file; the first is 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
+    /// The file's columns, when none of them is the input.
     #[serde(skip_serializing_if = "Option::is_none")]
     columns: Option<&'p [String]>,
+    /// All values that break a rule, when several may.
     #[serde(skip_serializing_if = "Option::is_none")]
-    errors: Option<Vec<Value>>,
+    errors: Option<Vec<BadValue>>,
 }
 
-/// One of several values that break a rule.
-#[derive(Serialize)]
-struct Value {
+/// One value that breaks a rule.
+#[derive(Serialize, ToSchema)]
+pub struct BadValue {
+    /// `/problems/` and the slug of the rule; stable.
+    #[schema(example = "/problems/password-too-short")]
     r#type: String,
+    /// A JSON pointer to the value in the body.
     pointer: String,
     detail: &'static str,
 }
 
-impl Value {
+impl BadValue {
     fn new(broken: &Broken) -> Self {
         Self {
             r#type: format!("/problems/{}", broken.rule.slug()),
@@ -334,7 +348,7 @@ impl Problem {
             line: if let At::Line(line) = self.at { Some(line) } else { None },
             columns: if let At::Columns(columns) = &self.at { Some(columns) } else { None },
             errors: match &self.at {
-                At::Values(broken) => Some(broken.iter().map(Value::new).collect()),
+                At::Values(broken) => Some(broken.iter().map(BadValue::new).collect()),
                 _ => None,
             },
         };

@@ -10,11 +10,8 @@ use http::HeaderMap;
 use http::request::Parts;
 
 use crate::app::App;
+use crate::http::listen::Peer;
 use crate::http::problem::Problem;
-
-/// The address at the other end of the connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
 
 /// The client's network as it is counted: /24 or /64.
 pub struct Network(pub String);

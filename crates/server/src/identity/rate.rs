@@ -5,11 +5,27 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::config::SessionLimits;
+use muster_core::session::SessionPolicy;
+
 use crate::http::problem::{Kind, Problem};
 
 /// Most networks that are remembered.
 const MOST: usize = 20_000;
+
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLimits {
+    pub policy: SessionPolicy,
+    /// Most new anonymous sessions, accounts and links of this process in a minute: in all, and of
+    /// one network.
+    pub a_minute: u32,
+    pub a_minute_each: u32,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self { policy: SessionPolicy::default(), a_minute: 600, a_minute_each: 300 }
+    }
+}
 
 pub struct Rates(Mutex<Both>);
 

@@ -7,7 +7,6 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 
-use crate::config::Cookie;
 use crate::http::problem::Problem;
 
 /// What is stored of a secret.
@@ -63,6 +62,15 @@ impl Secret {
     pub fn hash(&self) -> TokenHash {
         Sha256::digest(self.0.as_bytes()).into()
     }
+}
+
+/// How browsers keep a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cookie {
+    /// `__Host-muster`: only over TLS, and only for this host.
+    Secure,
+    /// For development over plain HTTP on this machine.
+    Loopback,
 }
 
 impl Cookie {

@@ -17,6 +17,7 @@ use super::reading::read;
 use super::result::{lines, within};
 use super::view::{ItemsView, PayloadView, WorkRequestView};
 use super::{Detail, Segment, TAG};
+use crate::api::requests::submit::submit;
 use crate::app::App;
 use crate::http::answer::json;
 use crate::http::extract::request_id;
@@ -58,7 +59,7 @@ pub async fn legacy_submit_request(
     request: HttpRequest,
 ) -> Result<Response, Detail> {
     let submission = read(&app, request).await?;
-    let request = app.submit(caller.principal, None, submission).await?.request;
+    let request = submit(&app, caller.principal, None, submission).await?.request;
     Ok(json(StatusCode::OK, &view_with_entries(&app, &request).await?)?)
 }
 

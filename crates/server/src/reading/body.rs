@@ -15,7 +15,7 @@ use tokio::time::timeout_at;
 use tower::ServiceExt;
 use tower_http::decompression::RequestDecompression;
 
-use crate::config::Times;
+use crate::http::pace::Times;
 use crate::http::problem::{Kind, Problem};
 
 /// Memory is reserved in steps of this; a body smaller than this reserves nothing, for there are

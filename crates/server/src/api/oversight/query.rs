@@ -3,8 +3,7 @@
 use muster_core::stats::Day;
 use muster_store::OversightFilter;
 
-use crate::api::requests::phase;
-use crate::http::extract::{Pairs, Parameters};
+use crate::http::extract::{Pairs, Parameters, phase};
 use crate::http::problem::Problem;
 
 /// Most people, and most models, in one filter.

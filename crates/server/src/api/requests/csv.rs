@@ -7,7 +7,7 @@ use muster_core::stats::AuthType;
 use muster_core::{PrincipalId, Timestamp};
 use muster_store::RequestFilter;
 
-use crate::api::requests::view::RequestView;
+use crate::api::requests::view::{RequestView, view};
 use crate::app::App;
 use crate::http::csv;
 use crate::http::problem::Problem;
@@ -41,27 +41,27 @@ pub fn answer(
         let (app, filter) = (app.clone(), RequestFilter { after, ..filter.clone() });
         async move {
             let page = app.store.list_requests(principal, &filter).await?;
-            let row = |request| cells(&app.view(request, auth));
+            let row = |request| cells(&view(&app, request, auth));
             Ok((page.items.iter().map(row).collect(), page.next))
         }
     })
 }
 
-fn cells(view: &RequestView<'_>) -> [String; COLUMNS.len()] {
+fn cells(request: &RequestView<'_>) -> [String; COLUMNS.len()] {
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
     [
-        view.id.to_string(),
-        view.model.to_string(),
-        view.model_version.to_owned(),
-        view.phase.to_owned(),
-        view.submitted_at.to_string(),
-        time(view.started_at),
-        time(view.ended_at),
-        time(view.expires_at),
-        view.inputs.to_string(),
-        view.done.to_string(),
-        view.failed.to_string(),
-        view.cached.to_string(),
-        view.reason.unwrap_or_default().to_owned(),
+        request.id.to_string(),
+        request.model.to_string(),
+        request.model_version.to_owned(),
+        request.phase.to_owned(),
+        request.submitted_at.to_string(),
+        time(request.started_at),
+        time(request.ended_at),
+        time(request.expires_at),
+        request.inputs.to_string(),
+        request.done.to_string(),
+        request.failed.to_string(),
+        request.cached.to_string(),
+        request.reason.unwrap_or_default().to_owned(),
     ]
 }

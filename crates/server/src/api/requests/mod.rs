@@ -4,6 +4,7 @@ pub mod csv;
 pub mod quota;
 pub mod result;
 pub mod rows;
+pub mod submit;
 pub mod view;
 
 use std::sync::Arc;
@@ -13,21 +14,36 @@ use axum::response::Response;
 use http::StatusCode;
 use muster_core::input::check_text;
 use muster_core::stats::AuthType;
-use muster_core::{ModelId, Part, PhaseName, Request, RequestId};
+use muster_core::{ModelId, Part, Request, RequestId};
 use muster_store::{RequestFilter, Submitted};
 use serde::de::MapAccess;
+use utoipa::ToSchema;
 
 use crate::api::people::view::DoneView;
 use crate::api::requests::rows::Kept;
-use crate::api::requests::view::{PageView, RequestView};
+use crate::api::requests::submit::submit;
+use crate::api::requests::view::{PageView, RequestView, view};
 use crate::app::{App, seconds, to_the_end};
 use crate::http::answer::{json, located};
-use crate::http::extract::{Pairs, Parameters, Query, RequestPath, idempotency_key};
+use crate::http::extract::{Pairs, Parameters, Query, RequestPath, idempotency_key, phase};
 use crate::http::problem::{At, Kind, Problem};
 use crate::identity::Caller;
 use crate::reading::body::Upload;
 use crate::reading::json::{Fault, Object, read};
 use crate::reading::{LONGEST_WAIT, SubmitQuery};
+
+/// The body of a submission.
+#[derive(ToSchema)]
+#[schema(as = NewRequest, example = json!({"model": "rdkit-descriptors", "inputs": ["CCO", "c1ccccc1"]}))]
+#[expect(dead_code, reason = "it only describes what `reading::SubmitBody` reads")]
+pub struct SubmitDocument {
+    /// The model's id.
+    model: String,
+    /// One text for each prediction; numbers are written in quotes.
+    inputs: Vec<String>,
+    /// May known predictions be used, and new ones be kept? True if not given.
+    cache: Option<bool>,
+}
 
 /// Submit a request
 ///
@@ -48,7 +64,7 @@ use crate::reading::{LONGEST_WAIT, SubmitQuery};
             description = "1 to 255 visible ASCII characters that you use for this request only"),
     ),
     request_body(content(
-        (crate::docs::SubmitDocument = "application/json"),
+        (SubmitDocument = "application/json"),
         (String = "text/csv", example = "name,smiles\nethanol,CCO\n"),
         (String = "text/tab-separated-values", example = "name\tsmiles\nethanol\tCCO\n"),
         (String = "text/plain", example = "CCO\nc1ccccc1\n"),
@@ -70,7 +86,7 @@ pub async fn submit_request(
     let submission = crate::reading::read(&app, request, query, key.is_some()).await?;
     let kept = wait.and_then(|_| Kept::of(&submission));
     let auth = caller.auth();
-    let submitted = app.submit(caller.principal, key, submission).await?;
+    let submitted = submit(&app, caller.principal, key, submission).await?;
     let (created, (request, part)) = (submitted.created, follow(&app, submitted, wait).await?);
     let known = kept.zip(part).map(|(kept, part)| rows::write(&kept, &part));
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -147,11 +163,11 @@ async fn show(
     request: &Request,
     result: Option<Option<String>>,
 ) -> Result<Response, Problem> {
-    let mut view = app.view(request, auth);
+    let mut shown = view(app, request, auth);
     if let Some(known) = result {
-        view.result = rows::of(app, request, known).await?;
+        shown.result = rows::of(app, request, known).await?;
     }
-    json(status, &view)
+    json(status, &shown)
 }
 
 pub struct ListRequests {
@@ -171,14 +187,6 @@ impl Parameters for ListRequests {
         let filter = RequestFilter { models, phases, after, limit, ..RequestFilter::default() };
         Ok(Self { filter, csv: pairs.csv()? })
     }
-}
-
-/// The value of `phase` in a query.
-pub fn phase(text: &str) -> Result<PhaseName, Problem> {
-    text.parse().map_err(|_| {
-        let all = PhaseName::ALL.map(PhaseName::name).join(", ");
-        Problem::parameter("phase", format!("This must be one of {all}."))
-    })
 }
 
 /// List your requests
@@ -210,8 +218,17 @@ pub async fn list_requests(
         return csv::answer(app, (caller.principal, auth), filter);
     }
     let page = app.store.list_requests(caller.principal, &filter).await?;
-    let items: Vec<RequestView> = page.items.iter().map(|one| app.view(one, auth)).collect();
+    let items: Vec<RequestView> = page.items.iter().map(|one| view(&app, one, auth)).collect();
     json(StatusCode::OK, &PageView { items, next: page.next.map(|id| id.to_string()) })
+}
+
+/// The body of a cancellation.
+#[derive(ToSchema)]
+#[schema(as = Cancellation, example = json!({"reason": "not needed any more"}))]
+#[expect(dead_code, reason = "it only describes what `CancelBody` reads")]
+pub struct CancelDocument {
+    /// At most 1,000 bytes.
+    reason: Option<String>,
 }
 
 /// Cancel a request
@@ -220,7 +237,7 @@ pub async fn list_requests(
 #[utoipa::path(
     post, path = "/api/v1/requests/{id}/cancel", operation_id = "cancel_request", tag = "requests",
     params(("id" = String, Path, description = "The request's id")),
-    request_body(content((crate::docs::CancelDocument = "application/json")),
+    request_body(content((CancelDocument = "application/json")),
         description = "May be left out"),
     responses((status = 200, description = "The request", body = RequestView)),
     security(("session" = [])),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use muster_core::request::{Header, Reading};
+use muster_core::stats::AuthType;
 use muster_core::{Column, ColumnKind, Ended, Model, ModelId, Phase, Request};
 use muster_core::{RequestId, Timestamp};
 use serde::Serialize;
@@ -10,6 +11,8 @@ use serde_json::value::RawValue;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
+
+use crate::app::App;
 
 /// A page of a list.
 #[derive(Serialize, ToSchema)]
@@ -38,6 +41,12 @@ impl<V> PageView<V> {
     pub fn all(items: impl IntoIterator<Item = V>) -> Self {
         Self { items: items.into_iter().collect(), next: None }
     }
+}
+
+/// A request as its owner sees it, who is of this kind.
+pub fn view<'r>(app: &App, request: &'r Request, auth: AuthType) -> RequestView<'r> {
+    let expires_at = app.config.retention.expires_at(auth, &request.phase);
+    RequestView::new(request, app.store.held(&request.model), expires_at)
 }
 
 /// A request: one model, N inputs. It ends exactly once.

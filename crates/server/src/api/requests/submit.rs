@@ -1,0 +1,59 @@
+//! Storing what was read of a submission, if the person's limits and the model allow it.
+
+use muster_core::quota::Amounts;
+use muster_core::{Model, PrincipalId, RequestId};
+use muster_store::{NewRequest, Submitted};
+
+use crate::api::requests::quota::Admitted;
+use crate::app::{App, to_the_end};
+use crate::http::problem::Problem;
+use crate::reading::Submission;
+
+/// Stores a request, if the person's limits and the model allow it. To its end: a client that
+/// leaves does not stop it half-way.
+pub async fn submit(
+    app: &App,
+    principal: PrincipalId,
+    key: Option<String>,
+    submission: Submission,
+) -> Result<Submitted, Problem> {
+    let Submission { model, inputs, reading, use_cache, body_hash, reserved } = submission;
+    let records = inputs.records.as_ref().map_or(0, |records| records.bytes());
+    let more = Amounts {
+        waiting_requests: 1,
+        waiting_inputs: inputs.inputs.len() as u64,
+        day_inputs: inputs.inputs.len() as u64,
+        bytes: (inputs.inputs.bytes() + records) as u64,
+    };
+    let admitted = match (admit(app, principal, &model, more).await, &key) {
+        (Ok(admitted), _) => Some(admitted),
+        // What was submitted before under the same key is answered again, whatever the limits.
+        (Err(_), Some(key)) if app.store.has_key(principal, key).await? => None,
+        (Err(problem), _) => return Err(problem),
+    };
+    let id = RequestId(app.store.clock().id());
+    let new = NewRequest { id, principal, model, key, body_hash, reading, inputs, use_cache };
+    let store = app.store.clone();
+    to_the_end(async move {
+        let submitted = store.submit(new).await;
+        drop(reserved);
+        if let (Some(admitted), Ok(Submitted { created: true, .. })) = (admitted, &submitted) {
+            admitted.stored();
+        }
+        Ok(submitted?)
+    })
+    .await
+}
+
+/// May the person submit `more` to the model?
+async fn admit(
+    app: &App,
+    principal: PrincipalId,
+    model: &Model,
+    more: Amounts,
+) -> Result<Admitted, Problem> {
+    if let Some(reason) = app.store.disabled(&model.id) {
+        return Err(crate::api::catalogue::disabled(&reason));
+    }
+    app.uses.admit(&app.store, principal, more).await
+}
