@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::instance::EndCause;
+use muster_core::instance::{EndCause, host_never_called};
 use muster_core::news::News;
 use muster_core::{Address, InstanceId, Observed, ObservedState, Source};
 use reqwest::Client;
@@ -57,6 +57,15 @@ impl Cluster for ExternalServers {
             return;
         };
         let url = url.trim_end_matches('/').to_owned();
+        // T15: a literal address never comes to the resolver.
+        let host = reqwest::Url::parse(&url).ok();
+        let host = host.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
+        if host_never_called(host) {
+            let reason = format!("the hub never calls {host}");
+            let cause = EndCause::NotStarted { reason };
+            self.book.enter(instance, ObservedState::Ended { cause }, None);
+            return;
+        }
         let starting = ObservedState::Starting { doing: format!("waiting for {url} to answer") };
         if self.book.enter(instance, starting, None) {
             let (book, http) = (Arc::clone(&self.book), self.http.clone());

@@ -1,7 +1,7 @@
 //! Instances: what was asked for, and what was seen.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -187,12 +187,101 @@ pub enum ObservedState {
     },
 }
 
+/// Where clouds tell a machine its secrets, beside link-local addresses.
+const METADATA_V4: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(192, 0, 0, 192),
+];
+const METADATA_V6: [Ipv6Addr; 4] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+];
+
 /// No model server listens there, but a cloud's metadata may: link-local, multicast, no address at all.
 pub fn never_called(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast()
+    let v4 = match address {
+        IpAddr::V4(v4) => v4,
+        IpAddr::V6(v6) => match inner_v4(v6) {
+            Some(v4) => v4,
+            None => {
+                return v6.is_unicast_link_local()
+                    || v6.is_unspecified()
+                    || v6.is_multicast()
+                    || METADATA_V6.contains(&v6);
+            }
+        },
+    };
+    v4.is_link_local()
+        || v4.is_unspecified()
+        || v4.is_multicast()
+        || v4.is_broadcast()
+        || METADATA_V4.contains(&v4)
+}
+
+/// The same for a host as it stands in a URL: a name is not an address, and is looked at once it is
+/// resolved.
+pub fn host_never_called(host: &str) -> bool {
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    literal.unwrap_or(host).parse().is_ok_and(never_called)
+}
+
+/// The IPv4 address that an IPv6 address stands for: mapped, compatible, by NAT64 or by 6to4.
+fn inner_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    let join = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(join(high, low))
         }
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_unspecified() || v6.is_multicast(),
+        // Not `::` and `::1`.
+        [0, 0, 0, 0, 0, 0, high, low] if high > 0 => Some(join(high, low)),
+        [0x2002, high, low, ..] => Some(join(high, low)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_never_called_however_its_address_is_written() {
+        for text in [
+            "169.254.169.254",
+            "[::ffff:169.254.169.254]",
+            "[::ffff:a9fe:a9fe]",
+            "[::169.254.169.254]",
+            "[64:ff9b::a9fe:a9fe]",
+            "[2002:a9fe:a9fe::1]",
+            "[fe80::a9fe:a9fe]",
+            "[fd00:ec2::254]",
+            "[fd00:0ec2:0:0:0:0:0:254]",
+            "[fd20:ce::254]",
+            "[fd00:c1::a9fe:a9fe]",
+            "[fd00:42::42]",
+            "100.100.100.200",
+            "[::ffff:100.100.100.200]",
+            "168.63.129.16",
+            "192.0.0.192",
+            "0.0.0.0",
+            "[::]",
+            "[ff02::1]",
+            "255.255.255.255",
+        ] {
+            assert!(host_never_called(text), "{text}");
+        }
+        for text in [
+            "10.0.0.5",
+            "127.0.0.1",
+            "[::1]",
+            "[fd00::1]",
+            "[2001:db8::1]",
+            "[64:ff9b::a00:5]",
+            "models.example.org",
+        ] {
+            assert!(!host_never_called(text), "{text}");
+        }
     }
 }

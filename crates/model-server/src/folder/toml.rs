@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use muster_core::instance::host_never_called;
 use muster_core::model::{Card, InputColumn, ModelLimits};
 use muster_core::{Column, Model, Source};
 use serde::Deserialize;
@@ -123,6 +124,14 @@ fn kind(dir: &Path, description: &Description) -> Result<Kind, String> {
             let url = description.url.clone().ok_or("kind \"http\" needs url = \"http://..\"")?;
             if !url.starts_with("http://") && !url.starts_with("https://") {
                 return Err("url has to start with http:// or https://".to_owned());
+            }
+            // Parsed as it is when it is called: 0xa9fea9fe is an address as well.
+            let parsed = reqwest::Url::parse(&url).map_err(|error| format!("url: {error}"))?;
+            let host = parsed.host_str().unwrap_or_default();
+            if host_never_called(host) {
+                return Err(format!(
+                    "url: the hub never calls {host}; give the address of a model server"
+                ));
             }
             Ok(Kind::Http { url })
         }

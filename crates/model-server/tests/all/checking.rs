@@ -54,6 +54,10 @@ async fn a_description_that_cannot_be_read_says_where() {
     says(&faults(&[("model.toml", "kind = ")]).await, &["model.toml", "line 1"]);
     says(&faults(&[("model.toml", "kind = 'java'")]).await, &["python", "command", "http", "java"]);
     says(&faults(&[("model.toml", "kind = 'http'\nurl = 'ftp://x'")]).await, &["http://"]);
+    for host in ["169.254.169.254", "0251.0376.43518", "[fd00:ec2::254]", "[::ffff:a9fe:a9fe]"] {
+        let text = format!("kind = 'http'\nurl = 'http://{host}/v1'");
+        says(&faults(&[("model.toml", &text)]).await, &["url: the hub never calls"]);
+    }
     says(&faults(&[("model.toml", "kind = 'command'")]).await, &["{input}", "{output}"]);
     let half = "kind = 'command'\ncommand = ['sh', '{input}']";
     says(&faults(&[("model.toml", half)]).await, &["{output}"]);

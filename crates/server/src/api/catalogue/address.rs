@@ -56,8 +56,10 @@ fn split(text: &str) -> Result<(Origin, &str), String> {
     let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let address = literal.unwrap_or(host).parse::<IpAddr>().ok();
     let name = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
-    let named =
-        !host.is_empty() && host.bytes().all(name) && host.bytes().any(|b| !b.is_ascii_digit());
+    // What ends in a number is an address in one of its spellings: 0xa9fea9fe, 0251.0376.43518.
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let number = last.starts_with(|c: char| c.is_ascii_digit());
+    let named = !last.is_empty() && host.bytes().all(name) && (!number || address.is_some());
     let good = if literal.is_some() { address.is_some_and(|ip| ip.is_ipv6()) } else { named };
     if !good {
         return Err(wrong());
@@ -144,6 +146,12 @@ mod tests {
     fn the_operator_cannot_allow_what_is_never_called() {
         for text in [
             "http://169.254.169.254",
+            "http://169.254.169.254.",
+            "http://0xa9fea9fe",
+            "http://0251.0376.0251.0376",
+            "http://models.0xfe",
+            "http://[fd00:ec2::254]",
+            "http://[64:ff9b::a9fe:a9fe]",
             "http://0.0.0.0:80",
             "http://[fe80::1]:80",
             "http://[::ffff:169.254.169.254]:80",
