@@ -1,6 +1,7 @@
 //! The memory of Muster: requests, tasks, instances, predictions and results, on SQLite or PostgreSQL,
 //! with large inputs and results in object storage. The only crate that knows SQL.
 
+mod aside;
 mod catalogue;
 mod clearing;
 mod counters;
@@ -29,6 +30,7 @@ use muster_core::{ModelId, ServerId};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub use aside::{INLINE, aside, aside_if};
 pub use catalogue::edits::{Entry, ModelAct, ModelDone, Owner};
 pub use clearing::{Clear, Cleared, ClearedBy};
 pub use counters::{Counter, Counters};

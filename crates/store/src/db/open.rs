@@ -1,6 +1,8 @@
 //! Opening and closing a store.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +24,8 @@ use crate::{Clock, Database, Error, Inner, Store, StoreConfig};
 /// Operations that may wait for the writer; more make their callers wait.
 const OPS: usize = 4096;
 const CHANGES: usize = 1024;
+/// The mode of the database's files.
+const PRIVATE: u32 = 0o600;
 
 impl Store {
     /// Opens the store, brings its schema up to date and registers this server. On SQLite a second
@@ -56,7 +60,8 @@ impl Store {
                     std::process::id(),
                     Clock::system().id()
                 ));
-                std::fs::create_dir_all(&folder).map_err(Error::unavailable)?;
+                let mut private = DirBuilder::new();
+                private.recursive(true).mode(0o700).create(&folder).map_err(Error::unavailable)?;
                 let options = SqliteConnectOptions::new()
                     .filename(folder.join("muster.db"))
                     .create_if_missing(true)
@@ -68,6 +73,7 @@ impl Store {
                 if serves {
                     lock = Some(lock_folder(file)?);
                 }
+                keep_private(file)?;
                 Db::connect(&config.database).await?
             }
             Database::Postgres { .. } => Db::connect(&config.database).await?,
@@ -161,6 +167,33 @@ impl Inner {
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp(self.clock.now().micros() + self.ahead.load(Ordering::Relaxed))
     }
+}
+
+/// Nobody else on this machine reads what is in the database. SQLite gives the files beside it the
+/// mode that it has. It is never opened here: closing it would let go of SQLite's own locks.
+fn keep_private(file: &Path) -> Result<(), Error> {
+    let failed = |error: std::io::Error| {
+        Error::Schema(format!("{} cannot be kept private: {error}", file.display()))
+    };
+    let new = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(file);
+    match new {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        // A folder that is not there, or may not be written, is for SQLite to name.
+        Ok(_) | Err(_) => return Ok(()),
+    }
+    for end in ["", "-wal", "-shm"] {
+        let mut path = file.as_os_str().to_owned();
+        path.push(end);
+        let mode = match std::fs::metadata(&path) {
+            Ok(found) => found.permissions().mode(),
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        if mode & 0o077 != 0 {
+            std::fs::set_permissions(&path, Permissions::from_mode(PRIVATE)).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// One server on a SQLite file: the lock goes with the process, also when it is killed.

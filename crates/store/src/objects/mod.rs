@@ -2,6 +2,8 @@
 
 mod sweep;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +52,8 @@ impl ObjectFolder {
         let store: Arc<dyn ObjectStore> = match objects {
             Objects::Memory => Arc::new(InMemory::new()),
             Objects::Folder(folder) => {
-                std::fs::create_dir_all(&folder).map_err(Error::unavailable)?;
+                let mut private = DirBuilder::new();
+                private.recursive(true).mode(0o700).create(&folder).map_err(Error::unavailable)?;
                 // T4: without fsync an acknowledged result can vanish at power loss.
                 Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_fsync(true))
             }

@@ -16,7 +16,7 @@ use crate::requests::pack::Packer;
 use crate::requests::submit::{Prepared, insert};
 use crate::requests::{end, phase};
 use crate::writer::{Tx, work};
-use crate::{Error, Store};
+use crate::{Error, Store, aside_if};
 
 const OWNER: &str =
     "SELECT principal_id, model_id, phase FROM request WHERE id = $1 AND principal_id <> $2";
@@ -186,6 +186,11 @@ impl Store {
             Err(Error::Corrupt(_)) => return Ok(Err(Requeued::InputsGone)),
             Err(error) => return Err(error),
         }
+        let mut packer = aside_if(packer.bytes as usize, move || {
+            packer.end();
+            packer
+        })
+        .await;
         let object = packer.put(self).await?;
         let hash = || Error::Corrupt("the hash of a request".into());
         Ok(Ok(Prepared {

@@ -73,7 +73,7 @@ const DROP_LINKS: &str = "DELETE FROM link WHERE principal_id = $1 AND purpose =
 const USE_LINK: &str = "DELETE FROM link WHERE hash = $1 AND purpose = $2 AND expires_at > $3 \
      RETURNING principal_id, email";
 
-const VERIFIED: &str = "UPDATE account SET verified_at = $3 \
+pub(crate) const VERIFIED: &str = "UPDATE account SET verified_at = $3 \
      WHERE principal_id = $1 AND email = $2 AND verified_at IS NULL";
 
 const FORGIVE: &str = "DELETE FROM login_failure WHERE subject = $1";

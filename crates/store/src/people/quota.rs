@@ -17,6 +17,9 @@ const KEPT: &str = "SELECT p.kind, (SELECT CAST(COALESCE(SUM(inputs), 0) AS BIGI
      (SELECT CAST(COALESCE(SUM(input_bytes + result_bytes), 0) AS BIGINT) FROM request \
      WHERE principal_id = p.id) FROM principal p WHERE p.id = $1";
 
+const KEPT_ANONYMOUS: &str = "SELECT CAST(COALESCE(SUM(r.input_bytes + r.result_bytes), 0) AS BIGINT) \
+     FROM request r JOIN principal p ON p.id = r.principal_id WHERE p.kind = 'anonymous'";
+
 const HAS_KEY: &str = "SELECT 1 FROM request WHERE principal_id = $1 AND idempotency_key = $2";
 
 /// What somebody has; the waiting amounts are counted by [`Store::waiting_of`].
@@ -54,6 +57,14 @@ impl Store {
             day_inputs: day_inputs as u64,
             bytes: bytes as u64,
         }))
+    }
+
+    /// Bytes that are stored of all anonymous sessions together. One statement over all requests.
+    pub async fn kept_of_anonymous(&self) -> Result<u64, Error> {
+        self.inner.counters.quota_lookups.add(1);
+        let mut conn = self.inner.db.read().await?;
+        let found: Option<(i64,)> = row!(&mut conn, KEPT_ANONYMOUS);
+        Ok(found.map_or(0, |(bytes,)| bytes as u64))
     }
 
     /// Was a request submitted under this idempotency key before?

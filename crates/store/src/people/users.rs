@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::db::Ts;
 use crate::db::statement::{row, rows, run};
 use crate::people::accounts::{
-    ACCOUNT, Account, AccountRow, NewLink, Purpose, account, account_columns, accounts, add_link,
-    permissions,
+    ACCOUNT, Account, AccountRow, NewLink, Purpose, VERIFIED, account, account_columns, accounts,
+    add_link, permissions,
 };
 use crate::people::audit::{AuditEntry, note};
 use crate::people::ownership::delete;
@@ -134,7 +134,7 @@ impl Store {
     }
 
     /// A new account made by a command on the server's machine, with its line in the audit;
-    /// nothing if its name is taken.
+    /// nothing if its name is taken. Whoever may run that command vouches for the address.
     pub async fn add_account_here(&self, new: NewAccount) -> Result<Option<Account>, Error> {
         let (id, entry) = (PrincipalId(self.inner.clock.id()), self.inner.clock.id());
         let (op, answer) = work(move |tx: &mut Tx| {
@@ -143,6 +143,7 @@ impl Store {
                 if !crate::people::accounts::add(tx, id, &new).await? {
                     return Ok(None);
                 }
+                run!(&mut tx.conn, VERIFIED, id.0, &new.email, Ts(tx.now));
                 let detail = format!("{} {}", new.name, permissions(&new.permissions));
                 write_down(tx, entry, (None, id), ("create", detail)).await?;
                 let added: Option<AccountRow> = row!(&mut tx.conn, ACCOUNT, id.0);

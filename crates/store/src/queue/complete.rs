@@ -18,7 +18,7 @@ use crate::db::dialect;
 use crate::requests::parts;
 use crate::requests::{RequestRow, end, note_ended, request};
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Store, TaskBack, TaskDone, crash_point};
+use crate::{Change, Error, Store, TaskBack, TaskDone, aside_if, crash_point};
 
 /// As in `Batches::progress`, for tasks that are not done.
 const IDLE: &str = "UPDATE instance SET idle_since = $1 WHERE id = (SELECT instance_id FROM task \
@@ -130,30 +130,13 @@ impl Store {
     }
 
     async fn prepare_done(&self, task: TaskDone) -> Result<Prepared, Error> {
-        let part = &task.part;
-        let columns = parts::columns_text(part)?;
-        let inline = parts::encode(part)?;
-        let (stored, bytes) = if inline.len() <= self.inner.inline_bytes {
-            let bytes = inline.len();
-            (Stored::Inline(inline), bytes)
-        } else {
-            let bytes = parts::to_parquet(part)?;
-            let sha = parts::sha(&bytes);
-            let TaskKey { request, position } = task.key;
-            let path = format!("results/{request}/{position}-{}.parquet", task.attempt);
-            let length = bytes.len();
-            self.inner.objects.put(&path, bytes.into()).await?;
+        let (weight, inline) = (parts::weight(&task.part), self.inner.inline_bytes);
+        let (prepared, object) = aside_if(weight, move || encode(task, inline)).await?;
+        if let (Stored::Object { path, .. }, Some(bytes)) = (&prepared.stored, object) {
+            self.inner.objects.put(path, bytes.into()).await?;
             crash_point("after-result-object-before-commit");
-            (Stored::Object { path, sha }, length)
-        };
-        let mut keep = Vec::with_capacity(task.predictions.len());
-        for (hash, row) in &task.predictions {
-            if let Some(row @ Row::Values(_)) = part.rows.get(*row) {
-                let one = Part { columns: part.columns.clone(), rows: vec![row.clone()] };
-                keep.push((*hash, parts::encode(&one)?));
-            }
         }
-        Ok(Prepared { stored, bytes: bytes as u64, columns, keep, task })
+        Ok(prepared)
     }
 
     /// Gives tasks back: to the queue, or as the end of their request.
@@ -177,6 +160,31 @@ impl Store {
         self.inner.counters.failed.add(failed);
         Ok(())
     }
+}
+
+/// A part as it is stored, and its object, if it is large.
+fn encode(task: TaskDone, inline_bytes: usize) -> Result<(Prepared, Option<Vec<u8>>), Error> {
+    let part = &task.part;
+    let columns = parts::columns_text(part)?;
+    let inline = parts::encode(part)?;
+    let (stored, bytes, object) = if inline.len() <= inline_bytes {
+        let bytes = inline.len();
+        (Stored::Inline(inline), bytes, None)
+    } else {
+        let object = parts::to_parquet(part)?;
+        let sha = parts::sha(&object);
+        let TaskKey { request, position } = task.key;
+        let path = format!("results/{request}/{position}-{}.parquet", task.attempt);
+        (Stored::Object { path, sha }, object.len(), Some(object))
+    };
+    let mut keep = Vec::with_capacity(task.predictions.len());
+    for (hash, row) in &task.predictions {
+        if let Some(row @ Row::Values(_)) = part.rows.get(*row) {
+            let one = Part { columns: part.columns.clone(), rows: vec![row.clone()] };
+            keep.push((*hash, parts::encode(&one)?));
+        }
+    }
+    Ok((Prepared { stored, bytes: bytes as u64, columns, keep, task }, object))
 }
 
 /// The tasks, then their requests, then the predictions: each all at once. Which ones were the

@@ -33,6 +33,7 @@ pub(crate) struct Packer {
     path: String,
     inline: bool,
     object: Vec<u8>,
+    hash: Option<[u8; 32]>,
     pub tasks: Vec<PreparedTask>,
     /// Of all slices, bytes.
     pub bytes: u64,
@@ -41,7 +42,7 @@ pub(crate) struct Packer {
 impl Packer {
     pub(crate) fn new(id: RequestId, inline: bool) -> Self {
         let path = format!("inputs/{id}");
-        Self { path, inline, object: Vec::new(), tasks: Vec::new(), bytes: 0 }
+        Self { path, inline, object: Vec::new(), hash: None, tasks: Vec::new(), bytes: 0 }
     }
 
     pub(crate) fn add(&mut self, count: u64, input: Vec<u8>, records: Option<Vec<u8>>) {
@@ -61,13 +62,15 @@ impl Packer {
         Stored::Object { at, len: self.object.len() as u64 - at }
     }
 
+    /// There are no more slices.
+    pub(crate) fn end(&mut self) {
+        self.hash = (!self.inline).then(|| Sha256::digest(&self.object).into());
+    }
+
     /// Stores the object, if there is one: its path and hash.
     pub(crate) async fn put(&mut self, store: &Store) -> Result<Option<(String, [u8; 32])>, Error> {
-        if self.inline {
-            return Ok(None);
-        }
+        let Some(hash) = self.hash else { return Ok(None) };
         let object = std::mem::take(&mut self.object);
-        let hash: [u8; 32] = Sha256::digest(&object).into();
         store.inner.objects.put(&self.path, object.into()).await?;
         crash_point("after-input-object-before-commit");
         Ok(Some((self.path.clone(), hash)))

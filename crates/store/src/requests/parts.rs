@@ -14,7 +14,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use sha2::{Digest, Sha256};
 
-use crate::Error;
+use crate::{Error, INLINE};
 
 /// The last column of a stored part: why an input has no row. No model column can have this name,
 /// because it is not one a person could have typed.
@@ -51,6 +51,25 @@ pub(crate) fn record_lines(records: &Texts, range: Range<usize>) -> Vec<u8> {
         lines.push(b'\n');
     }
     lines
+}
+
+/// About how many bytes the rows of a part are; of a large one only that it is large.
+pub(crate) fn weight(part: &Part) -> usize {
+    let cell = |cell: &Cell| match cell {
+        Cell::Text(text) => text.len() + 4,
+        _ => 12,
+    };
+    let mut bytes = 0;
+    for row in &part.rows {
+        bytes += match row {
+            Row::Values(cells) => cells.iter().map(cell).sum(),
+            Row::Error(error) => error.len(),
+        };
+        if bytes > INLINE {
+            break;
+        }
+    }
+    bytes
 }
 
 pub(crate) fn encode(part: &Part) -> Result<Vec<u8>, Error> {

@@ -23,7 +23,7 @@ use crate::requests::pack::{Packer, PreparedTask};
 use crate::requests::parts;
 use crate::requests::{COLUMNS_SQL, RequestRow};
 use crate::writer::{Op, Tx, Work};
-use crate::{Change, Error, Finished, NewRequest, Store, Submitted, crash_point};
+use crate::{Change, Error, Finished, NewRequest, Store, Submitted, aside_if, crash_point};
 
 /// Requests up to this size are answered from known predictions at submission.
 const LOOK_UP: usize = 1000;
@@ -205,24 +205,16 @@ impl Store {
     /// Cuts the request into tasks and puts big inputs into object storage.
     async fn prepare(&self, new: NewRequest) -> Result<Prepared, Error> {
         new.key.as_deref().map(text::exact).transpose()?;
-        let texts = &new.inputs.inputs;
-        let records = new.inputs.records.as_ref();
-        let total = texts.bytes() + records.map_or(0, |records| records.bytes());
-        let mut packer = Packer::new(new.id, total <= self.inner.inline_bytes);
-        for slice in slices(texts.len() as u64, &new.model.limits) {
-            let range = slice.start as usize..slice.end as usize;
-            let array = parts::input_array(texts, range.clone())?;
-            let lines = records.map(|records| parts::record_lines(records, range));
-            packer.add(slice.end - slice.start, array, lines);
-        }
-        let known = self.all_known(&new).await?;
+        let (bytes, inline) = (total(&new), self.inner.inline_bytes);
+        let Packed { new, hashes, mut packer } = aside_if(bytes, move || pack(new, inline)).await?;
+        let known = self.all_known(&new, hashes).await?;
         let object = packer.put(self).await?;
         Ok(Prepared {
             id: new.id,
             principal: new.principal,
             reading: serde_json::to_string(&new.reading)
                 .map_err(|e| Error::Refused(e.to_string()))?,
-            inputs: texts.len() as u64,
+            inputs: new.inputs.inputs.len() as u64,
             model: new.model,
             key: new.key,
             body_hash: new.body_hash,
@@ -235,14 +227,12 @@ impl Store {
     }
 
     /// The result of a small request of one task, if every input has a known prediction.
-    async fn all_known(&self, new: &NewRequest) -> Result<Option<Known>, Error> {
-        let texts = &new.inputs.inputs;
-        let one_task = slices(texts.len() as u64, &new.model.limits).count() == 1;
-        if !new.model.cache || !new.use_cache || texts.len() > LOOK_UP || !one_task {
-            return Ok(None);
-        }
-        let hashes: Vec<[u8; 32]> =
-            texts.iter().map(|input| Sha256::digest(input.as_bytes()).into()).collect();
+    async fn all_known(
+        &self,
+        new: &NewRequest,
+        hashes: Option<Vec<[u8; 32]>>,
+    ) -> Result<Option<Known>, Error> {
+        let Some(hashes) = hashes else { return Ok(None) };
         let known = self.predictions_or_none(&new.model.id, &new.model.version, &hashes).await?;
         let Some(known) = known else { return Ok(None) };
         let mut table = muster_core::answer::Table::new(known.len(), &new.model.outputs);
@@ -254,6 +244,37 @@ impl Store {
         let (encoded, columns) = (parts::encode(&part)?, parts::columns_text(&part)?);
         Ok(Some(Known { part: Arc::new(part), encoded, columns }))
     }
+}
+
+/// Bytes of inputs and records.
+fn total(new: &NewRequest) -> usize {
+    new.inputs.inputs.bytes() + new.inputs.records.as_ref().map_or(0, |records| records.bytes())
+}
+
+/// A request with its inputs as they are stored.
+struct Packed {
+    new: NewRequest,
+    /// Of the inputs, if they may be known.
+    hashes: Option<Vec<[u8; 32]>>,
+    packer: Packer,
+}
+
+fn pack(new: NewRequest, inline_bytes: usize) -> Result<Packed, Error> {
+    let texts = &new.inputs.inputs;
+    let records = new.inputs.records.as_ref();
+    let mut packer = Packer::new(new.id, total(&new) <= inline_bytes);
+    for slice in slices(texts.len() as u64, &new.model.limits) {
+        let range = slice.start as usize..slice.end as usize;
+        let array = parts::input_array(texts, range.clone())?;
+        let lines = records.map(|records| parts::record_lines(records, range));
+        packer.add(slice.end - slice.start, array, lines);
+    }
+    packer.end();
+    let one_task = packer.tasks.len() == 1;
+    let looked_up = new.model.cache && new.use_cache && texts.len() <= LOOK_UP && one_task;
+    let hash = |input: &str| Sha256::digest(input.as_bytes()).into();
+    let hashes = looked_up.then(|| texts.iter().map(hash).collect());
+    Ok(Packed { new, hashes, packer })
 }
 
 /// What became of one submission, and whether it is new.

@@ -100,3 +100,23 @@ async fn the_log_of_sqlite_is_copied_beside_the_writer() {
     let log = size(&file.with_extension("db-wal"));
     assert!(log < 38 << 20, "44 MB were written, {log} bytes of log are there");
 }
+
+#[tokio::test]
+async fn nobody_else_on_the_machine_reads_what_is_stored() {
+    use std::os::unix::fs::PermissionsExt;
+    let lab = Lab::sqlite().await;
+    lab.submit(&["CCO"]).await;
+    let file = lab.folder.path().join("data/muster.db");
+    let mode = |end: &str| {
+        let mut path = file.as_os_str().to_owned();
+        path.push(end);
+        std::fs::metadata(path).expect("a file").permissions().mode() & 0o777
+    };
+    let all = || ["", "-wal", "-shm"].map(mode);
+    assert_eq!(all(), [0o600; 3]);
+    // One that an older version made.
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("a mode");
+    let beside = Store::open_beside(lab.config(), Clock::system()).await.expect("a store");
+    assert_eq!(all(), [0o600; 3]);
+    beside.close().await;
+}

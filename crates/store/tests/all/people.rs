@@ -203,6 +203,7 @@ async fn an_account_goes_with_its_data(lab: Lab) {
 async fn every_act_has_one_line_in_the_audit(lab: Lab) {
     let new = NewAccount { permissions: vec![Permission::Admin], ..new_account("root") };
     let root = lab.store.add_account_here(new).await.expect("an answer").expect("free");
+    assert!(root.verified_at.is_some(), "a command vouches for the address");
     let ada = account(&lab.store, "ada").await;
     let (_, hash) = session(&lab.store, ada.id, SessionKind::Cookie).await;
     let acts = [
