@@ -24,6 +24,9 @@ pub struct Quotas {
     pub account: Amounts,
     /// Of an anonymous session.
     pub anonymous: Amounts,
+    /// Bytes of stored inputs and results of all anonymous sessions together: there may be as many of
+    /// them as anybody likes.
+    pub anonymous_all_bytes: u64,
 }
 
 impl Default for Quotas {
@@ -41,6 +44,7 @@ impl Default for Quotas {
                 day_inputs: 100_000,
                 bytes: 1 << 30,
             },
+            anonymous_all_bytes: 50 << 30,
         }
     }
 }

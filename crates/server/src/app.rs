@@ -12,11 +12,19 @@ use crate::api::models::Overview;
 use crate::api::requests::quota::Uses;
 use crate::config::ServerConfig;
 use crate::http::listen::{Life, stopping};
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
+use crate::http::share::{Full, Hold, Share};
+use crate::identity::Caller;
 use crate::identity::cache::Sessions;
 use crate::identity::password::Passwords;
-use crate::identity::rate::Rates;
-use crate::reading::body::Space;
+use crate::identity::rate::{Lines, Mails, Rates};
+
+/// What is in memory for a download beside the piece that its client reads: parts that were fetched,
+/// and what compresses them.
+const SMALL_DOWNLOAD: u64 = 128 << 10;
+const LARGE_DOWNLOAD: u64 = 1 << 20;
+/// Inputs of a request whose download is small.
+const FEW: u64 = 100;
 
 pub struct App {
     pub store: Store,
@@ -24,8 +32,13 @@ pub struct App {
     pub sessions: Sessions,
     pub passwords: Passwords,
     pub rates: Rates,
+    pub mails: Mails,
+    /// Of the log, about what was refused.
+    pub lines: Lines,
     pub uses: Arc<Uses>,
-    pub uploads: Space,
+    /// Memory of uploads and of downloads, bytes.
+    pub uploads: Arc<Share>,
+    downloads: Arc<Share>,
     pub streams: Streams,
     pub overview: Overview,
     life: watch::Receiver<Life>,
@@ -37,9 +50,15 @@ impl App {
             sessions: Sessions::default(),
             passwords: Passwords::new(),
             rates: Rates::new(config.sessions),
+            mails: Mails::new(config.sessions),
+            lines: Lines::default(),
             uses: Arc::new(Uses::new(config.quotas)),
-            uploads: Space::new(config.upload_bytes.max(config.limits.body_bytes)),
-            streams: Streams::new(config.event_streams, config.event_streams_each),
+            uploads: Share::new(
+                config.upload_bytes.max(config.limits.body_bytes),
+                config.upload_bytes_each.max(config.limits.body_bytes),
+            ),
+            downloads: Share::new(config.download_bytes, config.download_bytes_each),
+            streams: Streams::new(&config),
             overview: Overview::default(),
             store,
             config,
@@ -64,6 +83,19 @@ impl App {
             done = wait => Some(done),
             () = self.stopping() => None,
         }
+    }
+
+    /// May somebody download a result of so many inputs? What this holds is held until its end.
+    pub fn admit_download(&self, caller: &Caller, inputs: u64) -> Result<Hold, Problem> {
+        let amount = if inputs <= FEW { SMALL_DOWNLOAD } else { LARGE_DOWNLOAD };
+        self.downloads.hold(Some(caller.holder()), amount).map_err(|full| match full {
+            Full::All => Problem::new(Kind::Busy, "Too many results are downloaded. Try again."),
+            Full::Yours => {
+                let detail = "You, or others without an account in your network, have as many \
+                              downloads as one may have. Wait for one to end.";
+                Problem::new(Kind::TooManyDownloads, detail).retry_after(5)
+            }
+        })
     }
 
     /// The sessions or rights of these principals changed.

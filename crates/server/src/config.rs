@@ -7,9 +7,9 @@ use muster_core::input::InputLimits;
 use muster_core::quota::Quotas;
 
 use crate::api::catalogue::address::Origin;
+use crate::http::network::Addresses;
 use crate::http::pace::Times;
 use crate::identity::mail::Mail;
-use crate::identity::peer::Addresses;
 use crate::identity::rate::SessionLimits;
 use crate::identity::secret::Cookie;
 
@@ -36,13 +36,23 @@ pub struct ServerConfig {
     pub sessions: SessionLimits,
     /// Servers that models of the API may run on.
     pub model_addresses: Vec<Origin>,
+    /// Most instances of all models together.
+    pub max_instances: u32,
     pub times: Times,
-    /// Most open connections; further ones wait in the kernel's queue.
-    pub connections: usize,
+    /// Most open connections, in all and of one network. Those beyond are answered at `/livez` and
+    /// `/readyz` only.
+    pub connections: u32,
+    pub connections_each: u32,
     /// Most bytes of uploads in memory at one time, at least `limits.body_bytes`.
     pub upload_bytes: u64,
-    /// Most open event streams, in all and of one principal.
+    /// The same of one person, or of the anonymous sessions of one network.
+    pub upload_bytes_each: u64,
+    /// Most bytes of downloads in memory at one time, in all and as above.
+    pub download_bytes: u64,
+    pub download_bytes_each: u64,
+    /// Most open event streams, in all, of one network and of one principal.
     pub event_streams: u32,
+    pub event_streams_network: u32,
     pub event_streams_each: u32,
 }
 
@@ -61,10 +71,16 @@ impl Default for ServerConfig {
             retention: Retention::default(),
             sessions: SessionLimits::default(),
             model_addresses: Vec::new(),
+            max_instances: 16,
             times: Times::default(),
             connections: 4_096,
-            upload_bytes: 96 << 20,
+            connections_each: 1_024,
+            upload_bytes: 128 << 20,
+            upload_bytes_each: 64 << 20,
+            download_bytes: 128 << 20,
+            download_bytes_each: 32 << 20,
             event_streams: 512,
+            event_streams_network: 128,
             event_streams_each: 8,
         }
     }

@@ -18,24 +18,26 @@ use muster_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use crate::http::network::Addresses;
 pub use crate::http::pace::Times;
 pub use crate::http::problem;
 pub use api::catalogue::address::Origin;
 pub use config::ServerConfig;
 pub use identity::mail::{Mail, PASSWORD_PAGE, link};
 pub use identity::password::hash as hash_password;
-pub use identity::peer::Addresses;
 pub use identity::rate::SessionLimits;
 pub use identity::secret::{Cookie, Secret};
 pub use routes::openapi;
 
 use crate::http::counts::Counts;
 use crate::http::door::{Door, Hosts};
-use crate::http::listen::Life;
+use crate::http::listen::{Life, Places};
+use crate::http::share::Share;
 use app::App;
 
 /// Connections on the address of `/metrics`.
-const METRICS_CONNECTIONS: usize = 64;
+const METRICS_CONNECTIONS: u32 = 64;
+const METRICS_CONNECTIONS_EACH: u32 = 32;
 
 /// A server that listens, and answers once it runs.
 pub struct Server {
@@ -81,24 +83,22 @@ impl Server {
     /// If the operating system cannot tell the address.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let Self { listener, metrics, app, life } = self;
-        let (address, times, most) =
-            (listener.local_addr()?, app.config.times, app.config.connections);
+        let (address, times, config) = (listener.local_addr()?, app.config.times, &app.config);
         let hosts = Hosts::new(&app.config.hosts, address.ip());
         let (router, paths) = routes::router(app.clone());
         let counts = Arc::new(Counts::new(paths));
-        let door = Door::new(router, hosts, Some(counts.clone()));
-        let api = crate::http::listen::serve(listener, door, times, most, life.subscribe());
+        let (all, each) = (config.connections, config.connections_each);
+        let proxied = (Share::new(all.into(), each.into()), config.proxies.clone());
+        let door = Door::new(router, hosts, Some(counts.clone()), proxied);
+        let places = Places::new(all, each, config.proxies.clone());
+        let api = crate::http::listen::serve(listener, door, times, places, life.subscribe());
         let side = async {
             let Some(listener) = metrics else { return };
-            let door = Door::new(routes::metrics_router(app.clone(), counts), Hosts::Any, None);
-            crate::http::listen::serve(
-                listener,
-                door,
-                times,
-                METRICS_CONNECTIONS,
-                life.subscribe(),
-            )
-            .await;
+            let router = routes::metrics_router(app.clone(), counts);
+            let door = Door::new(router, Hosts::Any, None, (Share::new(0, 0), Vec::new()));
+            let places = Places::new(METRICS_CONNECTIONS, METRICS_CONNECTIONS_EACH, Vec::new());
+            let life = life.subscribe();
+            crate::http::listen::serve(listener, door, times, places, life).await;
         };
         let stopped = async {
             shutdown.await;

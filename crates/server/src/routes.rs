@@ -189,7 +189,10 @@ pub fn router(app: Arc<App>) -> (Router, Vec<String>) {
 pub fn metrics_router(app: Arc<App>, counts: Arc<Counts>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
+        .with_state((app.clone(), counts))
+        .merge(
+            Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(app),
+        )
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .with_state((app, counts))
 }

@@ -15,6 +15,8 @@ mod documents;
 mod events;
 #[path = "all/files.rs"]
 mod files;
+#[path = "all/greedy.rs"]
+mod greedy;
 #[path = "all/hub.rs"]
 mod hub;
 #[path = "all/instances.rs"]

@@ -49,6 +49,17 @@ async fn run(
     let clock = Clock::system();
     let models = serve.models.as_deref().map(read_models).transpose()?.unwrap_or_default();
     let number = models.len();
+    let minimum: u32 = models.iter().map(|model| model.limits.min_instances).sum();
+    if minimum > serve.max_instances {
+        let keep = models.iter().filter(|model| model.limits.min_instances > 0);
+        let keep: Vec<&str> = keep.map(|model| model.id.as_str()).collect();
+        tracing::error!(
+            models = keep.join(", "),
+            min_instances = minimum,
+            max_instances = serve.max_instances,
+            "these models shall keep more instances than the hub may run: some of them are not kept"
+        );
+    }
     let opened = tokio::select! {
         opened = open(serve, &data, &clock, models) => opened,
         () = signals.first() => return Ok(()),
@@ -59,6 +70,7 @@ async fn run(
         metrics: serve.metrics,
         hosts: serve.allowed_hosts.clone(),
         model_addresses: serve.model_addresses.clone(),
+        max_instances: serve.max_instances,
         proxies: serve.trusted_proxies.clone(),
         public_url: serve.public_url.clone(),
         mail: serve.mail.clone(),
@@ -73,6 +85,8 @@ async fn run(
         sessions: SessionLimits {
             a_minute: serve.sessions,
             a_minute_each: serve.network_sessions,
+            mails_of_network: serve.network_mails,
+            mails_to_address: serve.address_mails,
             ..SessionLimits::default()
         },
         times: Times { leave: serve.leave, ..Times::default() },

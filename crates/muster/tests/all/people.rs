@@ -30,7 +30,20 @@ fn the_first_admin_is_made_before_the_hub_runs_and_logs_in() {
     assert!(hub.good(&["logout"]).text.contains("root is logged out"));
     assert!(hub.good(&["logout"]).text.contains("nobody is logged in"));
     assert_eq!(hub.good(&["requests"]).text, "no requests\n");
-    assert!(!world.read("log").contains(PASSWORD));
+    let log = world.read("log");
+    assert!(!log.contains(PASSWORD));
+    let failed = log.lines().find(|line| line.contains("a login failed")).expect("a line");
+    for word in ["principal.id=", "network=\"127.0.0.0/24\"", "why=\"wrong-login\""] {
+        assert!(failed.contains(word), "{word} is not in {failed}");
+    }
+    assert!(!failed.contains("root"), "people type passwords where names go: {failed}");
+    hub.muster(&["admin", "requests"]).fails(2, &["logged in"]);
+    let log = world.read("log");
+    let refused = log.lines().find(|line| line.contains("administrators")).expect("a line");
+    for word in ["principal.id=", "method=\"GET\"", "route=\"/api/v1/admin/requests\"", "forbidden"]
+    {
+        assert!(refused.contains(word), "{word} is not in {refused}");
+    }
 }
 
 #[test]

@@ -22,7 +22,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::app::App;
+use crate::config::ServerConfig;
 use crate::http::problem::{Kind, Problem};
+use crate::http::share::{Hold, Share};
 use crate::identity::Caller;
 use crate::identity::secret::TokenHash;
 
@@ -49,7 +51,7 @@ pub async fn follow_events(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    let listener = Streams::open(&app, caller.principal, is_admin(caller.session()))?;
+    let listener = Streams::open(&app, &caller, is_admin(caller.session()))?;
     let stream = Stream { app, listener, session: caller.hash, told: None };
     Ok(answer(futures::stream::unfold(stream, Stream::next)))
 }
@@ -68,7 +70,9 @@ pub fn answer(
 
 /// The open streams.
 pub struct Streams {
-    most: u32,
+    /// In all, and of one network.
+    places: Arc<Share>,
+    /// Of one principal.
     each: u32,
     open: Mutex<Open>,
 }
@@ -124,8 +128,10 @@ impl Listener {
 }
 
 impl Streams {
-    pub fn new(most: u32, each: u32) -> Self {
-        Self { most, each, open: Mutex::default() }
+    pub fn new(config: &ServerConfig) -> Self {
+        let (all, network) = (config.event_streams, config.event_streams_network);
+        let places = Share::new(all.into(), network.into());
+        Self { places, each: config.event_streams_each, open: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -140,12 +146,17 @@ impl Streams {
         }
     }
 
-    pub fn open(app: &Arc<App>, principal: PrincipalId, admin: bool) -> Result<Listening, Problem> {
-        let mut open = app.streams.lock();
-        let own = open.streams.get(&principal).map_or(0, Vec::len);
-        if open.count >= app.streams.most || own >= app.streams.each as usize {
+    pub fn open(app: &Arc<App>, caller: &Caller, admin: bool) -> Result<Listening, Problem> {
+        let full = || {
             let detail = "Too many event streams are open. Close one, or try again later.";
-            return Err(Problem::new(Kind::Busy, detail));
+            Problem::new(Kind::Busy, detail)
+        };
+        let (principal, streams) = (caller.principal, &app.streams);
+        let place = streams.places.hold(Some(caller.network()), 1).map_err(|_| full())?;
+        let mut open = streams.lock();
+        let own = open.streams.get(&principal).map_or(0, Vec::len);
+        if own >= streams.each as usize {
+            return Err(full());
         }
         let listener = Arc::new(Listener { admin, ..Listener::default() });
         open.streams.entry(principal).or_default().push(listener.clone());
@@ -154,7 +165,7 @@ impl Streams {
             open.pumped = true;
             tokio::spawn(pump(app.clone(), app.store.changes()));
         }
-        Ok(Listening { app: app.clone(), principal, listener })
+        Ok(Listening { app: app.clone(), principal, listener, _place: place })
     }
 }
 
@@ -163,6 +174,7 @@ pub struct Listening {
     app: Arc<App>,
     principal: PrincipalId,
     listener: Arc<Listener>,
+    _place: Hold,
 }
 
 impl Drop for Listening {

@@ -17,9 +17,11 @@ use hyper::body::Incoming;
 use tower::Service as _;
 
 use crate::http::counts::Counts;
-use crate::http::listen::Service;
+use crate::http::listen::{Peer, Place, Service};
+use crate::http::network::{Addresses, client, holder, is_proxy};
 use crate::http::pace::Pace;
 use crate::http::problem::{Kind, Problem};
+use crate::http::share::{Hold, Share};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
@@ -34,28 +36,71 @@ struct Inner {
     hosts: Hosts,
     ids: Ids,
     counts: Option<Arc<Counts>>,
+    /// Requests under way that proxies brought, and the proxies.
+    proxied: Arc<Share>,
+    proxies: Vec<Addresses>,
 }
 
+/// Answered also when there is no place.
+const PROBES: [&str; 2] = ["/livez", "/readyz"];
+
 impl Door {
-    /// `counts` counts the requests, if they are to be counted.
-    pub fn new(router: Router, hosts: Hosts, counts: Option<Arc<Counts>>) -> Self {
-        Self(Arc::new(Inner { router, hosts, ids: Ids::new(), counts }))
+    /// `counts` counts the requests, if they are to be counted. `proxied`: how many requests may be
+    /// under way that these proxies brought, in all and of one network.
+    pub fn new(
+        router: Router,
+        hosts: Hosts,
+        counts: Option<Arc<Counts>>,
+        proxied: (Arc<Share>, Vec<Addresses>),
+    ) -> Self {
+        let (proxied, proxies) = proxied;
+        Self(Arc::new(Inner { router, hosts, ids: Ids::new(), counts, proxied, proxies }))
     }
 }
 
+impl Inner {
+    /// A place for a request, if it came by a proxy: of the network it comes from.
+    fn place(&self, request: &Request<Incoming>) -> Result<Option<Arc<Hold>>, Problem> {
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let Some(peer) = peer.filter(|peer| is_proxy(*peer, &self.proxies)) else {
+            return Ok(None);
+        };
+        let client = client(peer, request.headers(), &self.proxies);
+        let hold = self.proxied.hold(Some(holder(client)), 1).map_err(|_| full())?;
+        Ok(Some(Arc::new(hold)))
+    }
+}
+
+fn full() -> Problem {
+    let detail = "The hub has as many connections as it may have, in all or from your network. Close \
+                  some, or try again.";
+    Problem::new(Kind::Busy, detail)
+}
+
 impl Service for Door {
-    async fn call(&self, request: Request<Incoming>, pace: &Arc<Pace>) -> Response {
+    async fn call(&self, request: Request<Incoming>, pace: &Arc<Pace>, place: Place) -> Response {
         let door = &*self.0;
         let begun = Instant::now();
         let id = door.ids.next();
         let route = door.counts.as_ref().map(|counts| counts.route(request.uri().path()));
         let method = request.method().clone();
-        let mut response = match check_head(&request, &door.hosts) {
+        let admitted = check_head(&request, &door.hosts).and_then(|()| {
+            if PROBES.contains(&request.uri().path()) {
+                return Ok(None);
+            }
+            if place == Place::Spare { Err(full()) } else { door.place(&request) }
+        });
+        let mut response = match admitted {
             Err(problem) => problem.into_response(),
-            Ok(()) => {
+            Ok(hold) => {
                 let routed = door.router.clone().call(request);
                 match AssertUnwindSafe(routed).catch_unwind().await {
-                    Ok(Ok(response)) => response,
+                    Ok(Ok(mut response)) => {
+                        if let Some(hold) = hold {
+                            response.extensions_mut().insert(hold);
+                        }
+                        response
+                    }
                     Ok(Err(never)) => match never {},
                     Err(_) => {
                         tracing::error!(request.id = ?id, "a handler panicked");
@@ -67,6 +112,9 @@ impl Service for Door {
         let status = response.status();
         pace.linger(status.is_client_error() || status.is_server_error());
         add_headers(response.headers_mut(), id);
+        if place == Place::Spare {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let (Some(counts), Some(route)) = (&door.counts, route) {
             counts.answered(route, &method, status, begun.elapsed());
         }

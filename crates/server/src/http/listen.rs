@@ -14,11 +14,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Sleep, sleep_until, timeout_at};
 use tokio_util::task::TaskTracker;
 
+use crate::http::network::{Addresses, holder, is_proxy};
 use crate::http::pace::{Answer, Pace, Paced, Times};
+use crate::http::share::{Hold, Share};
 
 /// Connections that the kernel keeps while none is accepted.
 const BACKLOG: u32 = 1024;
@@ -47,11 +49,51 @@ pub struct Peer(pub IpAddr);
 
 /// What answers requests on a listener.
 pub trait Service: Clone + Send + Sync + 'static {
+    /// `place`: what the connection has.
     fn call(
         &self,
         request: http::Request<Incoming>,
         pace: &Arc<Pace>,
+        place: Place,
     ) -> impl Future<Output = http::Response<axum::body::Body>> + Send;
+}
+
+/// What a connection has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Regular,
+    /// All others are taken: only probes are answered, so that whoever looks after the hub sees that it
+    /// lives.
+    Spare,
+}
+
+/// Places of connections beside the regular ones, in all and of one network.
+const SPARE: u64 = 64;
+const SPARE_EACH: u64 = 8;
+/// How long a connection on such a place may take to say what it wants, and may be idle.
+const SPARE_TIME: Duration = Duration::from_secs(2);
+
+/// How many may connect, and who counts as a network of its own.
+pub struct Places {
+    regular: Arc<Share>,
+    spare: Arc<Share>,
+    /// They bring the requests of many networks: those are counted, one by one.
+    proxies: Vec<Addresses>,
+}
+
+impl Places {
+    pub fn new(all: u32, each: u32, proxies: Vec<Addresses>) -> Self {
+        let regular = Share::new(all.into(), each.into());
+        Self { regular, spare: Share::new(SPARE, SPARE_EACH), proxies }
+    }
+
+    fn take(&self, peer: IpAddr) -> Option<(Hold, Place)> {
+        let one = || Some(holder(peer)).filter(|_| !is_proxy(peer, &self.proxies));
+        if let Ok(hold) = self.regular.hold(one(), 1) {
+            return Some((hold, Place::Regular));
+        }
+        self.spare.hold(one(), 1).ok().map(|hold| (hold, Place::Spare))
+    }
 }
 
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -66,31 +108,27 @@ pub async fn serve<S: Service>(
     listener: TcpListener,
     service: S,
     times: Times,
-    most: usize,
+    places: Places,
     mut life: watch::Receiver<Life>,
 ) {
-    let places = Arc::new(Semaphore::new(most));
     let open = TaskTracker::new();
     let (cut, cut_off) = watch::channel(false);
     loop {
-        let place = tokio::select! {
-            place = places.clone().acquire_owned() => place,
-            () = stopping(&mut life) => break,
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stopping(&mut life) => break,
         };
         match accepted {
             Ok((stream, peer)) => {
+                let Some((hold, place)) = places.take(peer.ip()) else { continue };
                 let (service, life) = (service.clone(), life.clone());
                 let mut cut_off = cut_off.clone();
                 open.spawn(async move {
                     tokio::select! {
-                        () = connection(stream, Peer(peer.ip()), service, (times, life)) => {}
+                        () = connection(stream, (Peer(peer.ip()), place), service, (times, life)) => {}
                         _ = cut_off.wait_for(|cut| *cut) => {}
                     }
-                    drop(place);
+                    drop(hold);
                 });
             }
             Err(error) => {
@@ -110,10 +148,18 @@ pub async fn serve<S: Service>(
 
 async fn connection<S: Service>(
     stream: TcpStream,
-    peer: Peer,
+    (peer, place): (Peer, Place),
     service: S,
     (times, mut life): (Times, watch::Receiver<Life>),
 ) {
+    let times = match place {
+        Place::Regular => times,
+        Place::Spare => {
+            let [head, idle, write] =
+                [times.head, times.idle, times.write].map(|t| t.min(SPARE_TIME));
+            Times { head, idle, write, ..times }
+        }
+    };
     let accepted = Instant::now();
     // A client that says nothing costs no more than this task: hyper's buffers come after.
     let first = timeout_at((accepted + times.head).into(), stream.readable());
@@ -131,8 +177,10 @@ async fn connection<S: Service>(
         async move {
             pace.busy();
             request.extensions_mut().insert(peer);
-            let response = service.call(request, pace).await;
-            Ok::<_, std::convert::Infallible>(response.map(|body| Answer::new(body, pace.clone())))
+            let mut response = service.call(request, pace, place).await;
+            let hold = response.extensions_mut().remove::<Arc<Hold>>();
+            let answer = |body| Answer::new(body, pace.clone(), hold);
+            Ok::<_, std::convert::Infallible>(response.map(answer))
         }
     });
     let http = http1::Builder::new()

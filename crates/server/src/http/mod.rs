@@ -7,5 +7,7 @@ pub mod csv;
 pub mod door;
 pub mod extract;
 pub mod listen;
+pub mod network;
 pub mod pace;
 pub mod problem;
+pub mod share;

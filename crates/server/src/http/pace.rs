@@ -15,8 +15,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::http::share::Hold;
+
 /// Bytes of a refused upload that are read and thrown away, so that the client sees the answer.
 const LINGER_BYTES: usize = 4 << 20;
+/// What a client has to read in the time for writing, if there is as much.
+const STALL_BYTES: u64 = 64 << 10;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Waits for the first byte of the next request.
@@ -71,8 +75,10 @@ pub struct Pace {
     times: Times,
     doing: AtomicU8,
     since: AtomicU64,
-    /// When the client stopped reading; 0 while it reads.
+    /// When the client began to read less than is written; 0 while it reads.
     stalled: AtomicU64,
+    /// Bytes it took since then.
+    taken: AtomicU64,
     linger: AtomicBool,
 }
 
@@ -85,6 +91,7 @@ impl Pace {
             doing: AtomicU8::new(HEAD),
             since: AtomicU64::new(1),
             stalled: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
             linger: AtomicBool::new(false),
         }
     }
@@ -151,12 +158,20 @@ impl<T> Paced<T> {
     }
 
     fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        let pace = &self.pace;
         match written {
-            Poll::Ready(_) => self.pace.stalled.store(0, Relaxed),
-            Poll::Pending if self.pace.stalled.load(Relaxed) == 0 => {
-                self.pace.stalled.store(self.pace.now(), Relaxed);
+            Poll::Ready(Ok(bytes)) if pace.stalled.load(Relaxed) != 0 => {
+                let taken = pace.taken.fetch_add(*bytes as u64, Relaxed) + *bytes as u64;
+                // Whoever reads a little now and then does not read.
+                if taken >= STALL_BYTES {
+                    pace.stalled.store(0, Relaxed);
+                }
             }
-            Poll::Pending => {}
+            Poll::Pending if pace.stalled.load(Relaxed) == 0 => {
+                pace.taken.store(0, Relaxed);
+                pace.stalled.store(pace.now(), Relaxed);
+            }
+            Poll::Ready(_) | Poll::Pending => {}
         }
     }
 }
@@ -202,6 +217,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper has nothing more to write.
+        self.pace.stalled.store(0, Relaxed);
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -230,11 +247,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<T> {
 pub struct Answer {
     body: axum::body::Body,
     pace: Arc<Pace>,
+    /// What the request holds to its end.
+    _hold: Option<Arc<Hold>>,
 }
 
 impl Answer {
-    pub fn new(body: axum::body::Body, pace: Arc<Pace>) -> Self {
-        Self { body, pace }
+    pub fn new(body: axum::body::Body, pace: Arc<Pace>, hold: Option<Arc<Hold>>) -> Self {
+        Self { body, pace, _hold: hold }
     }
 }
 

@@ -55,17 +55,21 @@ pub enum Kind {
     IfMatchNeeded,
     TooManyTries,
     TooManySessions,
+    TooManyMails,
+    TooManyUploads,
+    TooManyDownloads,
     TooManyWaitingRequests,
     TooManyWaitingInputs,
     TooManyInputsToday,
     NoSpaceLeft,
+    AnonymousSpaceFull,
     Internal,
     Busy,
     DiskFull,
 }
 
 impl Kind {
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 56] = [
         Self::BadRequest,
         Self::BadParameter,
         Self::BadJson,
@@ -111,10 +115,14 @@ impl Kind {
         Self::IfMatchNeeded,
         Self::TooManyTries,
         Self::TooManySessions,
+        Self::TooManyMails,
+        Self::TooManyUploads,
+        Self::TooManyDownloads,
         Self::TooManyWaitingRequests,
         Self::TooManyWaitingInputs,
         Self::TooManyInputsToday,
         Self::NoSpaceLeft,
+        Self::AnonymousSpaceFull,
         Self::Internal,
         Self::Busy,
         Self::DiskFull,
@@ -172,6 +180,9 @@ impl Kind {
             Self::IfMatchNeeded => (428, "if-match-needed", "The header If-Match is needed"),
             Self::TooManyTries => (429, "too-many-tries", "There were too many failed logins"),
             Self::TooManySessions => (429, "too-many-sessions", "Too many sessions were made"),
+            Self::TooManyMails => (429, "too-many-mails", "Too many mails were asked for"),
+            Self::TooManyUploads => (429, "too-many-uploads", "Your uploads take too much memory"),
+            Self::TooManyDownloads => (429, "too-many-downloads", "You have too many downloads"),
             Self::TooManyWaitingRequests => {
                 (429, "too-many-waiting-requests", "Too many of your requests wait")
             }
@@ -183,6 +194,9 @@ impl Kind {
             }
             Self::NoSpaceLeft => {
                 (429, "no-space-left", "Your inputs and results take too much space")
+            }
+            Self::AnonymousSpaceFull => {
+                (429, "anonymous-space-full", "Anonymous sessions take too much space together")
             }
             Self::Internal => (500, "internal", "Something went wrong in the hub"),
             Self::Busy => (503, "busy", "The hub is busy"),

@@ -40,22 +40,28 @@ impl Mail {
         Ok(Self { smtp: smtp.build(), from })
     }
 
-    pub fn verify(&self, account: &Account, email: &str, link: &str) {
+    /// Nothing in it is anybody's choice: whoever gave the address may not be who reads the mail.
+    pub fn verify(&self, email: &str, link: &str) {
         let text = format!(
-            "Hello {},\n\nsomebody, probably you, gave this address for the account {} at a \
-             Muster hub. Confirm it here within 24 hours:\n\n{link}\n\nIf that was not you, \
-             there is nothing to do.\n",
-            account.first_name, account.name
+            "Hello,\n\nsomebody, probably you, gave this address for an account at a Muster hub. \
+             Confirm it here within 24 hours:\n\n{link}\n\nIf that was not you, there is nothing \
+             to do.\n"
         );
         self.send(email, "Confirm your address", text);
     }
 
+    /// Names stand only in mail to an address that is known to be the account's.
     pub fn reset(&self, account: &Account, link: &str) {
+        let (hello, which) = match account.verified_at {
+            Some(_) => {
+                (format!("Hello {}", account.first_name), format!("the account {}", account.name))
+            }
+            None => ("Hello".to_owned(), "an account with this address".to_owned()),
+        };
         let text = format!(
-            "Hello {},\n\nsomebody, probably you, asked for a new password of the account {} at \
-             a Muster hub. Set it here within an hour:\n\n{link}\n\nThe link works once. If that \
-             was not you, there is nothing to do: the password stays as it is.\n",
-            account.first_name, account.name
+            "{hello},\n\nsomebody, probably you, asked for a new password of {which} at a Muster \
+             hub. Set it here within an hour:\n\n{link}\n\nThe link works once. If that was not \
+             you, there is nothing to do: the password stays as it is.\n"
         );
         self.send(&account.email, "Set a new password", text);
     }

@@ -9,9 +9,10 @@ pub mod peer;
 pub mod rate;
 pub mod secret;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use http::Method;
 use http::request::Parts;
 use muster_core::stats::AuthType;
@@ -19,19 +20,24 @@ use muster_core::{Permission, PrincipalId};
 use muster_store::{Account, Session, SessionKind};
 
 use crate::app::App;
+use crate::http::network;
 use crate::http::problem::{Kind, Problem};
+use crate::http::share::Holder;
 use cache::Known;
 use secret::{Secret, TokenHash};
 
 /// What an API token may be used for.
 pub const READ: &str = "read";
 pub const SUBMIT: &str = "submit";
+/// Held only by those it was given to by name: what is deleted is gone.
+pub const DELETE: &str = "delete";
 
 /// Anybody with a live session. An API token must have the scope for the method.
 pub struct Caller {
     pub principal: PrincipalId,
     pub hash: TokenHash,
     known: Arc<Known>,
+    address: IpAddr,
 }
 
 impl Caller {
@@ -46,22 +52,37 @@ impl Caller {
 
     async fn of(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Problem> {
         let Some(secret) = Secret::of(&parts.headers, app.config.cookie) else { return Ok(None) };
-        Self::with(app, &secret).await
+        Self::with(app, &secret, parts).await
     }
 
     /// Whoever has the live session of this secret.
-    pub async fn with(app: &App, secret: &Secret) -> Result<Option<Self>, Problem> {
-        let hash = secret.hash();
+    pub async fn with(app: &App, secret: &Secret, parts: &Parts) -> Result<Option<Self>, Problem> {
+        let (hash, address) = (secret.hash(), peer::address(parts, app)?);
         let known = app.sessions.live(app, &hash).await?;
-        Ok(known.map(|known| Self { principal: known.session.principal, hash, known }))
+        Ok(known.map(|known| Self { principal: known.session.principal, hash, known, address }))
+    }
+
+    /// Who is limited with what this caller does.
+    pub fn holder(&self) -> Holder {
+        match self.session().account {
+            Some(_) => Holder::Person(self.principal),
+            None => self.network(),
+        }
+    }
+
+    pub fn network(&self) -> Holder {
+        network::holder(self.address)
     }
 
     /// An API token is good for some methods only.
     pub fn may(&self, method: &Method) -> Result<(), Problem> {
         let session = self.session();
         if session.kind == SessionKind::Token {
-            let reads = matches!(*method, Method::GET | Method::HEAD);
-            let scope = if reads { READ } else { SUBMIT };
+            let scope = match *method {
+                Method::GET | Method::HEAD => READ,
+                Method::DELETE => DELETE,
+                _ => SUBMIT,
+            };
             if !session.scopes.split(' ').any(|held| held == scope) {
                 let detail = format!("This API token has not the scope `{scope}`.");
                 return Err(Problem::new(Kind::Forbidden, detail));
@@ -77,6 +98,8 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let caller = Self::of(parts, app).await?.ok_or_else(nobody)?;
         caller.may(&parts.method)?;
+        // What the body takes is theirs.
+        parts.extensions.insert(caller.holder());
         Ok(caller)
     }
 }
@@ -124,12 +147,43 @@ impl FromRequestParts<Arc<App>> for Admin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let person = Person::from_request_parts(parts, app).await?;
-        if person.account.permissions.contains(&Permission::Admin) {
-            return Ok(Self(person.account.id));
-        }
-        Err(Problem::new(Kind::Forbidden, "This needs the permission ADMIN."))
+        let wanted = "This needs the permission ADMIN.";
+        with_permission(parts, app, &[Permission::Admin], wanted).await.map(Self)
     }
+}
+
+/// Somebody who logged in and has one of these permissions. A refusal leaves a line in the log.
+async fn with_permission(
+    parts: &mut Parts,
+    app: &Arc<App>,
+    wanted: &[Permission],
+    needs: &str,
+) -> Result<PrincipalId, Problem> {
+    let person = match Person::from_request_parts(parts, app).await {
+        Ok(person) if person.account.permissions.iter().any(|held| wanted.contains(held)) => {
+            return Ok(person.account.id);
+        }
+        Ok(_) => Err(Problem::new(Kind::Forbidden, needs)),
+        Err(problem) => Err(problem),
+    };
+    if let Err(problem) = &person
+        && matches!(problem.kind, Kind::Forbidden | Kind::Unauthorised)
+        && let Some(left_out) = app.lines.next()
+    {
+        let caller = Caller::of(parts, app).await.ok().flatten();
+        let id = caller.map(|caller| tracing::field::display(caller.principal));
+        let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let (method, why) = (parts.method.as_str(), problem.kind.slug());
+        tracing::warn!(
+            principal.id = id,
+            method,
+            route,
+            why,
+            left_out,
+            "what only administrators may do was refused"
+        );
+    }
+    person
 }
 
 /// Somebody who logged in and has the permission MODEL_EDITOR or ADMIN.
@@ -139,12 +193,9 @@ impl FromRequestParts<Arc<App>> for ModelEditor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let person = Person::from_request_parts(parts, app).await?;
-        let held = &person.account.permissions;
-        if held.iter().any(|held| matches!(held, Permission::Admin | Permission::ModelEditor)) {
-            return Ok(Self(person.account.id));
-        }
-        Err(Problem::new(Kind::Forbidden, "This needs the permission MODEL_EDITOR or ADMIN."))
+        let editors = [Permission::Admin, Permission::ModelEditor];
+        let wanted = "This needs the permission MODEL_EDITOR or ADMIN.";
+        with_permission(parts, app, &editors, wanted).await.map(Self)
     }
 }
 

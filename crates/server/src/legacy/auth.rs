@@ -74,8 +74,9 @@ impl FromRequestParts<Arc<App>> for LegacyCaller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Detail> {
         let given = Credentials::from_request_parts(parts, app).await?;
-        let caller = Caller::with(app, &given.secret).await?.ok_or_else(nobody)?;
+        let caller = Caller::with(app, &given.secret, parts).await?.ok_or_else(nobody)?;
         caller.may(&parts.method)?;
+        parts.extensions.insert(caller.holder());
         Ok(Self(caller))
     }
 }

@@ -4,6 +4,7 @@ use axum::extract::Request;
 use muster_core::input::{InputLimits, InputTable, Texts, find_column};
 use muster_core::model::InputColumn;
 use muster_core::request::Reading;
+use muster_store::aside_if;
 use serde::de::MapAccess;
 
 use crate::api::requests::rows::split;
@@ -25,8 +26,8 @@ pub async fn read(app: &App, request: Request) -> Result<Submission, Problem> {
     let id = model_id.ok_or_else(|| missing("model_id", EXAMPLE))?;
     let model = find_model(app, &id)?;
     let (input, use_cache) = (model.input.clone(), payload.cache);
-    let read = tokio::task::spawn_blocking(move || payload.read(input)).await;
-    let (inputs, reading) = read.map_err(|_| Problem::internal())??;
+    let bytes = payload.entries.as_ref().map_or(0, Texts::bytes);
+    let (inputs, reading) = aside_if(bytes, move || payload.read(input)).await?;
     let (body_hash, reserved) = upload.end();
     Ok(Submission { model, inputs, reading, use_cache, body_hash, reserved })
 }

@@ -22,6 +22,7 @@ use crate::app::App;
 use crate::http::answer::json;
 use crate::http::extract::request_id;
 use crate::http::problem::Problem;
+use crate::http::share::metered;
 
 /// What to predict.
 #[derive(ToSchema)]
@@ -146,6 +147,8 @@ pub async fn legacy_find_request(
     let format = if csv || !admin { Format::Csv } else { Format::Json };
     let download = store.download_bare(principal, id, format).await?;
     let stream = download.ok_or_else(Problem::no_such_request)?.stream;
+    let hold = app.admit_download(&caller, request.progress.inputs)?;
+    let stream = metered(stream, hold);
     let stream = if format == Format::Csv { lines(stream) } else { stream };
     let whole = Body::from_stream(within(&view, stream)?);
     Ok(([(CONTENT_TYPE, "application/json")], whole).into_response())

@@ -1,6 +1,7 @@
 //! A body as it comes in: limited in size, time and the memory that all uploads share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -10,69 +11,65 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::yield_now;
 use tokio::time::timeout_at;
 use tower::ServiceExt;
 use tower_http::decompression::RequestDecompression;
 
 use crate::http::pace::Times;
 use crate::http::problem::{Kind, Problem};
+use crate::http::share::{Full, Hold, Holder, Share};
 
 /// Memory is reserved in steps of this; a body smaller than this reserves nothing, for there are
 /// no more of those than connections.
 const STEP: u64 = 64 << 10;
 
-/// The memory that uploads may use together.
-#[derive(Clone, Debug)]
-pub struct Space(Arc<Semaphore>);
-
-impl Space {
-    pub fn new(bytes: u64) -> Self {
-        let steps = usize::try_from(bytes.div_ceil(STEP)).unwrap_or(Semaphore::MAX_PERMITS);
-        Self(Arc::new(Semaphore::new(steps.min(Semaphore::MAX_PERMITS))))
-    }
-}
+/// Bytes after which others have their turn: unpacking does not wait for anybody by itself.
+const TURN: usize = 64 << 10;
 
 /// Held while the bytes of an upload are in memory.
-#[derive(Debug, Default)]
-pub struct Reserved(Option<OwnedSemaphorePermit>);
+#[derive(Debug)]
+pub struct Reserved(Hold);
 
 impl Reserved {
-    fn grow(&mut self, space: &Space, bytes: u64) -> Result<(), Problem> {
-        let have = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) as u64;
-        let Some(missing) = (bytes / STEP).checked_sub(have).filter(|missing| *missing > 0) else {
-            return Ok(());
-        };
-        let steps = u32::try_from(missing).unwrap_or(u32::MAX);
-        let Ok(more) = space.0.clone().try_acquire_many_owned(steps) else {
-            let detail = "The hub is reading as many uploads as it has memory for. Try again.";
-            return Err(Problem::new(Kind::Busy, detail));
-        };
-        match &mut self.0 {
-            Some(held) => held.merge(more),
-            held => *held = Some(more),
-        }
-        Ok(())
+    /// Holds as much as `bytes` are.
+    pub fn grow(&mut self, bytes: u64) -> Result<(), Problem> {
+        self.0.grow(bytes / STEP * STEP).map_err(|full| match full {
+            Full::All => {
+                let detail = "The hub is reading as many uploads as it has memory for. Try again.";
+                Problem::new(Kind::Busy, detail)
+            }
+            Full::Yours => {
+                let detail = "You, or others without an account in your network, are sending as \
+                              much as one may send at a time. Send one body after the other.";
+                Problem::new(Kind::TooManyUploads, detail).retry_after(5)
+            }
+        })
     }
 }
 
 /// A body that is read piece by piece.
 pub struct Upload {
     body: Body,
-    space: Space,
     times: Times,
     limit: u64,
     got: u64,
-    begun: Instant,
+    /// Of `got`, since others had their turn.
+    turn: usize,
+    /// What came over the wire, and how much of it has bought time.
+    received: Arc<AtomicU64>,
+    paid: u64,
+    deadline: Instant,
     reserved: Reserved,
     hash: Option<Sha256>,
 }
 
 impl Upload {
-    /// Refuses a body that says itself that it is too large before it is read.
+    /// Refuses a body that says itself that it is too large before it is read. The memory it takes is
+    /// that of whoever sends it, if that is known.
     pub async fn new(
         request: Request,
-        space: &Space,
+        space: &Arc<Share>,
         times: Times,
         limit: u64,
     ) -> Result<Self, Problem> {
@@ -80,15 +77,28 @@ impl Upload {
         if declared.and_then(|n| n.parse::<u64>().ok()).is_some_and(|n| n > limit) {
             return Err(too_large(limit));
         }
+        let holder = request.extensions().get::<Holder>().cloned();
+        let reserved = Reserved(space.part(holder));
+        let received = Arc::<AtomicU64>::default();
+        let count = received.clone();
+        let request = request.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                count.fetch_add(bytes as u64, Relaxed);
+                frame
+            }))
+        });
         let body = decoded(request).await?;
         Ok(Self {
             body,
-            space: space.clone(),
             times,
             limit,
             got: 0,
-            begun: Instant::now(),
-            reserved: Reserved::default(),
+            turn: 0,
+            received,
+            paid: 0,
+            deadline: Instant::now() + times.body,
+            reserved,
             hash: None,
         })
     }
@@ -101,9 +111,14 @@ impl Upload {
     /// The next piece; `None` at the end. An error also when the client leaves before the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
-            let more = Duration::from_secs(self.got / self.times.body_bytes_a_second.max(1));
-            let deadline = self.begun + self.times.body + more;
-            let frame = timeout_at(deadline.into(), self.body.frame()).await;
+            if self.turn >= TURN {
+                self.turn = 0;
+                let waits = Instant::now();
+                yield_now().await;
+                self.deadline += waits.elapsed();
+            }
+            let frame = timeout_at(self.deadline.into(), self.body.frame()).await;
+            self.buy_time();
             let Ok(frame) = frame else {
                 let detail = "The rest of the body did not come in time. Send it again over a \
                               faster connection, or compressed.";
@@ -116,10 +131,11 @@ impl Upload {
             };
             let Ok(piece) = frame.into_data() else { continue };
             self.got += piece.len() as u64;
+            self.turn += piece.len();
             if self.got > self.limit {
                 return Err(too_large(self.limit));
             }
-            self.reserved.grow(&self.space, self.got)?;
+            self.reserved.grow(self.got)?;
             if !piece.is_empty() {
                 if let Some(hash) = &mut self.hash {
                     hash.update(&piece);
@@ -127,6 +143,16 @@ impl Upload {
                 return Ok(Some(piece));
             }
         }
+    }
+
+    /// What was received buys time, and nobody saves up more than there is at the start. What it
+    /// unpacks to buys nothing.
+    fn buy_time(&mut self) {
+        let received = self.received.load(Relaxed);
+        let rate = self.times.body_bytes_a_second.max(1) as f64;
+        let bought = Duration::from_secs_f64((received - self.paid) as f64 / rate);
+        self.paid = received;
+        self.deadline = (self.deadline + bought).min(Instant::now() + self.times.body);
     }
 
     /// The hash of the body, zeros if none was asked for; and what was reserved for the pieces,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::marker::PhantomData;
 
+use muster_store::aside_if;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::body::Upload;
@@ -49,18 +50,14 @@ impl Fault {
     }
 }
 
-/// Reads the whole body. Bodies of more than one block are parsed aside, because that takes longer
-/// than other requests should wait.
+/// Reads the whole body.
 pub async fn read<T: Object>(upload: &mut Upload, empty: T) -> Result<T, Problem> {
     let mut body = Blocks::default();
     while let Some(piece) = upload.next().await? {
         body.push(&piece);
     }
-    if body.blocks.len() > 1 {
-        let parsed = tokio::task::spawn_blocking(move || body.parse(empty)).await;
-        return parsed.map_err(|_| Problem::internal())?;
-    }
-    body.parse(empty)
+    let bytes = body.blocks.iter().map(Vec::len).sum();
+    aside_if(bytes, move || body.parse(empty)).await
 }
 
 /// A body in pieces that are given back while they are read.

@@ -228,6 +228,7 @@ async fn a_description_that_cannot_work_is_refused_in_words() {
         ("version", json!(" "), "version"),
         ("id", json!("No Id"), "a model id is"),
         ("more", json!(1), "unknown field `more`"),
+        ("limits", json!({"min_instances": 17, "max_instances": 20}), "at most 16 instances"),
     ] {
         let mut body = new_model("far");
         body[member] = value.clone();

@@ -12,11 +12,16 @@ const EMAIL_PAGE: &str = "/account/email";
 const NEW: &str = "seven lanterns hum above";
 
 async fn start() -> (Hub, SmtpServer) {
+    start_with(|_| {}).await
+}
+
+async fn start_with(change: impl FnOnce(&mut muster_server::ServerConfig)) -> (Hub, SmtpServer) {
     let smtp = SmtpServer::start(&[]).await;
     let mail = Mail::new(&smtp.url, "Muster <hub@example.org>").expect("it fits");
     let hub = Hub::with(|config| {
         config.mail = Some(mail);
         config.public_url = Some("https://hub.example.org".into());
+        change(config);
     });
     (hub.await, smtp)
 }
@@ -133,4 +138,77 @@ async fn another_address_is_the_accounts_once_it_is_confirmed() {
     assert_eq!(post(&hub, "/api/v1/email-verifications/complete", body).await.0, 200);
     let me = ada.find("/api/v1/me").await;
     assert_eq!((&me["email"], &me["email_verified"]), (&json!("new@example.org"), &json!(true)));
+}
+
+/// 306 mails in five seconds, once.
+#[tokio::test]
+async fn nobodys_mailbox_is_filled_and_nobody_fills_many() {
+    let (hub, mut smtp) = start_with(|config| config.sessions.mails_of_network = 12).await;
+    for name in ["ada", "grace"] {
+        hub.user(name).await;
+    }
+    let resets = "/api/v1/password-resets";
+    let known = post(&hub, resets, json!({"name": "nobody"})).await;
+    for n in 0..7 {
+        let email = json!({"email": "ADA@example.org"});
+        let who = if n % 2 == 0 { json!({"name": "ada"}) } else { email };
+        assert_eq!(post(&hub, resets, who).await, known, "whoever asks learns nothing");
+    }
+    for _ in 0..5 {
+        assert_eq!(smtp.message().await.to, ["ada@example.org"]);
+    }
+    for _ in 0..4 {
+        post(&hub, resets, json!({"name": "grace"})).await;
+        assert_eq!(smtp.message().await.to, ["grace@example.org"], "ada's are no more than five");
+    }
+    let asked = hub.http.post(hub.url(resets)).json(&json!({"name": "ada"}));
+    let refused = problem(asked).await;
+    assert_eq!(slug(&refused), "too-many-mails", "of this network: {refused}");
+    let new = json!({"name": "eve", "first_name": "E", "last_name": "E", "email": "x@example.org",
+        "password": PASSWORD});
+    assert_eq!(
+        slug(&problem(hub.http.post(hub.url("/api/v1/accounts")).json(&new)).await),
+        "too-many-mails"
+    );
+    let eve = hub.store.find_account_named("eve").await.expect("an answer");
+    assert_eq!(eve, None, "nothing was changed");
+}
+
+#[tokio::test]
+async fn an_address_gets_few_mails_whatever_accounts_are_made_for_it() {
+    let (hub, mut smtp) = start().await;
+    let new = |n: usize| {
+        json!({"name": format!("eve{n}"), "first_name": "Buy at evil.example",
+            "last_name": "Cheap!", "email": format!("victim+{n}@example.org"),
+            "password": PASSWORD})
+    };
+    for n in 0..5 {
+        assert_eq!(post(&hub, "/api/v1/accounts", new(n)).await.0, 201);
+        let text = smtp.message().await.text;
+        for word in ["evil.example", "Cheap", "eve"] {
+            assert!(!text.contains(word), "{text}");
+        }
+    }
+    let refused = problem(hub.http.post(hub.url("/api/v1/accounts")).json(&new(5))).await;
+    assert_eq!(slug(&refused), "too-many-mails");
+    assert!(hub.store.find_account_named("eve5").await.expect("an answer").is_none());
+    // A reset of an account whose address nobody confirmed has no name in it either.
+    post(&hub, "/api/v1/password-resets", json!({"name": "eve0"})).await;
+    let text = smtp.message().await.text;
+    assert!(!text.contains("evil.example") && !text.contains("eve0"), "{text}");
+}
+
+#[tokio::test]
+async fn an_admin_made_by_a_command_logs_in_where_addresses_are_confirmed() {
+    let (hub, _smtp) = start().await;
+    let new = muster_store::NewAccount {
+        name: "root".into(),
+        first_name: "Ada".into(),
+        last_name: "Lovelace".into(),
+        email: "root@example.org".into(),
+        password: muster_server::hash_password(PASSWORD).expect("a hash"),
+        permissions: vec![muster_core::Permission::Admin],
+    };
+    hub.store.add_account_here(new).await.expect("an answer").expect("a free name");
+    assert_eq!(log_in(&hub, "root", PASSWORD).await.status(), 201);
 }

@@ -206,3 +206,22 @@ async fn one_network_makes_few_sessions_and_accounts() {
     let refused = problem(hub.http.post(hub.url("/api/v1/accounts")).json(&body)).await;
     assert_eq!(slug(&refused), "too-many-sessions");
 }
+
+#[tokio::test]
+async fn all_anonymous_sessions_together_have_limited_space() {
+    let hub = Hub::with(|config| config.quotas.anonymous_all_bytes = 1_000).await;
+    let text = "x".repeat(300);
+    let first = hub.person().await;
+    let request = first.submit(&[&text]).await;
+    for _ in 0..2 {
+        hub.person().await.submit(&[&text]).await;
+    }
+    let (full, after) = refused(&hub.person().await, &[&text]).await;
+    assert_eq!((slug(&full), after), ("anonymous-space-full", 3600));
+    assert!(full["detail"].as_str().expect("words").contains("Log in"), "{full}");
+    hub.user("ada").await.submit(&[&text]).await;
+    let path = format!("{REQUESTS}/{}", request["id"].as_str().expect("an id"));
+    first.send(Method::POST, &format!("{path}/cancel"), json!({})).await;
+    first.send(Method::DELETE, &path, json!({})).await;
+    is_taken_again(&hub.person().await, &[&text]).await;
+}

@@ -227,7 +227,19 @@ async fn api_tokens_do_what_their_scopes_say_and_nothing_else() {
     }
     let made = ada.send(Method::POST, "/api/v1/me/tokens", json!({"name": "both"})).await;
     let both = hub.with_token(&ada, made["token"].as_str().expect("a token"));
-    both.submit(&["CCO"]).await;
+    let request = both.submit(&["CCO"]).await;
+    let path = format!("/api/v1/requests/{}", request["id"].as_str().expect("an id"));
+    both.send(Method::POST, &format!("{path}/cancel"), json!({})).await;
+    let refused = problem(both.request(Method::DELETE, &path)).await;
+    assert_eq!(slug(&refused), "forbidden");
+    assert!(refused["detail"].as_str().expect("words").contains("`delete`"), "{refused}");
+    assert_eq!(both.list().await.len(), 1);
+    let new = json!({"name": "broom", "scopes": ["delete"]});
+    let made_too = ada.send(Method::POST, "/api/v1/me/tokens", new).await;
+    let broom = hub.with_token(&ada, made_too["token"].as_str().expect("a token"));
+    assert_eq!(broom.status(&path).await, 403);
+    broom.send(Method::DELETE, &path, json!({})).await;
+    assert!(both.list().await.is_empty());
     let listed = ada.find("/api/v1/me/tokens").await;
     let names: Vec<&str> = listed["items"]
         .as_array()
@@ -235,7 +247,7 @@ async fn api_tokens_do_what_their_scopes_say_and_nothing_else() {
         .iter()
         .filter_map(|t| t["name"].as_str())
         .collect();
-    assert_eq!(names, ["both", "n"]);
+    assert_eq!(names, ["broom", "both", "n"]);
     assert!(listed["items"][0].get("token").is_none());
     let id = made["id"].as_str().expect("an id");
     ada.send(Method::POST, &format!("/api/v1/me/tokens/{id}/revoke"), json!({})).await;

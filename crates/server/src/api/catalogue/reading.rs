@@ -167,7 +167,7 @@ pub async fn read_new(app: &App, request: Request) -> Result<Model, Problem> {
         limits: new.limits,
         cache: new.cache,
     };
-    check(&model)?;
+    check(app, &model)?;
     Ok(model)
 }
 
@@ -200,7 +200,7 @@ pub async fn read_change(app: &App, request: Request, seen: &Entry) -> Result<Va
     }
     let whole = Value::Object(patch.clone());
     let fits = |part: &Value| seen.patched(part).is_ok();
-    check(&seen.patched(&whole).map_err(|what| bad(what).at(place(&patch, fits)))?)?;
+    check(app, &seen.patched(&whole).map_err(|what| bad(what).at(place(&patch, fits)))?)?;
     Ok(whole)
 }
 
@@ -229,9 +229,23 @@ fn allowed(app: &App, text: &str) -> Result<String, Problem> {
     })
 }
 
-fn check(model: &Model) -> Result<(), Problem> {
+fn check(app: &App, model: &Model) -> Result<(), Problem> {
     let faults = model.faults();
-    if faults.is_empty() { Ok(()) } else { Err(bad(faults.join("; "))) }
+    if !faults.is_empty() {
+        return Err(bad(faults.join("; ")));
+    }
+    let (most, models) = (app.config.max_instances, app.store.models());
+    let others = models.iter().filter(|other| other.id != model.id);
+    let others: u32 = others.map(|other| other.limits.min_instances).sum();
+    let minimum = model.limits.min_instances;
+    if minimum == 0 || others.saturating_add(minimum) <= most {
+        return Ok(());
+    }
+    let what = format!(
+        "limits: min_instances is {minimum}, other models keep {others}, and this hub runs at most \
+         {most} instances of all models together; the setting is max_instances"
+    );
+    Err(bad(what).at(At::Pointer("/limits/min_instances".into())))
 }
 
 fn bad(what: impl AsRef<str>) -> Problem {

@@ -80,7 +80,7 @@ pub async fn find_instance_log(
     if !query.follow {
         return Ok((plain, lines.to_owned()).into_response());
     }
-    let listening = Streams::open(&app, caller.principal, true)?;
+    let listening = Streams::open(&app, &caller, true)?;
     let mut follower = Follower {
         app,
         _listening: listening,

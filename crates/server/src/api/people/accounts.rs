@@ -77,7 +77,7 @@ pub async fn sign_up(
     if !broken.is_empty() {
         return Err(Problem::values(broken));
     }
-    app.rates.admit(network)?;
+    app.rates.admit(network.clone())?;
     let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
     let password = text(values.password);
     let new = NewAccount {
@@ -88,11 +88,16 @@ pub async fn sign_up(
         password: String::new(),
         permissions: Vec::new(),
     };
-    let account = to_the_end(async move { add(&app, new, password).await }).await?;
+    let account = to_the_end(async move { add(&app, network, new, password).await }).await?;
     json(StatusCode::CREATED, &AccountView::from(account))
 }
 
-async fn add(app: &App, new: NewAccount, password: String) -> Result<Account, Problem> {
+async fn add(
+    app: &App,
+    network: String,
+    new: NewAccount,
+    password: String,
+) -> Result<Account, Problem> {
     let taken = || {
         let detail = "Somebody has this user name already. Choose another one.";
         Problem::new(Kind::NameTaken, detail).at(At::Pointer("/name".into()))
@@ -100,6 +105,7 @@ async fn add(app: &App, new: NewAccount, password: String) -> Result<Account, Pr
     if app.store.find_account_named(&new.name).await?.is_some() {
         return Err(taken());
     }
+    links::admit_verification(app, network, &new.email)?;
     let password = app.passwords.hash(password).await?;
     let added = app.store.add_account(NewAccount { password, ..new }).await?;
     let account = added.ok_or_else(taken)?;

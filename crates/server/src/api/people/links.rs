@@ -126,7 +126,8 @@ async fn ask(
         let detail = "This hub sends no mail. An administrator can make a link for you.";
         return Err(Problem::new(Kind::NoMail, detail));
     }
-    app.rates.admit(network)?;
+    app.rates.admit(network.clone())?;
+    app.mails.admit_network(network)?;
     // Aside: that there is an account is not to be seen from how long the answer takes.
     tokio::spawn(async move {
         if let Err(problem) = mail_links(&app, whose, purpose).await {
@@ -148,12 +149,14 @@ async fn mail_links(app: &App, whose: Whose, purpose: Purpose) -> Result<(), Pro
         Whose::Email(email) => app.store.find_accounts_of(&email).await?,
     };
     for account in accounts.into_iter().filter(|account| account.disabled_at.is_none()) {
+        if purpose == Purpose::Email && account.verified_at.is_some() {
+            continue;
+        }
+        // Before there is a new link: the one that was mailed last goes on working.
+        app.mails.admit_address(purpose, &account.email)?;
         match purpose {
             Purpose::Password => mail_reset(app, &account).await?,
-            Purpose::Email if account.verified_at.is_none() => {
-                mail_verification(app, &account, &account.email).await?;
-            }
-            Purpose::Email => {}
+            Purpose::Email => mail_verification(app, &account, &account.email).await?,
         }
     }
     Ok(())
@@ -166,11 +169,21 @@ async fn mail_reset(app: &App, account: &Account) -> Result<(), Problem> {
     Ok(())
 }
 
+/// May a mail to this address be sent, because somebody in this network wants it? Yes if the hub sends
+/// none.
+pub fn admit_verification(app: &App, network: String, email: &str) -> Result<(), Problem> {
+    if app.config.mail.is_none() {
+        return Ok(());
+    }
+    app.mails.admit_network(network)?;
+    app.mails.admit_address(Purpose::Email, email)
+}
+
 /// Mails a link that shows that `email` is the account's, if the hub sends mail.
 pub async fn mail_verification(app: &App, account: &Account, email: &str) -> Result<(), Problem> {
     let Some(mail) = &app.config.mail else { return Ok(()) };
     let secret = new_link(app, account, Purpose::Email, email).await?;
-    mail.verify(account, email, &link(app.config.public_url.as_deref(), EMAIL_PAGE, &secret));
+    mail.verify(email, &link(app.config.public_url.as_deref(), EMAIL_PAGE, &secret));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use muster_core::session::EndReason;
 use muster_store::{Session, SessionKind};
 use utoipa::ToSchema;
 
-use crate::api::people::links::{check_password, mail_verification};
+use crate::api::people::links::{admit_verification, check_password, mail_verification};
 use crate::api::people::session::{confirm, reissue};
 use crate::api::people::view::{AccountView, DoneView, SessionInfoView, SessionView};
 use crate::api::requests::view::PageView;
@@ -125,8 +125,9 @@ pub async fn change_me(
     let account = to_the_end(async move {
         let (account, store) = (person.account, &app.store);
         if let Some((email, password)) = email {
-            confirm(&app, &account, network, password).await?;
+            confirm(&app, &account, network.clone(), password).await?;
             if app.config.mail.is_some() {
+                admit_verification(&app, network, &email)?;
                 mail_verification(&app, &account, &email).await?;
             } else {
                 store.set_email(account.id, email).await?;

@@ -212,9 +212,20 @@ fn read_kind<S: Shape>(form: &Form<S>) -> Result<SessionKind, Problem> {
 
 /// The account of a user name and password, if it may log in.
 pub async fn check_login(app: &App, who: LoginTry, password: String) -> Result<Account, Problem> {
+    let network = who.network.clone();
     let account = authenticate(app, who, password).await?;
-    may_log_in(app, &account)?;
+    may_log_in(app, &account).inspect_err(|problem| {
+        note_failure(app, Some(&account), &network, problem);
+    })?;
     Ok(account)
+}
+
+/// A failed login leaves a line. Not the name: people type their passwords there.
+fn note_failure(app: &App, account: Option<&Account>, network: &str, problem: &Problem) {
+    let Some(left_out) = app.lines.next() else { return };
+    let id = account.map(|account| tracing::field::display(account.id));
+    let why = problem.kind.slug();
+    tracing::warn!(principal.id = id, network, why, left_out, "a login failed");
 }
 
 /// The account of a user name and password. A try counts as failed until the password was right.
@@ -225,7 +236,9 @@ async fn authenticate(app: &App, who: LoginTry, password: String) -> Result<Acco
             "There were too many failed logins for this account or from this network. Try again \
              in {seconds} seconds. Sessions that are open go on."
         );
-        return Err(Problem::new(Kind::TooManyTries, detail).retry_after(seconds));
+        let problem = Problem::new(Kind::TooManyTries, detail).retry_after(seconds);
+        note_failure(app, None, &who.network, &problem);
+        return Err(problem);
     }
     let account = app.store.find_account_named(&who.name).await?;
     let stored = match &account {
@@ -239,10 +252,12 @@ async fn authenticate(app: &App, who: LoginTry, password: String) -> Result<Acco
             return Err(busy);
         }
     };
-    let Some(account) = account else { return Err(wrong()) };
-    if checked == Checked::Wrong {
-        return Err(wrong());
-    }
+    let right = account.as_ref().filter(|_| checked != Checked::Wrong);
+    let Some(account) = right.cloned() else {
+        let problem = wrong();
+        note_failure(app, account.as_ref(), &who.network, &problem);
+        return Err(problem);
+    };
     app.store.forgive_login(who).await?;
     if let (Checked::Rehashed(new), Some(old)) = (checked, stored) {
         app.store.rehash(account.id, old, new).await?;

@@ -17,10 +17,11 @@ use crate::http::answer::json;
 use crate::http::extract::SessionPath;
 use crate::http::problem::{At, Kind, Problem};
 use crate::identity::secret::Secret;
-use crate::identity::{Person, READ, SUBMIT};
+use crate::identity::{DELETE, Person, READ, SUBMIT};
 use crate::reading::form::{Form, NUMBER, Shape, TEXT, TEXTS};
 
-const SCOPES: [&str; 2] = [READ, SUBMIT];
+const SCOPES: [&str; 3] = [READ, SUBMIT, DELETE];
+const USUAL: [&str; 2] = [READ, SUBMIT];
 const LONGEST_NAME: usize = 100;
 const MOST_DAYS: u64 = 365;
 const DAYS: u64 = 90;
@@ -34,7 +35,8 @@ const MOST: usize = 50;
 pub struct NewTokenDocument {
     #[schema(min_length = 1, max_length = 100)]
     name: String,
-    /// `read` your requests and results, `submit` and cancel requests. Both if not given.
+    /// `read` your requests and results, `submit` and cancel requests, `delete` those that ended.
+    /// The first two if not given.
     scopes: Option<Vec<String>>,
     /// 90 if not given.
     #[schema(minimum = 1, maximum = 365)]
@@ -90,8 +92,8 @@ fn new_token(
             format!("`name` has 1 to {LONGEST_NAME} characters, none a control character.");
         return wrong("name", detail);
     }
-    let all = SCOPES.map(str::to_owned);
-    let scopes = form.texts("scopes").unwrap_or(&all);
+    let usual = USUAL.map(str::to_owned);
+    let scopes = form.texts("scopes").unwrap_or(&usual);
     if scopes.is_empty() || scopes.iter().any(|scope| !SCOPES.contains(&scope.as_str())) {
         return wrong("scopes", format!("`scopes` are some of {}.", SCOPES.join(", ")));
     }

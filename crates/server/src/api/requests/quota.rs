@@ -28,6 +28,8 @@ const WAITING_FOR: Duration = Duration::from_secs(10);
 const KEPT_FOR: Duration = Duration::from_secs(300);
 /// Whoever is refused is not looked up again before this.
 const REFUSED_FOR: Duration = Duration::from_millis(250);
+/// The same for all anonymous sessions together: that costs more.
+const TOGETHER_REFUSED_FOR: Duration = Duration::from_secs(2);
 /// Most people who are remembered.
 const MOST: usize = 50_000;
 
@@ -35,6 +37,35 @@ const MOST: usize = 50_000;
 pub struct Uses {
     quotas: Quotas,
     known: Mutex<HashMap<PrincipalId, Known>>,
+    anonymous: Mutex<Together>,
+}
+
+/// What all anonymous sessions have stored together.
+#[derive(Default)]
+struct Together {
+    bytes: u64,
+    /// When the database was asked.
+    at: Option<Instant>,
+}
+
+impl Together {
+    fn is_older(&self, age: Duration) -> bool {
+        self.at.is_none_or(|at| at.elapsed() >= age)
+    }
+
+    /// Takes it if that is known to be right.
+    fn admit(&mut self, more: u64, most: u64) -> bool {
+        let fits = !self.is_older(KEPT_FOR) && self.bytes.saturating_add(more) <= most;
+        self.bytes += if fits { more } else { 0 };
+        fits
+    }
+
+    /// Shall the database be asked? One of those who come at the same time asks.
+    fn asks(&mut self) -> bool {
+        let asks = self.is_older(TOGETHER_REFUSED_FOR);
+        self.at = self.at.map(|at| if asks { Instant::now() } else { at });
+        asks
+    }
 }
 
 struct Known {
@@ -91,7 +122,7 @@ impl Drop for Admitted {
 
 impl Uses {
     pub fn new(quotas: Quotas) -> Self {
-        Self { quotas, known: Mutex::default() }
+        Self { quotas, known: Mutex::default(), anonymous: Mutex::default() }
     }
 
     fn quota(&self, anonymous: bool) -> Amounts {
@@ -113,35 +144,72 @@ impl Uses {
         let day = day_start(store.now()).micros();
         let stale = match self.try_take(principal, more, day) {
             None => Stale { waiting: true, kept: true },
-            Some(Ok(())) => return Ok(admitted()),
+            Some(Ok(anonymous)) => {
+                let admitted = admitted();
+                return self.admit_together(store, anonymous, more).await.map(|()| admitted);
+            }
             Some(Err(stale)) => stale,
         };
         if stale.waiting || stale.kept {
             self.look(store, principal, stale).await?;
         }
+        let anonymous = self.take(store, principal, more)?;
+        let admitted = admitted();
+        self.admit_together(store, anonymous, more).await.map(|()| admitted)
+    }
+
+    /// Takes it if that fits what was just looked up; is it for an anonymous session?
+    fn take(&self, store: &Store, principal: PrincipalId, more: Amounts) -> Result<bool, Problem> {
         let mut all = self.known();
         let known = all.get_mut(&principal).ok_or_else(nobody)?;
         let quota = self.quota(known.anonymous);
-        match quota.passed(known.used, more) {
-            Some(limit) => {
-                let (used, anonymous) = (known.used, known.anonymous);
-                Err(refusal(limit, &Refused { used, more, quota, anonymous }, store))
-            }
-            None => {
-                known.take(more);
-                drop(all);
-                Ok(admitted())
-            }
-        }
+        let Some(limit) = quota.passed(known.used, more) else {
+            known.take(more);
+            return Ok(known.anonymous);
+        };
+        let (used, anonymous) = (known.used, known.anonymous);
+        Err(refusal(limit, &Refused { used, more, quota, anonymous }, store))
     }
 
-    /// Takes it if that is known to be right; else says what to look up. `None`: nothing is known.
+    /// The same for what all anonymous sessions have together.
+    async fn admit_together(
+        &self,
+        store: &Store,
+        anonymous: bool,
+        more: Amounts,
+    ) -> Result<(), Problem> {
+        let most = self.quotas.anonymous_all_bytes;
+        if !anonymous || self.together().admit(more.bytes, most) {
+            return Ok(());
+        }
+        if self.together().asks() {
+            let bytes = store.kept_of_anonymous().await?;
+            *self.together() = Together { bytes, at: Some(Instant::now()) };
+            if self.together().admit(more.bytes, most) {
+                return Ok(());
+            }
+        }
+        let detail = format!(
+            "The inputs and results of all anonymous sessions take {} bytes, this request has {}, \
+             and together they may take {most}. Log in, or try again when some were cleared.",
+            self.together().bytes,
+            more.bytes
+        );
+        Err(Problem::new(Kind::AnonymousSpaceFull, detail).retry_after(3600))
+    }
+
+    fn together(&self) -> MutexGuard<'_, Together> {
+        self.anonymous.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes it if that is known to be right, and says whether it is of an anonymous session; else
+    /// says what to look up. `None`: nothing is known.
     fn try_take(
         &self,
         principal: PrincipalId,
         more: Amounts,
         day: i64,
-    ) -> Option<Result<(), Stale>> {
+    ) -> Option<Result<bool, Stale>> {
         let mut all = self.known();
         let known = all.get_mut(&principal)?;
         let passed = self.quota(known.anonymous).passed(known.used, more);
@@ -155,7 +223,7 @@ impl Uses {
             return Some(Err(stale));
         }
         known.take(more);
-        Some(Ok(()))
+        Some(Ok(known.anonymous))
     }
 
     /// Asks the database. What is under way meanwhile counts as not seen by it.

@@ -9,12 +9,14 @@ use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
 use muster_core::Request;
 use muster_store::Format;
+use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use crate::app::App;
 use crate::http::extract::{Pairs, Parameters, Query, RequestPath};
 use crate::http::problem::Problem;
+use crate::http::share::metered;
 use crate::identity::Caller;
 
 pub struct FindResult {
@@ -61,12 +63,14 @@ pub async fn find_result(
     let format = query.format.or_else(|| accepted(&headers)).unwrap_or(Format::Csv);
     let download = store.download(principal, id, format).await?;
     let download = download.ok_or_else(Problem::no_such_request)?;
+    let hold = app.admit_download(&caller, request.progress.inputs)?;
+    let body = Body::from_stream(metered(download.stream, hold));
     let named = [
         (CONTENT_TYPE, HeaderValue::from_static(format.content_type())),
         (CONTENT_DISPOSITION, attachment(&request, format)?),
         (VARY, HeaderValue::from_static("accept")),
     ];
-    Ok((named, Body::from_stream(download.stream)).into_response())
+    Ok((named, body).into_response())
 }
 
 /// `attachment; filename="MODEL-ID8.csv"`, with the end of the id: its beginning is a time.
@@ -101,7 +105,9 @@ pub fn compression() -> CompressionLayer<impl Predicate> {
     let pays = SizeAbove::new(256)
         .and(NotForContentType::const_new("application/vnd.apache"))
         .and(NotForContentType::const_new("text/event-stream"));
-    CompressionLayer::new().gzip(true).zstd(true).compress_when(pays)
+    // The fastest: others need several times the memory for each download.
+    let level = CompressionLevel::Fastest;
+    CompressionLayer::new().gzip(true).zstd(true).quality(level).compress_when(pays)
 }
 
 #[cfg(test)]
