@@ -8,7 +8,7 @@ mod held;
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,13 +121,19 @@ const STARTS_A_TURN: u32 = 5;
 const LONGEST_START: u32 = 12;
 
 pub fn plan(world: &World, policy: &Policy, now: Timestamp) -> Plan {
+    let mut of_model: BTreeMap<&ModelId, Vec<&InstanceView>> = BTreeMap::new();
+    for instance in &world.instances {
+        of_model.entry(&instance.model).or_default().push(instance);
+    }
     let mut planner = Planner {
         world,
         policy,
         now,
         plan: Plan::default(),
         counted: world.counted(),
-        leaving: Vec::new(),
+        of_model,
+        leaving: BTreeSet::new(),
+        room: None,
     };
     planner.retire_timed_out();
     planner.retire_foreign_versions();
@@ -144,14 +150,9 @@ pub fn plan(world: &World, policy: &Policy, now: Timestamp) -> Plan {
 impl World {
     /// Instances that take a place of [`Policy::max_instances`].
     fn counted(&self) -> u32 {
-        let external = |model: &ModelId| {
-            self.models.iter().any(|view| view.id() == model && view.is_external())
-        };
-        self.instances.iter().filter(|i| !external(&i.model)).count() as u32
-    }
-
-    fn instances_of<'w>(&'w self, model: &'w ModelId) -> impl Iterator<Item = &'w InstanceView> {
-        self.instances.iter().filter(move |i| i.model == *model)
+        let external = self.models.iter().filter(|view| view.is_external()).map(ModelView::id);
+        let external: BTreeSet<&ModelId> = external.collect();
+        self.instances.iter().filter(|i| !external.contains(&i.model)).count() as u32
     }
 }
 
@@ -199,10 +200,28 @@ struct Planner<'w> {
     now: Timestamp,
     plan: Plan,
     counted: u32,
-    leaving: Vec<InstanceId>,
+    of_model: BTreeMap<&'w ModelId, Vec<&'w InstanceView>>,
+    leaving: BTreeSet<InstanceId>,
+    /// Looked for once, when the first model needs a place.
+    room: Option<Room>,
 }
 
-impl Planner<'_> {
+/// Whose place a model may get on a full hub: the same for all that have work.
+#[derive(Clone, Copy, Default)]
+struct Room {
+    /// Of those nobody needs, the one that is idle the longest.
+    idle: Option<InstanceId>,
+    /// Of the busy ones whose turn is over, that of the model with the most.
+    busy: Option<InstanceId>,
+    /// When the next turn is over.
+    turn_ends: Option<Timestamp>,
+}
+
+impl<'w> Planner<'w> {
+    fn instances_of(&self, model: &ModelId) -> &[&'w InstanceView] {
+        self.of_model.get(model).map_or(&[], Vec::as_slice)
+    }
+
     fn retire_timed_out(&mut self) {
         let limits: BTreeMap<_, _> =
             self.world.models.iter().map(|view| (view.id(), view.model.limits.start())).collect();
@@ -221,11 +240,10 @@ impl Planner<'_> {
     }
 
     fn retire_foreign_versions(&mut self) {
+        let versions: BTreeMap<_, _> =
+            self.world.models.iter().map(|view| (view.id(), &view.model.version)).collect();
         for instance in &self.world.instances {
-            let current =
-                self.world.models.iter().any(|view| {
-                    *view.id() == instance.model && view.model.version == instance.version
-                });
+            let current = versions.get(&instance.model) == Some(&&instance.version);
             if !current && instance.stage != Stage::Draining {
                 let why = "its model has another version or is gone".to_owned();
                 self.retire(instance.id, EndCause::Retired { why });
@@ -237,7 +255,7 @@ impl Planner<'_> {
     fn want(&mut self, view: &ModelView) {
         let (mut free, mut live) = (0u64, 0u32);
         let mut booting = None;
-        for instance in self.world.instances_of(view.id()) {
+        for instance in self.instances_of(view.id()) {
             let leaves = self.leaving.contains(&instance.id);
             match &instance.stage {
                 _ if leaves => {}
@@ -295,7 +313,7 @@ impl Planner<'_> {
         };
         // Whatever did not end keeps its slot, so that there are never more than the maximum.
         let mut taken: Vec<u32> =
-            self.world.instances_of(view.id()).map(|instance| instance.slot).collect();
+            self.instances_of(view.id()).iter().map(|instance| instance.slot).collect();
         taken.extend(self.plan.actions.iter().filter_map(planned));
         let most = view.most();
         let Some(slot) = (0..most).find(|slot| !taken.contains(slot)) else {
@@ -320,73 +338,81 @@ impl Planner<'_> {
     /// Retires the instance of another model that is idle the longest and that nobody needs,
     /// unless one is leaving already. Whoever waits goes before another model's minimum, but
     /// instances beyond the minimum go first.
+    ///
+    /// A model without any instance gets that of the model with the most, whose turn is over.
+    /// Otherwise models that always have work would keep the others out for ever.
     fn make_room(&mut self, view: &ModelView) {
-        let draining = self.world.instances.iter().any(|i| i.stage == Stage::Draining);
-        if draining || !self.leaving.is_empty() || view.queue.is_none() {
+        if !self.leaving.is_empty() || view.queue.is_none() {
             return;
         }
-        let others = self.world.models.iter().filter(|other| {
-            other.id() != view.id() && !other.is_external() && other.queue.is_none()
-        });
-        let idle = others.flat_map(|other| {
-            let live = self.world.instances_of(other.id()).count() as u32;
-            let kept = live <= other.model.limits.min_instances;
-            self.world.instances_of(other.id()).filter_map(move |i| {
-                let Stage::Ready { idle_since: Some(since), .. } = i.stage else { return None };
-                Some((kept, since, i.id))
-            })
-        });
-        let place = idle.min().map(|(_, _, id)| id).or_else(|| self.place_of_the_busy(view));
+        let room = match self.room {
+            Some(room) => room,
+            None => *self.room.insert(self.look_for_room()),
+        };
+        let mut place = room.idle;
+        if place.is_none() && self.instances_of(view.id()).is_empty() {
+            place = room.busy;
+            if let Some(at) = room.turn_ends {
+                self.look_at(at);
+            }
+        }
         if let Some(id) = place {
             let why = format!("{} needs the place", view.id());
             self.retire(id, EndCause::Retired { why });
         }
     }
 
-    /// For a model without any instance: that of the model with the most, whose turn is over.
-    /// Otherwise models that always have work would keep the others out for ever.
-    fn place_of_the_busy(&mut self, view: &ModelView) -> Option<InstanceId> {
-        if self.world.instances_of(view.id()).next().is_some() {
-            return None;
+    fn look_for_room(&self) -> Room {
+        if self.world.instances.iter().any(|i| i.stage == Stage::Draining) {
+            return Room::default();
         }
-        let mut over = Vec::new();
+        let (mut idle, mut over, mut turn_ends) = (Vec::new(), Vec::new(), None::<Timestamp>);
         for other in self.world.models.iter().filter(|other| !other.is_external()) {
-            let live = self.world.instances_of(other.id()).count();
-            for instance in self.world.instances_of(other.id()) {
-                let Stage::Ready { launched_at, ready_at, .. } = instance.stage else { continue };
+            let instances = self.instances_of(other.id());
+            let kept = instances.len() as u32 <= other.model.limits.min_instances;
+            for instance in instances {
+                let Stage::Ready { launched_at, ready_at, idle_since } = instance.stage else {
+                    continue;
+                };
+                if let (None, Some(since)) = (other.queue, idle_since) {
+                    idle.push((kept, since, instance.id));
+                }
                 let end = ready_at + SHORTEST_TURN.max(ready_at.since(launched_at) * STARTS_A_TURN);
                 if end <= self.now {
-                    over.push((Reverse(live), ready_at, instance.id));
+                    over.push((Reverse(instances.len()), ready_at, instance.id));
                 } else {
-                    self.look_at(end);
+                    turn_ends = Some(turn_ends.map_or(end, |first| first.min(end)));
                 }
             }
         }
-        over.into_iter().min().map(|(_, _, id)| id)
+        Room {
+            idle: idle.into_iter().min().map(|(_, _, id)| id),
+            busy: over.into_iter().min().map(|(_, _, id)| id),
+            turn_ends,
+        }
     }
 
+    /// Those that are idle the longest go first; the minimum of a model stays.
     fn retire_idle(&mut self) {
-        for view in &self.world.models {
-            let leaving = self.leaving.clone();
-            let ready = self.world.instances_of(view.id()).filter(|instance| {
-                !leaving.contains(&instance.id) && matches!(instance.stage, Stage::Ready { .. })
-            });
-            let ready: Vec<&InstanceView> = ready.collect();
-            let mut spare = (ready.len() as u32).saturating_sub(view.model.limits.min_instances);
+        let world = self.world;
+        for view in &world.models {
             if view.jobs(self.now) > 0 {
                 continue;
             }
-            for instance in ready {
-                let Stage::Ready { idle_since: Some(since), .. } = instance.stage else {
-                    continue;
-                };
-                let end = since + view.model.limits.idle();
-                if spare == 0 {
-                    continue;
+            let (mut ready, mut idle) = (0u32, Vec::new());
+            for instance in self.instances_of(view.id()) {
+                let Stage::Ready { idle_since, .. } = instance.stage else { continue };
+                if !self.leaving.contains(&instance.id) {
+                    ready += 1;
+                    idle.extend(idle_since.map(|since| (since, instance.id)));
                 }
-                spare -= 1;
+            }
+            idle.sort_unstable();
+            let spare = ready.saturating_sub(view.model.limits.min_instances);
+            for (since, instance) in idle.into_iter().take(spare as usize) {
+                let end = since + view.model.limits.idle();
                 if end <= self.now {
-                    self.retire(instance.id, EndCause::Idle);
+                    self.retire(instance, EndCause::Idle);
                 } else {
                     self.look_at(end);
                 }
@@ -395,7 +421,7 @@ impl Planner<'_> {
     }
 
     fn retire(&mut self, instance: InstanceId, cause: EndCause) {
-        self.leaving.push(instance);
+        self.leaving.insert(instance);
         self.plan.actions.push(Action::Retire { instance, cause });
     }
 

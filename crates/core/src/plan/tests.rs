@@ -71,6 +71,10 @@ fn carry_out(mut world: World, plan: &Plan, now: Timestamp, next_id: &mut u128) 
     world
 }
 
+fn of<'w>(world: &'w World, model: &'w ModelId) -> impl Iterator<Item = &'w InstanceView> {
+    world.instances.iter().filter(move |instance| instance.model == *model)
+}
+
 #[test]
 fn a_waiting_request_starts_one_instance_of_a_cold_model() {
     let world =
@@ -171,6 +175,38 @@ fn idle_instances_go_after_the_models_idle_time_down_to_its_minimum() {
     assert_eq!(plan(&world, &Policy::default(), at(299)).actions, []);
     let later = plan(&world, &Policy::default(), at(300));
     assert!(matches!(&later.actions[..], [Action::Retire { cause: EndCause::Idle, .. }]));
+}
+
+#[test]
+fn of_more_instances_than_the_minimum_the_ones_idle_the_longest_go() {
+    let limits = ModelLimits { min_instances: 1, idle_seconds: 60, ..ModelLimits::default() };
+    let instances =
+        [190, 100, 180].into_iter().zip(1..).map(|(since, n)| instance(n, "m", idle(since)));
+    let world = World { models: vec![model("m", limits)], instances: instances.collect() };
+    let plan = plan(&world, &Policy::default(), at(200));
+    let retired =
+        |n| Action::Retire { instance: InstanceId(Uuid::from_u128(n)), cause: EndCause::Idle };
+    assert_eq!(plan.actions, [retired(2)]);
+    assert_eq!(plan.next_look, Some(at(240)), "the second one; the last one is the minimum");
+}
+
+#[test]
+fn a_plan_for_many_models_takes_no_longer_than_it_has_to() {
+    let id = |n: u128| format!("m{n}");
+    let limits = || ModelLimits { max_instances: 1, ..ModelLimits::default() };
+    let count = 4_000;
+    let cold = (0..count).map(|n| waiting(model(&format!("cold{n}"), limits()), 1));
+    let warm = (0..count).map(|n| waiting(model(&id(n), limits()), 1));
+    let world = World {
+        models: cold.chain(warm).collect(),
+        instances: (0..count).map(|n| instance(n, &id(n), busy(190))).collect(),
+    };
+    let begun = std::time::Instant::now();
+    let plan = plan(&world, &Policy { max_instances: count as u32 }, at(200));
+    assert_eq!(plan.held.len(), 2 * count as usize);
+    assert_eq!(plan.next_look, Some(at(250)), "the first turn is over");
+    // Each model beside each other one, and all instances for each of those: that would be hours.
+    assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
 }
 
 #[test]
@@ -293,10 +329,10 @@ proptest! {
         prop_assert!(launches == 0 || before + launches as u32 <= max_instances);
         let after = carry_out(world, &plan, at(now), &mut id);
         for view in &after.models {
-            let mut slots: Vec<u32> = after.instances_of(view.id()).map(|i| i.slot).collect();
+            let mut slots: Vec<u32> = of(&after, view.id()).map(|i| i.slot).collect();
             slots.sort_unstable();
             slots.dedup();
-            prop_assert_eq!(slots.len(), after.instances_of(view.id()).count());
+            prop_assert_eq!(slots.len(), of(&after, view.id()).count());
             prop_assert!(slots.len() as u32 <= view.model.limits.max_instances);
         }
     }
@@ -313,7 +349,7 @@ proptest! {
                 Action::FailWaiting { model, .. } => model == view.id(),
                 _ => false,
             });
-            let free = world.instances_of(view.id())
+            let free = of(&world, view.id())
                 .any(|i| matches!(i.stage, Stage::Ready { idle_since: Some(_), .. }));
             prop_assert!(held || acted || free, "{} waits without a reason", view.id());
         }
