@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
+use muster_store::Successor;
 use sha2::{Digest, Sha256};
 
 use crate::http::problem::Problem;
@@ -12,21 +13,45 @@ use crate::http::problem::Problem;
 /// What is stored of a secret.
 pub type TokenHash = [u8; 32];
 
+/// What is stored beside it, to make the one that replaces it.
+pub type Salt = [u8; 32];
+
 /// 256 bits of the operating system's randomness, as hex digits.
 pub struct Secret(String);
 
+fn random() -> Result<[u8; 32], Problem> {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the operating system gives no random bytes");
+        Problem::internal()
+    })?;
+    Ok(bytes)
+}
+
 impl Secret {
     pub fn new() -> Result<Self, Problem> {
-        let mut secret = [0u8; 32];
-        getrandom::fill(&mut secret).map_err(|error| {
-            tracing::error!(%error, "the operating system gives no random bytes");
-            Problem::internal()
-        })?;
-        Ok(Self(secret.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        Ok(Self::of_bytes(&random()?))
+    }
+
+    fn of_bytes(bytes: &[u8; 32]) -> Self {
+        Self(bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
             // Writing to a string cannot fail.
             write!(hex, "{byte:02x}").unwrap_or_default();
             hex
-        })))
+        }))
+    }
+
+    /// The one that replaces it: the same for the same salt, and nothing to whoever has only one of the
+    /// two.
+    pub fn after(&self, salt: &Salt) -> Self {
+        let successor = Sha256::new().chain_update(salt).chain_update(self.0.as_bytes());
+        Self::of_bytes(&successor.finalize().into())
+    }
+
+    /// A new successor, as it is stored.
+    pub fn successor(&self) -> Result<Successor, Problem> {
+        let salt = random()?;
+        Ok(Successor { hash: self.after(&salt).hash(), salt })
     }
 
     /// What somebody sent; nothing if it cannot be one of ours.
@@ -111,6 +136,18 @@ mod tests {
         assert_ne!(one.text(), two.text());
         assert!(Secret::read(one.text()).is_some());
         assert!(Secret::read("x").is_none() && Secret::read(&"g".repeat(64)).is_none());
+    }
+
+    #[test]
+    fn a_secret_has_one_successor_for_each_salt() {
+        let (one, two) = (Secret::new().expect("one"), Secret::new().expect("two"));
+        let of = |secret: &Secret, salt: u8| secret.after(&[salt; 32]).text().to_owned();
+        assert_eq!(of(&one, 1), of(&one, 1));
+        assert!(Secret::read(&of(&one, 1)).is_some());
+        let all = [of(&one, 1), of(&one, 2), of(&two, 1), one.text().to_owned()];
+        assert_eq!(all.iter().collect::<std::collections::HashSet<_>>().len(), all.len());
+        let new = one.successor().expect("a successor");
+        assert_eq!(one.after(&new.salt).hash(), new.hash);
     }
 
     #[test]

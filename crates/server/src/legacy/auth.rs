@@ -198,8 +198,8 @@ fn welcome(
 
 /// Get a new token for a session
 ///
-/// The old one stays good for 60 seconds. If it comes to this route after that, somebody has a
-/// copy, and the session ends.
+/// The old one stays good for 60 seconds, in which this route answers it with the same new one. If it comes
+/// here after that, somebody has a copy, and the session ends.
 #[utoipa::path(
     post, path = "/api/auth/session/refresh", operation_id = "legacy_refresh", tag = TAG,
     responses((status = 200, description = "The session with its new token", body = SessionView)),
@@ -227,12 +227,12 @@ async fn refresh(app: &App, old: &Secret) -> Result<(Session, Secret), Problem> 
         let detail = "Only the token of a login can be refreshed.";
         return Err(Problem::new(Kind::Forbidden, detail));
     }
-    let secret = Secret::new()?;
-    let rotation = app.store.rotate(old.hash(), secret.hash()).await?;
-    if rotation == Rotation::Overlap {
-        // The answer with the new token may have been lost.
-        app.store.reissue(old.hash(), secret.hash()).await?;
-    }
+    let new = old.successor()?;
+    let salt = match app.store.rotate(old.hash(), new).await? {
+        Rotation::Overlap { salt } => salt,
+        Rotation::Rotated | Rotation::Reused | Rotation::Unknown => new.salt,
+    };
+    let secret = old.after(&salt);
     app.forget(&[before.principal]);
     let after = app.store.find_session(&secret.hash()).await?;
     let live = after.filter(|session| session.left(policy, now).is_ok());

@@ -18,6 +18,7 @@ const SQLITE: &[(i64, &str)] = &[
     (7, include_str!("../../migrations/sqlite/0007_instances.sql")),
     (8, include_str!("../../migrations/sqlite/0008_clearing.sql")),
     (9, include_str!("../../migrations/sqlite/0009_details.sql")),
+    (10, include_str!("../../migrations/sqlite/0010_successors.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -29,6 +30,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (7, include_str!("../../migrations/postgres/0007_instances.sql")),
     (8, include_str!("../../migrations/postgres/0008_clearing.sql")),
     (9, include_str!("../../migrations/postgres/0009_details.sql")),
+    (10, include_str!("../../migrations/postgres/0010_successors.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

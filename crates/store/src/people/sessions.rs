@@ -56,14 +56,16 @@ const END_ONE: &str = "UPDATE session SET ended_at = $3, end_reason = $4 \
 const END_ALL: &str = "UPDATE session SET ended_at = $2, end_reason = $3 \
      WHERE principal_id = $1 AND ended_at IS NULL AND ($4 IS NULL OR id <> $4)";
 
-const REPLACE: &str = "UPDATE token SET replaced_at = $2 WHERE hash = $1 AND replaced_at IS NULL \
+/// Also of one that was replaced when successors were not made with a salt.
+const REPLACE: &str = "UPDATE token SET replaced_at = COALESCE(replaced_at, $2), salt = $3 \
+     WHERE hash = $1 AND salt IS NULL AND (replaced_at IS NULL OR replaced_at > $4) \
      AND session_id IN (SELECT id FROM session WHERE ended_at IS NULL) RETURNING session_id";
 
 const UP_TO_DATE: &str = "UPDATE session SET permissions_version = \
      COALESCE((SELECT version FROM account a WHERE a.principal_id = session.principal_id), 0) \
      WHERE id = $1";
 
-const OF_TOKEN: &str = "SELECT s.id, s.principal_id, t.replaced_at FROM token t \
+const OF_TOKEN: &str = "SELECT s.id, s.principal_id, t.replaced_at, t.salt FROM token t \
      JOIN session s ON s.id = t.session_id WHERE t.hash = $1 AND s.ended_at IS NULL";
 
 const CHANGED: &str = "UPDATE principal SET changed_at = $2 WHERE id = $1";
@@ -182,17 +184,30 @@ impl Session {
     }
 }
 
+/// The secret that replaces another one: made of that and of a salt that is stored with its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Successor {
+    pub hash: [u8; 32],
+    pub salt: [u8; 32],
+}
+
 /// What came of replacing a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotation {
     /// The new one is good; the old one still is, for a moment.
     Rotated,
-    /// It was replaced just now by somebody else; it still is good, for a moment.
-    Overlap,
-    /// It was replaced long ago: somebody has a copy. The session is ended.
+    /// It was replaced just now, and its successor is the one with this salt; it still is good, for a
+    /// moment.
+    Overlap {
+        salt: [u8; 32],
+    },
+    /// It was replaced long ago: somebody has a copy.
     Reused,
     Unknown,
 }
+
+/// A token with its session.
+type TokenRow = (Uuid, Uuid, Option<Ts>, Option<Vec<u8>>);
 
 type SessionRow = (Uuid, Uuid, String, String, String, Ts, Ts, Ts, Option<String>, i64, Option<Ts>);
 
@@ -294,50 +309,36 @@ impl Store {
         self.answer(op, answer).await
     }
 
-    /// Gives a session a new secret in place of `old`. A secret that is presented again after its
+    /// Gives a session a new secret in place of `old`. It has one successor, however often it is
+    /// presented: the answer with that may have been lost (I-42). One that is presented again after its
     /// overlap was stolen, or the new one was: the session ends.
-    pub async fn rotate(&self, old: [u8; 32], new: [u8; 32]) -> Result<Rotation, Error> {
+    pub async fn rotate(&self, old: [u8; 32], new: Successor) -> Result<Rotation, Error> {
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
-                let now = tx.now;
-                let replaced: Option<(Uuid,)> = row!(&mut tx.conn, REPLACE, old.to_vec(), Ts(now));
-                if let Some((id,)) = replaced {
-                    run!(&mut tx.conn, ADD_TOKEN, new.to_vec(), id);
-                    return Ok(Rotation::Rotated);
+                let (rotation, session) = replace(tx, old, new).await?;
+                if let (Rotation::Reused, Some((id, principal))) = (rotation, session) {
+                    run!(&mut tx.conn, END_ONE, id, principal, Ts(tx.now), "revoked");
+                    note_changed(tx, PrincipalId(principal)).await?;
                 }
-                let known: Option<(Uuid, Uuid, Option<Ts>)> =
-                    row!(&mut tx.conn, OF_TOKEN, old.to_vec());
-                let Some((id, principal, Some(Ts(at)))) = known else {
-                    return Ok(Rotation::Unknown);
-                };
-                if now < at + OVERLAP {
-                    return Ok(Rotation::Overlap);
-                }
-                run!(&mut tx.conn, END_ONE, id, principal, Ts(now), "revoked");
-                note_changed(tx, PrincipalId(principal)).await?;
-                Ok(Rotation::Reused)
+                Ok(rotation)
             }
             .boxed()
         });
         self.answer(op, answer).await
     }
 
-    /// Gives a session one more secret: its owner's password or permissions changed. The old one
-    /// stays good for a moment, and within that may be replaced again, for the answer with the new
-    /// one may be lost. False if the session is over.
-    pub async fn reissue(&self, old: [u8; 32], new: [u8; 32]) -> Result<bool, Error> {
+    /// The same after the password or the permissions of its owner changed: it is the session of today's
+    /// permissions then, and one that comes too late ends nothing.
+    pub async fn reissue(&self, old: [u8; 32], new: Successor) -> Result<Rotation, Error> {
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
-                let known: Option<(Uuid, Uuid, Option<Ts>)> =
-                    row!(&mut tx.conn, OF_TOKEN, old.to_vec());
-                let Some((id, _, replaced)) = known else { return Ok(false) };
-                if replaced.is_some_and(|Ts(at)| tx.now >= at + OVERLAP) {
-                    return Ok(false);
+                let (rotation, session) = replace(tx, old, new).await?;
+                if let (Rotation::Rotated | Rotation::Overlap { .. }, Some((id, _))) =
+                    (rotation, session)
+                {
+                    run!(&mut tx.conn, UP_TO_DATE, id);
                 }
-                run!(&mut tx.conn, REPLACE, old.to_vec(), Ts(tx.now));
-                run!(&mut tx.conn, ADD_TOKEN, new.to_vec(), id);
-                run!(&mut tx.conn, UP_TO_DATE, id);
-                Ok(true)
+                Ok(rotation)
             }
             .boxed()
         });
@@ -414,6 +415,31 @@ async fn add(tx: &mut Tx, id: Uuid, new: &NewSession, anonymous: Uuid) -> Result
         note_changed(tx, PrincipalId(principal)).await?;
     }
     Ok(())
+}
+
+/// Replaces a secret, if that was not done; and the session and principal whose it is.
+async fn replace(
+    tx: &mut Tx,
+    old: [u8; 32],
+    new: Successor,
+) -> Result<(Rotation, Option<(Uuid, Uuid)>), Error> {
+    let (now, since) = (tx.now, tx.now - OVERLAP);
+    let (old, salt) = (old.to_vec(), new.salt.to_vec());
+    let replaced: Option<(Uuid,)> = row!(&mut tx.conn, REPLACE, &old, Ts(now), salt, Ts(since));
+    if let Some((id,)) = replaced {
+        run!(&mut tx.conn, ADD_TOKEN, new.hash.to_vec(), id);
+    }
+    let known: Option<TokenRow> = row!(&mut tx.conn, OF_TOKEN, &old);
+    let Some((id, principal, replaced_at, salt)) = known else {
+        return Ok((Rotation::Unknown, None));
+    };
+    let salt = salt.and_then(|salt| salt.try_into().ok());
+    let rotation = match (replaced, replaced_at, salt) {
+        (Some(_), ..) => Rotation::Rotated,
+        (None, Some(Ts(at)), Some(salt)) if now < at + OVERLAP => Rotation::Overlap { salt },
+        _ => Rotation::Reused,
+    };
+    Ok((rotation, Some((id, principal))))
 }
 
 /// Ends all sessions and API tokens of a principal, but one.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_core::session::EndReason;
 use muster_core::{Permission, SessionId};
-use muster_store::{AdminAct, Rotation, SessionKind, Store};
+use muster_store::{AdminAct, Rotation, SessionKind, Store, Successor};
 
 use crate::lab::{LEASE, Lab, token};
 use crate::people::{account, admin, end_of, find, session};
@@ -13,6 +13,7 @@ on_both!(
     a_secret_that_was_replaced_is_good_for_a_minute_and_ends_its_session_after_that,
     of_twenty_rotations_at_once_one_happens,
     a_secret_is_made_anew_as_often_as_its_answer_is_lost,
+    a_secret_replaced_before_successors_had_a_salt_gets_one_more,
     sessions_end_one_by_one_or_all,
     the_oldest_of_too_many_sessions_ends,
     a_session_lives_as_long_as_its_owner_may_stay,
@@ -21,12 +22,25 @@ on_both!(
     what_is_long_over_is_forgotten,
 );
 
+fn successor(n: u8) -> Successor {
+    Successor { hash: [n; 32], salt: [n; 32] }
+}
+
+fn overlap(n: u8) -> Rotation {
+    Rotation::Overlap { salt: [n; 32] }
+}
+
+/// Secrets of people's sessions that were not replaced.
+const CURRENT: &str = "SELECT COUNT(*) FROM token t JOIN session s ON s.id = t.session_id \
+     WHERE t.replaced_at IS NULL AND s.name = 'n'";
+
 async fn a_secret_that_was_replaced_is_good_for_a_minute_and_ends_its_session_after_that(lab: Lab) {
     let ada = account(&lab.store, "ada").await;
     let (first, old) = session(&lab.store, ada.id, SessionKind::Bearer).await;
-    let new = [7; 32];
-    assert_eq!(lab.store.rotate(old, new).await.expect("an answer"), Rotation::Rotated);
-    assert_eq!(lab.store.rotate(old, [8; 32]).await.expect("an answer"), Rotation::Overlap);
+    let new = successor(7).hash;
+    let rotate = async |old, n| lab.store.rotate(old, successor(n)).await.expect("an answer");
+    assert_eq!(rotate(old, 7).await, Rotation::Rotated);
+    assert_eq!(rotate(old, 8).await, overlap(7));
     for hash in [&old, &new] {
         assert_eq!(end_of(&lab.store, hash).await, None);
         assert_eq!(find(&lab.store, hash).await.id, first.id);
@@ -35,23 +49,37 @@ async fn a_secret_that_was_replaced_is_good_for_a_minute_and_ends_its_session_af
     lab.raw.run(&format!("UPDATE token SET replaced_at = {past}")).await;
     assert_eq!(end_of(&lab.store, &old).await, Some(EndReason::Revoked));
     assert_eq!(end_of(&lab.store, &new).await, None);
-    assert_eq!(lab.store.rotate(old, [8; 32]).await.expect("an answer"), Rotation::Reused);
+    assert_eq!(rotate(old, 8).await, Rotation::Reused);
     assert_eq!(end_of(&lab.store, &new).await, Some(EndReason::Revoked));
-    assert_eq!(lab.store.rotate(new, [9; 32]).await.expect("an answer"), Rotation::Unknown);
-    assert_eq!(lab.store.rotate([1; 32], [9; 32]).await.expect("an answer"), Rotation::Unknown);
+    assert_eq!(rotate(new, 9).await, Rotation::Unknown);
+    assert_eq!(rotate([1; 32], 9).await, Rotation::Unknown);
 }
 
 async fn of_twenty_rotations_at_once_one_happens(lab: Lab) {
     let ada = account(&lab.store, "ada").await;
     let (_, old) = session(&lab.store, ada.id, SessionKind::Bearer).await;
-    let all = (0..20).map(|n| lab.store.rotate(old, [100 + n; 32]));
+    let all = (0..20).map(|n| lab.store.rotate(old, successor(100 + n)));
     let all = futures::future::join_all(all).await;
     let all: Vec<Rotation> = all.into_iter().map(|one| one.expect("an answer")).collect();
     assert_eq!(all.iter().filter(|one| **one == Rotation::Rotated).count(), 1);
-    assert_eq!(all.iter().filter(|one| **one == Rotation::Overlap).count(), 19);
-    let current = "SELECT COUNT(*) FROM token t JOIN session s ON s.id = t.session_id \
-         WHERE t.replaced_at IS NULL AND s.kind = 'bearer' AND s.name = 'n'";
-    assert_eq!(lab.raw.number(current).await, 1);
+    let other = |one: &&Rotation| matches!(one, Rotation::Overlap { .. });
+    let others: Vec<&Rotation> = all.iter().filter(other).collect();
+    assert_eq!(others.len(), 19);
+    assert!(others.iter().all(|one| *one == others[0]), "of the same successor");
+    assert_eq!(lab.raw.number(CURRENT).await, 1);
+}
+
+/// I-42
+async fn a_secret_replaced_before_successors_had_a_salt_gets_one_more(lab: Lab) {
+    let ada = account(&lab.store, "ada").await;
+    let (_, old) = session(&lab.store, ada.id, SessionKind::Bearer).await;
+    let rotate = async |n| lab.store.rotate(old, successor(n)).await.expect("an answer");
+    assert_eq!(rotate(1).await, Rotation::Rotated);
+    lab.raw.run("UPDATE token SET salt = NULL").await;
+    assert_eq!([rotate(2).await, rotate(3).await], [Rotation::Rotated, overlap(2)]);
+    let past = lab.raw.earlier("replaced_at", 61);
+    lab.raw.run(&format!("UPDATE token SET salt = NULL, replaced_at = {past}")).await;
+    assert_eq!(rotate(4).await, Rotation::Reused);
 }
 
 async fn a_secret_is_made_anew_as_often_as_its_answer_is_lost(lab: Lab) {
@@ -61,18 +89,18 @@ async fn a_secret_is_made_anew_as_often_as_its_answer_is_lost(lab: Lab) {
     lab.store.administer(None, ada.id, act).await.expect("an answer");
     let version = find(&lab.store, &old).await.account.expect("an account").version;
     assert!(version > first.permissions_version);
-    for n in [1, 2] {
-        assert!(lab.store.reissue(old, [n; 32]).await.expect("an answer"));
-        let new = find(&lab.store, &[n; 32]).await;
-        assert_eq!((new.id, new.replaced), (first.id, None));
-        assert_eq!(new.permissions_version, version);
-    }
+    let reissue = async |old, n| lab.store.reissue(old, successor(n)).await.expect("an answer");
+    assert_eq!([reissue(old, 1).await, reissue(old, 2).await], [Rotation::Rotated, overlap(1)]);
+    let new = find(&lab.store, &successor(1).hash).await;
+    assert_eq!((new.id, new.replaced), (first.id, None));
+    assert_eq!(new.permissions_version, version);
+    assert_eq!(lab.raw.number(CURRENT).await, 1);
     assert!(find(&lab.store, &old).await.replaced.is_some());
     let past = lab.raw.earlier("replaced_at", 61);
     lab.raw.run(&format!("UPDATE token SET replaced_at = {past}")).await;
-    assert!(!lab.store.reissue(old, [3; 32]).await.expect("an answer"), "too late");
-    assert_eq!(end_of(&lab.store, &[2; 32]).await, None);
-    assert!(!lab.store.reissue([9; 32], [3; 32]).await.expect("an answer"));
+    assert_eq!(reissue(old, 3).await, Rotation::Reused, "too late");
+    assert_eq!(end_of(&lab.store, &successor(1).hash).await, None, "which ends nothing");
+    assert_eq!(reissue([9; 32], 3).await, Rotation::Unknown);
 }
 
 async fn sessions_end_one_by_one_or_all(lab: Lab) {

@@ -19,8 +19,9 @@ use crate::app::{App, to_the_end};
 use crate::http::answer::json;
 use crate::http::extract::SessionPath;
 use crate::http::problem::Problem;
-use crate::identity::Person;
 use crate::identity::peer::Network;
+use crate::identity::secret::Secret;
+use crate::identity::{Person, nobody};
 use crate::reading::form::{Form, SECRET, Shape, TEXT};
 
 /// What is to change; members that are not given stay as they are.
@@ -189,6 +190,7 @@ pub async fn change_password(
     Network(network): Network,
     request: Request,
 ) -> Result<Response, Problem> {
+    let secret = Secret::of(request.headers(), app.config.cookie).ok_or_else(nobody)?;
     let form = Form::<NewPassword>::read(&app, request).await?;
     let current = form.needed("current")?.to_owned();
     let new = check_password(&person.account, form.needed("new")?, "new")?;
@@ -198,7 +200,7 @@ pub async fn change_password(
         let hashed = app.passwords.hash(new).await?;
         app.store.set_password(id, hashed, person.caller.session().id).await?;
         app.forget(&[id]);
-        reissue(&app, person.caller.hash, StatusCode::CREATED).await
+        reissue(&app, &secret, StatusCode::CREATED).await
     })
     .await
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use muster_core::PrincipalId;
 use muster_core::person::key;
 use muster_core::session::EndReason;
-use muster_store::{Account, LoginTry, NewSession, Session, SessionKind};
+use muster_store::{Account, LoginTry, NewSession, Rotation, Session, SessionKind};
 use utoipa::ToSchema;
 
 use crate::api::people::view::{EndedView, PrincipalView, RenewalView, SessionView, permissions};
@@ -19,7 +19,7 @@ use crate::http::answer::json;
 use crate::http::problem::{At, Kind, Problem};
 use crate::identity::password::Checked;
 use crate::identity::peer::Network;
-use crate::identity::secret::{Secret, TokenHash};
+use crate::identity::secret::Secret;
 use crate::identity::{Caller, MaybeCaller, nobody};
 use crate::reading::form::{FLAG, Form, SECRET, Shape, TEXT};
 
@@ -151,8 +151,8 @@ pub async fn renew_session(
     }
     app.store.touch_session(session.id).await?;
     if needs_new_secret(&session) {
-        let hash = secret.hash();
-        let reissued = to_the_end(async move { reissue(&app, hash, StatusCode::OK).await }).await;
+        let reissued =
+            to_the_end(async move { reissue(&app, &secret, StatusCode::OK).await }).await;
         return match reissued {
             // It ended this moment.
             Err(problem) if problem.kind == Kind::Unauthorised => ended(EndReason::Revoked),
@@ -348,9 +348,13 @@ fn needs_new_secret(session: &Session) -> bool {
 }
 
 /// The same session with another secret, after its owner's password or permissions changed.
-pub async fn reissue(app: &App, old: TokenHash, status: StatusCode) -> Result<Response, Problem> {
-    let secret = Secret::new()?;
-    app.store.reissue(old, secret.hash()).await?;
+pub async fn reissue(app: &App, old: &Secret, status: StatusCode) -> Result<Response, Problem> {
+    let new = old.successor()?;
+    let salt = match app.store.reissue(old.hash(), new).await? {
+        Rotation::Overlap { salt } => salt,
+        Rotation::Rotated | Rotation::Reused | Rotation::Unknown => new.salt,
+    };
+    let secret = old.after(&salt);
     // It may have ended this moment.
     let found = app.store.find_session(&secret.hash()).await?.ok_or_else(nobody)?;
     app.forget(&[found.principal]);

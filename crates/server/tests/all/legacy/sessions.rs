@@ -198,6 +198,17 @@ async fn a_refresh_gives_a_new_token_and_the_old_one_is_good_for_a_moment() {
     for one in [&client, &new, &retried] {
         assert!(one.ids("").await.is_empty());
     }
+    assert_eq!(retried.session["session_token"], new.session["session_token"]);
+}
+
+/// I-42
+#[tokio::test]
+async fn twenty_refreshes_with_one_token_have_one_successor() {
+    let hub = Hub::start().await;
+    let client = Client::anonymous(&hub, ID).await;
+    let all = (0..20).map(|_| async { ok(client.post(REFRESH)).await["session_token"].clone() });
+    let tokens = futures::future::join_all(all).await;
+    assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
 }
 
 #[tokio::test]
