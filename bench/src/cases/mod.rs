@@ -1,7 +1,9 @@
 //! The cases of the table. Each has a hub, a model and a folder of its own.
 
+mod batches;
 mod big;
 mod clean;
+mod direct;
 mod durable;
 mod fair;
 mod fill;
@@ -39,6 +41,7 @@ enum Case {
     DurableSqlite,
     DurablePostgres,
     Million,
+    Batches,
     Instances,
     Ready,
     Rdkit,
@@ -149,6 +152,7 @@ impl Bench {
             Case::DurableSqlite => durable::run(self, None).await,
             Case::DurablePostgres => durable::run(self, Some(Postgres::start(&[]).await?)).await,
             Case::Million => million::run(self).await,
+            Case::Batches => batches::run(self).await,
             Case::Instances => million::instances(self).await,
             Case::Ready => ready::run(self).await,
             Case::Rdkit => rdkit::run(self).await,

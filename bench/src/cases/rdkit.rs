@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use bytes::Bytes;
-use hyper::Method;
 use serde_json::json;
 
 use super::Bench;
+use super::direct::{Direct, median};
 use crate::Result;
-use crate::load::client::{Client, Extra};
+use crate::load::client::Client;
 use crate::models::sample;
 use crate::molecules::molecules;
 use crate::report::Line;
@@ -21,17 +20,6 @@ const MOLECULES: usize = 1000;
 /// As in the model's description.
 const BATCH: usize = 250;
 const NAME: &str = "rdkit-descriptors";
-
-/// `muster model-server`, without a hub.
-struct Direct(Child);
-
-impl Drop for Direct {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.kill().and_then(|()| self.0.wait()) {
-            eprintln!("a model server is left running: {error}");
-        }
-    }
-}
 
 pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
     let place = bench.place("rdkit")?;
@@ -47,13 +35,7 @@ pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
     std::os::unix::fs::symlink(&environments, place.folder.join("data/environments"))?;
     let hub = place.hub(bench, None, &[]).await?;
     hub.ready(NAME, 1).await?;
-    let port_file = place.folder.join("direct-port");
-    let mut server = Command::new(&bench.muster);
-    server.arg("model-server").arg(&folder).args(["--listen", "127.0.0.1:0"]);
-    server.arg("--environments").arg(&environments).arg("--port-file").arg(&port_file);
-    server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let _direct = Direct(server.spawn()?);
-    let mut direct = ready(&port_file).await?;
+    let mut direct = Direct::start(bench, &place, &folder, &environments).await?;
     let (mut client, molecules) = (hub.client()?, molecules(MOLECULES));
     let token = client.session().await?;
     let (mut alone, mut through) = (Vec::new(), Vec::new());
@@ -84,27 +66,11 @@ pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
     }])
 }
 
-async fn ready(port_file: &Path) -> Result<Client> {
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(60) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let Ok(text) = fs::read_to_string(port_file) else { continue };
-        let mut client = Client::new(text.trim().parse()?)?;
-        let answer = client.send(Method::GET, "/healthz", Extra::default()).await;
-        if answer.is_ok_and(|answer| answer.status.is_success()) {
-            return Ok(client);
-        }
-    }
-    Err("the model server did not get ready".into())
-}
-
 /// The calls that the hub makes, one after the other.
-async fn run_alone(client: &mut Client, molecules: &[String]) -> Result<f64> {
+async fn run_alone(direct: &mut Direct, molecules: &[String]) -> Result<f64> {
     let begun = Instant::now();
     for batch in molecules.chunks(BATCH) {
-        let body = Bytes::from(serde_json::to_vec(batch)?);
-        let extra = Extra { body, ..Extra::default() };
-        let answer = client.send(Method::POST, "/run?orient=records", extra).await?;
+        let answer = direct.call(serde_json::to_vec(batch)?.into()).await?;
         let rows: Vec<serde_json::Value> = answer.read()?;
         if rows.len() != batch.len() {
             return Err("the model server gave another number of rows".into());
@@ -122,9 +88,4 @@ async fn run_through(client: &mut Client, token: &str, molecules: &[String]) -> 
         return Err(format!("the request is {answer}").into());
     }
     Ok(begun.elapsed().as_secs_f64())
-}
-
-fn median(all: &mut [f64]) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -8,6 +8,9 @@ use crate::postgres::Postgres;
 use crate::report::Line;
 
 const P50: f64 = 1.5;
+/// Of 64 at once.
+const SQLITE: f64 = 6000.0;
+const POSTGRES: f64 = 3000.0;
 const P99: f64 = 10.0;
 
 pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>> {
@@ -17,6 +20,8 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
     load(Pace::Closed { seconds: 1 }, 1).send(&ledger).await?;
     let closed = Pace::Closed { seconds: bench.pick(15, 4) };
     let closed = load(closed, 1).send(&ledger).await?;
+    let together = Pace::Closed { seconds: bench.pick(10, 4) };
+    let together = load(together, 64).send(&ledger).await?;
     let open = Pace::Open { rate: 50.0, seconds: bench.pick(30, 6) };
     let open = load(open, 32).send(&ledger).await?;
     place.check(hub, ledger, Some(&place.log)).await?;
@@ -33,5 +38,18 @@ pub async fn run(bench: &Bench, postgres: Option<Postgres>) -> Result<Vec<Line>>
         reached: Some(sum.millis(0.5) <= P50 && sum.millis(0.99) <= P99),
         raw: sum.to_json(),
     };
-    Ok(vec![line("closed loop", &closed), line("open loop 50/s", &open)])
+    let rate = if postgres.is_some() { POSTGRES } else { SQLITE };
+    let together = Line {
+        case: format!("small requests, {name}, 64 at once"),
+        figure: format!(
+            "{:.0}/s, p50 {:.1} ms, p99 {:.1} ms",
+            together.rate(),
+            together.millis(0.5),
+            together.millis(0.99)
+        ),
+        target: format!(">= {rate}/s"),
+        reached: Some(together.rate() >= rate),
+        raw: together.to_json(),
+    };
+    Ok(vec![line("closed loop", &closed), line("open loop 50/s", &open), together])
 }
