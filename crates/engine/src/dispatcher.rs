@@ -5,23 +5,22 @@ use std::time::Duration;
 
 use muster_core::TaskKey;
 use muster_core::instance::EndCause;
-use muster_core::retry::{JobFailure, Retry, retry};
-use muster_store::{Claim, ClaimedTask, TaskBack, TaskDone, crash_point};
+use muster_core::retry::{JobFailure, retry};
+use muster_store::{ClaimedTask, TaskBack, crash_point};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::job::Runner;
-use crate::running::{Leave, Running, Tokens, Work};
+use crate::ahead::{Ahead, Held, unbegun};
+use crate::job::{Prepared, Runner};
+use crate::running::{Leave, Running, Tokens};
+use crate::save::{Finished, LEASE, Saving, keep};
 
-/// How long a claim holds without being extended.
-pub(crate) const LEASE: Duration = Duration::from_secs(30);
-const EXTEND_EVERY: Duration = Duration::from_secs(10);
-/// Pause after the store was away.
-const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// Longer answers are read beside the next job.
+const LONG_ANSWER: usize = 16 << 10;
 
 pub(crate) struct Dispatcher {
-    pub runner: Runner,
+    pub runner: Arc<Runner>,
     pub running: Arc<Running>,
     pub tokens: Tokens,
     /// Stop what runs as well, and give it back: the hub stops.
@@ -39,84 +38,69 @@ pub(crate) struct Health {
     /// When it wants to be asked again.
     pause: Option<Duration>,
     unresponsive: bool,
-}
-
-/// What is to be saved of a round of work.
-#[derive(Default)]
-struct Finished {
-    done: Vec<TaskDone>,
-    back: Vec<TaskBack>,
+    /// How long the last job took, if it was done.
+    took: Option<Duration>,
 }
 
 /// What is to be done.
 enum Next {
-    Work(Vec<ClaimedTask>),
+    Work(Held),
     /// Look for jobs that a dead server left.
     Adopt,
 }
 
 impl Dispatcher {
     pub(crate) async fn run(mut self) -> Leave {
-        let mut finished = self.adopt().await;
-        loop {
-            // Saving comes first, so that the store does both in one transaction.
-            let ((), next) = tokio::join!(biased; self.save(finished), self.next());
-            match next {
-                Ok(Next::Adopt) => finished = self.adopt().await,
-                Ok(Next::Work(tasks)) => {
-                    crash_point("after-claim-before-dispatch");
-                    finished = self.work(tasks).await;
-                    crash_point("after-answer-before-result");
+        let mut saving = Saving::new(Arc::clone(&self.runner));
+        let mut ahead = Ahead::default();
+        let adopted = self.adopt(&mut saving).await;
+        saving.begin(adopted);
+        let leave = loop {
+            saving.has_room().await;
+            match saving.beside(self.next(&mut ahead)).await {
+                Ok(Next::Adopt) => {
+                    let adopted = self.adopt(&mut saving).await;
+                    saving.begin(adopted);
                 }
-                Err(leave) => return leave,
+                Ok(Next::Work(held)) => {
+                    crash_point("after-claim-before-dispatch");
+                    let mut finished = saving.beside(self.work(held, &mut ahead)).await;
+                    crash_point("after-answer-before-result");
+                    if self.health.took.is_none() {
+                        // Something is wrong with it: what it was to get next is for others.
+                        finished.back.extend(ahead.give_up(&self.running));
+                    }
+                    saving.begin(finished);
+                }
+                Err(leave) => break leave,
             }
             if self.health.unresponsive {
-                self.save(finished).await;
-                return Leave::Ended(EndCause::Unresponsive);
+                break Leave::Ended(EndCause::Unresponsive);
             }
-        }
+        };
+        let back = ahead.give_up(&self.running);
+        saving.begin(Finished { back, ..Finished::default() });
+        saving.all().await;
+        leave
     }
 
     /// Waits for work.
-    async fn next(&self) -> Result<Next, Leave> {
+    async fn next(&self, ahead: &mut Ahead) -> Result<Next, Leave> {
         let runner = &self.runner;
         let (mut ended, mut reaped) = (runner.ended.clone(), self.reaped.clone());
-        let claiming = async {
-            if let Some(pause) = self.health.pause {
-                tokio::time::sleep(pause).await;
-            }
-            loop {
-                let claim = Claim {
-                    instance: runner.instance,
-                    model: runner.model.id.clone(),
-                    version: runner.model.version.clone(),
-                    max_inputs: runner.model.limits.batch_size,
-                    lease: LEASE,
-                };
-                match runner.store.claim(claim).await {
-                    Ok(tasks) if !tasks.is_empty() => return tasks,
-                    // It is being stopped: the loop is about to hear of it.
-                    Ok(_) => std::future::pending().await,
-                    Err(error) => {
-                        tracing::warn!(%error, instance.id = %runner.instance, "nothing can be claimed");
-                        tokio::time::sleep(STORE_PAUSE).await;
-                    }
-                }
-            }
-        };
         tokio::select! {
             biased;
             () = self.tokens.drain.cancelled() => Err(Leave::Drained),
             Ok(cause) = ended.wait_for(Option::is_some) => {
                 Err(Leave::Ended(cause.clone().unwrap_or(EndCause::Unresponsive)))
             }
-            tasks = claiming => Ok(Next::Work(tasks)),
+            held = ahead.next(runner, &self.running, self.health.pause) => Ok(Next::Work(held)),
             Ok(()) = reaped.changed(), if runner.is_external() => Ok(Next::Adopt),
         }
     }
 
     /// Picks up the asynchronous jobs that an earlier hub left running on this server.
-    async fn adopt(&mut self) -> Finished {
+    async fn adopt(&mut self, saving: &mut Saving) -> Finished {
         self.reaped.mark_unchanged();
         let runner = &self.runner;
         if !runner.is_external() {
@@ -135,12 +119,10 @@ impl Dispatcher {
             let adopted =
                 self.runner.store.adopt_remote_job(self.runner.instance, &job.tasks, LEASE).await;
             match adopted {
-                Ok(mut tasks) if !tasks.is_empty() => {
+                Ok(tasks) if !tasks.is_empty() => {
                     tracing::info!(job.id = %job.job, instance.id = %self.runner.instance, "a running job is picked up");
-                    tasks.sort_by_key(|task| task.key);
-                    let more = self.work(tasks).await;
-                    finished.done.extend(more.done);
-                    finished.back.extend(more.back);
+                    let held = Held::new(tasks, &self.running);
+                    finished.add(saving.beside(self.work(held, &mut Ahead::default())).await);
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -152,29 +134,27 @@ impl Dispatcher {
     }
 
     /// Works on claimed tasks until all are done, nobody wants them, or the hub stops.
-    async fn work(&mut self, mut tasks: Vec<ClaimedTask>) -> Finished {
-        // The order is part of the job: a hub that adopts it has to find the same rows.
-        tasks.sort_by_key(|task| task.key);
-        let keys: Vec<(TaskKey, u32)> = tasks.iter().map(|task| (task.key, task.attempt)).collect();
-        let work = self.running.begin(keys.iter().map(|(key, _)| *key));
+    async fn work(&mut self, held: Held, ahead: &mut Ahead) -> Finished {
+        let Held { tasks, keys, work, prepared } = held;
         let mut finished = Finished::default();
         let mut left: Vec<(TaskKey, u32)> = Vec::new();
         let (abort, halt) = (self.abort.clone(), self.tokens.halt.clone());
         let runner = &self.runner;
+        let took = self.health.took.take();
         let health = &mut self.health;
         tokio::select! {
-            () = Self::jobs(runner, health, tasks, &mut finished) => {}
+            biased;
+            () = Self::jobs(runner, health, took.is_some(), (tasks, prepared), &mut finished) => {}
             () = work.unwanted.cancelled() => {}
             () = halt.cancelled() => {}
             () = abort.cancelled() => left.clone_from(&keys),
-            () = Self::keep(runner, &keys, &work) => {}
+            () = keep(runner, &keys, |lost| work.drop_tasks(|key| lost.contains(key))) => {}
+            never = ahead.look(runner, &self.running, took) => match never {},
         }
         self.running.end(&work, keys.iter().map(|(key, _)| *key));
         if !self.runner.is_external() {
             left.retain(|(key, _)| !finished.has(*key));
-            let again = Retry::Again { after: Duration::ZERO, counts: false };
-            let back = |(key, attempt)| TaskBack { key, attempt, retry: again.clone() };
-            finished.back.extend(left.into_iter().map(back));
+            finished.back.extend(unbegun(left));
         }
         finished
     }
@@ -182,13 +162,18 @@ impl Dispatcher {
     /// Tasks that failed before go alone, so that one that kills its instance takes no other
     /// request with it (I-13).
     async fn jobs(
-        runner: &Runner,
+        runner: &Arc<Runner>,
         health: &mut Health,
-        tasks: Vec<ClaimedTask>,
+        is_quick: bool,
+        (tasks, mut prepared): (Vec<ClaimedTask>, Option<Prepared>),
         finished: &mut Finished,
     ) {
         let (suspects, clean): (Vec<_>, Vec<_>) =
             tasks.into_iter().partition(|task| task.failures > 0 && task.remote_job.is_none());
+        if !suspects.is_empty() {
+            // It is of all of them.
+            prepared = None;
+        }
         let jobs = std::iter::once(clean).chain(suspects.into_iter().map(|task| vec![task]));
         let mut over = false;
         for tasks in jobs.filter(|tasks| !tasks.is_empty()) {
@@ -196,11 +181,41 @@ impl Dispatcher {
                 // The instance ended with an earlier job: these were never sent.
                 JobFailure::GivenBack { after: Duration::ZERO }
             } else {
-                let job = runner.recorder.job(runner.instance, &tasks);
-                match runner.job(&tasks).await {
+                let mut job = runner.recorder.job(runner.instance, &tasks);
+                let begun = Instant::now();
+                let answer = match runner.call(&tasks, prepared.take()).await {
+                    Ok(answered) if is_quick && answered.len() > LONG_ANSWER => {
+                        job.answered();
+                        *health = Health { took: Some(begun.elapsed()), ..Health::default() };
+                        let keys = tasks.iter().map(|task| task.key).collect();
+                        let runner = Arc::clone(runner);
+                        let read = async move {
+                            let mut read = Finished::default();
+                            match runner.read_answer(&tasks, answered) {
+                                Ok(done) => {
+                                    job.done();
+                                    read.done = done;
+                                }
+                                Err(failure) => {
+                                    job.failed(&failure);
+                                    read.back = Self::failed(&runner, &failure, &tasks);
+                                }
+                            }
+                            read
+                        };
+                        finished.reading.push((keys, tokio::spawn(read)));
+                        continue;
+                    }
+                    Ok(answered) => {
+                        job.answered();
+                        runner.read_answer(&tasks, answered)
+                    }
+                    Err(failure) => Err(failure),
+                };
+                match answer {
                     Ok(done) => {
                         job.done();
-                        *health = Health::default();
+                        *health = Health { took: Some(begun.elapsed()), ..Health::default() };
                         finished.done.extend(done);
                         continue;
                     }
@@ -211,60 +226,23 @@ impl Dispatcher {
                 }
             };
             over |= matches!(failure, JobFailure::InstanceEnded(_) | JobFailure::Disconnected);
-            // Not the model's words: they may quote inputs.
-            tracing::info!(
-                model.id = %runner.model.id, instance.id = %runner.instance,
-                failure = failure.harmless(), "a job failed"
-            );
-            let most = runner.model.limits.max_attempts;
-            finished.back.extend(tasks.iter().map(|task| TaskBack {
-                key: task.key,
-                attempt: task.attempt,
-                retry: retry(&failure, task.failures, most),
-            }));
+            finished.back.extend(Self::failed(runner, &failure, &tasks));
         }
     }
 
-    /// Extends the lease as long as the work goes on; tasks that are no longer ours are unwanted.
-    async fn keep(runner: &Runner, keys: &[(TaskKey, u32)], work: &Work) {
-        loop {
-            tokio::time::sleep(EXTEND_EVERY).await;
-            match runner.store.extend(runner.instance, keys, LEASE).await {
-                Ok(lost) if lost.is_empty() => {}
-                Ok(lost) => work.drop_tasks(|key| lost.contains(key)),
-                Err(error) => {
-                    tracing::warn!(%error, instance.id = %runner.instance, "leases are not extended");
-                }
-            }
-        }
-    }
-
-    /// Saves what came of the work; while the store is away, until the lease is over for good.
-    async fn save(&self, finished: Finished) {
-        let Finished { mut done, mut back } = finished;
-        let give_up = Instant::now() + 2 * LEASE;
-        while !(done.is_empty() && back.is_empty()) {
-            let mut failed = None;
-            if !done.is_empty() {
-                match self.runner.store.complete(done.clone()).await {
-                    Ok(_) => done.clear(),
-                    Err(error) => failed = Some(error),
-                }
-            }
-            if !back.is_empty() {
-                match self.runner.store.give_back(back.clone()).await {
-                    Ok(()) => back.clear(),
-                    Err(error) => failed = Some(error),
-                }
-            }
-            let Some(error) = failed else { return };
-            tracing::warn!(%error, instance.id = %self.runner.instance, "results cannot be saved yet");
-            if Instant::now() > give_up {
-                tracing::error!(instance.id = %self.runner.instance, "results are given up: the lease is over");
-                return;
-            }
-            tokio::time::sleep(STORE_PAUSE).await;
-        }
+    fn failed(runner: &Runner, failure: &JobFailure, tasks: &[ClaimedTask]) -> Vec<TaskBack> {
+        // Not the model's words: they may quote inputs.
+        tracing::info!(
+            model.id = %runner.model.id, instance.id = %runner.instance,
+            failure = failure.harmless(), "a job failed"
+        );
+        let most = runner.model.limits.max_attempts;
+        let back = |task: &ClaimedTask| TaskBack {
+            key: task.key,
+            attempt: task.attempt,
+            retry: retry(failure, task.failures, most),
+        };
+        tasks.iter().map(back).collect()
     }
 }
 
@@ -272,6 +250,7 @@ impl Health {
     /// Notes a failure. A busy instance uses up no attempt, but one that says nothing else for as
     /// long as a job may take has failed.
     fn note(&mut self, failure: JobFailure, job_seconds: u32) -> JobFailure {
+        self.took = None;
         self.unresponsive = failure == JobFailure::InstanceEnded(EndCause::Unresponsive);
         let JobFailure::GivenBack { after } = failure else {
             (self.busy_since, self.pause) = (None, None);
@@ -283,11 +262,5 @@ impl Health {
             return failure;
         }
         JobFailure::Model { error: format!("it was busy for {job_seconds} seconds") }
-    }
-}
-
-impl Finished {
-    fn has(&self, key: TaskKey) -> bool {
-        self.done.iter().any(|task| task.key == key) || self.back.iter().any(|task| task.key == key)
     }
 }

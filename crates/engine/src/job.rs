@@ -48,29 +48,85 @@ enum Sent {
     Missing { array: Bytes, count: usize, known: Vec<Option<Known>>, hashes: Vec<[u8; 32]> },
 }
 
+/// A job that can be sent.
+pub(crate) struct Prepared {
+    sent: Vec<Sent>,
+    body: Bytes,
+    total: usize,
+}
+
+/// What a job came to.
+pub(crate) struct Answered {
+    sent: Vec<Sent>,
+    total: usize,
+    answer: Answer,
+}
+
+enum Answer {
+    Text(Bytes),
+    /// It had to be read to see whether the model failed.
+    Read(Part),
+}
+
+impl Answered {
+    /// Bytes that are to be read.
+    pub(crate) fn len(&self) -> usize {
+        match &self.answer {
+            Answer::Text(text) => text.len(),
+            Answer::Read(_) => 0,
+        }
+    }
+}
+
 impl Runner {
     pub(crate) fn is_external(&self) -> bool {
         matches!(self.model.source, Source::Server { .. })
     }
 
-    /// Predicts all tasks or fails as a whole.
-    pub(crate) async fn job(&self, tasks: &[ClaimedTask]) -> Result<Vec<TaskDone>, JobFailure> {
+    /// Loads the inputs of tasks and looks up what is known of them.
+    pub(crate) async fn prepare(&self, tasks: &[ClaimedTask]) -> Result<Prepared, JobFailure> {
         let mut sent = Vec::with_capacity(tasks.len());
         for task in tasks {
-            sent.push(self.prepare(task).await?);
+            sent.push(self.prepare_task(task).await?);
         }
         let total = sent.iter().map(Sent::count).sum();
         let body = join(sent.iter().map(Sent::array));
-        let part = if total == 0 {
-            Part { columns: vec![], rows: vec![] }
+        Ok(Prepared { sent, body, total })
+    }
+
+    /// Has all tasks predicted, or fails as a whole.
+    pub(crate) async fn call(
+        &self,
+        tasks: &[ClaimedTask],
+        prepared: Option<Prepared>,
+    ) -> Result<Answered, JobFailure> {
+        let Prepared { sent, body, total } = match prepared {
+            Some(prepared) => prepared,
+            None => self.prepare(tasks).await?,
+        };
+        let answer = if total == 0 {
+            Answer::Read(Part { columns: vec![], rows: vec![] })
         } else {
             self.watched(tasks, body, total).await?
+        };
+        Ok(Answered { sent, total, answer })
+    }
+
+    /// The rows of each task.
+    pub(crate) fn read_answer(
+        &self,
+        tasks: &[ClaimedTask],
+        answered: Answered,
+    ) -> Result<Vec<TaskDone>, JobFailure> {
+        let Answered { sent, total, answer } = answered;
+        let part = match answer {
+            Answer::Text(text) => self.read(&text, total)?,
+            Answer::Read(part) => part,
         };
         Ok(self.take_apart(tasks, sent, part))
     }
 
-    /// Loads a task's inputs and looks up what is known of them.
-    async fn prepare(&self, task: &ClaimedTask) -> Result<Sent, JobFailure> {
+    async fn prepare_task(&self, task: &ClaimedTask) -> Result<Sent, JobFailure> {
         let array = match &task.inputs {
             Some(array) => array.clone(),
             None => self.store.load_inputs(task).await.map_err(storage)?,
@@ -106,11 +162,11 @@ impl Runner {
         tasks: &[ClaimedTask],
         body: Bytes,
         total: usize,
-    ) -> Result<Part, JobFailure> {
+    ) -> Result<Answer, JobFailure> {
         let limits = &self.model.limits;
         let mut ended = self.ended.clone();
         let called = tokio::select! {
-            called = tokio::time::timeout(limits.job(), self.call(tasks, body, total)) => called,
+            called = tokio::time::timeout(limits.job(), self.ask(tasks, body, total)) => called,
             Ok(cause) = ended.wait_for(Option::is_some) => {
                 return Err(JobFailure::InstanceEnded(cause.clone().unwrap_or(EndCause::Unresponsive)));
             }
@@ -125,22 +181,22 @@ impl Runner {
         }
     }
 
-    async fn call(
+    async fn ask(
         &self,
         tasks: &[ClaimedTask],
         body: Bytes,
         total: usize,
-    ) -> Result<Part, JobFailure> {
+    ) -> Result<Answer, JobFailure> {
         let answer = if self.is_external() {
             self.run_remotely(tasks, body.clone(), total).await
         } else {
             self.server.run(body.clone(), total).await
         };
-        match answer.and_then(|answer| self.read(&answer, total)) {
+        match answer {
             Err(JobFailure::Model { error }) if !self.splits && total > 1 => {
-                self.find_bad_inputs(&body, total, error).await
+                self.find_bad_inputs(&body, total, error).await.map(Answer::Read)
             }
-            read => read,
+            answer => answer.map(Answer::Text),
         }
     }
 

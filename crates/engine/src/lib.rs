@@ -4,6 +4,7 @@
 //! What to do is decided in `muster_core::plan`; what happened is kept in `muster_store`; where
 //! instances run is `muster_cluster`. This crate carries messages between the three.
 
+mod ahead;
 mod apply;
 mod call;
 mod dispatcher;
@@ -15,6 +16,7 @@ mod record;
 mod remote;
 mod rollup;
 mod running;
+mod save;
 mod supervisor;
 mod tidy;
 

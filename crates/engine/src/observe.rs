@@ -100,7 +100,7 @@ impl Loop {
         let recorder = Arc::clone(&self.recorder);
         let runner = Runner { store, recorder, model, instance, server, splits, ended, stopping };
         let dispatcher = Dispatcher {
-            runner,
+            runner: Arc::new(runner),
             running: Arc::clone(&self.running),
             tokens: supervisor.tokens.clone(),
             abort: self.abort.clone(),

@@ -48,7 +48,7 @@ pub use people::accounts::{Account, NewAccount, NewLink, Purpose};
 pub use people::audit::AuditEntry;
 pub use people::logins::LoginTry;
 pub use people::quota::Kept;
-pub use people::sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, TOUCH};
+pub use people::sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, Successor, TOUCH};
 pub use people::users::{AccountFilter, AdminAct, Administered};
 pub use requests::download::Format;
 pub use statistics::{Answer, Choice, ChoiceFilter, Choices, Difference, PersonChoice, RolledUp};
@@ -74,6 +74,11 @@ struct Inner {
     changes: broadcast::Sender<Change>,
     queue_changed: watch::Sender<u64>,
     notify: Notify,
+    /// Held from a commit of the writer until those who wait are told of it.
+    telling: tokio::sync::Mutex<()>,
+    /// Another server changed something; and does this one hear of it?
+    elsewhere: Notify,
+    listens: std::sync::atomic::AtomicBool,
     counters: Counters,
     /// Predictions that answered inputs today, as far as it is not written down.
     used: predictions::last_used::Used,

@@ -128,6 +128,8 @@ pub struct Claim {
     pub version: String,
     pub max_inputs: u32,
     pub lease: Duration,
+    /// The instance still works: whoever has nothing to do goes first.
+    pub ahead: bool,
 }
 
 #[derive(Clone, Debug)]

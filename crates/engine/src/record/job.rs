@@ -2,6 +2,7 @@
 //! followed by another one before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::news::{Event, Level};
@@ -46,17 +47,19 @@ struct Parts {
 }
 
 /// A job while it runs; dropped without an outcome it was broken off.
-pub(crate) struct Job<'r> {
-    recorder: &'r Recorder,
+pub(crate) struct Job {
+    recorder: Arc<Recorder>,
     instance: InstanceId,
     begun: Timestamp,
     parts: Parts,
+    /// Since when the instance does nothing for it.
+    answered: Option<Timestamp>,
     over: bool,
 }
 
 impl Recorder {
     /// These tasks are sent to it.
-    pub(crate) fn job(&self, instance: InstanceId, tasks: &[ClaimedTask]) -> Job<'_> {
+    pub(crate) fn job(self: &Arc<Self>, instance: InstanceId, tasks: &[ClaimedTask]) -> Job {
         let begun = self.store.now();
         let requests: BTreeSet<RequestId> = tasks.iter().map(|task| task.key.request).collect();
         let parts = Parts {
@@ -79,11 +82,18 @@ impl Recorder {
             }
             entry.jobs.add(Step::Sent, parts.clone(), begun, Duration::ZERO);
         });
-        Job { recorder: self, instance, begun, parts, over: false }
+        Job { recorder: Arc::clone(self), instance, begun, parts, answered: None, over: false }
     }
 }
 
-impl Job<'_> {
+impl Job {
+    /// Its answer is here, and is to be read.
+    pub(crate) fn answered(&mut self) {
+        let now = self.recorder.store.now();
+        self.answered = Some(now);
+        self.recorder.note(self.instance, |entry| entry.rest(now));
+    }
+
     pub(crate) fn done(mut self) {
         self.close(Step::Done);
     }
@@ -94,15 +104,17 @@ impl Job<'_> {
 
     fn close(&mut self, step: Step) {
         self.over = true;
-        let now = self.recorder.store.now();
+        if self.answered.is_none() {
+            self.answered();
+        }
+        let now = self.answered.unwrap_or(self.begun);
         self.recorder.note(self.instance, |entry| {
-            entry.rest(now);
             entry.jobs.add(step, self.parts.clone(), now, now.since(self.begun));
         });
     }
 }
 
-impl Drop for Job<'_> {
+impl Drop for Job {
     fn drop(&mut self) {
         if !self.over {
             self.close(Step::BrokenOff);

@@ -255,13 +255,21 @@ impl Hub {
         start_fails: Option<EndCause>,
         behaviour: impl Fn(&[String]) -> Reply + Send + Sync + 'static,
     ) -> Self {
+        let objects = (Objects::Memory, 64 << 10);
+        Self::on(objects, limits, cache, start_fails, behaviour).await
+    }
+
+    /// With larger inputs and results than so many bytes in this storage.
+    pub async fn on(
+        (objects, inline_bytes): (Objects, usize),
+        limits: ModelLimits,
+        cache: bool,
+        start_fails: Option<EndCause>,
+        behaviour: impl Fn(&[String]) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         // Another test of this process may have done it.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let config = StoreConfig {
-            database: Database::Memory,
-            objects: Objects::Memory,
-            inline_bytes: 64 << 10,
-        };
+        let config = StoreConfig { database: Database::Memory, objects, inline_bytes };
         let store = Store::open(config, Clock::system()).await.expect("a store");
         let model = Model {
             id: "echo".parse().expect("an id"),

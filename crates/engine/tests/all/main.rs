@@ -3,4 +3,5 @@
 mod behaviour;
 mod faults;
 mod hub;
+mod saving;
 mod stopping;

@@ -19,6 +19,7 @@ impl World<'_> {
             version: "1".into(),
             max_inputs: self.scenario.models[model].batch,
             lease: Duration::from_millis(lease),
+            ahead: false,
         };
         let claimed = tokio::time::timeout(Duration::from_millis(1), hub.store.claim(claim)).await;
         self.ghosts.push(match claimed {

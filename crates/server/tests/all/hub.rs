@@ -267,6 +267,7 @@ impl Hub {
             version: model().version,
             max_inputs: 1000,
             lease: Duration::from_secs(60),
+            ahead: false,
         };
         self.store.claim(claim).await.expect("tasks")
     }

@@ -6,6 +6,7 @@
 //! the rest. Objects are marked in the transaction that deletes the rows that point to them, removed after
 //! it, and then unmarked. One server clears at a time, or one command beside it.
 
+mod left;
 mod pace;
 mod removal;
 mod requests;
@@ -25,11 +26,10 @@ use crate::people::sessions::learn_time;
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};
 
-pub(crate) use pace::{Took, pause};
+pub(crate) use pace::{Pace, Took, pause};
 pub(crate) use removal::mark;
 pub(crate) use requests::NOBODY;
 
-use pace::Pace;
 use requests::detach;
 
 /// Whoever clears holds its duty so long from one step to the next.
@@ -48,9 +48,10 @@ const BEGAN: &str = "INSERT INTO clearing (name, began_at) VALUES ('schedule', $
 
 const ENDED: &str = "UPDATE clearing SET ended_at = $1 WHERE name = 'schedule'";
 
-/// What is to be done: is something marked or detached, and when did the last clearing begin and end?
+/// What is to be done: is something marked, detached or left, and when did the last clearing begin and end?
 const STATE: &str = "SELECT EXISTS (SELECT 1 FROM object_removal) \
-     OR EXISTS (SELECT 1 FROM request WHERE principal_id = $1), \
+     OR EXISTS (SELECT 1 FROM request WHERE principal_id = $1) \
+     OR EXISTS (SELECT 1 FROM principal WHERE claimed_by = $1), \
      (SELECT began_at FROM clearing), (SELECT ended_at FROM clearing)";
 
 /// What to clear.
@@ -170,7 +171,9 @@ impl Store {
 
     /// What is out of sight already goes.
     async fn finish(&self) -> Result<(), Error> {
-        self.clear_detached(&mut Pace::default()).await?;
+        let pace = &mut Pace::default();
+        self.clear_left(pace).await?;
+        self.clear_detached(pace).await?;
         self.remove_marked().await
     }
 

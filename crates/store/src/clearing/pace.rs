@@ -25,7 +25,7 @@ impl Took {
 }
 
 /// Rows in a transaction, learned from how long the last ones took.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     rows: usize,
 }
 
@@ -36,13 +36,13 @@ impl Default for Pace {
 }
 
 impl Pace {
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// After a transaction, once it is committed: the next one is larger or smaller, and has to wait a
     /// little.
-    pub(super) async fn rest(&mut self, took: Took) {
+    pub(crate) async fn rest(&mut self, took: Took) {
         self.learn(took.work);
         pause(took).await;
     }

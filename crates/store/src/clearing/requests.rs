@@ -7,13 +7,14 @@
 //! nobody is, so that nobody sees it any more, and loses its tasks step by step.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::FutureExt;
 use muster_core::stats::AuthType;
 use muster_core::{PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
+use super::left::soon;
 use super::{Batch, Pace, Run, Took, mark};
 use crate::db::Ts;
 use crate::db::batch::{self, Hex};
@@ -25,15 +26,13 @@ use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};
 
 /// A request with more tasks is detached.
-const LARGE: i64 = 200;
+pub(super) const LARGE: i64 = 200;
 /// Nobody's id, who owns what is detached.
 pub(crate) const NOBODY: Uuid = Uuid::nil();
-/// How long somebody who deletes a request waits for what is left of it to go.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// Requests looked at together.
 const PAGE: usize = 1000;
 /// Tasks and bytes deleted together; a single request may have more.
-const TASKS: i64 = 500;
+pub(super) const TASKS: i64 = 500;
 const BYTES: u64 = 8 << 20;
 
 const FIND: &str = "SELECT r.id, (SELECT kind FROM principal WHERE id = r.principal_id), r.ended_at, \
@@ -194,7 +193,7 @@ pub(super) async fn delete(tx: &mut Tx, ids: &[Uuid], over: Over) -> Result<u64,
 }
 
 /// Deletes requests that ended, and marks their objects: where they are.
-async fn erase(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<String>, Error> {
+pub(super) async fn erase(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<String>, Error> {
     let statements = dialect::clearing(tx.conn.is_postgres());
     let mut paths = Vec::new();
     let mut deleted = 0;
@@ -252,16 +251,14 @@ impl Store {
         }
         // It is gone; what is left of it is nobody's, and goes later if it cannot now.
         let store = self.clone();
-        let rest = tokio::spawn(async move {
+        soon(async move {
             match deleted {
                 Deleted::Erased(paths) if paths.is_empty() => Ok(()),
                 Deleted::Erased(paths) => store.remove_objects(paths).await,
                 _ => store.finish().await,
             }
-        });
-        if let Ok(Ok(Err(error))) = tokio::time::timeout(PATIENCE, rest).await {
-            tracing::debug!(%error, "what is left of a deleted request goes later");
-        }
+        })
+        .await;
         Ok(Some(true))
     }
 

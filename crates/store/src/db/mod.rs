@@ -143,6 +143,14 @@ impl Db {
         }))
     }
 
+    /// Where statements of PostgreSQL alone are read.
+    pub(crate) fn postgres_readers(&self) -> Option<&PgPool> {
+        match self {
+            Self::Postgres { read, .. } => Some(read),
+            Self::Sqlite { .. } => None,
+        }
+    }
+
     pub(crate) async fn write(&self) -> Result<Conn, Error> {
         Ok(Conn::new(match self {
             Self::Sqlite { write, .. } => Link::Sqlite(write.acquire().await?),

@@ -34,7 +34,8 @@ impl Store {
         let store = Self::open_as(config, clock, true).await?;
         let begun = async {
             store.reap(!store.inner.db.is_postgres()).await?;
-            store.load_models().await
+            store.load_models().await?;
+            store.read_held().await
         };
         if let Err(error) = begun.await {
             store.release().await;
@@ -91,6 +92,9 @@ impl Store {
             changes: broadcast::channel(CHANGES).0,
             queue_changed: watch::channel(0).0,
             notify: Notify::new(),
+            telling: Default::default(),
+            elsewhere: Notify::new(),
+            listens: Default::default(),
             counters: crate::Counters::default(),
             used: Default::default(),
             rolled_up: Default::default(),
@@ -149,6 +153,7 @@ impl Inner {
         if let Db::Postgres { write: pool, .. } = &self.db {
             tasks.push(tokio::spawn(notify::tell(Arc::clone(self), pool.clone())));
             tasks.push(tokio::spawn(notify::listen(Arc::clone(self), pool.clone())));
+            tasks.push(tokio::spawn(notify::follow(Arc::clone(self))));
         }
         if let Db::Sqlite { .. } = &self.db {
             tasks.push(tokio::spawn(checkpoint::run(Arc::clone(self))));

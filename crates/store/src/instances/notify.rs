@@ -2,18 +2,29 @@
 //! one task, many changes together). It is a hint; whoever hears it reads again.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::PgListener;
+use sqlx::{PgPool, Postgres};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
 
+use crate::requests::{ENDED_POSTGRES, RequestRow, request};
 use crate::writer::Op;
-use crate::{Change, Inner};
+use crate::{Change, Error, Finished, Inner, Store};
 
 /// At most one notification in this time.
 const COALESCE: Duration = Duration::from_millis(20);
 const RECONNECT: Duration = Duration::from_secs(1);
 const CHANNEL: &str = "muster";
+
+/// How often it is looked whether what somebody waits for here has ended elsewhere, if nobody says
+/// anything: a notification may be lost. And while none can come.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOK_DEAF: Duration = Duration::from_millis(250);
+/// Why requests wait is read again so often at most.
+const HELD: Duration = Duration::from_millis(200);
 
 /// A hint may be lost with the database: its transaction does not wait for the disk, where it would
 /// stand in the way of those that have to.
@@ -37,6 +48,8 @@ pub(crate) async fn listen(inner: Arc<Inner>, pool: PgPool) {
         match PgListener::connect_with(&pool).await {
             Ok(mut listener) => {
                 if listener.listen(CHANNEL).await.is_ok() {
+                    inner.listens.store(true, Ordering::Relaxed);
+                    heard(&inner);
                     // Nothing means that the connection was lost, and perhaps a notification.
                     while let Ok(note) = listener.try_recv().await {
                         if note.is_none_or(|note| note.payload() != me) {
@@ -47,13 +60,57 @@ pub(crate) async fn listen(inner: Arc<Inner>, pool: PgPool) {
             }
             Err(error) => tracing::debug!(%error, "not listening to the other servers"),
         }
+        inner.listens.store(false, Ordering::Relaxed);
         // Whatever was missed meanwhile.
         heard(&inner);
         tokio::time::sleep(RECONNECT).await;
     }
 }
 
+/// Tells those who wait here what other servers ended, and learns why requests wait.
+pub(crate) async fn follow(inner: Arc<Inner>) {
+    let mut held = Instant::now();
+    let mut is_new = false;
+    loop {
+        let awaited = !inner.waiters.awaited().is_empty();
+        let rest = if inner.listens.load(Ordering::Relaxed) { LOOK } else { LOOK_DEAF };
+        let rest = Instant::now() + rest;
+        let is_hint = tokio::select! {
+            () = inner.elsewhere.notified() => true,
+            () = sleep_until(rest), if awaited => false,
+            () = inner.waiters.came(), if !awaited => continue,
+            () = sleep_until(held + HELD), if is_new => false,
+        };
+        is_new |= is_hint || !inner.listens.load(Ordering::Relaxed);
+        if let Err(error) = tell_ended(&inner).await {
+            tracing::debug!(%error, "it is not known what other servers ended");
+        }
+        if is_new && held.elapsed() >= HELD {
+            (held, is_new) = (Instant::now(), false);
+            if let Err(error) = (Store { inner: Arc::clone(&inner) }).read_held().await {
+                tracing::debug!(%error, "it is not known why requests wait");
+            }
+        }
+    }
+}
+
+async fn tell_ended(inner: &Inner) -> Result<(), Error> {
+    let awaited: Vec<Uuid> = inner.waiters.awaited().into_iter().map(|id| id.0).collect();
+    let Some(pool) = inner.db.postgres_readers().filter(|_| !awaited.is_empty()) else {
+        return Ok(());
+    };
+    let ended = sqlx::query_as::<Postgres, RequestRow>(ENDED_POSTGRES).bind(awaited);
+    let ended = ended.fetch_all(pool).await?;
+    // What this server ended its writer tells, with more than can be read here.
+    drop(inner.telling.lock().await);
+    for row in ended {
+        inner.waiters.tell(&Finished { request: Arc::new(request(row)?), part: None });
+    }
+    Ok(())
+}
+
 fn heard(inner: &Inner) {
+    inner.elsewhere.notify_one();
     // A full or closed channel has a writer that looks anyway.
     drop(inner.ops.try_send(Op::Look));
     drop(inner.changes.send(Change::Elsewhere));

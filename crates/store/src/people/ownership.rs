@@ -2,17 +2,16 @@
 //! an account.
 
 use futures::FutureExt;
+use muster_core::PrincipalId;
 use muster_core::session::EndReason;
-use muster_core::{Cause, Ended, PrincipalId, RequestId};
 use uuid::Uuid;
 
-use crate::clearing::mark;
+use crate::clearing::NOBODY;
 use crate::db::Ts;
 use crate::db::statement::{rows, run};
 use crate::people::chosen_secret;
 use crate::people::sessions::end_all;
 use crate::people::users::is_last_admin;
-use crate::requests;
 use crate::writer::{Tx, work};
 use crate::{Error, Store};
 
@@ -31,24 +30,14 @@ const MOVE_REQUESTS: &str = "UPDATE request SET principal_id = $2, \
      WHERE principal_id = $1";
 
 const LATE: &str = "SELECT p.id, p.claimed_by FROM principal p \
-     WHERE p.changed_at > $1 AND p.claimed_by IS NOT NULL \
+     WHERE p.changed_at > $1 AND p.claimed_by IS NOT NULL AND p.claimed_by <> $2 \
      AND EXISTS (SELECT 1 FROM request r WHERE r.principal_id = p.id)";
 
-const OPEN: &str = "SELECT id FROM request WHERE principal_id = $1 \
-     AND phase IN ('waiting', 'running')";
-
-/// Their objects are removed by the planning server: where they are.
-const MARK: &str = mark!(
-    "SELECT input_object, $2 FROM request WHERE principal_id = $1 AND input_object IS NOT NULL \
-     UNION ALL SELECT t.result_object, $2 FROM request r JOIN task t ON t.request_id = r.id \
-     WHERE r.principal_id = $1 AND t.result_object IS NOT NULL"
-);
+/// What is nobody's is cleared.
+const LEAVE: &str = "UPDATE principal SET claimed_by = $2 WHERE id = $1";
 
 /// The principal stays, as a name of nobody: servers that remember it look it up once more.
-const DELETE: [&str; 7] = [
-    "DELETE FROM transition WHERE request_id IN (SELECT id FROM request WHERE principal_id = $1)",
-    "DELETE FROM task WHERE request_id IN (SELECT id FROM request WHERE principal_id = $1)",
-    "DELETE FROM request WHERE principal_id = $1",
+const DELETE: [&str; 4] = [
     "DELETE FROM token WHERE session_id IN (SELECT id FROM session WHERE principal_id = $1)",
     "DELETE FROM session WHERE principal_id = $1",
     "DELETE FROM link WHERE principal_id = $1",
@@ -81,7 +70,7 @@ impl Store {
     pub async fn claim_late(&self, within: std::time::Duration) -> Result<(), Error> {
         let since = Ts(self.inner.now() - within);
         let mut conn = self.inner.db.read().await?;
-        let late: Vec<(Uuid, Uuid)> = rows!(&mut conn, LATE, since);
+        let late: Vec<(Uuid, Uuid)> = rows!(&mut conn, LATE, since, NOBODY);
         drop(conn);
         for (anonymous, account) in late {
             let (op, answer) = work(move |tx: &mut Tx| {
@@ -92,8 +81,8 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes an account, its sessions, requests and results. What runs is cancelled. False if it
-    /// is the last admin's.
+    /// Deletes an account and its sessions, and after that its requests and results, some at a time. What
+    /// runs is cancelled. False if it is the last admin's.
     pub async fn delete_account(&self, id: PrincipalId) -> Result<bool, Error> {
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
@@ -104,7 +93,11 @@ impl Store {
             }
             .boxed()
         });
-        self.answer(op, answer).await
+        let deleted = self.answer(op, answer).await?;
+        if deleted {
+            self.clear_left_soon().await;
+        }
+        Ok(deleted)
     }
 }
 
@@ -115,16 +108,10 @@ async fn move_requests(tx: &mut Tx, from: Uuid, to: Uuid) -> Result<u64, Error> 
     Ok(moved)
 }
 
-/// Large inputs and results are marked, and removed later.
+/// Its requests are left to [`Store::clear_left_soon`].
 pub(crate) async fn delete(tx: &mut Tx, id: PrincipalId) -> Result<(), Error> {
-    let open: Vec<(Uuid,)> = rows!(&mut tx.conn, OPEN, id.0);
-    for (request,) in open {
-        let reason = "the account was deleted".to_owned();
-        let how = Ended::Cancelled { reason };
-        requests::end(tx, RequestId(request), how, Cause::CancelledByOwner).await?;
-    }
     end_all(tx, id, None, EndReason::Revoked).await?;
-    run!(&mut tx.conn, MARK, id.0, Ts(tx.now));
+    run!(&mut tx.conn, LEAVE, id.0, NOBODY);
     for statement in DELETE {
         run!(&mut tx.conn, statement, id.0);
     }

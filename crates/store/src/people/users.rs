@@ -130,7 +130,11 @@ impl Store {
         let (op, answer) = work(move |tx: &mut Tx| {
             async move { administer(tx, id, actor, subject, act).await }.boxed()
         });
-        self.answer(op, answer).await
+        let done = self.answer(op, answer).await?;
+        if let (AdminAct::Delete, Administered::Done(_)) = (act, &done) {
+            self.clear_left_soon().await;
+        }
+        Ok(done)
     }
 
     /// A new account made by a command on the server's machine, with its line in the audit;

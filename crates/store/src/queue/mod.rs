@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::conn::on;
+use crate::db::statement::rows;
 use crate::db::text;
 use crate::instances::servers::leads;
 use crate::requests::{end, phase};
@@ -33,6 +34,8 @@ const WAITING: &str = "SELECT DISTINCT t.request_id FROM task t WHERE t.model_id
      WHERE l.request_id = t.request_id AND l.state = 'leased')";
 
 const HELD: &str = "UPDATE model SET held = $1 WHERE id = $2";
+
+const READ_HELD: &str = "SELECT id, held FROM model WHERE held IS NOT NULL";
 
 const OPEN: &str = "SELECT model_id, phase, COUNT(*) FROM request \
      WHERE ended_at IS NULL GROUP BY model_id, phase";
@@ -90,7 +93,8 @@ impl Store {
         Ok(failed)
     }
 
-    /// Why the models' requests wait; the others are not held. Writes only what changed.
+    /// Why the models' requests wait; the others are not held. Writes only what changed, and tells the
+    /// other servers.
     pub async fn set_held(&self, held: Vec<(ModelId, String)>) -> Result<(), Error> {
         let held: HashMap<ModelId, String> =
             held.into_iter().map(|(model, why)| (model, text::words(&why))).collect();
@@ -117,11 +121,22 @@ impl Store {
                             .map(|_| ())?
                     });
                 }
+                tx.after.elsewhere = true;
                 Ok(())
             }
             .boxed()
         });
         self.answer(op, answer).await?;
+        *self.inner.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        Ok(())
+    }
+
+    /// Reads why the models' requests wait: whichever server plans wrote it down.
+    pub(crate) async fn read_held(&self) -> Result<(), Error> {
+        let mut conn = self.inner.db.read().await?;
+        let found: Vec<(String, String)> = rows!(&mut conn, READ_HELD);
+        let held = found.into_iter().filter_map(|(id, why)| Some((id.parse().ok()?, why)));
+        let held: HashMap<ModelId, String> = held.collect();
         *self.inner.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
         Ok(())
     }

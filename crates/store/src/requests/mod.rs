@@ -7,7 +7,7 @@ pub mod parts;
 pub mod submit;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use muster_core::request::{Phase, Progress, Reading};
@@ -23,9 +23,6 @@ use crate::db::text;
 use crate::instances::rest;
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Finished, Page, RequestFilter, Store};
-
-/// While waiting on PostgreSQL, where another server may end the request.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) type RequestRow = (
     Uuid,
@@ -53,6 +50,10 @@ macro_rules! columns {
 pub(crate) use columns;
 
 pub(crate) const COLUMNS_SQL: &str = concat!("SELECT ", columns!(), " FROM request WHERE id = $1");
+
+/// Of these requests those that have ended.
+pub(crate) const ENDED_POSTGRES: &str =
+    concat!("SELECT ", columns!(), " FROM request WHERE id = ANY ($1) AND ended_at IS NOT NULL");
 
 const FIND: &str =
     concat!("SELECT ", columns!(), " FROM request WHERE id = $1 AND principal_id = $2");
@@ -139,18 +140,14 @@ impl Store {
         id: RequestId,
         at_most: Duration,
     ) -> Result<Option<Arc<Request>>, Error> {
-        let until = Instant::now() + at_most;
-        loop {
-            let ending = self.inner.waiters.register(id);
-            let Some(found) = self.find_request(principal, id).await? else { return Ok(None) };
-            let left = until.saturating_duration_since(Instant::now());
-            if found.phase.is_ended() || left.is_zero() {
-                return Ok(Some(found));
-            }
-            let look_again = if self.inner.db.is_postgres() { LOOK_AGAIN } else { left };
-            if let Some(Finished { request, .. }) = ending.wait(left.min(look_again)).await {
-                return Ok(Some(request));
-            }
+        let ending = self.inner.waiters.register(id);
+        let Some(found) = self.find_request(principal, id).await? else { return Ok(None) };
+        if found.phase.is_ended() || at_most.is_zero() {
+            return Ok(Some(found));
+        }
+        match ending.wait(at_most).await {
+            Some(Finished { request, .. }) => Ok(Some(request)),
+            None => self.find_request(principal, id).await,
         }
     }
 }

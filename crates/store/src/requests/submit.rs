@@ -199,7 +199,9 @@ impl Store {
             return Ok(Submitted { request, created, ended });
         }
         let ended = self.inner.waiters.register(request.id);
-        Ok(Submitted { request, created, ended })
+        // It may have ended before anybody was told that somebody waits.
+        let now = self.find_request(request.principal, request.id).await?;
+        Ok(Submitted { request: now.unwrap_or(request), created, ended })
     }
 
     /// Cuts the request into tasks and puts big inputs into object storage.

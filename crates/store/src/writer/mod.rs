@@ -39,6 +39,7 @@ const LOCK_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Writer {
     inner: Arc<Inner>,
     ops: mpsc::Receiver<Op>,
+    /// In the order in which they came.
     claims: Vec<WaitingClaim>,
     /// Kept between transactions, never inside one: what the pool does before it lends a
     /// connection and when it gets it back would be two trips more for each.
@@ -255,13 +256,15 @@ impl Writer {
         tx.quiet = self.quiet();
         let mut served = Vec::new();
         let done = self.fill(&mut tx, works, &mut served).await;
+        let inner = Arc::clone(&self.inner);
+        let _telling = inner.telling.lock().await;
         let done = match done {
             Ok(()) => tx.conn.commit().await,
             Err(error) => Err(error),
         };
         if let Err(error) = done {
             let rolled_back = tx.conn.roll_back().await.is_ok();
-            self.claims.extend(served.into_iter().map(|(claim, _)| claim));
+            self.claims.extend(served.into_iter().rev().map(|(claim, _)| claim));
             if !rolled_back && error.is_locked() {
                 // It has not begun.
                 self.conn = Some(tx.conn);
@@ -302,8 +305,11 @@ impl Writer {
         self.note_queued(&std::mem::take(&mut tx.after.queued), tx);
         let (mut left, mut failed) = (Vec::new(), None);
         let mut due = self.claims.iter().filter(|claim| self.is_due(claim, tx.now)).count();
-        let mut claims = std::mem::take(&mut self.claims).into_iter();
-        for claim in claims.by_ref() {
+        // Who has nothing to do goes first, and of those the newest: of more instances than are needed some
+        // have nothing to do for so long that they go.
+        let mut claims = std::mem::take(&mut self.claims);
+        claims.sort_by_key(|claim| !claim.claim.ahead);
+        while let Some(claim) = claims.pop() {
             // Another claim of the same model may have taken all there was; and once the transaction
             // is committed, whoever waits is served in the next one.
             if !self.is_due(&claim, tx.now) || tx.conn.is_over() {
@@ -333,8 +339,8 @@ impl Writer {
             }
         }
         // Whoever was not served waits on, also when this comes to nothing.
-        self.claims.extend(left);
-        self.claims.extend(claims);
+        self.claims = claims;
+        self.claims.extend(left.into_iter().rev());
         failed.map_or(Ok(()), Err)
     }
 
@@ -356,7 +362,7 @@ impl Writer {
     fn after(&mut self, after: After) {
         let inner = &self.inner;
         inner.counters.stale_writes_refused.add(after.stale);
-        let told = !after.changes.is_empty() || !after.ended.is_empty();
+        let told = after.elsewhere || !after.changes.is_empty() || !after.ended.is_empty();
         if !after.ended.is_empty() {
             crash_point("after-completion-before-telling");
         }

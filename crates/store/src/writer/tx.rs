@@ -33,6 +33,8 @@ pub(crate) struct After {
     /// Models with queued tasks, and from when on they may be sent.
     pub queued: Vec<(ModelId, Timestamp)>,
     pub stale: u64,
+    /// Other servers read again what nobody here needs to be told of.
+    pub elsewhere: bool,
 }
 
 /// Something to do in a transaction beside the writer's, which does not wait for it. Nobody is told of

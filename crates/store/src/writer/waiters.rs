@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_core::RequestId;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::Finished;
 
 #[derive(Default)]
 pub(crate) struct Waiters {
     waiting: Mutex<HashMap<RequestId, Vec<oneshot::Sender<Finished>>>>,
+    /// Somebody waits who did not before.
+    came: Notify,
 }
 
 /// The end of one request, awaited.
@@ -26,7 +28,18 @@ impl Waiters {
         let (tell, ended) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.entry(id).or_default().push(tell);
+        self.came.notify_one();
         Ending { id, ended, waiters: Arc::clone(self) }
+    }
+
+    /// The requests whose end somebody waits for.
+    pub(crate) fn awaited(&self) -> Vec<RequestId> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.keys().copied().collect()
+    }
+
+    pub(crate) async fn came(&self) {
+        self.came.notified().await;
     }
 
     pub(crate) fn tell(&self, finished: &Finished) {
@@ -39,7 +52,7 @@ impl Waiters {
 }
 
 impl Ending {
-    /// Waits until the request ended on this server; `None` when the time is over.
+    /// Waits until the request ended, here or on another server; `None` when the time is over.
     pub async fn wait(mut self, at_most: Duration) -> Option<Finished> {
         tokio::time::timeout(at_most, &mut self.ended).await.ok()?.ok()
     }

@@ -138,6 +138,7 @@ impl Lab {
             version: self.model.version.clone(),
             max_inputs,
             lease: LEASE,
+            ahead: false,
         }
     }
 

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use muster_core::retry::Retry;
-use muster_core::{Ended, Phase, RequestId};
+use muster_core::{Ended, InstanceId, Phase, RequestId};
 use muster_store::{Claim, NewRequest};
+use uuid::Uuid;
 
 use crate::lab::{LEASE, LONG, Lab, claim, complete, model, nothing_for};
 
 on_both!(
     a_claim_takes_whole_tasks_up_to_its_size,
     a_claim_waits_for_work,
+    of_claims_that_wait_the_newest_gets_the_work,
+    who_has_nothing_to_do_gets_work_before_who_works,
     a_claim_takes_only_its_model_and_version,
     a_claim_nobody_waits_for_gives_its_tasks_back,
     every_task_is_claimed_once_however_many_ask,
@@ -39,6 +42,35 @@ async fn a_claim_waits_for_work(lab: Lab) {
     assert_eq!(tasks[0].key.request, request.id);
     assert_eq!((tasks[0].attempt, tasks[0].failures), (1, 0));
     assert!(matches!(lab.find(request.id).await.phase, Phase::Running { .. }));
+}
+
+async fn of_claims_that_wait_the_newest_gets_the_work(lab: Lab) {
+    let of = |n| Claim { instance: InstanceId(Uuid::from_u128(n)), ..lab.wish(1) };
+    let mut waiting: Vec<_> = (0..4).map(|n| Box::pin(lab.store.claim(of(n)))).collect();
+    for claim in &mut waiting {
+        assert!(futures::poll!(claim).is_pending());
+    }
+    for n in [3, 2] {
+        let id = lab.submit(&["a"]).await.id;
+        let mut newest = waiting.pop().expect("a claim");
+        let tasks = tokio::time::timeout(LONG, &mut newest).await.expect("the newest gets it");
+        assert_eq!(tasks.expect("an answer")[0].key.request, id, "{n}");
+        for claim in &mut waiting {
+            assert!(futures::poll!(claim).is_pending());
+        }
+    }
+}
+
+async fn who_has_nothing_to_do_gets_work_before_who_works(lab: Lab) {
+    let mut idle = Box::pin(lab.store.claim(lab.wish(1)));
+    assert!(futures::poll!(&mut idle).is_pending());
+    let mut ahead = Box::pin(lab.store.claim(Claim { ahead: true, ..lab.wish(1) }));
+    assert!(futures::poll!(&mut ahead).is_pending());
+    for (claim, what) in [(&mut idle, "idle"), (&mut ahead, "ahead")] {
+        let id = lab.submit(&["a"]).await.id;
+        let tasks = tokio::time::timeout(LONG, claim).await.expect(what).expect("an answer");
+        assert_eq!(tasks[0].key.request, id, "{what}");
+    }
 }
 
 async fn a_claim_takes_only_its_model_and_version(lab: Lab) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_core::{Ended, Phase, Request, RequestId};
 use muster_store::{Change, Error, Finished, NewRequest, RequestFilter};
 
-use crate::lab::{LONG, Lab, complete};
+use crate::lab::{LONG, Lab, complete, until};
 
 on_both!(
     a_submitted_request_is_found_as_it_was_submitted,
@@ -14,6 +14,7 @@ on_both!(
     the_same_key_and_body_is_the_same_request,
     the_same_key_with_another_body_creates_nothing,
     a_key_submitted_many_times_at_once_is_one_request,
+    a_request_that_is_sent_again_while_it_ends_is_not_waited_for,
     keys_of_different_people_are_independent,
     pages_are_newest_first_and_without_gaps,
     a_list_keeps_to_its_filter,
@@ -59,6 +60,23 @@ async fn a_foreign_id_is_answered_like_an_unknown_one(lab: Lab) {
 
 fn with_key(lab: &Lab, key: &str, body: u8) -> NewRequest {
     NewRequest { key: Some(key.into()), body_hash: [body; 32], ..lab.new_request(&["a", "b"]) }
+}
+
+async fn a_request_that_is_sent_again_while_it_ends_is_not_waited_for(lab: Lab) {
+    // Without a look-up before it.
+    let new = || NewRequest { use_cache: false, ..with_key(&lab, "once", 1) };
+    lab.store.submit(new()).await.expect("it is taken");
+    let task = lab.claim(10).await.remove(0);
+    let mut again = Box::pin(lab.store.submit(new()));
+    let before = lab.store.counters().transactions.get();
+    assert!(futures::poll!(&mut again).is_pending());
+    // Its transaction is over, and nobody has heard what came of it.
+    until("it is looked up", async || lab.store.counters().transactions.get() > before).await;
+    assert!(complete(&lab.store, &task).await);
+    let again = again.await.expect("it is known");
+    assert!(!again.created);
+    let ended = again.request.phase.is_ended() || again.ended.wait(LONG).await.is_some();
+    assert!(ended, "the end is not missed");
 }
 
 async fn the_same_key_and_body_is_the_same_request(lab: Lab) {

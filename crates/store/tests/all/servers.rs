@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt};
 use muster_core::{RequestId, Timestamp};
@@ -101,6 +101,64 @@ async fn another_server_hears_of_changes() {
         () = telling => {}
         () = tokio::time::sleep(LONG) => panic!("nothing was heard"),
     }
+}
+
+/// The end of a request on one server is known on another one no more than this later.
+const HEARD: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn whoever_waits_hears_what_another_server_ended() {
+    let lab = Lab::postgres().await;
+    let other = lab.other_server().await;
+    let mut later = Vec::new();
+    for round in 0..11 {
+        let submitted = lab.store.submit(lab.new_request(&["a"])).await.expect("it is taken");
+        let id = submitted.request.id;
+        let task = claim(&other, lab.wish(1)).await.remove(0);
+        let looking = lab.store.wait_ended(lab.me, id, LONG);
+        let waiting =
+            async { tokio::join!(submitted.ended.wait(LONG), looking, async { Instant::now() }) };
+        let ending = async {
+            assert!(complete(&other, &task).await);
+            Instant::now()
+        };
+        let ((finished, found, at), ended) = tokio::join!(waiting, ending);
+        let found = found.expect("an answer").expect("the request");
+        assert_eq!(found.phase.name(), "completed", "{round}");
+        assert_eq!(finished.expect("it ended").request, found);
+        later.push(at.saturating_duration_since(ended));
+    }
+    later.sort();
+    assert!(later[later.len() / 2] <= HEARD, "{later:?}");
+}
+
+#[tokio::test]
+async fn whoever_waits_hears_of_an_end_of_which_nothing_is_told() {
+    let lab = Lab::postgres().await;
+    let submitted = lab.store.submit(lab.new_request(&["a"])).await.expect("it is taken");
+    let end = "UPDATE request SET phase = 'failed', reason = 'x', ended_at = clock_timestamp(), \
+         version = version + 1";
+    lab.raw.run(end).await;
+    let finished = submitted.ended.wait(LONG).await.expect("it ended");
+    assert_eq!(finished.request.phase.name(), "failed");
+}
+
+#[tokio::test]
+async fn every_server_says_why_a_request_waits() {
+    let lab = Lab::postgres().await;
+    let other = lab.other_server().await;
+    let id = lab.model.id.clone();
+    for why in [Some("its instance starts"), Some("another reason"), None] {
+        let all = why.map(|why| (id.clone(), why.to_owned()));
+        lab.store.set_held(all.into_iter().collect()).await.expect("an answer");
+        until("it is known", async || other.held(&id).as_deref() == why).await;
+    }
+    lab.store.set_held(vec![(id.clone(), "the last word".into())]).await.expect("an answer");
+    lab.store.close().await;
+    let next = lab.other_server().await;
+    assert_eq!(next.held(&id).as_deref(), Some("the last word"), "before it plans");
+    next.set_held(vec![]).await.expect("an answer");
+    until("it is over", async || other.held(&id).is_none()).await;
 }
 
 #[tokio::test]
