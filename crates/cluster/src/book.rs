@@ -49,6 +49,10 @@ impl<E> Book<E> {
         self.lock().values().map(|(seen, _)| seen.clone()).collect()
     }
 
+    pub(crate) fn find(&self, instance: InstanceId) -> Option<Observed> {
+        self.lock().get(&instance).map(|(seen, _)| seen.clone())
+    }
+
     pub(crate) fn forget(&self, instance: InstanceId) {
         let mut entries = self.lock();
         let ended = |(seen, _): &(Observed, E)| matches!(seen.state, ObservedState::Ended { .. });

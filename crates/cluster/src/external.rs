@@ -51,8 +51,7 @@ impl Cluster for ExternalServers {
     fn launch(&self, launch: Launch) {
         let instance = launch.instance;
         let Source::Server { url } = &launch.model.source else {
-            let reason = "it is a folder, not a server".to_owned();
-            let cause = EndCause::NotStarted { reason };
+            let cause = EndCause::not_started("it is a folder, not a server");
             self.book.enter(instance, ObservedState::Ended { cause }, None);
             return;
         };
@@ -61,8 +60,7 @@ impl Cluster for ExternalServers {
         let host = reqwest::Url::parse(&url).ok();
         let host = host.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
         if host_never_called(host) {
-            let reason = format!("the hub never calls {host}");
-            let cause = EndCause::NotStarted { reason };
+            let cause = EndCause::not_started(format!("the hub never calls {host}"));
             self.book.enter(instance, ObservedState::Ended { cause }, None);
             return;
         }
@@ -85,6 +83,10 @@ impl Cluster for ExternalServers {
 
     fn observe(&self) -> Vec<Observed> {
         self.book.observe()
+    }
+
+    fn find(&self, instance: InstanceId) -> Option<Observed> {
+        self.book.find(instance)
     }
 
     fn forget(&self, instance: InstanceId) {

@@ -25,7 +25,7 @@ pub use local::{LocalConfig, LocalProcesses};
 pub use resolve::Resolver;
 pub use simulator::{SimPolicy, Simulator};
 
-/// Reads the time. A cluster has no clock of its own.
+/// Reads the time. A cluster has no clock of its own: what it saw is compared with the store's times.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What to start.
@@ -45,6 +45,11 @@ pub trait Cluster: Send + Sync {
 
     /// Everything the cluster knows. An ended instance is reported until it is forgotten.
     fn observe(&self) -> Vec<Observed>;
+
+    /// What is known of one instance, if it is known.
+    fn find(&self, instance: InstanceId) -> Option<Observed> {
+        self.observe().into_iter().find(|seen| seen.instance == instance)
+    }
 
     /// Drops what is known of an ended instance, its log too. Others are kept.
     fn forget(&self, instance: InstanceId);

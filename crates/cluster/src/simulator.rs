@@ -178,6 +178,13 @@ impl Cluster for Simulator {
         world.instances.values().map(|simulated| simulated.seen.clone()).collect()
     }
 
+    fn find(&self, instance: InstanceId) -> Option<Observed> {
+        let now = (self.now)();
+        let mut world = self.lock();
+        world.move_to(now);
+        world.instances.get(&instance).map(|simulated| simulated.seen.clone())
+    }
+
     fn forget(&self, instance: InstanceId) {
         let mut world = self.lock();
         if world.instances.get(&instance).is_some_and(Simulated::has_ended) {

@@ -103,7 +103,7 @@ async fn a_literal_address_of_metadata_is_never_called() {
     for host in ["169.254.169.254", "0xa9fea9fe", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"] {
         cluster.launch(launch(&format!("http://{host}/latest")));
         let refused = |state: &ObservedState| match state {
-            ObservedState::Ended { cause: EndCause::NotStarted { reason } } => {
+            ObservedState::Ended { cause: EndCause::NotStarted { reason, .. } } => {
                 reason.contains("never calls")
             }
             _ => false,

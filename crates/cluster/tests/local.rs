@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_cluster::{Cluster, Launch, LocalConfig, LocalProcesses, proc};
-use muster_core::instance::EndCause;
+use muster_core::instance::{EndCause, StartFault};
 use muster_core::model::{Card, InputColumn, ModelLimits};
 use muster_core::news::Usage;
 use muster_core::{Address, InstanceId, Model, ObservedState, Source, Timestamp};
@@ -183,8 +183,16 @@ async fn an_exit_is_seen_with_its_code_and_last_lines() {
 #[tokio::test]
 async fn a_failed_start_ends_with_the_reason_it_gave() {
     let world = world(r#"echo '{"failed":"torch cannot be installed"}'; exec sleep 60"#);
-    let reason = "torch cannot be installed".to_owned();
-    assert_eq!(world.until_ended(world.launch()).await, EndCause::NotStarted { reason });
+    let cause = EndCause::not_started("torch cannot be installed");
+    assert_eq!(world.until_ended(world.launch()).await, cause);
+}
+
+#[tokio::test]
+async fn a_failed_start_says_whether_trying_again_can_help() {
+    let said = r#"{"failed":{"reason":"the index is away","fault":"passing"}}"#;
+    let world = world(&format!("echo '{said}'; exit 1"));
+    let cause = EndCause::not_started_now("the index is away");
+    assert_eq!(world.until_ended(world.launch()).await, cause);
 }
 
 #[tokio::test]
@@ -195,7 +203,7 @@ async fn a_program_that_is_missing_is_a_start_that_failed() {
     let mut world = world("");
     world.cluster = cluster.expect("a cluster");
     let cause = world.until_ended(world.launch()).await;
-    assert!(matches!(cause, EndCause::NotStarted { .. }), "{cause:?}");
+    assert!(matches!(cause, EndCause::NotStarted { fault: StartFault::Lasting, .. }), "{cause:?}");
 }
 
 #[tokio::test]

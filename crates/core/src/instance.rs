@@ -33,7 +33,11 @@ pub enum EndCause {
     /// It was not ready within the model's start time.
     StartTimeout,
     /// It could not be started at all; `reason` is fit for a user.
-    NotStarted { reason: String },
+    NotStarted {
+        reason: String,
+        #[serde(default)]
+        fault: StartFault,
+    },
     /// It answered nothing for three health intervals.
     Unresponsive,
     /// It used more memory than its model may.
@@ -42,7 +46,28 @@ pub enum EndCause {
     Exited { code: Option<i32>, signal: Option<i32>, last_lines: String },
 }
 
+/// Can starting once more help, although nobody changed anything?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartFault {
+    /// No: the model is not right, or something is not installed.
+    #[default]
+    Lasting,
+    /// Yes: the machine was short of something, or a server was away.
+    Passing,
+}
+
 impl EndCause {
+    /// Whatever is tried, it could not be started for this.
+    pub fn not_started(reason: impl Into<String>) -> Self {
+        Self::NotStarted { reason: reason.into(), fault: StartFault::Lasting }
+    }
+
+    /// It could not be started for this at this moment.
+    pub fn not_started_now(reason: impl Into<String>) -> Self {
+        Self::NotStarted { reason: reason.into(), fault: StartFault::Passing }
+    }
+
     /// The text of `cause` in JSON.
     pub fn name(&self) -> &'static str {
         match self {
@@ -149,7 +174,7 @@ impl fmt::Display for EndCause {
             Self::Stopped { why } => write!(f, "stopped by an administrator: {why}"),
             Self::ServerGone => f.write_str("its server stopped"),
             Self::StartTimeout => f.write_str("it was not ready within its start time"),
-            Self::NotStarted { reason } => write!(f, "it could not be started: {reason}"),
+            Self::NotStarted { reason, .. } => write!(f, "it could not be started: {reason}"),
             Self::Unresponsive => f.write_str("it stopped answering"),
             Self::OutOfMemory { limit_mib } => {
                 write!(f, "it used more than {limit_mib} MiB of memory")

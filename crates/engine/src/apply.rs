@@ -1,5 +1,6 @@
 //! Carrying out what the plan says. Each action is written down before it is done (intent first).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_cluster::Launch;
@@ -15,9 +16,14 @@ impl Loop {
         match action {
             Action::Launch { model, slot, why } => self.launch(model, slot, why).await,
             Action::Retire { instance, cause } => self.retire(instance, cause).await,
-            Action::FailWaiting { model, reason } => {
-                let failed = self.store.fail_waiting(&model, &reason).await?;
-                tracing::warn!(model.id = %model, failed, reason, "a model cannot be started");
+            Action::FailWaiting { model, version, reason } => {
+                let failed = self.store.fail_waiting(&model, &version, &reason).await?;
+                tracing::warn!(model.id = %model, version, failed, reason, "requests that wait fail");
+                Ok(())
+            }
+            Action::MoveStranded { model } => {
+                let moved = self.store.move_stranded(&model).await?;
+                tracing::info!(model.id = %model, moved, "what waited for another version is moved");
                 Ok(())
             }
         }
@@ -31,13 +37,11 @@ impl Loop {
         let version = model.version.clone();
         let new = NewInstance { id: instance, model: id.clone(), version, slot, local, why };
         if !self.store.add_instance(new).await? {
-            // Another server took the place.
+            // Another server took the place, or plans by now.
             return Ok(());
         }
         crash_point("after-instance-row-before-spawn");
-        let progressed_at = self.store.clock().now();
-        let starting = Starting { model: id, doing: String::new(), progressed_at, retired: None };
-        self.starting.insert(instance, starting);
+        self.starting.insert(instance, Starting::new(&model, self.store.now()));
         let cluster = if local { &self.local } else { &self.external };
         self.recorder.begin(instance, cluster);
         cluster.launch(Launch { instance, model });
@@ -45,13 +49,30 @@ impl Loop {
     }
 
     async fn retire(&mut self, instance: InstanceId, cause: EndCause) -> Result<(), Error> {
-        self.store.instance_draining(instance, &cause).await?;
+        if !self.store.instance_draining(instance, &cause).await? {
+            // Another server plans by now.
+            return Ok(());
+        }
         if let Some(supervisor) = self.supervisors.get(&instance) {
             supervisor.retire(cause);
         } else {
             self.stop_start(instance, cause);
         }
         Ok(())
+    }
+
+    /// Writes down that it ended, beside the loop: the database may be away for a while.
+    pub(crate) fn end(&mut self, instance: InstanceId, cause: EndCause) {
+        if !self.ending.insert(instance) {
+            return;
+        }
+        let (recorder, gone) = (Arc::clone(&self.recorder), self.gone.0.clone());
+        tokio::spawn(async move {
+            recorder.end(instance, &cause).await;
+            if gone.send(instance).is_err() {
+                tracing::debug!(instance.id = %instance, "the loop ended before its instance");
+            }
+        });
     }
 
     /// Ends an instance that is not ready yet, for this.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_core::TaskKey;
 use muster_core::instance::EndCause;
 use muster_core::retry::{JobFailure, retry};
-use muster_store::{ClaimedTask, TaskBack, crash_point};
+use muster_store::{ClaimedTask, RemoteJob, TaskBack, crash_point};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -114,8 +114,9 @@ impl Dispatcher {
             }
         };
         let mut finished = Finished::default();
-        let model = runner.model.id.clone();
-        for job in jobs.into_iter().filter(|job| job.model == model) {
+        let model = Arc::clone(&runner.model);
+        let is_its = |job: &RemoteJob| job.model == model.id && job.version == model.version;
+        for job in jobs.into_iter().filter(is_its) {
             let adopted =
                 self.runner.store.adopt_remote_job(self.runner.instance, &job.tasks, LEASE).await;
             match adopted {

@@ -1,12 +1,14 @@
 //! The loop: look at the world, plan, apply, wait until something changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_cluster::Cluster;
-use muster_core::plan::{InstanceView, ModelView, Policy, QueueView, Stage, Starts, World, plan};
-use muster_core::{Clearing, EndCause, InstanceId, ModelId, Timestamp};
+use muster_core::plan::{
+    InstanceView, ModelView, Policy, QueueView, Stage, Starts, Stranded, World, plan,
+};
+use muster_core::{Clearing, EndCause, InstanceId, Model, ModelId, Timestamp};
 use muster_store::{Change, Error, Instance, InstanceState, Store, crash_point};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -43,9 +45,14 @@ pub(crate) struct Loop {
     pub(crate) policy: Policy,
     pub(crate) stop: CancellationToken,
     pub(crate) abort: CancellationToken,
-    pub(crate) starts: HashMap<ModelId, Starts>,
+    /// How starts of a model's version went.
+    pub(crate) starts: HashMap<(ModelId, String), Starts>,
+    /// Since when work waits for what the catalogue does not have.
+    stranded: HashMap<(ModelId, String), Timestamp>,
     pub(crate) starting: HashMap<InstanceId, Starting>,
     pub(crate) supervisors: HashMap<InstanceId, Supervisor>,
+    /// Those of which it is being written down that they ended.
+    pub(crate) ending: HashSet<InstanceId>,
     pub(crate) running: Arc<Running>,
     pub(crate) gone: (mpsc::UnboundedSender<InstanceId>, mpsc::UnboundedReceiver<InstanceId>),
     pub(crate) reaped: watch::Sender<u64>,
@@ -64,11 +71,19 @@ pub(crate) struct Loop {
 
 /// An instance of ours that is not ready yet.
 pub(crate) struct Starting {
-    pub model: ModelId,
+    /// As it was launched. It serves only that, whatever the catalogue says by now.
+    pub model: Arc<Model>,
     pub doing: String,
     pub progressed_at: Timestamp,
     /// It is being stopped, for this.
     pub retired: Option<EndCause>,
+}
+
+impl Starting {
+    pub(crate) fn new(model: &Arc<Model>, now: Timestamp) -> Self {
+        let model = Arc::clone(model);
+        Self { model, doing: String::new(), progressed_at: now, retired: None }
+    }
 }
 
 /// What one look brought.
@@ -95,8 +110,10 @@ impl Loop {
             stop,
             abort,
             starts: HashMap::new(),
+            stranded: HashMap::new(),
             starting: HashMap::new(),
             supervisors: HashMap::new(),
+            ending: HashSet::new(),
             running: Arc::default(),
             gone: mpsc::unbounded_channel(),
             reaped: watch::channel(0).0,
@@ -137,9 +154,7 @@ impl Loop {
                 Ok(()) = queue_after_pause => {}
                 Ok(()) = local.changed() => {}
                 Ok(()) = external.changed() => {}
-                Some(instance) = self.gone.1.recv() => {
-                    self.supervisors.remove(&instance);
-                }
+                Some(instance) = self.gone.1.recv() => self.forget(instance),
                 () = tokio::time::sleep(looked.rest) => pause = SHORTEST_PAUSE,
             }
         }
@@ -160,10 +175,12 @@ impl Loop {
         let tick = self.stops_at.map_or(tick, |at| at.since(now).min(tick));
         let tick = tick.max(Duration::from_millis(1));
         if !leads {
+            self.stranded.clear();
             return Ok(Looked { acted: false, rest: tick });
         }
         let world = self.world(&instances).await?;
-        let now = self.store.clock().now();
+        // The database's, as all times in the world are: this machine's may be off.
+        let now = self.store.now();
         let plan = plan(&world, &self.policy, now);
         let held = plan.held.iter().map(|held| (held.model.clone(), held.why.to_string()));
         self.store.set_held(held.collect()).await?;
@@ -210,22 +227,46 @@ impl Loop {
         Ok(self.leads)
     }
 
-    async fn world(&self, instances: &[Instance]) -> Result<World, Error> {
+    async fn world(&mut self, instances: &[Instance]) -> Result<World, Error> {
         let queues = self.store.queues().await?;
         let models = self.store.models();
-        let view = |model: &Arc<muster_core::Model>| {
-            let queue = queues.iter().find(|q| q.model == model.id && q.tasks > 0);
+        let key = |model: &Model| (model.id.clone(), model.version.clone());
+        let now = self.store.now();
+        let is_today = |id: &ModelId, version: &str| {
+            models.iter().any(|model| model.id == *id && model.version == version)
+        };
+        self.starts.retain(|(id, version), _| is_today(id, version));
+        let stranded = queues.iter().filter(|q| !is_today(&q.model, &q.version)).map(|queue| {
+            let key = (queue.model.clone(), queue.version.clone());
+            let since = self.stranded.get(&key).copied().unwrap_or(now);
+            (key, since)
+        });
+        self.stranded = stranded.collect();
+        let view = |model: &Arc<Model>| {
+            let is_its = |q: &&muster_store::Queue| {
+                q.model == model.id && q.version == model.version && q.tasks > 0
+            };
+            let queue = queues.iter().find(is_its);
             let seen = |q: &muster_store::Queue| QueueView {
                 inputs: q.inputs,
                 oldest: q.oldest,
                 due: q.due,
             };
-            let starts = self.starts.get(&model.id).cloned().unwrap_or_default();
+            let starts = self.starts.get(&key(model)).cloned().unwrap_or_default();
             ModelView { model: Arc::clone(model), queue: queue.map(seen), starts }
         };
         Ok(World {
             models: models.iter().map(view).collect(),
             instances: instances.iter().map(|instance| self.instance_view(instance)).collect(),
+            stranded: self
+                .stranded
+                .iter()
+                .map(|((model, version), since)| Stranded {
+                    model: model.clone(),
+                    version: version.clone(),
+                    since: *since,
+                })
+                .collect(),
         })
     }
 
@@ -234,7 +275,7 @@ impl Loop {
         let retired = self.supervisors.get(&instance.id).is_some_and(Supervisor::is_retired);
         let stage = match &instance.state {
             InstanceState::Draining { .. } => Stage::Draining,
-            _ if retired => Stage::Draining,
+            _ if retired || self.ending.contains(&instance.id) => Stage::Draining,
             InstanceState::Ready { .. } => Stage::Ready {
                 launched_at,
                 ready_at: instance.ready_at.unwrap_or(launched_at),
@@ -263,6 +304,11 @@ impl Loop {
         }
     }
 
+    fn forget(&mut self, instance: InstanceId) {
+        self.supervisors.remove(&instance);
+        self.ending.remove(&instance);
+    }
+
     /// Ends what is ours: running jobs first, then local processes.
     async fn wind_down(&mut self) {
         // It can end between any two transactions; the next server goes on.
@@ -272,22 +318,17 @@ impl Loop {
         for supervisor in self.supervisors.values() {
             supervisor.retire(EndCause::ServerGone);
         }
-        for (id, starting) in self.starting.drain() {
-            tracing::info!(instance.id = %id, model.id = %starting.model, "a starting instance is stopped");
+        for (id, starting) in std::mem::take(&mut self.starting) {
+            let model = &starting.model.id;
+            tracing::info!(instance.id = %id, model.id = %model, "a starting instance is stopped");
             self.local.stop(id, Duration::ZERO);
-            self.recorder.end(id, &EndCause::ServerGone).await;
+            self.end(id, EndCause::ServerGone);
         }
         crash_point("while-draining");
-        let (mut local, mut external) = (self.local.changed(), self.external.changed());
-        while !self.supervisors.is_empty() {
-            tokio::select! {
-                Some(instance) = self.gone.1.recv() => {
-                    self.supervisors.remove(&instance);
-                }
-                Ok(()) = local.changed() => self.observe().await,
-                Ok(()) = external.changed() => self.observe().await,
-                () = tokio::time::sleep(Duration::from_secs(1)) => self.observe().await,
-            }
+        while !(self.supervisors.is_empty() && self.ending.is_empty())
+            && let Some(instance) = self.gone.1.recv().await
+        {
+            self.forget(instance);
         }
     }
 }

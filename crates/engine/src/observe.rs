@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use muster_cluster::{Cluster, Launch};
 use muster_core::instance::{EndCause, Observed, ObservedState};
@@ -13,7 +12,8 @@ use crate::call::ModelServer;
 use crate::dispatcher::{Dispatcher, Health};
 use crate::job::Runner;
 use crate::look::{Loop, Starting};
-use crate::supervisor::{Ending, Supervisor, stopped};
+use crate::running::Leave;
+use crate::supervisor::{Ending, Supervisor, hear_end, stopped};
 
 impl Loop {
     pub(crate) async fn observe(&mut self) {
@@ -38,11 +38,10 @@ impl Loop {
             ObservedState::Ready { address } => {
                 self.get_ready(seen.instance, &address, cluster).await;
             }
+            // One that was ready: its supervisor hears of it.
             ObservedState::Ended { cause } => {
-                if let Some(supervisor) = self.supervisors.get(&seen.instance) {
-                    supervisor.ended(cause);
-                } else if let Some(starting) = self.starting.remove(&seen.instance) {
-                    self.start_failed(seen.instance, starting, cause, seen.at).await;
+                if let Some(starting) = self.starting.remove(&seen.instance) {
+                    self.start_failed(seen.instance, starting, cause, seen.at);
                 }
             }
         }
@@ -60,53 +59,29 @@ impl Loop {
             return;
         }
         let Some(starting) = self.starting.remove(&instance) else { return };
-        let Some(model) = self.store.find_model(&starting.model) else {
-            cluster.stop(instance, Duration::ZERO);
-            return;
-        };
         crash_point("after-spawn-before-row");
         if let Err(error) = self.store.instance_ready(instance, address).await {
             tracing::warn!(%error, instance.id = %instance, "its readiness is not written down yet");
             self.starting.insert(instance, starting);
             return;
         }
-        match ModelServer::new(instance, address) {
-            Ok(server) => {
-                tracing::info!(model.id = %model.id, instance.id = %instance, "an instance is ready");
-                self.starts.remove(&model.id);
-                self.supervise(instance, model, server, cluster).await;
-            }
-            Err(error) => {
-                tracing::error!(%error, instance.id = %instance, "its address cannot be called");
-                cluster.stop(instance, Duration::ZERO);
-                let cause = EndCause::NotStarted { reason: "its address cannot be called".into() };
-                self.recorder.end(instance, &cause).await;
-            }
-        }
+        let model = starting.model;
+        tracing::info!(model.id = %model.id, instance.id = %instance, "an instance is ready");
+        self.starts.remove(&(model.id.clone(), model.version.clone()));
+        self.supervise(instance, model, address.clone(), cluster);
     }
 
-    async fn supervise(
+    /// From now on nothing that it does is waited for here.
+    fn supervise(
         &mut self,
         instance: InstanceId,
         model: Arc<Model>,
-        server: ModelServer,
+        address: Address,
         cluster: &Arc<dyn Cluster>,
     ) {
-        let (supervisor, ended) = Supervisor::new();
+        let supervisor = Supervisor::default();
+        let ended = hear_end(Arc::clone(cluster), instance);
         let external = matches!(model.source, Source::Server { .. });
-        let splits = !external || server.splits_batches().await;
-        let store = self.store.clone();
-        let stopping = self.stop.clone();
-        let recorder = Arc::clone(&self.recorder);
-        let runner = Runner { store, recorder, model, instance, server, splits, ended, stopping };
-        let dispatcher = Dispatcher {
-            runner: Arc::new(runner),
-            running: Arc::clone(&self.running),
-            tokens: supervisor.tokens.clone(),
-            abort: self.abort.clone(),
-            health: Health::default(),
-            reaped: self.reaped.subscribe(),
-        };
         let ending = Ending {
             store: self.store.clone(),
             recorder: Arc::clone(&self.recorder),
@@ -114,12 +89,32 @@ impl Loop {
             instance,
             stays: external,
             stopping: self.stop.clone(),
+            ended: ended.clone(),
         };
-        supervisor.spawn(dispatcher, ending, self.gone.0.clone());
+        let (store, stopping) = (self.store.clone(), self.stop.clone());
+        let recorder = Arc::clone(&self.recorder);
+        let (running, reaped) = (Arc::clone(&self.running), self.reaped.subscribe());
+        let (tokens, abort) = (supervisor.tokens.clone(), self.abort.clone());
+        let work = async move {
+            let server = match ModelServer::new(instance, &address) {
+                Ok(server) => server,
+                Err(error) => {
+                    tracing::error!(%error, instance.id = %instance, "its address cannot be called");
+                    return Leave::Ended(EndCause::not_started("its address cannot be called"));
+                }
+            };
+            // A server elsewhere may take its time to answer.
+            let splits = !external || server.splits_batches().await;
+            let runner =
+                Runner { store, recorder, model, instance, server, splits, ended, stopping };
+            let (runner, health) = (Arc::new(runner), Health::default());
+            Dispatcher { runner, running, tokens, abort, health, reaped }.run().await
+        };
+        supervisor.spawn(work, ending, self.gone.0.clone());
         self.supervisors.insert(instance, supervisor);
     }
 
-    async fn start_failed(
+    fn start_failed(
         &mut self,
         instance: InstanceId,
         starting: Starting,
@@ -129,13 +124,10 @@ impl Loop {
         let wanted = starting.retired.is_some();
         let cause = starting.retired.unwrap_or(seen);
         if !wanted || cause == EndCause::StartTimeout {
-            let starts = self.starts.entry(starting.model).or_default();
-            starts.failed_in_a_row += 1;
-            starts.last_failed_at = at;
-            starts.hopeless = matches!(cause, EndCause::NotStarted { .. });
-            starts.reason = start_reason(&cause);
+            let Model { id, version, .. } = &*starting.model;
+            self.starts.entry((id.clone(), version.clone())).or_default().failed(&cause, at);
         }
-        self.recorder.end(instance, &cause).await;
+        self.end(instance, cause);
     }
 
     /// Does for our instances what another server's plan, or the books, ask for.
@@ -164,7 +156,8 @@ impl Loop {
             }
             let ours = instance.server == Some(self.store.server());
             let known = self.starting.contains_key(&instance.id)
-                || self.supervisors.contains_key(&instance.id);
+                || self.supervisors.contains_key(&instance.id)
+                || self.ending.contains(&instance.id);
             if !instance.local && !known && draining {
                 self.reap(instance).await;
             } else if !instance.local && !known {
@@ -172,8 +165,7 @@ impl Loop {
                 self.adopt(instance);
             } else if ours && !known {
                 // Written down, but never launched.
-                let reason = "the hub was interrupted".to_owned();
-                self.recorder.end(instance.id, &EndCause::NotStarted { reason }).await;
+                self.end(instance.id, EndCause::not_started_now("the hub was interrupted"));
             }
         }
     }
@@ -194,7 +186,7 @@ impl Loop {
     async fn reap(&mut self, instance: &Instance) {
         let over = instance.stop.as_ref().is_some_and(|order| order.until <= self.store.now());
         if over || self.store.is_free(instance.id).await.unwrap_or(false) {
-            self.recorder.end(instance.id, &leaving(instance)).await;
+            self.end(instance.id, leaving(instance));
         }
     }
 
@@ -212,7 +204,7 @@ impl Loop {
         for instance in instances.iter().filter(|it| !it.local && !draining(it)) {
             if !self.adopt(instance) {
                 let why = "its model has another version or is gone".to_owned();
-                self.recorder.end(instance.id, &EndCause::Retired { why }).await;
+                self.end(instance.id, EndCause::Retired { why });
             }
         }
     }
@@ -223,13 +215,7 @@ impl Loop {
         let Some(model) = model.filter(|model| model.version == instance.version) else {
             return false;
         };
-        let starting = Starting {
-            model: instance.model.clone(),
-            doing: String::new(),
-            progressed_at: self.store.clock().now(),
-            retired: None,
-        };
-        self.starting.insert(instance.id, starting);
+        self.starting.insert(instance.id, Starting::new(&model, self.store.now()));
         self.recorder.begin(instance.id, &self.external);
         self.external.launch(Launch { instance: instance.id, model });
         true
@@ -240,16 +226,4 @@ impl Loop {
 fn leaving(instance: &Instance) -> EndCause {
     let asked = || EndCause::Retired { why: "it was asked to stop".into() };
     instance.stop.as_ref().map_or_else(asked, stopped)
-}
-
-/// Why a start failed, for a user: the cause and what the model said last.
-fn start_reason(cause: &EndCause) -> String {
-    match cause {
-        EndCause::NotStarted { reason } => reason.clone(),
-        EndCause::Exited { last_lines, .. } => match last_lines.trim().lines().last() {
-            Some(line) => format!("{cause}; it said last: {line}"),
-            None => cause.to_string(),
-        },
-        cause => cause.to_string(),
-    }
 }

@@ -4,13 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_cluster::Cluster;
-use muster_core::instance::{EndCause, StopWork};
+use muster_core::instance::{EndCause, ObservedState, StopWork};
 use muster_core::{InstanceId, Timestamp};
 use muster_store::{StopOrder, Store};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::dispatcher::Dispatcher;
 use crate::record::Recorder;
 use crate::running::{Leave, Tokens};
 
@@ -20,9 +19,9 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The loop's handle on an instance that was ready.
+#[derive(Default)]
 pub(crate) struct Supervisor {
     pub(crate) tokens: Tokens,
-    ended: watch::Sender<Option<EndCause>>,
     retired: Arc<Mutex<Option<Retired>>>,
 }
 
@@ -43,28 +42,25 @@ pub(crate) struct Ending {
     /// External servers stay in the books when the hub stops.
     pub stays: bool,
     pub stopping: CancellationToken,
+    /// See [`hear_end`].
+    pub ended: watch::Receiver<Option<EndCause>>,
 }
 
 impl Supervisor {
-    pub(crate) fn new() -> (Self, watch::Receiver<Option<EndCause>>) {
-        let (ended, seen) = watch::channel(None);
-        (Self { tokens: Tokens::default(), ended, retired: Arc::default() }, seen)
-    }
-
-    /// Runs the dispatcher; reports on `gone` when the instance is over and the store knows.
+    /// Lets it work; reports on `gone` when the instance is over and the store knows.
     pub(crate) fn spawn(
         &self,
-        dispatcher: Dispatcher,
+        work: impl Future<Output = Leave> + Send + 'static,
         ending: Ending,
         gone: mpsc::UnboundedSender<InstanceId>,
     ) {
         let retired = Arc::clone(&self.retired);
-        let (seen, halt) = (self.ended.subscribe(), self.tokens.halt.clone());
+        let halt = self.tokens.halt.clone();
         tokio::spawn(async move {
-            let leave = dispatcher.run().await;
+            let leave = work.await;
             let instance = ending.instance;
             if !(ending.stays && ending.stopping.is_cancelled()) {
-                ending.end(leave, (&retired, &halt), seen).await;
+                ending.end(leave, (&retired, &halt)).await;
             }
             if gone.send(instance).is_err() {
                 tracing::debug!(instance.id = %instance, "the loop ended before its instance");
@@ -94,15 +90,33 @@ impl Supervisor {
     pub(crate) fn is_retired(&self) -> bool {
         self.tokens.drain.is_cancelled()
     }
+}
 
-    /// The cluster saw that it ended.
-    pub(crate) fn ended(&self, cause: EndCause) {
-        self.ended.send_if_modified(|ended| {
-            let news = ended.is_none();
-            ended.get_or_insert(cause);
-            news
-        });
-    }
+/// Hears of an instance's end, and why it ended, from its cluster: whoever waits for that waits for nothing
+/// else.
+pub(crate) fn hear_end(
+    cluster: Arc<dyn Cluster>,
+    instance: InstanceId,
+) -> watch::Receiver<Option<EndCause>> {
+    let (tell, ended) = watch::channel(None);
+    tokio::spawn(async move {
+        let mut changed = cluster.changed();
+        loop {
+            match cluster.find(instance).map(|seen| seen.state) {
+                Some(ObservedState::Ended { cause }) => {
+                    tell.send_replace(Some(cause));
+                    return;
+                }
+                Some(ObservedState::Starting { .. } | ObservedState::Ready { .. }) => {}
+                None => return,
+            }
+            tokio::select! {
+                changed = changed.changed() => if changed.is_err() { return },
+                () = tell.closed() => return,
+            }
+        }
+    });
+    ended
 }
 
 impl Ending {
@@ -110,7 +124,6 @@ impl Ending {
         &self,
         leave: Leave,
         (retired, halt): (&Mutex<Option<Retired>>, &CancellationToken),
-        mut seen: watch::Receiver<Option<EndCause>>,
     ) {
         let order = || {
             let retired = retired.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,14 +132,11 @@ impl Ending {
         if self.stays && order().is_some() {
             self.others_are_done(halt).await;
         }
-        let ended_by_itself = seen.borrow().clone();
+        let ended_by_itself = self.ended.borrow().clone();
         if ended_by_itself.is_none() {
             let grace = order().map_or(STOP_GRACE, |order| self.grace(&order));
             self.cluster.stop(self.instance, grace);
-            let patience = grace + Duration::from_secs(5);
-            if tokio::time::timeout(patience, seen.wait_for(Option::is_some)).await.is_err() {
-                tracing::error!(instance.id = %self.instance, "an instance did not end when it was stopped");
-            }
+            self.is_gone(grace).await;
         }
         let retired = retired.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let cause = match (ended_by_itself, leave, retired) {
@@ -135,6 +145,18 @@ impl Ending {
             (None, Leave::Drained, None) => EndCause::ServerGone,
         };
         self.recorder.end(self.instance, &cause).await;
+    }
+
+    /// Its place is free when it is gone, not before; but a hub that stops does not wait for ever.
+    async fn is_gone(&self, grace: Duration) {
+        let mut ended = self.ended.clone();
+        let patience = grace + Duration::from_secs(5);
+        while tokio::time::timeout(patience, ended.wait_for(Option::is_some)).await.is_err() {
+            tracing::error!(instance.id = %self.instance, "it did not end when it was stopped");
+            if self.stopping.is_cancelled() {
+                return;
+            }
+        }
     }
 
     /// How long the process may take: all of the time that its work did not need to have, if that was

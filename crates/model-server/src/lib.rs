@@ -8,6 +8,7 @@ pub mod folder;
 mod jobs;
 mod logs;
 mod orient;
+mod passing;
 pub mod prepare;
 mod process;
 mod routes;

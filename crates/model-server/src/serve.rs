@@ -9,11 +9,13 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use muster_core::instance::StartFault;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::logs::Logs;
+use crate::passing;
 use crate::prepare::{Environment, prepare};
 use crate::process::Spawner;
 use crate::routes::{Served, router};
@@ -36,7 +38,10 @@ pub enum State {
     Starting(String),
     /// It listens at `unix:PATH` or `http://ADDRESS`.
     Ready(String),
-    Failed(String),
+    Failed {
+        reason: String,
+        fault: StartFault,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +87,17 @@ pub enum ServeError {
     Start(String),
 }
 
+impl ServeError {
+    /// Can trying again help?
+    pub fn fault(&self) -> StartFault {
+        match self {
+            Self::Start(reason) => passing::fault_of(reason),
+            Self::Bind(_) => StartFault::Passing,
+            Self::Folder(_) | Self::Elsewhere(..) | Self::PortFile(_) => StartFault::Lasting,
+        }
+    }
+}
+
 /// Serves until `shutdown`.
 pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
     let served = tokio::select! {
@@ -90,7 +106,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
         () = options.shutdown.cancelled() => return Ok(()),
     };
     if let Err(error) = &served {
-        (options.states)(State::Failed(error.to_string()));
+        (options.states)(State::Failed { reason: error.to_string(), fault: error.fault() });
     }
     served?.await;
     Ok(())

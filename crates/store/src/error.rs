@@ -17,6 +17,12 @@ pub enum Error {
     /// The idempotency key came with another body before.
     #[error("the idempotency key was used for another request")]
     KeyReused,
+    /// The catalogue does not have the model any more; or it takes no new requests, for this reason.
+    #[error("the model takes no new requests")]
+    NotOffered { disabled: Option<String> },
+    /// The model has another version by now: it is to be read again.
+    #[error("the model was changed meanwhile")]
+    ModelChanged,
     /// The request has not ended, so it has no result yet.
     #[error("the request has not ended")]
     NotEnded,

@@ -91,7 +91,7 @@ struct Inner {
     models: RwLock<catalogue::Catalogue>,
     held: Mutex<HashMap<ModelId, String>>,
     figures: tokio::sync::Mutex<Option<(Instant, HashMap<ModelId, Figures>)>>,
-    /// How far the database's clock is ahead of ours, microseconds.
+    /// How far the database's clock is ahead of [`Clock::steady`], microseconds.
     ahead: std::sync::atomic::AtomicI64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Held as long as this server uses the folder.

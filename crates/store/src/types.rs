@@ -169,13 +169,15 @@ pub struct TaskBack {
 pub struct RemoteJob {
     pub job: String,
     pub model: ModelId,
+    pub version: String,
     pub tasks: Vec<(TaskKey, u32)>,
 }
 
-/// The waiting tasks of a model.
+/// The waiting tasks of a version of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
     pub model: ModelId,
+    pub version: String,
     pub tasks: u64,
     pub inputs: u64,
     /// Submission of the request that waits longest.

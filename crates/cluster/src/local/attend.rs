@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use std::os::unix::process::ExitStatusExt;
 
-use muster_core::instance::EndCause;
+use muster_core::instance::{EndCause, StartFault};
 use muster_core::{Address, InstanceId, ObservedState};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::Deserialize;
@@ -43,7 +43,19 @@ pub(super) struct Attended {
 enum Said {
     Starting(String),
     Ready(String),
-    Failed(String),
+    Failed(Failed),
+}
+
+/// Why a start failed.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Failed {
+    Lasting(String),
+    /// `{"reason": .., "fault": ..}`
+    Known {
+        reason: String,
+        fault: StartFault,
+    },
 }
 
 /// Stays with a process until it has ended and nothing of it is left.
@@ -57,7 +69,7 @@ pub(super) async fn attend(mut it: Attended, stdout: ChildStdout, stderr: ChildS
             status = it.child.wait() => break status,
             bytes = states.read(), if states.open => {
                 if let Some(reason) = it.hear(&mut states, bytes) {
-                    why.get_or_insert(EndCause::NotStarted { reason });
+                    why.get_or_insert(reason);
                     kill_at.get_or_insert(Instant::now() + AFTER_FAILURE);
                 }
             }
@@ -101,15 +113,15 @@ pub(super) async fn attend(mut it: Attended, stdout: ChildStdout, stderr: ChildS
     while states.open && why.is_none() {
         let said = tokio::time::timeout(LAST_WORDS, states.read()).await;
         let Ok(bytes) = said else { break };
-        why = it.hear(&mut states, bytes).map(|reason| EndCause::NotStarted { reason });
+        why = it.hear(&mut states, bytes);
     }
     let cause = why.unwrap_or_else(|| it.exited(status));
     it.book.see(it.instance, ObservedState::Ended { cause });
 }
 
 impl Attended {
-    /// Takes in what came on standard output; gives the reason if the start failed.
-    fn hear(&self, states: &mut Pipe<ChildStdout>, bytes: usize) -> Option<String> {
+    /// Takes in what came on standard output; gives the cause if the start failed.
+    fn hear(&self, states: &mut Pipe<ChildStdout>, bytes: usize) -> Option<EndCause> {
         let mut failed = None;
         for line in states.take_lines(bytes) {
             match serde_json::from_slice(&line) {
@@ -123,7 +135,12 @@ impl Attended {
                     };
                     self.book.see(self.instance, ObservedState::Ready { address });
                 }
-                Ok(Said::Failed(reason)) => failed = Some(reason),
+                Ok(Said::Failed(Failed::Lasting(reason))) => {
+                    failed = Some(EndCause::not_started(reason));
+                }
+                Ok(Said::Failed(Failed::Known { reason, fault })) => {
+                    failed = Some(EndCause::NotStarted { reason, fault });
+                }
                 // Whatever else is printed there belongs to its log.
                 Err(_) => self.keep(&[line.as_slice(), b"\n"].concat()),
             }

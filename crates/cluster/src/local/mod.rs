@@ -120,13 +120,11 @@ impl Cluster for LocalProcesses {
             return;
         }
         if matches!(model.source, Source::Server { .. }) {
-            let reason = "it is a server, not a folder".to_owned();
-            let cause = EndCause::NotStarted { reason };
+            let cause = EndCause::not_started("it is a server, not a folder");
             return self.book.see(instance, ObservedState::Ended { cause });
         }
         if self.launches.send(Started { instance, model, orders: received }).is_err() {
-            let reason = "the hub cannot start processes any more".to_owned();
-            let cause = EndCause::NotStarted { reason };
+            let cause = EndCause::not_started("the hub cannot start processes any more");
             self.book.see(instance, ObservedState::Ended { cause });
         }
     }
@@ -140,6 +138,10 @@ impl Cluster for LocalProcesses {
 
     fn observe(&self) -> Vec<Observed> {
         self.book.observe()
+    }
+
+    fn find(&self, instance: InstanceId) -> Option<Observed> {
+        self.book.find(instance)
     }
 
     fn forget(&self, instance: InstanceId) {

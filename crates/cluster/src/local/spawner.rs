@@ -4,13 +4,14 @@
 //! started it (prctl(2), PR_SET_PDEATHSIG). So that thread must live as long as the hub.
 
 use std::ffi::OsString;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use muster_core::instance::EndCause;
+use muster_core::instance::{EndCause, StartFault};
 use muster_core::news::Usage;
 use muster_core::{InstanceId, Model, ObservedState, Source};
 use tokio::process::Command;
@@ -81,7 +82,8 @@ impl Spawner {
             Ok(child) => child,
             Err(error) => {
                 let reason = format!("its process cannot be started: {error}");
-                let cause = EndCause::NotStarted { reason };
+                let fault = fault_of(&error);
+                let cause = EndCause::NotStarted { reason, fault };
                 return self.book.see(instance, ObservedState::Ended { cause });
             }
         };
@@ -157,6 +159,15 @@ impl Spawner {
                 tracing::debug!(pid, "an instance over its memory limit ended by itself");
             }
         }
+    }
+}
+
+/// A program that is not there, or must not be run, does not come by itself; processes, files and memory
+/// that are used up do.
+fn fault_of(error: &io::Error) -> StartFault {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::PermissionDenied => StartFault::Lasting,
+        _ => StartFault::Passing,
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Why {
     AtHubMaximum {
         most: u32,
     },
+    /// The catalogue does not have the model.
+    Gone,
     /// Starting failed; the next try is at `until`.
     Backoff {
         until: Timestamp,
@@ -46,6 +48,7 @@ impl fmt::Display for Why {
             Self::AtHubMaximum { most } => {
                 write!(f, "The hub runs its maximum of {most} instances; one must end first.")
             }
+            Self::Gone => f.write_str("The hub does not have the model at the moment."),
             Self::Backoff { reason, .. } => {
                 write!(f, "Starting the model failed and will be tried again: {reason}")
             }

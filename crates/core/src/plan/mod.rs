@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::instance::EndCause;
+use crate::instance::{EndCause, StartFault};
 use crate::{InstanceId, Model, ModelId, Source, Timestamp};
 
 pub use held::{Held, Why};
@@ -23,12 +23,22 @@ pub struct World {
     pub models: Vec<ModelView>,
     /// Instances that did not end.
     pub instances: Vec<InstanceView>,
+    pub stranded: Vec<Stranded>,
+}
+
+/// Tasks that wait for a version of a model that is not in the catalogue, so that nobody claims them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranded {
+    pub model: ModelId,
+    pub version: String,
+    /// Since when that is seen.
+    pub since: Timestamp,
 }
 
 #[derive(Clone, Debug)]
 pub struct ModelView {
     pub model: Arc<Model>,
-    /// Tasks that wait, if any do.
+    /// Tasks that wait for it as it is now, if any do.
     pub queue: Option<QueueView>,
     pub starts: Starts,
 }
@@ -41,15 +51,43 @@ pub struct QueueView {
     pub due: Timestamp,
 }
 
-/// How starting a model's instances went since one was ready.
+/// How starting instances of a model's version went since one was ready.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Starts {
     pub failed_in_a_row: u32,
+    pub first_failed_at: Timestamp,
     pub last_failed_at: Timestamp,
     /// Why the last one failed, fit for a user.
     pub reason: String,
-    /// Trying again at once cannot help: its environment cannot be built.
-    pub hopeless: bool,
+    /// If it is known: can trying again help?
+    pub fault: Option<StartFault>,
+}
+
+impl Starts {
+    pub fn failed(&mut self, cause: &EndCause, at: Timestamp) {
+        if self.failed_in_a_row == 0 {
+            self.first_failed_at = at;
+        }
+        self.failed_in_a_row += 1;
+        self.last_failed_at = at;
+        self.fault = match cause {
+            EndCause::NotStarted { fault, .. } => Some(*fault),
+            _ => None,
+        };
+        self.reason = reason(cause);
+    }
+}
+
+/// Why a start failed, for a user: the cause and what the model said last.
+fn reason(cause: &EndCause) -> String {
+    match cause {
+        EndCause::NotStarted { reason, .. } => reason.clone(),
+        EndCause::Exited { last_lines, .. } => match last_lines.trim().lines().last() {
+            Some(line) => format!("{cause}; it said last: {line}"),
+            None => cause.to_string(),
+        },
+        cause => cause.to_string(),
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,10 +143,15 @@ pub enum Action {
         instance: InstanceId,
         cause: EndCause,
     },
-    /// The model cannot be started: its waiting requests fail.
+    /// Nobody can work on them: the requests that wait for this version of the model fail.
     FailWaiting {
         model: ModelId,
+        version: String,
         reason: String,
+    },
+    /// What waits for other versions of the model starts over with the one of the catalogue.
+    MoveStranded {
+        model: ModelId,
     },
 }
 
@@ -116,6 +159,10 @@ pub enum Action {
 /// when it was ready; longer if it took long to start.
 const SHORTEST_TURN: Duration = Duration::from_secs(60);
 const STARTS_A_TURN: u32 = 5;
+
+/// How long work waits for a model that is not in the catalogue any more: its folder may come back with the
+/// next start of a hub.
+const GONE: Duration = Duration::from_secs(300);
 
 /// An instance that keeps saying what it does may take this many start times in all.
 const LONGEST_START: u32 = 12;
@@ -137,6 +184,7 @@ pub fn plan(world: &World, policy: &Policy, now: Timestamp) -> Plan {
     };
     planner.retire_timed_out();
     planner.retire_foreign_versions();
+    planner.free_stranded();
     let mut wanting: Vec<&ModelView> = world.models.iter().collect();
     // Who waits longest gets the next free place.
     wanting.sort_by_key(|view| (view.queue.map_or(Timestamp(i64::MAX), |q| q.oldest), view.id()));
@@ -181,16 +229,23 @@ impl ModelView {
         let failed = self.starts.failed_in_a_row;
         let seconds = match failed {
             0 => return None,
-            _ if self.starts.hopeless => 60,
+            _ if self.starts.fault == Some(StartFault::Lasting) => 60,
             n => 1u64 << n.min(6),
         };
         Some(self.starts.last_failed_at + Duration::from_secs(seconds))
     }
 
     fn cannot_start(&self) -> bool {
-        let starts = &self.starts;
-        starts.failed_in_a_row >= self.model.limits.max_attempts
-            || (starts.hopeless && starts.failed_in_a_row > 0)
+        let Starts { failed_in_a_row, first_failed_at, last_failed_at, fault, .. } = &self.starts;
+        let limits = &self.model.limits;
+        match fault {
+            Some(StartFault::Lasting) => *failed_in_a_row > 0,
+            // What passes by itself may take as long as a start.
+            Some(StartFault::Passing) if *last_failed_at < *first_failed_at + limits.start() => {
+                false
+            }
+            Some(StartFault::Passing) | None => *failed_in_a_row >= limits.max_attempts,
+        }
     }
 }
 
@@ -251,6 +306,28 @@ impl<'w> Planner<'w> {
         }
     }
 
+    fn free_stranded(&mut self) {
+        let world = self.world;
+        for Stranded { model, version, since } in &world.stranded {
+            if world.models.iter().any(|view| view.id() == model) {
+                let moves = Action::MoveStranded { model: model.clone() };
+                if !self.plan.actions.contains(&moves) {
+                    self.plan.actions.push(moves);
+                }
+                continue;
+            }
+            let end = *since + GONE;
+            if end <= self.now {
+                let reason = "The model was removed from the hub.".to_owned();
+                let (model, version) = (model.clone(), version.clone());
+                self.plan.actions.push(Action::FailWaiting { model, version, reason });
+            } else {
+                self.look_at(end);
+                self.plan.held.push(Held { model: model.clone(), why: Why::Gone });
+            }
+        }
+    }
+
     /// Launches what a model needs, or says why not.
     fn want(&mut self, view: &ModelView) {
         let (mut free, mut live) = (0u64, 0u32);
@@ -282,8 +359,8 @@ impl<'w> Planner<'w> {
                 view.queue.is_some_and(|queue| queue.oldest <= view.starts.last_failed_at);
             if failed_for_this_queue {
                 let reason = format!("The model could not be started: {}", view.starts.reason);
-                let model = view.id().clone();
-                self.plan.actions.push(Action::FailWaiting { model, reason });
+                let (model, version) = (view.id().clone(), view.model.version.clone());
+                self.plan.actions.push(Action::FailWaiting { model, version, reason });
                 return;
             }
         }

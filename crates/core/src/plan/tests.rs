@@ -62,6 +62,12 @@ fn carry_out(mut world: World, plan: &Plan, now: Timestamp, next_id: &mut u128) 
                 world.instances.push(InstanceView { slot: *slot, ..new });
             }
             Action::Retire { instance, .. } => world.instances.retain(|i| i.id != *instance),
+            Action::MoveStranded { model } => world.stranded.retain(|s| s.model != *model),
+            Action::FailWaiting { model, version, .. }
+                if world.stranded.iter().any(|s| s.model == *model) =>
+            {
+                world.stranded.retain(|s| (&s.model, &s.version) != (model, version));
+            }
             Action::FailWaiting { model, .. } => {
                 let view = world.models.iter_mut().find(|view| view.id() == model);
                 view.expect("a model of the world").queue = None;
@@ -92,7 +98,7 @@ fn a_full_hub_lets_models_take_turns() {
     let models = ["a", "b", "c"].map(|id| waiting(model(id, limits()), 1_000)).to_vec();
     let turn = |one: i64, other: i64| {
         let instances = vec![instance(1, "a", busy(one)), instance(2, "b", busy(other))];
-        plan(&World { models: models.clone(), instances }, &policy, at(200))
+        plan(&World { models: models.clone(), instances, stranded: vec![] }, &policy, at(200))
     };
     let over = turn(130, 120);
     let why = "c needs the place".to_owned();
@@ -107,7 +113,7 @@ fn a_full_hub_lets_models_take_turns() {
     // Whoever took long to start has a longer turn.
     let slow = Stage::Ready { launched_at: at(0), ready_at: at(100), idle_since: None };
     let instances = vec![instance(1, "a", slow), instance(2, "b", busy(199))];
-    let plan = plan(&World { models, instances }, &policy, at(200));
+    let plan = plan(&World { models, instances, stranded: vec![] }, &policy, at(200));
     assert_eq!((plan.actions, plan.next_look), (vec![], Some(at(259))));
 }
 
@@ -125,6 +131,7 @@ fn a_booting_instance_is_waited_for() {
     let world = World {
         models: vec![waiting(model("m", ModelLimits::default()), 5)],
         instances: vec![instance(0, "m", starting(99))],
+        ..World::default()
     };
     let plan = plan(&world, &Policy::default(), at(100));
     assert!(plan.actions.is_empty());
@@ -136,6 +143,7 @@ fn an_instance_that_does_not_get_ready_is_stopped() {
     let world = World {
         models: vec![model("m", ModelLimits { start_seconds: 10, ..ModelLimits::default() })],
         instances: vec![instance(0, "m", starting(0))],
+        ..World::default()
     };
     let plan = plan(&world, &Policy::default(), at(10));
     assert!(matches!(&plan.actions[..], [Action::Retire { cause: EndCause::StartTimeout, .. }]));
@@ -146,9 +154,10 @@ fn a_model_that_cannot_start_fails_its_waiting_requests() {
     let mut view = waiting(model("m", ModelLimits::default()), 5);
     view.starts = Starts {
         failed_in_a_row: 3,
+        first_failed_at: at(101),
         last_failed_at: at(110),
         reason: "no module named x".into(),
-        hopeless: false,
+        fault: None,
     };
     let world = World { models: vec![view.clone()], ..World::default() };
     let failing = plan(&world, &Policy::default(), at(111));
@@ -171,6 +180,7 @@ fn idle_instances_go_after_the_models_idle_time_down_to_its_minimum() {
     let world = World {
         models: vec![model("m", limits)],
         instances: vec![instance(0, "m", idle(0)), instance(1, "m", idle(0))],
+        ..World::default()
     };
     assert_eq!(plan(&world, &Policy::default(), at(299)).actions, []);
     let later = plan(&world, &Policy::default(), at(300));
@@ -182,7 +192,8 @@ fn of_more_instances_than_the_minimum_the_ones_idle_the_longest_go() {
     let limits = ModelLimits { min_instances: 1, idle_seconds: 60, ..ModelLimits::default() };
     let instances =
         [190, 100, 180].into_iter().zip(1..).map(|(since, n)| instance(n, "m", idle(since)));
-    let world = World { models: vec![model("m", limits)], instances: instances.collect() };
+    let (models, instances) = (vec![model("m", limits)], instances.collect());
+    let world = World { models, instances, ..World::default() };
     let plan = plan(&world, &Policy::default(), at(200));
     let retired =
         |n| Action::Retire { instance: InstanceId(Uuid::from_u128(n)), cause: EndCause::Idle };
@@ -200,6 +211,7 @@ fn a_plan_for_many_models_takes_no_longer_than_it_has_to() {
     let world = World {
         models: cold.chain(warm).collect(),
         instances: (0..count).map(|n| instance(n, &id(n), busy(190))).collect(),
+        ..World::default()
     };
     let begun = std::time::Instant::now();
     let plan = plan(&world, &Policy { max_instances: count as u32 }, at(200));
@@ -217,6 +229,7 @@ fn an_idle_model_makes_room_when_the_hub_is_full() {
             model("b", ModelLimits::default()),
         ],
         instances: vec![instance(0, "b", idle(99))],
+        ..World::default()
     };
     let plan = plan(&world, &Policy { max_instances: 1 }, at(100));
     let [Action::Retire { cause: EndCause::Retired { why }, .. }] = &plan.actions[..] else {
@@ -238,6 +251,7 @@ fn a_minimum_of_another_model_does_not_keep_work_waiting_for_ever() {
             model("c", ModelLimits::default()),
         ],
         instances: vec![instance(0, "b", fresh), instance(1, "c", idle(99))],
+        ..World::default()
     };
     let retired =
         |world: &World| match &plan(world, &Policy { max_instances: 2 }, at(100)).actions[..] {
@@ -252,9 +266,59 @@ fn a_minimum_of_another_model_does_not_keep_work_waiting_for_ever() {
 #[test]
 fn an_instance_of_an_older_version_is_retired() {
     let old = InstanceView { version: "0".into(), ..instance(0, "m", idle(99)) };
-    let world = World { models: vec![model("m", ModelLimits::default())], instances: vec![old] };
+    let world = World {
+        models: vec![model("m", ModelLimits::default())],
+        instances: vec![old],
+        ..World::default()
+    };
     let plan = plan(&world, &Policy::default(), at(100));
     assert!(matches!(&plan.actions[..], [Action::Retire { cause: EndCause::Retired { .. }, .. }]));
+}
+
+/// An index that is away for a moment fails nothing; a package that there is not fails at once.
+#[test]
+fn what_passes_by_itself_is_waited_for_as_long_as_a_start_may_take() {
+    let limits = ModelLimits { start_seconds: 100, max_attempts: 3, ..ModelLimits::default() };
+    let fails = |cause: &EndCause, times: &[i64]| {
+        let mut view = waiting(model("m", limits.clone()), 5);
+        for time in times {
+            view.starts.failed(cause, at(*time));
+        }
+        let now = at(times[times.len() - 1] + 1);
+        let plan = plan(&World { models: vec![view], ..World::default() }, &Policy::default(), now);
+        plan.actions.iter().any(|action| matches!(action, Action::FailWaiting { .. }))
+    };
+    let away = EndCause::not_started_now("the package index does not answer");
+    assert!(!fails(&away, &[101]));
+    assert!(!fails(&away, &[101, 103, 107, 115, 131, 163]), "it may come back");
+    assert!(!fails(&away, &[101, 201]), "it was tried only twice");
+    assert!(fails(&away, &[101, 103, 201]));
+    assert!(fails(&EndCause::not_started("there is no such package"), &[101]));
+    let crash = EndCause::Exited { code: Some(1), signal: None, last_lines: String::new() };
+    assert!(!fails(&crash, &[101, 103]) && fails(&crash, &[101, 103, 107]));
+}
+
+#[test]
+fn what_waits_for_another_version_is_moved_and_for_no_model_fails_after_a_while() {
+    let stranded = |model: &str, version: &str| Stranded {
+        model: model.parse().expect("an id"),
+        version: version.into(),
+        since: at(100),
+    };
+    let world = World {
+        models: vec![model("m", ModelLimits::default())],
+        stranded: vec![stranded("m", "0"), stranded("m", "00"), stranded("gone", "7")],
+        ..World::default()
+    };
+    let moves = Action::MoveStranded { model: "m".parse().expect("an id") };
+    let early = plan(&world, &Policy::default(), at(399));
+    assert_eq!((&early.actions[..], early.next_look), (&[moves.clone()][..], Some(at(400))));
+    assert_eq!(early.held[0].why, Why::Gone);
+    let later = plan(&world, &Policy::default(), at(400));
+    let [first, Action::FailWaiting { version, .. }] = &later.actions[..] else {
+        panic!("{later:?}")
+    };
+    assert_eq!((first, version.as_str()), (&moves, "7"));
 }
 
 fn any_stage() -> impl Strategy<Value = Stage> {
@@ -271,13 +335,15 @@ prop_compose! {
     fn any_model(name: &'static str)(
         batch_size in 1u32..200, min_instances in 0u32..2, max_instances in 1u32..4,
         inputs in prop::option::of(1u64..1000), due in 0i64..400,
-        failed_in_a_row in 0u32..5, last in 0i64..400, hopeless: bool,
+        failed_in_a_row in 0u32..5, last in 0i64..400,
+        fault in prop::option::of(prop_oneof![Just(StartFault::Lasting), Just(StartFault::Passing)]),
     ) -> ModelView {
         let limits = ModelLimits { batch_size, min_instances, max_instances, ..ModelLimits::default() };
         let mut view = model(name, limits);
         view.queue = inputs.map(|inputs| QueueView { inputs, oldest: at(due), due: at(due) });
-        let last_failed_at = at(last);
-        view.starts = Starts { failed_in_a_row, last_failed_at, reason: "x".into(), hopeless };
+        let (first_failed_at, last_failed_at) = (at(0), at(last));
+        let reason = "x".into();
+        view.starts = Starts { failed_in_a_row, first_failed_at, last_failed_at, reason, fault };
         view
     }
 }
@@ -296,7 +362,7 @@ prop_compose! {
                 instances.push(InstanceView { slot, ..instance(n as u128, name, stage) });
             }
         }
-        World { models, instances }
+        World { models, instances, stranded: vec![] }
     }
 }
 

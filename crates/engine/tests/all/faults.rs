@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use muster_core::instance::EndCause;
+use muster_core::instance::{EndCause, StopWork};
 use muster_core::model::ModelLimits;
 use muster_core::{Ended, Phase, Request};
+use muster_store::StopWish;
 
-use crate::hub::{Hub, Reply, echo, limits};
+use crate::hub::{Hub, Reply, Setup, echo, limits};
 
 fn reason(request: &Request) -> &str {
     match &request.phase {
@@ -19,7 +20,7 @@ fn reason(request: &Request) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_cannot_be_built_fails_the_request_with_the_reason() {
-    let cause = EndCause::NotStarted { reason: "no matching distribution for x==9".into() };
+    let cause = EndCause::not_started("no matching distribution for x==9");
     let hub = Hub::with(limits(), false, Some(cause), echo).await;
     let request = hub.run(&["a"]).await;
     assert_eq!(
@@ -27,6 +28,49 @@ async fn a_model_that_cannot_be_built_fails_the_request_with_the_reason() {
         "The model could not be started: no matching distribution for x==9"
     );
     assert_eq!(hub.cluster.launched.load(Ordering::SeqCst), 1);
+}
+
+/// A machine that is out of processes for a moment, or a package index that is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_for_a_moment_is_tried_again_and_fails_nothing() {
+    let cause = EndCause::not_started_now("Resource temporarily unavailable (os error 11)");
+    let setup = Setup { start_fails: Some(cause), ..Setup::default() };
+    let hub = Hub::on(setup, echo).await;
+    hub.cluster.failing.store(1, Ordering::SeqCst);
+    let (one, other) = (hub.submit(&["a"]).await, hub.submit(&["b"]).await);
+    for submitted in [one, other] {
+        let ended = submitted.ended.wait(Duration::from_secs(20)).await.expect("it ends");
+        assert_eq!(ended.request.phase.name(), "completed");
+    }
+    assert_eq!(hub.cluster.launched.load(Ordering::SeqCst), 2);
+}
+
+/// Its slot is free when its process is gone: two never run in one place (I-25).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_does_not_end_keeps_its_place() {
+    let hub = Hub::start(echo).await;
+    hub.run(&["a"]).await;
+    let id = hub.cluster.live()[0];
+    hub.cluster.stubborn.store(true, Ordering::SeqCst);
+    let wish = StopWish {
+        work: StopWork::Requeue,
+        reason: "it leaks".into(),
+        grace: Duration::from_millis(10),
+    };
+    hub.store.stop_instance(hub.principal, id, wish).await.expect("an answer");
+    let waits = hub.submit(&["b"]).await;
+    let mut happened = hub.cluster.happened();
+    let another = async {
+        while hub.cluster.launched.load(Ordering::SeqCst) < 2 {
+            happened.changed().await.expect("the cluster is there");
+        }
+    };
+    // Longer than an instance that is stopped is waited for.
+    let another = tokio::time::timeout(Duration::from_secs(8), another).await;
+    assert!(another.is_err(), "it lives, and another one has its place");
+    hub.cluster.kill(id);
+    let ended = waits.ended.wait(Duration::from_secs(20)).await.expect("it ends");
+    assert_eq!(ended.request.phase.name(), "completed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use muster_cluster::{Cluster, Launch, Written};
+use muster_cluster::{Cluster, ExternalServers, Launch, Now, Written};
 use muster_core::input::InputTable;
 use muster_core::instance::{EndCause, Observed, ObservedState};
 use muster_core::model::{Card, InputColumn, ModelLimits};
@@ -67,10 +67,14 @@ pub struct TestCluster {
     pub launched: AtomicU32,
     /// The inputs of every call, in the order they came.
     pub calls: Mutex<Vec<(InstanceId, Vec<String>)>>,
-    /// What a launch comes to instead of a ready instance.
+    /// What a launch comes to instead of a ready instance, as often as `failing` says.
     pub start_fails: Option<EndCause>,
+    pub failing: AtomicU32,
     /// Instances that are launched from now on stay at loading.
     pub never_ready: AtomicBool,
+    /// Those that are stopped go on.
+    pub stubborn: AtomicBool,
+    now: OnceLock<Now>,
 }
 
 #[derive(Clone)]
@@ -90,8 +94,29 @@ impl TestCluster {
             launched: AtomicU32::new(0),
             calls: Mutex::default(),
             start_fails,
+            failing: AtomicU32::new(u32::MAX),
             never_ready: AtomicBool::new(false),
+            stubborn: AtomicBool::new(false),
+            now: OnceLock::new(),
         })
+    }
+
+    /// It listens, and says so.
+    pub fn get_ready(self: &Arc<Self>, id: InstanceId) {
+        let path = self.folder.path().join(format!("{id}.sock"));
+        let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
+        let router = Router::new()
+            .route("/run", post(run))
+            .route("/healthz", get(async || "ok"))
+            .with_state(Server { cluster: Arc::clone(self), id });
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("a server");
+        });
+        if let Some(instance) = self.instances.lock().expect("no panic").get_mut(&id) {
+            instance.1 = Some(server);
+        }
+        let address = Address::Socket(path.to_string_lossy().into_owned());
+        self.set(id, ObservedState::Ready { address });
     }
 
     fn set(&self, id: InstanceId, state: ObservedState) {
@@ -143,27 +168,20 @@ impl Cluster for Handle {
         if cluster.never_ready.load(Ordering::SeqCst) {
             return;
         }
-        if let Some(cause) = cluster.start_fails.clone() {
+        if let Some(cause) = cluster.start_fails.clone()
+            && cluster.failing.load(Ordering::SeqCst) > 0
+        {
+            cluster.failing.fetch_sub(1, Ordering::SeqCst);
             cluster.set(id, ObservedState::Ended { cause });
             return;
         }
-        let path = cluster.folder.path().join(format!("{id}.sock"));
-        let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
-        let router = Router::new()
-            .route("/run", post(run))
-            .route("/healthz", get(async || "ok"))
-            .with_state(Server { cluster: Arc::clone(&cluster), id });
-        let server = tokio::spawn(async move {
-            axum::serve(listener, router).await.expect("a server");
-        });
-        if let Some(instance) = cluster.instances.lock().expect("no panic").get_mut(&id) {
-            instance.1 = Some(server);
-        }
-        let address = Address::Socket(path.to_string_lossy().into_owned());
-        cluster.set(id, ObservedState::Ready { address });
+        cluster.get_ready(id);
     }
 
     fn stop(&self, id: InstanceId, _grace: Duration) {
+        if self.0.stubborn.load(Ordering::SeqCst) {
+            return;
+        }
         let cause = EndCause::Exited { code: Some(0), signal: None, last_lines: String::new() };
         self.0.set(id, ObservedState::Ended { cause });
     }
@@ -172,7 +190,7 @@ impl Cluster for Handle {
         let instances = self.0.instances.lock().expect("no panic");
         let observed = |(id, (state, _)): (&InstanceId, &(ObservedState, _))| Observed {
             instance: *id,
-            at: Clock::system().now(),
+            at: (self.0.now.get().expect("a clock"))(),
             state: state.clone(),
         };
         instances.iter().map(observed).collect()
@@ -244,6 +262,47 @@ pub fn limits() -> ModelLimits {
     ModelLimits { batch_size: 10, job_seconds: 30, start_seconds: 10, ..ModelLimits::default() }
 }
 
+/// What a hub is made of.
+pub struct Setup {
+    pub limits: ModelLimits,
+    pub cache: bool,
+    pub start_fails: Option<EndCause>,
+    pub database: Database,
+    /// Larger inputs and results than so many bytes are objects, in this storage.
+    pub objects: (Objects, usize),
+    pub clock: Clock,
+    /// Models that run elsewhere, at these addresses.
+    pub elsewhere: Vec<String>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            limits: limits(),
+            cache: false,
+            start_fails: None,
+            database: Database::Memory,
+            objects: (Objects::Memory, 64 << 10),
+            clock: Clock::system(),
+            elsewhere: vec![],
+        }
+    }
+}
+
+pub fn echo_model(version: &str, limits: ModelLimits, cache: bool) -> Model {
+    Model {
+        id: "echo".parse().expect("an id"),
+        version: version.into(),
+        source: Source::Folder { path: "models/echo".into() },
+        card: Card::default(),
+        input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+        outputs: vec![],
+        example: vec![],
+        limits,
+        cache,
+    }
+}
+
 impl Hub {
     pub async fn start(behaviour: impl Fn(&[String]) -> Reply + Send + Sync + 'static) -> Self {
         Self::with(limits(), false, None, behaviour).await
@@ -255,45 +314,53 @@ impl Hub {
         start_fails: Option<EndCause>,
         behaviour: impl Fn(&[String]) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let objects = (Objects::Memory, 64 << 10);
-        Self::on(objects, limits, cache, start_fails, behaviour).await
+        Self::on(Setup { limits, cache, start_fails, ..Setup::default() }, behaviour).await
     }
 
-    /// With larger inputs and results than so many bytes in this storage.
     pub async fn on(
-        (objects, inline_bytes): (Objects, usize),
-        limits: ModelLimits,
-        cache: bool,
-        start_fails: Option<EndCause>,
+        setup: Setup,
         behaviour: impl Fn(&[String]) -> Reply + Send + Sync + 'static,
     ) -> Self {
+        let Setup { limits, cache, start_fails, database, objects, clock, elsewhere } = setup;
+        let (objects, inline_bytes) = objects;
         // Another test of this process may have done it.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let config = StoreConfig { database: Database::Memory, objects, inline_bytes };
-        let store = Store::open(config, Clock::system()).await.expect("a store");
-        let model = Model {
-            id: "echo".parse().expect("an id"),
-            version: "1".into(),
-            source: Source::Folder { path: "models/echo".into() },
-            card: Card::default(),
-            input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
-            outputs: vec![],
-            example: vec![],
-            limits,
-            cache,
-        };
-        store.sync_models(vec![model]).await.expect("a catalogue");
+        let config = StoreConfig { database, objects, inline_bytes };
+        let store = Store::open(config, clock).await.expect("a store");
+        let mut models = vec![echo_model("1", limits.clone(), cache)];
+        for (n, url) in elsewhere.into_iter().enumerate() {
+            let limits = ModelLimits { min_instances: 1, ..limits.clone() };
+            let id = format!("far{n}").parse().expect("an id");
+            models.push(Model {
+                id,
+                source: Source::Server { url },
+                ..echo_model("1", limits, cache)
+            });
+        }
+        store.sync_models(models).await.expect("a catalogue");
         let model = store.find_model(&"echo".parse().expect("an id")).expect("the model");
-        let session = store.create_session([7; 32], Duration::from_secs(3600)).await;
+        // Hubs may share a database.
+        let token = *store.clock().id().as_bytes();
+        let token = std::array::from_fn(|n| token[n % 16]);
+        let session = store.create_session(token, Duration::from_secs(3600)).await;
         let cluster = TestCluster::new(Arc::new(behaviour), start_fails);
+        let timed = store.clone();
+        let now: Now = Arc::new(move || timed.now());
+        assert!(cluster.now.set(Arc::clone(&now)).is_ok());
         let engine = Engine::start(EngineConfig {
             store: store.clone(),
             local: Arc::new(Handle(Arc::clone(&cluster))),
-            external: Arc::new(Handle(TestCluster::new(Arc::new(echo), None))),
+            external: ExternalServers::new(now).expect("a client"),
             policy: Policy::default(),
             clearing: muster_core::Clearing::NEVER,
         });
         Self { store, engine, cluster, model, principal: session.expect("a session").principal }
+    }
+
+    /// From now on the catalogue has this version of the model.
+    pub async fn edit(&self, version: &str) {
+        let model = echo_model(version, self.model.limits.clone(), self.model.cache);
+        self.store.sync_models(vec![model]).await.expect("a catalogue");
     }
 
     pub async fn submit(&self, inputs: &[&str]) -> Submitted {

@@ -10,7 +10,7 @@ use muster_core::InstanceId;
 use muster_store::{Claim, ClaimedTask, Objects};
 use tokio::sync::watch;
 
-use crate::hub::{Hub, Reply, echo, echoes, limits};
+use crate::hub::{Hub, Reply, Setup, echo, echoes, limits};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -56,9 +56,11 @@ async fn take(State(slow): State<Arc<Slow>>, method: Method) -> (StatusCode, Hea
 
 /// The result of "large" is an object.
 async fn hub(objects: Objects) -> Hub {
-    Hub::on((objects, 500), limits(), false, None, |inputs| match inputs[0].as_str() {
-        "large" => Reply::Rows(vec![serde_json::json!({"text": "x".repeat(1000)})]),
-        _ => echo(inputs),
+    Hub::on(Setup { objects: (objects, 500), ..Setup::default() }, |inputs| {
+        match inputs[0].as_str() {
+            "large" => Reply::Rows(vec![serde_json::json!({"text": "x".repeat(1000)})]),
+            _ => echo(inputs),
+        }
     })
     .await
 }

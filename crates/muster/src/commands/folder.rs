@@ -7,6 +7,7 @@ use muster_core::{Cell, Row};
 use muster_model_server::check::{self, Report};
 use muster_model_server::prepare::{self, Progress};
 use muster_model_server::{Limits, Listen, Machine, ServeOptions, State, folder};
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -51,15 +52,15 @@ pub fn serve(arguments: &ModelServer, environment: &Environment) -> Result<(), F
 
 /// One line a state: for the hub as JSON, for a person in words.
 fn tell(state: &State, machine_readable: bool) {
-    let (name, text) = match state {
-        State::Starting(text) => ("starting", text),
-        State::Ready(text) => ("ready", text),
-        State::Failed(text) => ("failed", text),
-    };
-    let line = if machine_readable {
-        serde_json::json!({ name: text }).to_string()
-    } else {
-        format!("{name}: {text}")
+    let line = match (state, machine_readable) {
+        (State::Starting(text), true) => json!({ "starting": text }).to_string(),
+        (State::Ready(text), true) => json!({ "ready": text }).to_string(),
+        (State::Failed { reason, fault }, true) => {
+            json!({ "failed": { "reason": reason, "fault": fault } }).to_string()
+        }
+        (State::Starting(text), false) => format!("starting: {text}"),
+        (State::Ready(text), false) => format!("ready: {text}"),
+        (State::Failed { reason, .. }, false) => format!("failed: {reason}"),
     };
     // A closed output must not end the model.
     drop(table::print(&line));
@@ -136,10 +137,10 @@ fn cells(row: &Row) -> Vec<String> {
 
 fn as_json(report: &Report) -> serde_json::Value {
     let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
-    let example = report.example.as_ref().map(|(inputs, part)| {
-        serde_json::json!({ "inputs": inputs, "columns": part.columns, "rows": part.rows })
-    });
-    serde_json::json!({
+    let example = report.example.as_ref().map(
+        |(inputs, part)| json!({ "inputs": inputs, "columns": part.columns, "rows": part.rows }),
+    );
+    json!({
         "model": report.folder.as_ref().map(|folder| &folder.model),
         "faults": faults,
         "example": example,

@@ -95,7 +95,7 @@ async fn run(
     let upload_bytes = config.upload_bytes.max(serve.body_bytes);
     let server = Server::bind(ServerConfig { upload_bytes, ..config }, store.clone())
         .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", serve.listen)))?;
-    let engine = start_engine(serve, environment, &data, &store, clock)?;
+    let engine = start_engine(serve, environment, &data, &store)?;
 
     let address = server.address().map_err(io_failure("the bound address"))?;
     if let Some(file) = port_file {
@@ -164,9 +164,9 @@ fn start_engine(
     environment: &Environment,
     data: &Path,
     store: &Store,
-    clock: Clock,
 ) -> Result<Engine, Failure> {
-    let now: Now = Arc::new(move || clock.now());
+    let timed = store.clone();
+    let now: Now = Arc::new(move || timed.now());
     let local = LocalProcesses::start(LocalConfig {
         program: std::env::current_exe().map_err(io_failure("the path of this program"))?,
         run_dir: data.join("run"),

@@ -345,6 +345,12 @@ impl Problem {
         Self::new(Kind::UnknownModel, detail)
     }
 
+    /// The model takes no new requests.
+    pub fn model_disabled(reason: &str) -> Self {
+        let detail = format!("This model takes no new requests: {reason}");
+        Self::new(Kind::ModelDisabled, detail)
+    }
+
     pub fn internal() -> Self {
         let detail = "This is the hub's fault. Try again; if it happens again, tell the operator \
                       the x-request-id of this answer.";
@@ -409,6 +415,8 @@ impl From<muster_store::Error> for Problem {
                  request.",
             )
             .at(At::Parameter("Idempotency-Key".into())),
+            Error::NotOffered { disabled: None } => Self::unknown_model(),
+            Error::NotOffered { disabled: Some(reason) } => Self::model_disabled(&reason),
             Error::NotEnded => Self::new(
                 Kind::NotEnded,
                 "The result is there when the request ended. Wait for it with GET \

@@ -1,9 +1,13 @@
 //! Submitting files: what is read, and what is refused.
 
+use muster_core::Model;
+use muster_store::ModelAct;
 use reqwest::Body;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::hub::{Hub, gzip, problem, slug};
+use crate::hub::{Hub, Person, gzip, model, model_id, problem, read_answer, slug};
 
 #[tokio::test]
 async fn the_answer_says_how_a_file_was_read() {
@@ -114,4 +118,67 @@ async fn packed_bodies_are_unpacked_within_the_limits() {
     let mut broken = gzip(&[], file);
     broken.truncate(broken.len() - 5);
     assert_eq!(slug(&problem(send("gzip", broken)).await), "bad-request");
+}
+
+/// A hub that has looked up the model of a file and waits for the file's bytes.
+async fn begun(body: &str) -> (Hub, Person, TcpStream) {
+    let hub = Hub::alone(|_| {}).await;
+    let person = hub.person().await;
+    let mut stream = hub.connect().await;
+    let head = format!(
+        "POST /api/v1/requests?model=lengths HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+         content-type: text/csv\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        hub.address,
+        person.token,
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut asked = [0; 25];
+    stream.read_exact(&mut asked).await.expect("an answer");
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    (hub, person, stream)
+}
+
+async fn sent(mut stream: TcpStream, body: &str) -> (u16, Value) {
+    stream.write_all(body.as_bytes()).await.expect("sent");
+    let answer = read_answer(&mut stream).await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
+    (status, serde_json::from_str(body).expect("JSON"))
+}
+
+#[tokio::test]
+async fn a_model_that_changes_while_its_file_comes_is_what_it_is_at_the_end() {
+    let body = "smiles\nCCO\n";
+    let (hub, person, stream) = begun(body).await;
+    let newer = Model { version: "2.0.0+00000000".into(), ..model() };
+    hub.store.sync_models(vec![newer.clone()]).await.expect("a catalogue");
+    let (status, request) = sent(stream, body).await;
+    assert_eq!((status, &request["model_version"]), (201, &json!(newer.version)));
+    let queues = hub.store.queues().await.expect("an answer");
+    assert_eq!((queues.len(), &queues[0].version), (1, &newer.version), "it is claimed");
+    assert_eq!(person.list().await.len(), 1);
+
+    let (hub, person, stream) = begun(body).await;
+    let seen = hub.store.find_entry(&model_id()).await.expect("an answer").expect("it").revision;
+    let act = ModelAct::Disable { reason: "it is wrong".into() };
+    hub.store.change_model(person.id, (model_id(), seen), act).await.expect("an answer");
+    let (status, refused) = sent(stream, body).await;
+    assert_eq!((status, slug(&refused)), (409, "model-disabled"));
+    assert_eq!(person.list().await.len(), 0);
+
+    let (hub, person, stream) = begun(body).await;
+    hub.store.sync_models(vec![]).await.expect("a catalogue");
+    let (status, refused) = sent(stream, body).await;
+    assert_eq!((status, slug(&refused)), (404, "unknown-model"));
+    assert_eq!(person.list().await.len(), 0);
+
+    // It was read as the model was: which column that is nobody knows any more.
+    let (hub, person, stream) = begun(body).await;
+    let mut other = model();
+    other.input.name = "peptide".into();
+    hub.store.sync_models(vec![other]).await.expect("a catalogue");
+    let (status, refused) = sent(stream, body).await;
+    assert_eq!((status, slug(&refused)), (503, "busy"));
+    assert_eq!(person.list().await.len(), 0);
 }

@@ -247,6 +247,7 @@ impl Hub {
             local: true,
             why: "a test".into(),
         };
+        assert!(self.store.lead(Duration::from_secs(60)).await.expect("an answer"), "it plans");
         self.store.add_instance(new).await.expect("a row")
     }
 

@@ -12,6 +12,7 @@ use crate::catalogue::edits::{Entry, EntryRow, entry, entry_columns};
 use crate::db::Ts;
 use crate::db::statement::{row, rows, run};
 use crate::db::text;
+use crate::instances::servers::leads;
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Store};
 
@@ -24,6 +25,8 @@ const PUT: &str = "INSERT INTO model (id, version, spec, enabled, updated_at, re
 
 const OWNER: &str = "SELECT owner FROM model WHERE id = $1";
 
+const VERSION: &str = "SELECT version FROM model WHERE id = $1 AND enabled";
+
 const OF_FOLDERS: &str = "SELECT id FROM model WHERE owner = 'folder' AND enabled";
 
 const GONE: &str = "UPDATE model SET enabled = FALSE, updated_at = $1, \
@@ -34,7 +37,8 @@ const LOAD: &str = concat!("SELECT ", entry_columns!(), " FROM model WHERE enabl
 /// Differs after every change: revisions are moments, and grow.
 const MARK: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(revision), 0) AS BIGINT) FROM model";
 
-/// A result never mixes versions: requests that did not end start over with the new one.
+/// A result never mixes versions: requests that did not end start over with the new one. A request that
+/// another server stored between the two statements stays whole as it is, and is moved by the plan.
 const RESTART_TASKS: &str = "UPDATE task SET model_version = $1, state = 'queued', lease_until = NULL, \
      remote_job = NULL, not_before = $2, result = NULL, result_object = NULL, result_sha = NULL, \
      result_columns = NULL WHERE model_id = $3 AND model_version <> $1 AND request_id IN \
@@ -44,7 +48,9 @@ const RESTART_REQUESTS: &str = "UPDATE request SET model_version = $1, done = 0,
      result_bytes = 0, \
      open_tasks = (SELECT COUNT(*) FROM task WHERE task.request_id = request.id), \
      version = version + 1 \
-     WHERE model_id = $2 AND model_version <> $1 AND ended_at IS NULL";
+     WHERE model_id = $2 AND model_version <> $1 AND ended_at IS NULL \
+     AND NOT EXISTS (SELECT 1 FROM task \
+     WHERE task.request_id = request.id AND task.model_version <> $1)";
 
 /// The models that there are, as they were read last.
 #[derive(Default)]
@@ -105,6 +111,30 @@ impl Store {
         self.inner.models.read().unwrap_or_else(PoisonError::into_inner).disabled.get(id).cloned()
     }
 
+    /// What waits for a version of the model that the catalogue does not have starts over with the one
+    /// that it has; nothing if another server plans by now. Says how many tasks.
+    pub async fn move_stranded(&self, id: &ModelId) -> Result<u64, Error> {
+        let (id, server) = (id.clone(), self.inner.server);
+        let (op, answer) = work(move |tx: &mut Tx| {
+            let id = id.clone();
+            async move {
+                if !leads(tx, server).await? {
+                    return Ok(0);
+                }
+                let version: Option<(String,)> = row!(&mut tx.conn, VERSION, id.as_str());
+                match version {
+                    Some((version,)) => restart(tx, &id, &version).await,
+                    None => Ok(0),
+                }
+            }
+            .boxed()
+        });
+        let moved = self.answer(op, answer).await?;
+        // It may be this server that does not know the version yet.
+        self.refresh_models().await?;
+        Ok(moved)
+    }
+
     /// Reads the catalogue if somebody changed it: another server, or a command.
     pub async fn refresh_models(&self) -> Result<(), Error> {
         let known = self.inner.models.read().unwrap_or_else(PoisonError::into_inner).mark;
@@ -152,11 +182,11 @@ async fn put(tx: &mut Tx, id: &ModelId, version: &str, spec: &str) -> Result<boo
     if owner.is_none_or(|(owner,)| owner != "folder") {
         return Ok(false);
     }
-    restart(tx, id, version).await.map(|()| true)
+    restart(tx, id, version).await.map(|_| true)
 }
 
-/// What did not end starts over with this version.
-pub(crate) async fn restart(tx: &mut Tx, id: &ModelId, version: &str) -> Result<(), Error> {
+/// What did not end starts over with this version; how many tasks.
+pub(crate) async fn restart(tx: &mut Tx, id: &ModelId, version: &str) -> Result<u64, Error> {
     let now = tx.now;
     let restarted = run!(&mut tx.conn, RESTART_TASKS, version, Ts(now), id.as_str());
     run!(&mut tx.conn, RESTART_REQUESTS, version, id.as_str());
@@ -164,5 +194,5 @@ pub(crate) async fn restart(tx: &mut Tx, id: &ModelId, version: &str) -> Result<
         tracing::info!(model.id = %id, tasks = restarted, "unfinished requests start over with the new version");
         tx.after.queued.push((id.clone(), now));
     }
-    Ok(())
+    Ok(restarted)
 }

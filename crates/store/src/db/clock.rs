@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use muster_core::Timestamp;
 use uuid::{Builder, Uuid};
@@ -16,6 +16,7 @@ enum Kind {
     /// Microseconds that are added to what the machine says.
     System {
         ahead: Arc<AtomicI64>,
+        made: Instant,
     },
     Manual {
         now: Arc<AtomicI64>,
@@ -26,7 +27,7 @@ enum Kind {
 
 impl Clock {
     pub fn system() -> Self {
-        Self(Kind::System { ahead: Arc::default() })
+        Self(Kind::System { ahead: Arc::default(), made: Instant::now() })
     }
 
     /// Stands still until [`Clock::advance`]; the same seed gives the same ids.
@@ -39,10 +40,20 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Kind::Manual { now, .. } => Timestamp(now.load(Ordering::SeqCst)),
-            Kind::System { ahead } => {
+            Kind::System { ahead, .. } => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 let micros = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
                 Timestamp(micros.saturating_add(ahead.load(Ordering::SeqCst)))
+            }
+        }
+    }
+
+    /// Microseconds since some moment, whatever becomes of the machine's clock.
+    pub(crate) fn steady(&self) -> i64 {
+        match &self.0 {
+            Kind::Manual { now, .. } => now.load(Ordering::SeqCst),
+            Kind::System { made, .. } => {
+                i64::try_from(made.elapsed().as_micros()).unwrap_or(i64::MAX)
             }
         }
     }
@@ -62,7 +73,7 @@ impl Clock {
     /// Moves a manual clock; a system clock jumps, and moves by itself beside that. Ids of a system
     /// clock do not follow the jump.
     pub fn advance(&self, by: Duration) {
-        let (Kind::Manual { now: time, .. } | Kind::System { ahead: time }) = &self.0;
+        let (Kind::Manual { now: time, .. } | Kind::System { ahead: time, .. }) = &self.0;
         time.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -81,6 +81,7 @@ impl Store {
         };
         schema::migrate(&db, clock.now()).await?;
         let (ops, received) = mpsc::channel(OPS);
+        let ahead = AtomicI64::new(clock.now().micros() - clock.steady());
         let inner = Arc::new(Inner {
             db,
             objects: ObjectFolder::open(config.objects)?,
@@ -103,7 +104,7 @@ impl Store {
             models: Default::default(),
             held: Mutex::default(),
             figures: tokio::sync::Mutex::default(),
-            ahead: Default::default(),
+            ahead,
             tasks: Mutex::default(),
             lock: Mutex::new(lock),
             temporary,
@@ -163,14 +164,18 @@ impl Inner {
 
     /// Notes what the database's clock says, and gives it back.
     pub(crate) fn database_now(&self, now: Timestamp) -> Timestamp {
-        let ahead = now.micros() - self.clock.now().micros();
+        let ahead = now.micros() - self.clock.steady();
         self.ahead.store(ahead, Ordering::Relaxed);
         now
     }
 
-    /// The database's time, without asking it.
+    /// The database's time, without asking it: what it said last, and what passed since. The clock of
+    /// SQLite is the machine's.
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp(self.clock.now().micros() + self.ahead.load(Ordering::Relaxed))
+        if !self.db.is_postgres() {
+            return self.clock.now();
+        }
+        Timestamp(self.clock.steady() + self.ahead.load(Ordering::Relaxed))
     }
 }
 

@@ -10,7 +10,7 @@ use super::state;
 use crate::db::conn::on;
 use crate::db::statement::{rows, run};
 use crate::writer::{Tx, work};
-use crate::{Error, Store, crash_point};
+use crate::{Change, Error, Store, crash_point};
 
 /// Bytes of a log that are kept.
 const KEPT: i64 = 256 << 10;
@@ -87,6 +87,7 @@ impl Store {
             async move {
                 if run!(&mut tx.conn, MOVED, &path, at, id.0) > 0 {
                     run!(&mut tx.conn, CLEAR, id.0, last);
+                    tx.after.changes.push(Change::Instances);
                 }
                 Ok(())
             }

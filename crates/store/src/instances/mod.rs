@@ -20,6 +20,7 @@ use crate::db::Ts;
 use crate::db::conn::on;
 use crate::db::statement::run;
 use crate::db::text;
+use crate::instances::servers::leads;
 use crate::queue::leases::requeued;
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Instance, InstanceState, NewInstance, Store};
@@ -78,7 +79,7 @@ type Row = (
 );
 
 impl Store {
-    /// Writes down that an instance shall be; false if its place is taken.
+    /// Writes down that an instance shall be; false if its place is taken, or another server plans by now.
     pub async fn add_instance(&self, new: NewInstance) -> Result<bool, Error> {
         text::exact(&new.version)?;
         let new = std::sync::Arc::new(NewInstance { why: text::words(&new.why), ..new });
@@ -86,6 +87,9 @@ impl Store {
         let (op, answer) = work(move |tx: &mut Tx| {
             let new = std::sync::Arc::clone(&new);
             async move {
+                if !leads(tx, server).await? {
+                    return Ok(false);
+                }
                 let now = tx.now;
                 let added = on!(&mut tx.conn, c => {
                     sqlx::query(ADD)
@@ -128,17 +132,20 @@ impl Store {
         self.answer(op, answer).await
     }
 
-    /// It gets nothing new from now on, for this.
-    pub async fn instance_draining(&self, id: InstanceId, why: &EndCause) -> Result<(), Error> {
-        let why = why.without_words().to_string();
+    /// It gets nothing new from now on, for this; false if another server plans by now.
+    pub async fn instance_draining(&self, id: InstanceId, why: &EndCause) -> Result<bool, Error> {
+        let (why, server) = (why.without_words().to_string(), self.inner.server);
         let (op, answer) = work(move |tx: &mut Tx| {
             let why = why.clone();
             async move {
+                if !leads(tx, server).await? {
+                    return Ok(false);
+                }
                 if run!(&mut tx.conn, DRAINING, id.0) > 0 {
                     let at = tx.now;
                     happened(tx, id, Event::once("draining", why, at)).await?;
                 }
-                Ok(())
+                Ok(true)
             }
             .boxed()
         });

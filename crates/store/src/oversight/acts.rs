@@ -148,15 +148,22 @@ impl Store {
             return Ok(Requeued::As { id: RequestId(again), created: false });
         }
         let new = match self.prepare_again(id, failed).await? {
-            Ok(new) => Arc::new(new),
+            Ok(new) => new,
             Err(refused) => return Ok(refused),
         };
         let entry = self.inner.clock.id();
-        let (op, answer) = work(move |tx: &mut Tx| {
-            let new = Arc::clone(&new);
-            async move { again_in(tx, id, &new, (entry, actor)).await }.boxed()
-        });
-        let done = self.answer(op, answer).await?;
+        let take = |new: Arc<Prepared>| async move {
+            let (op, answer) = work(move |tx: &mut Tx| {
+                let new = Arc::clone(&new);
+                async move { again_in(tx, id, &new, (entry, actor)).await }.boxed()
+            });
+            self.answer(op, answer).await
+        };
+        let done = match self.for_today(new, take).await {
+            Err(Error::NotOffered { disabled: Some(why) }) => Requeued::Disabled(why),
+            Err(Error::NotOffered { disabled: None }) => Requeued::NoModel,
+            done => done?,
+        };
         if matches!(done, Requeued::As { created: true, .. }) {
             self.inner.counters.submitted.add(1);
         }
@@ -203,7 +210,7 @@ impl Store {
             reading,
             use_cache: use_cache.unwrap_or(true),
             inputs: inputs as u64,
-            tasks: packer.tasks,
+            tasks: Arc::new(packer.tasks),
             object,
             input_bytes: packer.bytes,
             known: None,

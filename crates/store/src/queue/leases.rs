@@ -24,7 +24,7 @@ const EXTEND: &str = "UPDATE task SET lease_until = $1 WHERE request_id = $2 AND
 const SET_REMOTE_JOB: &str = "UPDATE task SET remote_job = $1 \
      WHERE request_id = $2 AND position = $3 AND attempt = $4 AND state = 'leased'";
 
-const REMOTE_JOBS: &str = "SELECT remote_job, model_id, request_id, position, attempt FROM task \
+const REMOTE_JOBS: &str = "SELECT remote_job, model_id, model_version, request_id, position, attempt FROM task \
      WHERE state = 'leased' AND remote_job IS NOT NULL AND server_id <> $1 \
      AND NOT EXISTS (SELECT 1 FROM server WHERE server.id = task.server_id AND seen_at > $2) \
      ORDER BY remote_job, request_id, position";
@@ -108,7 +108,7 @@ impl Store {
 
     /// Jobs that servers which are gone left running on external model servers.
     pub async fn running_remote_jobs(&self) -> Result<Vec<RemoteJob>, Error> {
-        type JobRow = (String, String, Uuid, i64, i64);
+        type JobRow = (String, String, String, Uuid, i64, i64);
         let alive = self.inner.now() - crate::instances::servers::DEAD_AFTER;
         let mut conn = self.inner.db.read().await?;
         let rows: Vec<JobRow> = on!(&mut conn, c => {
@@ -119,14 +119,14 @@ impl Store {
                 .await?
         });
         let mut jobs: Vec<RemoteJob> = Vec::new();
-        for (job, model, request, position, attempt) in rows {
+        for (job, model, version, request, position, attempt) in rows {
             let key = TaskKey { request: RequestId(request), position: position as u32 };
             let task = (key, attempt as u32);
             match jobs.last_mut().filter(|last| last.job == job) {
                 Some(last) => last.tasks.push(task),
                 None => {
                     let model = model.parse().map_err(|_| Error::Corrupt("a model id".into()))?;
-                    jobs.push(RemoteJob { job, model, tasks: vec![task] });
+                    jobs.push(RemoteJob { job, model, version, tasks: vec![task] });
                 }
             }
         }

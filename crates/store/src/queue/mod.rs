@@ -25,12 +25,13 @@ type Times = Vec<(Ts, Ts)>;
 
 const FIGURES_FRESH: Duration = Duration::from_secs(1);
 
-const QUEUES: &str = "SELECT t.model_id, COUNT(*), CAST(SUM(t.inputs) AS BIGINT), \
+const QUEUES: &str = "SELECT t.model_id, t.model_version, COUNT(*), CAST(SUM(t.inputs) AS BIGINT), \
      MIN(r.submitted_at), MIN(t.not_before) FROM task t \
-     JOIN request r ON r.id = t.request_id WHERE t.state = 'queued' GROUP BY t.model_id";
+     JOIN request r ON r.id = t.request_id WHERE t.state = 'queued' \
+     GROUP BY t.model_id, t.model_version";
 
 const WAITING: &str = "SELECT DISTINCT t.request_id FROM task t WHERE t.model_id = $1 \
-     AND t.state = 'queued' AND NOT EXISTS (SELECT 1 FROM task l \
+     AND t.model_version = $2 AND t.state = 'queued' AND NOT EXISTS (SELECT 1 FROM task l \
      WHERE l.request_id = t.request_id AND l.state = 'leased')";
 
 const HELD: &str = "UPDATE model SET held = $1 WHERE id = $2";
@@ -48,14 +49,15 @@ const LAST_STARTS: &str = "SELECT launched_at, ready_at FROM instance \
      WHERE model_id = $1 AND ready_at IS NOT NULL ORDER BY id DESC LIMIT 21";
 
 impl Store {
-    /// The waiting tasks of each model that has some.
+    /// The waiting tasks of each version of a model that has some.
     pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
         let mut conn = self.inner.db.read().await?;
-        let rows: Vec<(String, i64, i64, Ts, Ts)> =
-            on!(&mut conn, c => sqlx::query_as(QUEUES).fetch_all(c).await?);
-        let queue = |(model, tasks, inputs, oldest, due): (String, i64, i64, Ts, Ts)| {
+        type Row = (String, String, i64, i64, Ts, Ts);
+        let rows: Vec<Row> = on!(&mut conn, c => sqlx::query_as(QUEUES).fetch_all(c).await?);
+        let queue = |(model, version, tasks, inputs, oldest, due): Row| {
             Ok(Queue {
                 model: model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
+                version,
                 tasks: tasks as u64,
                 inputs: inputs as u64,
                 oldest: oldest.0,
@@ -65,19 +67,29 @@ impl Store {
         rows.into_iter().map(queue).collect()
     }
 
-    /// Requests of the model that wait, and of which nothing runs, fail with the reason; none if
-    /// another server plans by now.
-    pub async fn fail_waiting(&self, model: &ModelId, reason: &str) -> Result<u64, Error> {
-        let (model, reason) = (model.clone(), reason.to_owned());
+    /// Requests of this version of the model that wait, and of which nothing runs, fail with the reason;
+    /// none if another server plans by now.
+    pub async fn fail_waiting(
+        &self,
+        model: &ModelId,
+        version: &str,
+        reason: &str,
+    ) -> Result<u64, Error> {
+        let (model, version, reason) =
+            (model.clone(), text::exact(version)?.to_owned(), reason.to_owned());
         let server = self.inner.server;
         let (op, answer) = work(move |tx: &mut Tx| {
-            let (model, reason) = (model.clone(), reason.clone());
+            let (model, version, reason) = (model.clone(), version.clone(), reason.clone());
             async move {
                 if !leads(tx, server).await? {
                     return Ok(0);
                 }
                 let waiting: Vec<Uuid> = on!(&mut tx.conn, c => {
-                    sqlx::query_scalar(WAITING).bind(model.as_str()).fetch_all(c).await?
+                    sqlx::query_scalar(WAITING)
+                        .bind(model.as_str())
+                        .bind(&version)
+                        .fetch_all(c)
+                        .await?
                 });
                 let mut failed = 0;
                 for id in waiting {

@@ -18,6 +18,7 @@ use crate::db::batch;
 use crate::db::batch::Hex;
 use crate::db::conn::on;
 use crate::db::dialect;
+use crate::db::statement::row;
 use crate::db::text;
 use crate::requests::pack::{Packer, PreparedTask};
 use crate::requests::parts;
@@ -28,13 +29,19 @@ use crate::{Change, Error, Finished, NewRequest, Store, Submitted, aside_if, cra
 /// Requests up to this size are answered from known predictions at submission.
 const LOOK_UP: usize = 1000;
 
+/// How often a request is prepared for a model that is changed meanwhile.
+const TRIES: u32 = 3;
+
 /// No rows.
 const NONE: &str = "[]";
+
+const OFFERED: &str = "SELECT version, disabled FROM model WHERE id = $1 AND enabled";
 
 const FIND_KEY: &str = "SELECT id, body_hash FROM request \
      WHERE principal_id = $1 AND idempotency_key = $2";
 
 /// A request ready to be written: its tasks with their inputs as they are stored.
+#[derive(Clone)]
 pub(crate) struct Prepared {
     pub id: RequestId,
     pub principal: PrincipalId,
@@ -44,7 +51,7 @@ pub(crate) struct Prepared {
     pub reading: String,
     pub use_cache: bool,
     pub inputs: u64,
-    pub tasks: Vec<PreparedTask>,
+    pub tasks: Arc<Vec<PreparedTask>>,
     pub object: Option<(String, [u8; 32])>,
     pub input_bytes: u64,
     /// The whole result, when all inputs were known.
@@ -52,6 +59,7 @@ pub(crate) struct Prepared {
 }
 
 /// A result and how it is stored.
+#[derive(Clone)]
 pub(crate) struct Known {
     part: Arc<Part>,
     encoded: Vec<u8>,
@@ -189,10 +197,12 @@ impl Store {
     pub async fn submit(&self, new: NewRequest) -> Result<Submitted, Error> {
         let id = new.id;
         let ended = self.inner.waiters.register(id);
-        let prepared = Arc::new(self.prepare(new).await?);
-        let (reply, answer) = oneshot::channel();
-        let op = Op::Submit(Submission { new: prepared, reply });
-        let (request, created) = self.answer(op, answer).await?;
+        let prepared = self.prepare(new).await?;
+        let take = |new| async move {
+            let (reply, answer) = oneshot::channel();
+            self.answer(Op::Submit(Submission { new, reply }), answer).await
+        };
+        let (request, created) = self.for_today(prepared, take).await?;
         crash_point("after-commit-before-reply");
         if created {
             self.inner.counters.submitted.add(1);
@@ -202,6 +212,27 @@ impl Store {
         // It may have ended before anybody was told that somebody waits.
         let now = self.find_request(request.principal, request.id).await?;
         Ok(Submitted { request: now.unwrap_or(request), created, ended })
+    }
+
+    /// Has the request taken; once more, for the model as it is then, if that was changed meanwhile.
+    pub(crate) async fn for_today<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        new: Prepared,
+        take: impl Fn(Arc<Prepared>) -> F,
+    ) -> Result<T, Error> {
+        let mut new = Arc::new(new);
+        for _ in 0..TRIES {
+            match take(Arc::clone(&new)).await {
+                Err(Error::ModelChanged) => {}
+                taken => return taken,
+            }
+            self.load_models().await?;
+            let model = self.find_model(&new.model.id);
+            let model = model.ok_or(Error::NotOffered { disabled: None })?;
+            // What was known is of the version that it was looked up for.
+            new = Arc::new(Prepared { model, known: None, ..(*new).clone() });
+        }
+        Err(Error::unavailable("the model is changed all the time"))
     }
 
     /// Cuts the request into tasks and puts big inputs into object storage.
@@ -221,7 +252,7 @@ impl Store {
             key: new.key,
             body_hash: new.body_hash,
             use_cache: new.use_cache,
-            tasks: packer.tasks,
+            tasks: Arc::new(packer.tasks),
             object,
             input_bytes: packer.bytes,
             known,
@@ -312,11 +343,7 @@ pub(crate) async fn insert(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<Vec<Tak
         taken.push(if inserted.contains(&new.id.0) {
             Ok((note_submitted(tx, new), true))
         } else {
-            match earlier(tx, new).await {
-                Ok(request) => Ok((request, false)),
-                Err(Error::KeyReused) => Err(Error::KeyReused),
-                Err(error) => return Err(error),
-            }
+            not_inserted(tx, new).await?
         });
     }
     Ok(taken)
@@ -427,8 +454,9 @@ async fn find_backlogs(tx: &mut Tx, new: &[Arc<Prepared>]) -> Result<(), Error> 
     Ok(())
 }
 
-/// The key is taken: the same body means the same request.
-async fn earlier(tx: &mut Tx, new: &Prepared) -> Result<Arc<Request>, Error> {
+/// Its key is taken, and the same body means the same request; or its model is another one by now. The
+/// error is that of the transaction.
+async fn not_inserted(tx: &mut Tx, new: &Prepared) -> Result<Taken, Error> {
     let found: Option<(Uuid, Vec<u8>)> = on!(&mut tx.conn, c => {
         sqlx::query_as(FIND_KEY)
             .bind(new.principal.0)
@@ -436,14 +464,27 @@ async fn earlier(tx: &mut Tx, new: &Prepared) -> Result<Arc<Request>, Error> {
             .fetch_optional(c)
             .await?
     });
-    let Some((id, body_hash)) = found else {
-        return Err(Error::unavailable("the request with this key is just being removed"));
-    };
+    let Some((id, body_hash)) = found else { return Ok(Err(why_not(tx, new).await?)) };
     if body_hash != new.body_hash {
-        return Err(Error::KeyReused);
+        return Ok(Err(Error::KeyReused));
     }
     let row: RequestRow = on!(&mut tx.conn, c => {
         sqlx::query_as(COLUMNS_SQL).bind(id).fetch_one(c).await?
     });
-    Ok(Arc::new(crate::requests::request(row)?))
+    Ok(Ok((Arc::new(crate::requests::request(row)?), false)))
+}
+
+/// Why a request whose key is free was not taken. The error is that of the transaction.
+async fn why_not(tx: &mut Tx, new: &Prepared) -> Result<Error, Error> {
+    let offered: Option<(String, Option<String>)> =
+        row!(&mut tx.conn, OFFERED, new.model.id.as_str());
+    Ok(match offered {
+        None => Error::NotOffered { disabled: None },
+        Some((_, disabled @ Some(_))) => Error::NotOffered { disabled },
+        Some((version, None)) if version != new.model.version => Error::ModelChanged,
+        // In another transaction it goes, or it is there again.
+        Some(_) => {
+            return Err(Error::unavailable("the request with this key is just being removed"));
+        }
+    })
 }

@@ -68,6 +68,7 @@ impl Lab {
         store.sync_models(vec![model("echo", "1")]).await.expect("a catalogue");
         let model = store.find_model(&"echo".parse().expect("an id")).expect("the model");
         let session = store.create_session(token(), LEASE).await.expect("a session");
+        assert!(store.lead(LEASE).await.expect("an answer"), "it plans");
         let raw = raw(&place, &folder).await;
         let instance = InstanceId(store.clock().id());
         Self { store, raw, model, me: session.principal, instance, folder, place }

@@ -52,3 +52,4 @@ mod statistics;
 mod stopping;
 mod sweep;
 mod texts;
+mod versions;

@@ -7,7 +7,7 @@ use muster_core::{Ended, InstanceId, Phase, RequestId};
 use muster_store::{Claim, NewRequest};
 use uuid::Uuid;
 
-use crate::lab::{LEASE, LONG, Lab, claim, complete, model, nothing_for};
+use crate::lab::{LONG, Lab, claim, complete, model, nothing_for};
 
 on_both!(
     a_claim_takes_whole_tasks_up_to_its_size,
@@ -133,7 +133,8 @@ async fn queues_say_what_waits_since_when(lab: Lab) {
     let first = lab.submit(&["x"; 15]).await;
     lab.submit(&["y"]).await;
     let queue = lab.store.queues().await.expect("an answer").remove(0);
-    assert_eq!((&queue.model, queue.tasks, queue.inputs), (&lab.model.id, 3, 16));
+    assert_eq!((&queue.model, queue.version.as_str()), (&lab.model.id, "1"));
+    assert_eq!((queue.tasks, queue.inputs), (3, 16));
     assert_eq!((queue.oldest, queue.due), (first.submitted_at, first.submitted_at));
     let tasks = lab.claim(100).await;
     assert!(lab.store.queues().await.expect("an answer").is_empty());
@@ -149,9 +150,12 @@ async fn waiting_requests_fail_together_and_running_ones_stay(lab: Lab) {
     let running = lab.submit(&["x"; 15]).await.id;
     let task = lab.claim(1).await.remove(0);
     let waiting = [lab.submit(&["y"]).await.id, lab.submit(&["z"; 30]).await.id];
-    assert!(lab.store.lead(LEASE).await.expect("an answer"));
-    let failed = lab.store.fail_waiting(&lab.model.id, "It cannot be started.").await;
-    assert_eq!(failed.expect("an answer"), 2);
+    let fail = async |version| {
+        let failed = lab.store.fail_waiting(&lab.model.id, version, "It cannot be started.").await;
+        failed.expect("an answer")
+    };
+    assert_eq!(fail("0").await, 0, "they are of another version");
+    assert_eq!(fail("1").await, 2);
     for id in waiting {
         let how = Ended::Failed { reason: "It cannot be started.".into() };
         assert!(matches!(&lab.find(id).await.phase, Phase::Ended { how: h, .. } if *h == how));
@@ -160,7 +164,7 @@ async fn waiting_requests_fail_together_and_running_ones_stay(lab: Lab) {
     assert_eq!(lab.store.counters().failed.get(), 2);
     assert!(complete(&lab.store, &task).await);
     let other = "other".parse().expect("an id");
-    assert_eq!(lab.store.fail_waiting(&other, "").await.expect("an answer"), 0);
+    assert_eq!(lab.store.fail_waiting(&other, "1", "").await.expect("an answer"), 0);
 }
 
 async fn why_a_model_is_held_is_known_until_it_is_not(lab: Lab) {
@@ -199,8 +203,7 @@ async fn figures_count_what_is_open_and_how_long_it_takes(lab: Lab) {
     }
     let idle = all[&"idle".parse().expect("an id")];
     assert_eq!(idle, muster_store::Figures::default());
-    assert!(lab.store.lead(LEASE).await.expect("an answer"));
-    lab.store.fail_waiting(&lab.model.id, "").await.expect("an answer");
+    lab.store.fail_waiting(&lab.model.id, "1", "").await.expect("an answer");
     let cached = lab.store.model_figures().await.expect("an answer");
     assert_eq!(cached[&lab.model.id].waiting, 1, "they may be a second old");
 }

@@ -6,10 +6,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt};
+use muster_core::instance::EndCause;
 use muster_core::{RequestId, Timestamp};
-use muster_store::{Change, Clock, NewRequest, Store};
+use muster_store::{Change, Clock, InstanceState, NewRequest, Store};
 
 use crate::cluster;
+use crate::instances::{new_instance, only};
 use crate::lab::{LEASE, LONG, Lab, claim, complete, ones, until};
 
 on_both!(many_submissions_take_fewer_transactions);
@@ -65,6 +67,7 @@ async fn one_server_leads_until_its_lease_is_over_or_it_stops() {
     let lab = Lab::postgres().await;
     let other = lab.other_server().await;
     let leads = async |store: &Store| store.lead(LEASE).await.expect("an answer");
+    lab.raw.run("DELETE FROM leader").await;
     let (one, two) = tokio::join!(leads(&lab.store), leads(&other));
     assert_ne!(one, two, "exactly one");
     let (first, second) = if one { (&lab.store, &other) } else { (&other, &lab.store) };
@@ -75,10 +78,24 @@ async fn one_server_leads_until_its_lease_is_over_or_it_stops() {
     assert_eq!(lab.raw.number("SELECT epoch FROM leader").await, 2);
     // What the first one still wants to do, because it was frozen meanwhile, is not done.
     let id = lab.submit(&["a"]).await.id;
-    let fail = async |store: &Store| store.fail_waiting(&lab.model.id, "").await;
+    let fail = async |store: &Store| store.fail_waiting(&lab.model.id, "1", "").await;
     assert_eq!(fail(first).await.expect("an answer"), 0);
     assert_eq!(lab.find(id).await.phase.name(), "waiting");
     assert_eq!(fail(second).await.expect("an answer"), 1);
+    let add = async |store: &Store| store.add_instance(new_instance(&lab, 0)).await;
+    assert!(!add(first).await.expect("an answer"));
+    assert!(add(second).await.expect("an answer"));
+    let planned = only(&lab).await.id;
+    let drain = async |store: &Store| store.instance_draining(planned, &EndCause::Idle).await;
+    assert!(!drain(first).await.expect("an answer"));
+    assert_eq!(only(&lab).await.state, InstanceState::Starting);
+    assert!(drain(second).await.expect("an answer"));
+    lab.submit(&["a"]).await;
+    lab.raw.run("UPDATE task SET model_version = '0'").await;
+    lab.raw.run("UPDATE request SET model_version = '0' WHERE ended_at IS NULL").await;
+    let move_ = async |store: &Store| store.move_stranded(&lab.model.id).await;
+    assert_eq!(move_(first).await.expect("an answer"), 0);
+    assert_eq!(move_(second).await.expect("an answer"), 1);
     second.close().await;
     assert!(leads(first).await);
 }
@@ -273,6 +290,7 @@ async fn a_job_is_adopted_only_from_a_dead_server() {
     lab.raw.run(&format!("UPDATE server SET seen_at = {past} WHERE id = {id}")).await;
     let jobs = lab.store.running_remote_jobs().await.expect("an answer");
     assert_eq!(jobs[0].tasks, [(task.key, task.attempt)]);
+    assert_eq!((&jobs[0].model, jobs[0].version.as_str()), (&lab.model.id, "1"));
 }
 
 /// Leases, ends of sessions and dead servers are judged by the database's clock.
@@ -299,4 +317,14 @@ async fn the_clock_of_a_server_decides_nothing() {
     let session = store.create_session(token, Duration::ZERO).await.expect("a session");
     let policy = muster_core::session::SessionPolicy::default();
     assert!(session.left(&policy, store.now()).is_err());
+}
+
+#[tokio::test]
+async fn a_jump_of_a_machines_clock_moves_nothing() {
+    let lab = Lab::postgres().await;
+    let before = lab.store.now();
+    lab.store.clock().advance(Duration::from_secs(3600));
+    assert!(lab.store.now().since(before) < LONG, "also before the database is asked again");
+    let request = lab.submit(&["a"]).await;
+    assert!(request.submitted_at.since(before) < LONG && lab.store.now().since(before) < LONG);
 }

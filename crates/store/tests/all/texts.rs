@@ -6,7 +6,7 @@ use muster_core::{Ended, Phase, RequestId};
 use muster_store::{Claim, Error, InstanceFilter, NewRequest};
 
 use crate::instances::new_instance;
-use crate::lab::{LEASE, Lab, done, model};
+use crate::lab::{Lab, done, model};
 
 on_both!(
     a_key_with_a_nul_is_refused,
@@ -62,8 +62,7 @@ async fn words_with_a_nul_are_stored_without_it(lab: Lab) {
     lab.store.cancel_request(lab.me, id, NUL).await.expect("an answer");
     assert_eq!(reason(&lab, id).await, SHOWN);
     let id = lab.submit(&["a"]).await.id;
-    assert!(lab.store.lead(LEASE).await.expect("an answer"));
-    lab.store.fail_waiting(&lab.model.id, NUL).await.expect("an answer");
+    lab.store.fail_waiting(&lab.model.id, "1", NUL).await.expect("an answer");
     assert_eq!(reason(&lab, id).await, SHOWN);
     let id = lab.submit(&["a"]).await.id;
     let task = lab.claim(1).await.remove(0);

@@ -292,12 +292,6 @@ async fn change(
     }
 }
 
-/// The model takes no new requests.
-pub fn disabled(reason: &str) -> Problem {
-    let detail = format!("This model takes no new requests: {reason}");
-    Problem::new(Kind::ModelDisabled, detail)
-}
-
 /// The address of a model that runs elsewhere.
 fn url(entry: &Entry) -> Option<&str> {
     match &entry.model.source {

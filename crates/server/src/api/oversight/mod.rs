@@ -235,7 +235,7 @@ async fn requeue(
             let detail = "The request's model is not in the catalogue any more.";
             Problem::new(Kind::UnknownModel, detail)
         }
-        Requeued::Disabled(reason) => crate::api::catalogue::disabled(&reason),
+        Requeued::Disabled(reason) => Problem::model_disabled(&reason),
         Requeued::InputsGone => {
             let detail = "The request's inputs are no longer stored. Its owner has to submit them \
                           again.";

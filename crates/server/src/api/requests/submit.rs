@@ -1,12 +1,14 @@
 //! Storing what was read of a submission, if the person's limits and the model allow it.
 
+use std::sync::Arc;
+
 use muster_core::quota::Amounts;
 use muster_core::{Model, PrincipalId, RequestId};
 use muster_store::{NewRequest, Submitted};
 
 use crate::api::requests::quota::Admitted;
 use crate::app::{App, to_the_end};
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 use crate::reading::Submission;
 
 /// Stores a request, if the person's limits and the model allow it. To its end: a client that
@@ -17,7 +19,7 @@ pub async fn submit(
     key: Option<String>,
     submission: Submission,
 ) -> Result<Submitted, Problem> {
-    let Submission { model, inputs, reading, use_cache, body_hash, reserved } = submission;
+    let Submission { mut model, inputs, reading, use_cache, body_hash, reserved } = submission;
     let records = inputs.records.as_ref().map_or(0, |records| records.bytes());
     let more = Amounts {
         waiting_requests: 1,
@@ -25,7 +27,7 @@ pub async fn submit(
         day_inputs: inputs.inputs.len() as u64,
         bytes: (inputs.inputs.bytes() + records) as u64,
     };
-    let admitted = match (admit(app, principal, &model, more).await, &key) {
+    let admitted = match (admit(app, principal, &mut model, more).await, &key) {
         (Ok(admitted), _) => Some(admitted),
         // What was submitted before under the same key is answered again, whatever the limits.
         (Err(_), Some(key)) if app.store.has_key(principal, key).await? => None,
@@ -45,15 +47,22 @@ pub async fn submit(
     .await
 }
 
-/// May the person submit `more` to the model?
+/// May the person submit `more` to the model? It was looked up before the inputs came, so it is looked up
+/// again; the store has the last word.
 async fn admit(
     app: &App,
     principal: PrincipalId,
-    model: &Model,
+    model: &mut Arc<Model>,
     more: Amounts,
 ) -> Result<Admitted, Problem> {
+    let now = app.store.find_model(&model.id).ok_or_else(Problem::unknown_model)?;
     if let Some(reason) = app.store.disabled(&model.id) {
-        return Err(crate::api::catalogue::disabled(&reason));
+        return Err(Problem::model_disabled(&reason));
     }
+    if now.input != model.input {
+        let detail = "What the model takes was changed while the inputs came. Send them again.";
+        return Err(Problem::new(Kind::Busy, detail));
+    }
+    *model = now;
     app.uses.admit(&app.store, principal, more).await
 }

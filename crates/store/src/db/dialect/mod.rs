@@ -143,7 +143,8 @@ pub(crate) const LEAD_POSTGRES: &str = "INSERT INTO leader (duty, server_id, epo
 /// database as it was before all of them. A task is found by its key there: `state = ..` beside it would
 /// let the planner walk the small index of queued or leased tasks for each row.
 pub(crate) struct Batches {
-    /// Requests, and the tasks of those that were not there; answers which were not.
+    /// Requests, and the tasks of those that were not there; answers which were not. Only for models as
+    /// they are now: a version that another server put in place meanwhile is not known here yet.
     pub submit: &'static str,
     pub backlog: &'static str,
     /// Leases the next tasks of a model up to a number of inputs (at least one task), starts their
@@ -172,7 +173,8 @@ const BATCHES_SQLITE: Batches = Batches {
          value ->> 'j_done', 0, value ->> 'j_done', value ->> 'j_open', value ->> 'j_reading', \
          value ->> 'j_object', unhex(value ->> 'j_sha'), value ->> 'j_key', \
          unhex(value ->> 'j_body'), 1, value ->> 'j_input_bytes', value ->> 'j_result_bytes' \
-         FROM jsonb_each($1) WHERE true \
+         FROM jsonb_each($1) WHERE EXISTS (SELECT 1 FROM model m WHERE m.id = value ->> 'j_model' \
+         AND m.version = value ->> 'j_version' AND m.enabled AND m.disabled IS NULL) \
          ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id; \
          INSERT INTO task (request_id, position, model_id, model_version, principal_id, state, \
          inputs, rank, rank_end, not_before, attempt, failures, use_cache, input, input_at, \
@@ -248,6 +250,8 @@ const BATCHES_POSTGRES: Batches = Batches {
          j_version text, j_phase text, j_inputs bigint, j_done bigint, j_open bigint, \
          j_reading text, j_object text, j_sha text, j_key text, j_body text, \
          j_input_bytes bigint, j_result_bytes bigint) \
+         WHERE EXISTS (SELECT 1 FROM model m WHERE m.id = j_model AND m.version = j_version \
+         AND m.enabled AND m.disabled IS NULL) \
          ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id), \
          sliced AS (INSERT INTO task (request_id, position, model_id, model_version, principal_id, state, \
          inputs, rank, rank_end, not_before, attempt, failures, use_cache, input, input_at, \
