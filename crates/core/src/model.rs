@@ -100,6 +100,11 @@ impl ModelLimits {
         Duration::from_secs(u64::from(self.job_seconds))
     }
 
+    /// Inputs that all instances together can be given at once.
+    pub fn most_at_once(&self) -> u64 {
+        u64::from(self.batch_size.max(1)) * u64::from(self.max_instances.max(1))
+    }
+
     pub fn idle(&self) -> Duration {
         Duration::from_secs(u64::from(self.idle_seconds))
     }

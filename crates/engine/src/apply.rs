@@ -17,8 +17,7 @@ impl Loop {
             Action::Launch { model, slot, why } => self.launch(model, slot, why).await,
             Action::Retire { instance, cause } => self.retire(instance, cause).await,
             Action::FailWaiting { model, version, reason } => {
-                let failed = self.store.fail_waiting(&model, &version, &reason).await?;
-                tracing::warn!(model.id = %model, version, failed, reason, "requests that wait fail");
+                self.fail_waiting(model, version, reason);
                 Ok(())
             }
             Action::MoveStranded { model } => {
@@ -27,6 +26,25 @@ impl Loop {
                 Ok(())
             }
         }
+    }
+
+    /// Beside the loop: there may be many, and others write meanwhile.
+    fn fail_waiting(&mut self, model: ModelId, version: String, reason: String) {
+        self.failing.retain(|_, failing| !failing.is_finished());
+        let store = self.store.clone();
+        self.failing.entry((model, version)).or_insert_with_key(|(model, version)| {
+            let (model, version) = (model.clone(), version.clone());
+            tokio::spawn(async move {
+                match store.fail_waiting(&model, &version, &reason).await {
+                    Ok(failed) => {
+                        tracing::warn!(model.id = %model, version, failed, reason, "requests that wait fail");
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, model.id = %model, "not all that wait have failed yet");
+                    }
+                }
+            })
+        });
     }
 
     async fn launch(&mut self, id: ModelId, slot: u32, why: String) -> Result<(), Error> {

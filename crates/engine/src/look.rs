@@ -67,6 +67,8 @@ pub(crate) struct Loop {
     tidying: Option<JoinHandle<()>>,
     rolled_up: Option<Instant>,
     rolling_up: Option<JoinHandle<()>>,
+    /// Versions of models whose waiting requests are failing.
+    pub(crate) failing: HashMap<(ModelId, String), JoinHandle<()>>,
 }
 
 /// An instance of ours that is not ready yet.
@@ -125,6 +127,7 @@ impl Loop {
             tidying: None,
             rolled_up: None,
             rolling_up: None,
+            failing: HashMap::new(),
         }
     }
 
@@ -314,6 +317,9 @@ impl Loop {
         // It can end between any two transactions; the next server goes on.
         if let Some(tidying) = &self.tidying {
             tidying.abort();
+        }
+        for failing in self.failing.values() {
+            failing.abort();
         }
         for supervisor in self.supervisors.values() {
             supervisor.retire(EndCause::ServerGone);

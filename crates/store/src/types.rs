@@ -178,9 +178,10 @@ pub struct RemoteJob {
 pub struct Queue {
     pub model: ModelId,
     pub version: String,
+    /// Counted as far as a plan needs it, and their inputs.
     pub tasks: u64,
     pub inputs: u64,
-    /// Submission of the request that waits longest.
+    /// Submission of the request that waits longest, of those.
     pub oldest: Timestamp,
     /// No task may be sent before this.
     pub due: Timestamp,

@@ -45,6 +45,7 @@ pub struct ModelView {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueView {
+    /// Counted no further than all its instances can be given at once.
     pub inputs: u64,
     pub oldest: Timestamp,
     /// No task may be sent before this.
@@ -404,6 +405,10 @@ impl<'w> Planner<'w> {
             self.counted += 1;
         }
         let why = match view.queue {
+            // No more than that is counted.
+            Some(queue) if queue.inputs >= view.model.limits.most_at_once() => {
+                format!("{} inputs wait, or more", queue.inputs)
+            }
             Some(queue) => format!("{} inputs wait", queue.inputs),
             None => "its model keeps a minimum of instances".to_owned(),
         };

@@ -1,6 +1,6 @@
 //! What must hold after every step, looked up in the database beside the store.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use muster_core::{InstanceId, Timestamp};
 use muster_store::Store;
@@ -136,18 +136,26 @@ impl Watch {
         wrong
     }
 
-    /// What the planner sees of the queues, and what is there (I-21).
+    /// What the planner sees of the heads of the queues, and what is there (I-21).
     pub async fn queued(&self, store: &Store, wrong: &mut Vec<String>) {
-        let query = "SELECT model_id, COUNT(*), CAST(SUM(inputs) AS BIGINT) FROM task \
-             WHERE state = 'queued' GROUP BY model_id ORDER BY model_id";
-        let there: Vec<(String, i64, i64)> =
+        let query = "SELECT model_id, inputs FROM task WHERE state = 'queued' \
+             ORDER BY model_id, rank, request_id, position";
+        let all: Vec<(String, i64)> =
             sqlx::query_as(query).fetch_all(&self.pool).await.expect("an answer");
-        let seen = store.queues().await.expect("an answer");
-        let mut seen: Vec<(String, i64, i64)> = seen
-            .into_iter()
-            .map(|queue| (queue.model.to_string(), queue.tasks as i64, queue.inputs as i64))
-            .collect();
-        seen.sort();
+        let mut there: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+        for (model, inputs) in all {
+            let id = model.parse().expect("an id");
+            let most = store.find_model(&id).map_or(1, |model| model.limits.most_at_once());
+            let (tasks, sum) = there.entry(model).or_default();
+            if *tasks < most as i64 {
+                (*tasks, *sum) = (*tasks + 1, *sum + inputs);
+            }
+        }
+        let mut seen: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+        for queue in store.queues().await.expect("an answer") {
+            let (tasks, sum) = seen.entry(queue.model.to_string()).or_default();
+            (*tasks, *sum) = (*tasks + queue.tasks as i64, *sum + queue.inputs as i64);
+        }
         if seen != there {
             wrong.push(format!("I-21: {seen:?} is seen of the queues {there:?}"));
         }

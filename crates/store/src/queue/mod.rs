@@ -12,9 +12,10 @@ use futures::FutureExt;
 use muster_core::{Cause, Ended, ModelId, PhaseName, RequestId};
 use uuid::Uuid;
 
+use crate::clearing::{Pace, Took};
 use crate::db::Ts;
 use crate::db::conn::on;
-use crate::db::statement::rows;
+use crate::db::statement::{row, rows};
 use crate::db::text;
 use crate::instances::servers::leads;
 use crate::requests::{end, phase};
@@ -25,14 +26,26 @@ type Times = Vec<(Ts, Ts)>;
 
 const FIGURES_FRESH: Duration = Duration::from_secs(1);
 
-const QUEUES: &str = "SELECT t.model_id, t.model_version, COUNT(*), CAST(SUM(t.inputs) AS BIGINT), \
-     MIN(r.submitted_at), MIN(t.not_before) FROM task t \
-     JOIN request r ON r.id = t.request_id WHERE t.state = 'queued' \
-     GROUP BY t.model_id, t.model_version";
+/// Models of which something is queued: each is one step in an index, however much waits.
+const QUEUED: &str = "WITH RECURSIVE queued(id) AS \
+     (SELECT MIN(model_id) FROM task WHERE state = 'queued' UNION ALL \
+     SELECT (SELECT MIN(model_id) FROM task WHERE state = 'queued' AND model_id > queued.id) \
+     FROM queued WHERE id IS NOT NULL) SELECT id FROM queued WHERE id IS NOT NULL";
 
-const WAITING: &str = "SELECT DISTINCT t.request_id FROM task t WHERE t.model_id = $1 \
-     AND t.model_version = $2 AND t.state = 'queued' AND NOT EXISTS (SELECT 1 FROM task l \
-     WHERE l.request_id = t.request_id AND l.state = 'leased')";
+/// The first tasks of a model, by version.
+const HEAD: &str = "SELECT model_version, COUNT(*), CAST(SUM(inputs) AS BIGINT), MIN(submitted_at), \
+     MIN(not_before) FROM (SELECT model_version, inputs, not_before, \
+     (SELECT submitted_at FROM request WHERE id = task.request_id) AS submitted_at FROM task \
+     WHERE model_id = $1 AND state = 'queued' ORDER BY rank, request_id, position LIMIT $2) AS head \
+     GROUP BY model_version";
+
+const DUE: &str = "SELECT MIN(not_before) FROM task WHERE model_id = $1 AND state = 'queued' \
+     AND model_version = $2";
+
+/// Some of the requests that nothing runs of. One that is open and of which nothing is leased waits.
+const WAITING: &str = "SELECT id FROM request WHERE model_id = $1 AND model_version = $2 \
+     AND id > $3 AND ended_at IS NULL AND submitted_at <= $4 AND NOT EXISTS (SELECT 1 FROM task \
+     WHERE task.request_id = request.id AND task.state = 'leased') ORDER BY id LIMIT $5";
 
 const HELD: &str = "UPDATE model SET held = $1 WHERE id = $2";
 
@@ -49,26 +62,35 @@ const LAST_STARTS: &str = "SELECT launched_at, ready_at FROM instance \
      WHERE model_id = $1 AND ready_at IS NOT NULL ORDER BY id DESC LIMIT 21";
 
 impl Store {
-    /// The waiting tasks of each version of a model that has some.
+    /// The waiting tasks of each version of a model that has some: of each model the first ones, as many
+    /// as its instances can be given together. More would change nothing that is planned.
     pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
+        type Row = (String, i64, i64, Ts, Ts);
         let mut conn = self.inner.db.read().await?;
-        type Row = (String, String, i64, i64, Ts, Ts);
-        let rows: Vec<Row> = on!(&mut conn, c => sqlx::query_as(QUEUES).fetch_all(c).await?);
-        let queue = |(model, version, tasks, inputs, oldest, due): Row| {
-            Ok(Queue {
-                model: model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
-                version,
-                tasks: tasks as u64,
-                inputs: inputs as u64,
-                oldest: oldest.0,
-                due: due.0,
-            })
-        };
-        rows.into_iter().map(queue).collect()
+        let queued: Vec<(String,)> = rows!(&mut conn, QUEUED);
+        let mut queues = Vec::new();
+        for (id,) in queued {
+            let model: ModelId = id.parse().map_err(|_| Error::Corrupt("a model id".into()))?;
+            let most = self.find_model(&model).map_or(1, |model| model.limits.most_at_once());
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let head: Vec<Row> = rows!(&mut conn, HEAD, &id, most);
+            let counted: i64 = head.iter().map(|(_, tasks, ..)| tasks).sum();
+            for (version, tasks, inputs, oldest, due) in head {
+                let mut due = due.0;
+                if due > self.inner.now() && counted == most {
+                    // Those behind them may have to wait less.
+                    let first: Option<(Option<Ts>,)> = row!(&mut conn, DUE, &id, &version);
+                    due = first.and_then(|(first,)| first).map_or(due, |first| first.0);
+                }
+                let (tasks, inputs, oldest) = (tasks as u64, inputs as u64, oldest.0);
+                queues.push(Queue { model: model.clone(), version, tasks, inputs, oldest, due });
+            }
+        }
+        Ok(queues)
     }
 
-    /// Requests of this version of the model that wait, and of which nothing runs, fail with the reason;
-    /// none if another server plans by now.
+    /// Requests of this version of the model that wait now, and of which nothing runs, fail with the
+    /// reason, some at a time; no more of them once another server plans.
     pub async fn fail_waiting(
         &self,
         model: &ModelId,
@@ -77,31 +99,37 @@ impl Store {
     ) -> Result<u64, Error> {
         let (model, version, reason) =
             (model.clone(), text::exact(version)?.to_owned(), reason.to_owned());
-        let server = self.inner.server;
-        let (op, answer) = work(move |tx: &mut Tx| {
+        let (server, until) = (self.inner.server, self.inner.now());
+        let (mut pace, mut after, mut failed) = (Pace::default(), Uuid::nil(), 0);
+        loop {
+            let most = pace.rows() as i64;
             let (model, version, reason) = (model.clone(), version.clone(), reason.clone());
-            async move {
-                if !leads(tx, server).await? {
-                    return Ok(0);
+            let (op, answer) = work(move |tx: &mut Tx| {
+                let (model, version, reason) = (model.clone(), version.clone(), reason.clone());
+                async move {
+                    let begun = Instant::now();
+                    if !leads(tx, server).await? {
+                        return Ok(None);
+                    }
+                    let (id, until) = (model.as_str(), Ts(until));
+                    let waiting: Vec<(Uuid,)> =
+                        rows!(&mut tx.conn, WAITING, id, &version, after, until, most);
+                    let mut failed = 0;
+                    for (id,) in &waiting {
+                        let how = Ended::Failed { reason: reason.clone() };
+                        failed += u64::from(end(tx, RequestId(*id), how, Cause::NotStarted).await?);
+                    }
+                    let last = waiting.last().map(|(id,)| (*id, Took::since(begun)));
+                    Ok(last.map(|(last, took)| (last, failed, took)))
                 }
-                let waiting: Vec<Uuid> = on!(&mut tx.conn, c => {
-                    sqlx::query_scalar(WAITING)
-                        .bind(model.as_str())
-                        .bind(&version)
-                        .fetch_all(c)
-                        .await?
-                });
-                let mut failed = 0;
-                for id in waiting {
-                    let how = Ended::Failed { reason: reason.clone() };
-                    failed += u64::from(end(tx, RequestId(id), how, Cause::NotStarted).await?);
-                }
-                Ok(failed)
-            }
-            .boxed()
-        });
-        let failed = self.answer(op, answer).await?;
-        self.inner.counters.failed.add(failed);
+                .boxed()
+            });
+            let Some((last, some, took)) = self.answer(op, answer).await? else { break };
+            after = last;
+            failed += some;
+            self.inner.counters.failed.add(some);
+            pace.rest(took).await;
+        }
         Ok(failed)
     }
 

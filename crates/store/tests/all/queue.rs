@@ -20,6 +20,8 @@ on_both!(
     a_small_request_passes_a_big_backlog,
     requests_of_one_person_go_in_order,
     queues_say_what_waits_since_when,
+    of_a_long_queue_only_its_head_is_counted,
+    many_waiting_requests_fail_some_at_a_time,
     waiting_requests_fail_together_and_running_ones_stay,
     why_a_model_is_held_is_known_until_it_is_not,
     figures_count_what_is_open_and_how_long_it_takes,
@@ -144,6 +146,37 @@ async fn queues_say_what_waits_since_when(lab: Lab) {
     assert_eq!(queue.oldest, first.submitted_at);
     assert!(queue.due.since(first.submitted_at) >= Duration::from_secs(100));
     assert!(nothing_for(&lab.store, lab.wish(100)).await, "it is not due yet");
+}
+
+async fn of_a_long_queue_only_its_head_is_counted(lab: Lab) {
+    let most = lab.model.limits.most_at_once();
+    let first = lab.submit(&["x"]).await;
+    for _ in 0..most + 5 {
+        lab.submit(&["x"]).await;
+    }
+    let queue = lab.store.queues().await.expect("an answer").remove(0);
+    assert_eq!((queue.tasks, queue.inputs), (most, most));
+    assert_eq!((queue.oldest, queue.due), (first.submitted_at, first.submitted_at));
+    // Behind a head that is put off somebody may be due.
+    let head = lab.claim(u32::try_from(most).expect("few")).await;
+    let later = Retry::Again { after: Duration::from_secs(100), counts: false };
+    for task in &head {
+        lab.give_back(task, later.clone()).await;
+    }
+    let queue = lab.store.queues().await.expect("an answer").remove(0);
+    assert!(queue.due.since(first.submitted_at) < Duration::from_secs(100));
+}
+
+async fn many_waiting_requests_fail_some_at_a_time(lab: Lab) {
+    for _ in 0..60 {
+        lab.submit(&["x"]).await;
+    }
+    lab.store.lead(LEASE).await.expect("an answer");
+    let before = lab.store.counters().transactions.get();
+    let failed = lab.store.fail_waiting(&lab.model.id, "1", "It cannot be started.").await;
+    assert_eq!(failed.expect("an answer"), 60);
+    assert!(lab.store.counters().transactions.get() - before >= 3, "twenty at a time at first");
+    assert!(lab.store.queues().await.expect("an answer").is_empty());
 }
 
 async fn waiting_requests_fail_together_and_running_ones_stay(lab: Lab) {
