@@ -187,6 +187,11 @@ pub fn command(config: &Config<'_>, listen: SocketAddr, metrics: SocketAddr) -> 
     if let Some(url) = config.database {
         command.env("MUSTER_DATABASE_URL", url);
     }
+    // The trivial model notes there what it is sent.
+    let log = config.models.with_file_name("model.jsonl");
+    if log.exists() {
+        command.env("MUSTER_MODEL_WRITES", log);
+    }
     command
 }
 

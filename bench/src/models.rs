@@ -1,6 +1,7 @@
 //! Model folders for the cases, written anew for each run.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
@@ -67,7 +68,12 @@ const ECHO: &str = "version = \"1\"\ncache = false\nexample = [\"a\"]\n\
 pub fn python(models: &Path, model: &Python<'_>) -> Result<()> {
     let folder = folder(models, model.name)?;
     let log = match model.log {
-        Some(path) => serde_json::to_string(path)?,
+        Some(path) => {
+            // It is there before the model is, which may only write to it.
+            fs::write(path, "")?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+            serde_json::to_string(path)?
+        }
         None => "None".to_owned(),
     };
     let pause = format!("{}", model.pause as f64 / 1000.0);

@@ -6,6 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::{fs, io};
 
@@ -14,6 +15,9 @@ use rustix::process::{
     setrlimit, setsid,
 };
 use rustix::thread::set_no_new_privs;
+
+/// How readily the kernel ends a process when memory runs out, of 1000.
+const SCORE: &str = "500";
 
 /// What keeps an instance's processes together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,12 +92,41 @@ impl Child {
         }
         // A crash does not fill the disk with other people's inputs.
         setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-        // Short of memory, the kernel takes a model before it takes the hub.
-        if let Err(error) = fs::write("/proc/self/oom_score_adj", "500") {
+        // Short of memory, the kernel takes a model before it takes the hub. Inside the walls it
+        // may not be written: there it is as it was outside.
+        let score = "/proc/self/oom_score_adj";
+        let told = [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::PermissionDenied];
+        if let Err(error) = fs::write(score, SCORE)
+            && !told.contains(&error.kind())
+        {
             eprintln!("the kernel's choice when memory runs out stays as it is: {error}");
         }
         Ok(())
     }
+}
+
+/// What `PROGRAM WORDS..` says when it runs where an instance would: which walls there are.
+///
+/// # Errors
+///
+/// It cannot be run, or it fails.
+pub fn ask_inside(
+    program: &Path,
+    words: &[&OsStr],
+    environment: &[(OsString, OsString)],
+) -> io::Result<(Isolation, Vec<u8>)> {
+    let path = environment.iter().find(|(name, _)| name == "PATH");
+    let isolation = Isolation::probe(path.map(|(_, path)| path.as_os_str()));
+    let all: Vec<OsString> =
+        std::iter::once(program.as_os_str()).chain(words.iter().copied()).map(Into::into).collect();
+    let mut command = isolation.wrap(&all);
+    let vars = environment.iter().map(|(name, value)| (name, value));
+    let output = command.env_clear().envs(vars).stdin(std::process::Stdio::null()).output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(io::Error::other(format!("{}: {said}", output.status)));
+    }
+    Ok((isolation, output.stdout))
 }
 
 impl Isolation {
@@ -114,7 +147,8 @@ impl Isolation {
         match self {
             Self::Namespace => {}
             Self::UserNamespace => {
-                wrapped.args(["--user", "--map-current-user"]);
+                // With what it takes to make walls inside; models get none of it.
+                wrapped.args(["--user", "--map-current-user", "--keep-caps"]);
             }
             Self::Session => {
                 let mut plain = Command::new(command.first().map_or(OsStr::new(""), AsRef::as_ref));

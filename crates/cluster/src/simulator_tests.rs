@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use muster_core::Source;
-use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 
 use super::*;
 
@@ -46,6 +46,7 @@ fn model() -> Arc<Model> {
         example: vec![],
         limits: ModelLimits::default(),
         cache: false,
+        network: Network::None,
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_cluster::{Cluster, ExternalServers, Launch};
 use muster_core::instance::EndCause;
-use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::{Address, InstanceId, Model, ObservedState, Source, Timestamp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -55,6 +55,7 @@ fn launch(url: &str) -> Launch {
         example: vec![],
         limits: ModelLimits::default(),
         cache: false,
+        network: Network::None,
     };
     Launch { instance: InstanceId(uuid::Uuid::from_u128(1)), model: Arc::new(model) }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use muster_cluster::{Cluster, Launch, LocalConfig, LocalProcesses, proc};
 use muster_core::instance::{EndCause, StartFault};
-use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::news::Usage;
 use muster_core::{Address, InstanceId, Model, ObservedState, Source, Timestamp};
 use tempfile::TempDir;
@@ -46,6 +46,7 @@ fn world_with(script: &str, limits: ModelLimits) -> World {
         example: vec![],
         limits,
         cache: false,
+        network: Network::None,
     };
     World { root, cluster, model: Arc::new(model) }
 }
@@ -56,6 +57,8 @@ fn config(root: &Path) -> LocalConfig {
         program: PathBuf::from(FAKE),
         run_dir: root.join("run-dir"),
         environments: root.to_owned(),
+        scratch: root.join("scratch"),
+        walls: vec![],
         environment: vec![("PATH".into(), path), ("LANG".into(), "C".into())],
         now: Arc::new(Timestamp::default),
     }

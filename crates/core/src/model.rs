@@ -24,6 +24,27 @@ pub struct Model {
     pub limits: ModelLimits,
     /// May predictions be kept and used again?
     pub cache: bool,
+    /// What its own code may reach; a server that runs elsewhere sees to that itself.
+    #[serde(default)]
+    pub network: Network,
+}
+
+/// What of the network a model's code may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    #[default]
+    None,
+    All,
+}
+
+impl Network {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::All => "all",
+        }
+    }
 }
 
 /// Where instances of the model come from.

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Each crate and what it may use of ours.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("core", &[]),
     ("store", &["core"]),
     ("cluster", &["core"]),
-    ("model-server", &["core"]),
+    ("sandbox", &[]),
+    ("model-server", &["core", "sandbox"]),
     ("engine", &["core", "store", "cluster"]),
     ("server", &["core", "store"]),
-    ("muster", &["core", "store", "cluster", "model-server", "engine", "server"]),
+    ("muster", &["core", "store", "cluster", "sandbox", "model-server", "engine", "server"]),
     (BENCH, &["core"]),
 ];
 

@@ -14,6 +14,7 @@ mod process;
 mod routes;
 mod runner;
 pub mod serve;
+mod walls;
 mod worker;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 
 pub use folder::{Fault, Folder, Kind};
 pub use serve::{Limits, Listen, ServeError, ServeOptions, State, serve};
+pub use walls::Allowed;
 
 /// What a model's processes find on this machine.
 #[derive(Clone, Debug, Default)]
@@ -32,4 +34,6 @@ pub struct Machine {
     /// What stands in front of every command, so that it ends with this process:
     /// `muster child PID session`. May be empty.
     pub child_prefix: Vec<OsString>,
+    /// The walls around a model's code; `None`: there are none.
+    pub walls: Option<Allowed>,
 }

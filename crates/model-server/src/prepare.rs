@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::dependencies::Step;
+use crate::process::Spawner;
+use crate::walls::Place;
 use crate::{Folder, Machine};
 
 /// Lines of a failing builder that are shown.
@@ -107,17 +108,19 @@ pub async fn prepare(
             home.clone().into(),
         ],
     };
-    run(&create, machine, None, &folder.dir, |_| {}).await?;
+    let place = (&*home, folder.dir.as_path());
+    run(&create, machine, None, place, |_| {}).await?;
     for (n, step) in needs.steps.iter().enumerate() {
         let (command, what) = command_of(step, uv.as_deref(), &made.python);
         say(n + 2, format!("installing {what}"));
         let shown = what.clone();
-        run(&command, machine, Some(&bin), &folder.dir, |line| {
+        run(&command, machine, Some(&bin), place, |line| {
             say(n + 2, format!("installing {shown}: {line}"));
         })
         .await?;
     }
-    fs::write(&complete, "")?;
+    // Never through a link that the builder may have left.
+    File::create_new(&complete)?;
     Ok(made)
 }
 
@@ -149,27 +152,16 @@ async fn run(
     words: &[OsString],
     machine: &Machine,
     bin: Option<&Path>,
-    dir: &Path,
+    (home, dir): (&Path, &Path),
     mut line: impl FnMut(&str),
 ) -> Result<(), PrepareError> {
-    let mut path = bin.map(|bin| bin.as_os_str().to_owned()).unwrap_or_default();
-    if !path.is_empty() {
-        path.push(":");
-    }
-    path.push(&machine.path);
-    let (program, arguments) =
-        words.split_first().ok_or_else(|| PrepareError("an empty command".into()))?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .current_dir(dir)
-        .env("PATH", path)
-        .env_remove("PYTHONPATH")
-        .env_remove("PYTHONHOME")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
+    // Other people's code runs here as well: what they install, and how.
+    let place = Place::of_builder(dir, home, words, machine)?;
+    let dir = place.dir.clone().unwrap_or_else(|| dir.to_owned());
+    let spawner = Spawner::new(machine, place).await?;
+    let mut group = spawner.start(words, &dir, bin).await?;
+    let child = &mut group.child;
+    drop(child.stdin.take());
     let mut last: Vec<String> = Vec::new();
     let stdout = child.stdout.take().map(|out| BufReader::new(out).lines());
     let stderr = child.stderr.take().map(|out| BufReader::new(out).lines());
@@ -197,9 +189,9 @@ async fn run(
     if status.success() {
         return Ok(());
     }
+    let said = spawner.explain(last.join("\n"));
     Err(PrepareError(format!(
-        "its Python environment cannot be built ({status}). The last lines:\n{}",
-        last.join("\n")
+        "its Python environment cannot be built ({status}). The last lines:\n{said}"
     )))
 }
 

@@ -20,6 +20,7 @@ use crate::prepare::{Environment, prepare};
 use crate::process::Spawner;
 use crate::routes::{Served, router};
 use crate::runner::{CommandRunner, PythonRunner, Runner};
+use crate::walls::Place;
 use crate::worker::Worker;
 use crate::{Fault, Folder, Kind, Machine, folder};
 
@@ -163,7 +164,12 @@ pub(crate) async fn make_runner(
     machine: &Machine,
     logs: Logs,
 ) -> Result<Runner, String> {
-    let spawner = Spawner::new(machine.clone()).map_err(|error| error.to_string())?;
+    let place = Place::of_model(folder, &environment, machine);
+    let spawner = match place {
+        Ok(place) => Spawner::new(machine, place).await,
+        Err(error) => Err(error),
+    };
+    let spawner = spawner.map_err(|error| format!("its processes cannot be started: {error}"))?;
     match &folder.kind {
         Kind::Python { file, function } => {
             let (file, function) = (file.clone(), function.clone());
@@ -181,7 +187,7 @@ pub(crate) async fn make_runner(
                 Err(_) if runner.killed => runner.load().await,
                 loaded => loaded,
             };
-            loaded.map_err(|failed| failed.0)?;
+            loaded.map_err(|failed| runner.spawner.explain(failed.0))?;
             Ok(Runner::Python(Box::new(runner)))
         }
         Kind::Command { command, dir } => Ok(Runner::Command(Box::new(CommandRunner {

@@ -17,6 +17,7 @@ mod store;
 mod table;
 mod telemetry;
 mod upload;
+mod walls;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -26,8 +27,8 @@ use muster_cluster::child::Child;
 
 use crate::arguments::{AdminVerb, Cli, Command, ModelVerb, StatsVerb};
 use crate::commands::{
-    admin, clean, folder, instances, login, models, oversight, requests, run, serve, settings,
-    stats,
+    admin, clean, doctor, folder, instances, login, models, oversight, requests, run, serve,
+    settings, stats,
 };
 use crate::config::Environment;
 use crate::download::Format;
@@ -108,6 +109,8 @@ impl Cli {
                 ModelVerb::Prepare(arguments) => folder::prepare(&arguments, environment),
             },
             Command::Config(arguments) => settings::show(&arguments, environment),
+            Command::Doctor(arguments) => return client(doctor::examine(&arguments, environment)),
+            Command::Walls(arguments) => folder::walls(&arguments),
             Command::Openapi => table::print(muster_server::openapi().trim_end()),
             Command::Completions(arguments) => {
                 let mut command = Cli::command();
@@ -134,6 +137,7 @@ impl Command {
             Self::Instances(arguments) => arguments.json,
             Self::Instance(command) => command.verb.wants_json(),
             Self::Config(arguments) => arguments.json,
+            Self::Doctor(arguments) => arguments.json,
             Self::Admin(command) => match &command.verb {
                 AdminVerb::Requests(arguments) => arguments.json,
                 AdminVerb::Request(arguments) => arguments.verb.wants_json(),

@@ -1,7 +1,7 @@
 //! The hub's store, as the settings of `muster serve` say.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use muster_store::{Clock, Database, Objects, Store, StoreConfig};
@@ -15,10 +15,18 @@ use crate::failure::Failure;
 /// Inputs and results of a task up to this size stay in the database, bytes.
 const INLINE_BYTES: usize = 64 << 10;
 
-/// The data folder, made if it is missing, for this user only.
+/// The data folder, made if it is missing, for this user only. Where this user is root, models run as
+/// users of their own, who pass through it; what is in it they cannot list.
 pub fn data_dir(dir: &Path) -> Result<PathBuf, Failure> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.and_then(|()| dir.canonicalize()).map_err(|error| {
+    let mode = if muster_sandbox::is_root() { 0o711 } else { 0o700 };
+    let made = DirBuilder::new().recursive(true).mode(mode).create(dir);
+    // Who may pass through it must not come into what holds people's inputs.
+    let objects = || {
+        let objects = dir.join("objects");
+        DirBuilder::new().recursive(true).mode(0o700).create(&objects)?;
+        std::fs::set_permissions(objects, Permissions::from_mode(0o700))
+    };
+    made.and_then(|()| objects()).and_then(|()| dir.canonicalize()).map_err(|error| {
         Failure::failed(format!("the data folder {} cannot be used: {error}", dir.display()))
     })
 }
@@ -37,10 +45,18 @@ pub fn store_config(serve: &Serve, data: &Path) -> StoreConfig {
         Some(url) if url.contains("://") => {
             Objects::S3 { url: url.clone(), options: serve.object_options.clone() }
         }
-        Some(folder) => Objects::Folder(folder.into()),
-        None => Objects::Folder(data.join("objects")),
+        _ => Objects::Folder(object_folder(serve, data).unwrap_or_default()),
     };
     StoreConfig { database, objects, inline_bytes: INLINE_BYTES }
+}
+
+/// Where large inputs and results are, if that is on this machine.
+pub fn object_folder(serve: &Serve, data: &Path) -> Option<PathBuf> {
+    match &serve.objects {
+        Some(url) if url.contains("://") => None,
+        Some(folder) => Some(folder.into()),
+        None => Some(data.join("objects")),
+    }
 }
 
 pub fn store_failure(error: &muster_store::Error) -> Failure {

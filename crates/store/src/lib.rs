@@ -36,6 +36,7 @@ pub use clearing::{Clear, Cleared, ClearedBy};
 pub use counters::{Counter, Counters};
 pub use crash::crash_point;
 pub use db::clock::Clock;
+pub use db::examine::{Examined, examine_database, examine_objects};
 pub use error::Error;
 pub use instances::{
     InstanceFilter, InstanceNotes, InstanceRecord, LogPiece, Phase, Seen, Served, Stop, StopWish,

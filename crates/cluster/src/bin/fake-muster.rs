@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use muster_cluster::child::Child;
 use muster_cluster::{Cluster, Launch, LocalConfig, LocalProcesses};
-use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::{InstanceId, Model, ObservedState, Source, Timestamp};
 
 fn main() -> ExitCode {
@@ -42,6 +42,8 @@ async fn hub(run_dir: &std::path::Path, folder: &std::path::Path) {
         program: std::env::current_exe().expect("its own path"),
         run_dir: run_dir.to_owned(),
         environments: run_dir.to_owned(),
+        scratch: run_dir.join("scratch"),
+        walls: vec![],
         environment: vec![("PATH".into(), path)],
         now: Arc::new(Timestamp::default),
     };
@@ -56,6 +58,7 @@ async fn hub(run_dir: &std::path::Path, folder: &std::path::Path) {
         example: vec![],
         limits: ModelLimits::default(),
         cache: false,
+        network: Network::None,
     };
     let mut changed = cluster.changed();
     let instance = InstanceId(uuid::Uuid::from_u128(7));

@@ -34,6 +34,8 @@ pub(super) struct Attended {
     pub child: Child,
     pub orders: UnboundedReceiver<Order>,
     pub socket: PathBuf,
+    /// What its model wrote for itself.
+    pub scratch: PathBuf,
     pub isolation: Isolation,
 }
 
@@ -164,7 +166,8 @@ impl Attended {
         }
     }
 
-    /// Removes the socket and, where no namespace did it, the processes that are left.
+    /// Removes the socket, the scratch folder and, where no namespace did it, the processes that are
+    /// left.
     async fn clear_away(&self) {
         match std::fs::remove_file(&self.socket) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -172,9 +175,19 @@ impl Attended {
             }
             Ok(()) | Err(_) => {}
         }
-        if self.isolation != Isolation::Session {
-            return;
+        if self.isolation == Isolation::Session {
+            self.sweep().await;
         }
+        let scratch = self.scratch.clone();
+        let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(scratch)).await;
+        if let Ok(Err(error)) = removed
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, instance.id = %self.instance, "its scratch folder is left behind");
+        }
+    }
+
+    async fn sweep(&self) {
         let variable = format!("MUSTER_INSTANCE={}", self.instance);
         let swept = tokio::task::spawn_blocking(move || sweep::leftovers_with(variable.as_bytes()));
         match swept.await {

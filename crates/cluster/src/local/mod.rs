@@ -39,6 +39,10 @@ pub struct LocalConfig {
     pub run_dir: PathBuf,
     /// Prepared Python environments.
     pub environments: PathBuf,
+    /// A scratch folder for each instance, gone when it ends; one hub at a time.
+    pub scratch: PathBuf,
+    /// What `model-server` is told besides: which walls its model gets.
+    pub walls: Vec<OsString>,
     /// The whole environment of instances, beside what names them. Nothing else is inherited.
     pub environment: Vec<(OsString, OsString)>,
     pub now: Now,
@@ -90,12 +94,15 @@ impl LocalProcesses {
             tracing::warn!(swept, "processes of an earlier run were still there and were ended");
         }
         let sockets = socket_dir(&run_dir)?;
+        let scratch = scratch_dir(&config.scratch)?;
         let book = Book::new(config.now);
         let spawner = Spawner {
             book: Arc::clone(&book),
             program: config.program,
             run_dir,
             sockets,
+            scratch,
+            walls: config.walls,
             environments: config.environments,
             environment: config.environment,
         };
@@ -162,6 +169,16 @@ impl Cluster for LocalProcesses {
         let usage = self.book.with(instance, |known| std::mem::take(&mut known.usage));
         News { node: self.host.clone(), usage: usage.unwrap_or_default(), ..News::default() }
     }
+}
+
+/// An empty folder that models may pass through, but not list.
+fn scratch_dir(dir: &Path) -> io::Result<PathBuf> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    DirBuilder::new().recursive(true).mode(0o711).create(dir)?;
+    dir.canonicalize()
 }
 
 /// Where sockets go: the run folder or, if its path is too long for a socket, a private folder

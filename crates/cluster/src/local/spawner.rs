@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -33,6 +33,8 @@ pub(super) struct Spawner {
     /// As instances get it in their environment.
     pub run_dir: PathBuf,
     pub sockets: PathBuf,
+    pub scratch: PathBuf,
+    pub walls: Vec<OsString>,
     pub environments: PathBuf,
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -49,7 +51,8 @@ impl Spawner {
     pub(super) fn run(self, launches: &Receiver<Started>, runtime: &Handle) {
         let _inside = runtime.enter();
         let path = self.environment.iter().find(|(name, _)| name == "PATH");
-        let isolation = Isolation::probe(path.map(|(_, path)| path.as_os_str()));
+        let path = path.map(|(_, path)| path.as_os_str());
+        let isolation = Isolation::probe(path);
         if isolation == Isolation::Session {
             tracing::warn!(
                 "process namespaces are not available: a process that leaves its model's session \
@@ -76,9 +79,13 @@ impl Spawner {
 
     fn start(&self, started: Started, isolation: Isolation, runtime: &Handle) {
         let Started { instance, model, orders } = started;
-        let Source::Folder { path } = &model.source else { return };
+        if !matches!(model.source, Source::Folder { .. }) {
+            return;
+        }
         let socket = self.sockets.join(format!("{instance}.sock"));
-        let mut child = match self.command(instance, path, &socket, isolation).spawn() {
+        let scratch = self.scratch.join(instance.to_string());
+        let mut child = match self.command(instance, &model, (&socket, &scratch), isolation).spawn()
+        {
             Ok(child) => child,
             Err(error) => {
                 let reason = format!("its process cannot be started: {error}");
@@ -92,20 +99,23 @@ impl Spawner {
         };
         self.book.with(instance, |known| known.pid = child.id());
         let book = Arc::clone(&self.book);
-        let attended = Attended { book, instance, child, orders, socket, isolation };
+        let attended = Attended { book, instance, child, orders, socket, scratch, isolation };
         runtime.spawn(attend(attended, stdout, stderr));
     }
 
     fn command(
         &self,
         instance: InstanceId,
-        folder: &str,
-        socket: &std::path::Path,
+        model: &Model,
+        (socket, scratch): (&Path, &Path),
         isolation: Isolation,
     ) -> Command {
+        let Source::Folder { path: folder } = &model.source else {
+            unreachable!("it has a folder")
+        };
         let mut listen = OsString::from("unix:");
         listen.push(socket);
-        let command = vec![
+        let mut command: Vec<OsString> = vec![
             self.program.clone().into(),
             "model-server".into(),
             folder.into(),
@@ -114,7 +124,12 @@ impl Spawner {
             "--environments".into(),
             self.environments.clone().into(),
             "--ready-fd-on-stdout".into(),
+            "--scratch".into(),
+            scratch.into(),
+            "--network".into(),
+            model.network.as_str().into(),
         ];
+        command.extend(self.walls.iter().cloned());
         let child = Child { parent: std::process::id() as i32, isolation, command };
         let mut command = Command::new(&self.program);
         command

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::model::{Card, InputColumn, ModelLimits};
+use crate::model::{Card, InputColumn, ModelLimits, Network};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)
@@ -19,6 +19,7 @@ fn model(id: &str, limits: ModelLimits) -> ModelView {
         example: vec![],
         limits,
         cache: true,
+        network: Network::None,
     };
     ModelView { model: Arc::new(model), queue: None, starts: Starts::default() }
 }

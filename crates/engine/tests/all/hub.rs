@@ -15,7 +15,7 @@ use axum::routing::{get, post};
 use muster_cluster::{Cluster, ExternalServers, Launch, Now, Written};
 use muster_core::input::InputTable;
 use muster_core::instance::{EndCause, Observed, ObservedState};
-use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::news::{News, Usage};
 use muster_core::plan::Policy;
 use muster_core::{Address, InstanceId, Model, PrincipalId, Request, RequestId, Source};
@@ -300,6 +300,7 @@ pub fn echo_model(version: &str, limits: ModelLimits, cache: bool) -> Model {
         example: vec![],
         limits,
         cache,
+        network: Network::None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_cluster::Cluster;
-use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::plan::Policy;
 use muster_core::{Model, PrincipalId, Source, Timestamp};
 use muster_engine::{Engine, EngineConfig};
@@ -356,5 +356,6 @@ fn model(number: usize, spec: &ModelSpec) -> Model {
         example: vec![],
         limits,
         cache: spec.cache,
+        network: Network::None,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::{Column, ColumnKind, Model, Source};
 use serde_json::Value;
 
@@ -62,6 +62,11 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         example: example.as_deref().map(first_column).unwrap_or_default(),
         limits: ModelLimits { batch_size: 1000, job_seconds: 3600, ..ModelLimits::default() },
         cache: true,
+        network: if text(&["Network"]).eq_ignore_ascii_case("all") {
+            Network::All
+        } else {
+            Network::None
+        },
     };
     // The whole path: scripts in the wild change the directory before they use it.
     let here = framework.to_string_lossy();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use muster_core::instance::host_never_called;
-use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::{Column, Model, Source};
 use serde::Deserialize;
 
@@ -20,6 +20,8 @@ struct Description {
     kind: String,
     #[serde(default = "yes")]
     cache: bool,
+    #[serde(default)]
+    network: Network,
     python: Option<String>,
     requirements: Option<String>,
     function: Option<String>,
@@ -93,6 +95,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         example: description.example,
         limits: description.limits,
         cache: description.cache,
+        network: description.network,
     };
     Ok(Folder { dir: dir.to_path_buf(), model, kind, dependencies, example_output: vec![] })
 }

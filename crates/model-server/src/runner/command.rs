@@ -1,10 +1,14 @@
 //! A program that reads a CSV file and writes one, started anew for each batch.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use muster_core::{Column, ColumnKind};
+use rustix::fs::{Mode, OFlags};
 
 use super::Failed;
 use crate::logs::Logs;
@@ -26,9 +30,12 @@ pub(crate) struct CommandRunner {
 impl CommandRunner {
     pub(crate) async fn run(&mut self, inputs: &[String]) -> Result<Bytes, Failed> {
         let io = |error: std::io::Error| Failed(format!("its files cannot be used: {error}"));
-        let folder = tempfile::tempdir().map_err(io)?;
+        let folder = self.spawner.folder().map_err(io)?;
         let (input, output) = (folder.path().join("input.csv"), folder.path().join("output.csv"));
         write_input(&input, &self.header, inputs).map_err(|error| Failed(error.to_string()))?;
+        self.spawner.give(&input).map_err(io)?;
+        // What is read is in this folder, whatever the model makes of its name meanwhile.
+        let held = File::open(folder.path()).map_err(io)?;
         let words: Vec<OsString> = self
             .command
             .iter()
@@ -54,16 +61,33 @@ impl CommandRunner {
             let said = said.map(|line| format!("; it said last: {line}")).unwrap_or_default();
             return Err(Failed(format!("its command ended with {status}{said}")));
         }
-        let length = std::fs::metadata(&output).map(|file| file.len()).unwrap_or(0);
-        if length == 0 {
-            return Err(Failed("its command wrote no output".into()));
-        }
-        if length > LONGEST {
-            return Err(Failed(format!("its output is larger than {} MiB", LONGEST >> 20)));
-        }
-        let text = std::fs::read(&output).map_err(io)?;
+        let text = read_output(&held)?;
         records(&text, inputs.len(), &self.outputs)
     }
+}
+
+/// The output: a file that the model wrote itself, no link to one that is not its own.
+fn read_output(folder: &File) -> Result<Vec<u8>, Failed> {
+    let io = |error: std::io::Error| Failed(format!("its output cannot be read: {error}"));
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = match rustix::fs::openat(folder, "output.csv", flags, Mode::empty()) {
+        Ok(opened) => File::from(opened),
+        Err(rustix::io::Errno::NOENT) => return Err(Failed("its command wrote no output".into())),
+        Err(error) => return Err(io(error.into())),
+    };
+    let found = file.metadata().map_err(io)?;
+    if !found.is_file() || found.nlink() > 1 {
+        return Err(Failed("its output has to be a file of its own, not a link".into()));
+    }
+    if found.len() == 0 {
+        return Err(Failed("its command wrote no output".into()));
+    }
+    if found.len() > LONGEST {
+        return Err(Failed(format!("its output is larger than {} MiB", LONGEST >> 20)));
+    }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(io)?;
+    Ok(text)
 }
 
 fn write_input(path: &Path, header: &str, inputs: &[String]) -> csv::Result<()> {

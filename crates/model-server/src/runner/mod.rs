@@ -20,9 +20,10 @@ pub(crate) enum Runner {
 impl Runner {
     /// JSON records, one an input. Dropping the future ends the work.
     pub(crate) async fn run(&mut self, inputs: &[String]) -> Result<Bytes, Failed> {
-        match self {
-            Self::Python(python) => python.run(inputs).await,
-            Self::Command(command) => command.run(inputs).await,
-        }
+        let (ran, spawner) = match self {
+            Self::Python(python) => (python.run(inputs).await, &python.spawner),
+            Self::Command(command) => (command.run(inputs).await, &command.spawner),
+        };
+        ran.map_err(|Failed(error)| Failed(spawner.explain(error)))
     }
 }

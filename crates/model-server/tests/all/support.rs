@@ -123,7 +123,7 @@ impl Folder {
 /// What processes find in these tests: programs and nothing else.
 pub fn machine() -> Machine {
     let path = std::env::var_os("PATH").expect("a path");
-    Machine { path, home: None, child_prefix: vec![] }
+    Machine { path, home: None, child_prefix: vec![], walls: None }
 }
 
 fn client() -> Client {

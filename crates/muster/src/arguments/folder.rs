@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use muster_core::model::Network;
 
 /// Serve one model folder over HTTP, without a hub
 #[derive(Debug, Args)]
@@ -25,6 +26,46 @@ pub struct ModelServer {
     /// Say on standard output, in lines of JSON, how the start goes
     #[arg(long, hide = true)]
     pub ready_fd_on_stdout: bool,
+    #[command(flatten)]
+    pub walls: WallFlags,
+}
+
+/// What the model may reach: as `muster serve` would let it
+#[derive(Debug, Default, Args)]
+pub struct WallFlags {
+    /// Whatever the folder says: none or all
+    #[arg(long, value_name = "WHAT", value_parser = network)]
+    pub network: Option<Network>,
+    /// One more file or folder that it may read
+    #[arg(long, value_name = "PATH")]
+    pub read: Vec<PathBuf>,
+    /// A folder that it may write
+    #[arg(long, value_name = "DIR")]
+    pub write: Vec<PathBuf>,
+    /// To find a fault: let the model do whatever you may do
+    #[arg(long)]
+    pub no_walls: bool,
+    /// Its scratch folder; else a temporary one
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub scratch: Option<PathBuf>,
+    /// What is the hub's own
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub hide: Vec<PathBuf>,
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    match text {
+        "none" => Ok(Network::None),
+        "all" => Ok(Network::All),
+        _ => Err("this is none or all".to_owned()),
+    }
+}
+
+/// Say which walls a model gets here, as JSON
+#[derive(Debug, Args)]
+pub struct Walls {
+    /// An empty folder
+    pub scratch: PathBuf,
 }
 
 /// Work on a model folder
@@ -45,6 +86,10 @@ pub enum ModelVerb {
 #[command(after_help = "\
 Examples:
   muster model check ./models/rdkit-descriptors
+  muster model check ./models/rdkit-descriptors --network all
+  muster model check ./models/rdkit-descriptors --no-walls
+
+The model runs inside the same walls as at a hub, so that what a hub will refuse is found here.
 
 Exit codes: 0 it works, 1 it does not run, 2 the folder is not right.")]
 pub struct ModelFolder {
@@ -56,6 +101,8 @@ pub struct ModelFolder {
     /// Print what was found as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub walls: WallFlags,
 }
 
 /// Make the model's own Python environment
@@ -72,4 +119,6 @@ pub struct PrepareFolder {
     /// Where prepared environments are kept
     #[arg(long, value_name = "DIR", default_value = "./data/environments")]
     pub environments: PathBuf,
+    #[command(flatten)]
+    pub walls: WallFlags,
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod clean;
+mod doctor;
 mod folder;
 mod instances;
 mod models;
@@ -14,7 +15,10 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use self::clean::Clean;
-pub use self::folder::{ModelCommand, ModelFolder, ModelServer, ModelVerb, PrepareFolder};
+pub use self::doctor::Doctor;
+pub use self::folder::{
+    ModelCommand, ModelFolder, ModelServer, ModelVerb, PrepareFolder, WallFlags, Walls,
+};
 pub use self::instances::{
     InstanceCommand, InstanceEvents, InstanceLogs, InstanceVerb, Instances, OneInstance,
     StopInstance,
@@ -68,6 +72,9 @@ pub enum Command {
     ModelServer(ModelServer),
     Model(ModelCommand),
     Config(ShowConfig),
+    Doctor(Doctor),
+    #[command(hide = true)]
+    Walls(Walls),
     /// Print the API as OpenAPI 3.1
     Openapi,
     Completions(Completions),
@@ -110,7 +117,8 @@ mod tests {
     #[test]
     fn every_command_has_examples() {
         for command in Cli::command().get_subcommands() {
-            let simple = ["help", "model", "admin", "openapi"].contains(&command.get_name());
+            let simple =
+                ["help", "model", "admin", "openapi", "walls"].contains(&command.get_name());
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(simple || help.contains("Examples:"), "{}", command.get_name());
         }

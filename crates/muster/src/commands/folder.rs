@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use muster_core::{Cell, Row};
 use muster_model_server::check::{self, Report};
 use muster_model_server::prepare::{self, Progress};
-use muster_model_server::{Limits, Listen, Machine, ServeOptions, State, folder};
+use muster_model_server::{Allowed, Limits, Listen, Machine, ServeOptions, State, folder};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{ModelFolder, ModelServer, PrepareFolder};
-use crate::config::Environment;
+use crate::arguments::{ModelFolder, ModelServer, PrepareFolder, WallFlags, Walls};
+use crate::config::{Environment, FILES_OF_MODELS};
 use crate::failure::{Failure, io_failure};
 use crate::table;
 
@@ -30,7 +30,7 @@ pub fn serve(arguments: &ModelServer, environment: &Environment) -> Result<(), F
         environments: absolute(&arguments.environments)?,
         port_file: arguments.port_file.clone(),
         instance: environment.get("MUSTER_INSTANCE").map(str::to_owned),
-        machine: machine(environment)?,
+        machine: machine(environment, &arguments.walls)?,
         limits: Limits::default(),
         states: Box::new(move |state| tell(&state, machine_readable)),
         shutdown: CancellationToken::new(),
@@ -68,7 +68,7 @@ fn tell(state: &State, machine_readable: bool) {
 
 pub fn check(arguments: &ModelFolder, environment: &Environment) -> Result<ExitCode, Failure> {
     let environments = absolute(&arguments.environments)?;
-    let machine = machine(environment)?;
+    let machine = machine(environment, &arguments.walls)?;
     let report = runtime()?.block_on(check::check(&arguments.dir, &environments, &machine, show));
     if arguments.json {
         table::print(&as_json(&report).to_string())?;
@@ -84,7 +84,7 @@ pub fn check(arguments: &ModelFolder, environment: &Environment) -> Result<ExitC
 
 pub fn prepare(arguments: &PrepareFolder, environment: &Environment) -> Result<(), Failure> {
     let environments = absolute(&arguments.environments)?;
-    let machine = machine(environment)?;
+    let machine = machine(environment, &arguments.walls)?;
     let folder = folder::read(&arguments.dir).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Failure::usage(faults.join("\n"))
@@ -148,19 +148,43 @@ fn as_json(report: &Report) -> serde_json::Value {
     })
 }
 
+/// `muster walls` is started where models are, and says which walls there are.
+pub fn walls(arguments: &Walls) -> Result<(), Failure> {
+    let walls = muster_sandbox::probe(arguments.scratch.clone());
+    let walls = walls.map_err(|error| Failure::failed(error.to_string()))?;
+    table::print(&serde_json::json!(walls).to_string())
+}
+
 /// What the model's processes find here; they end with this process.
-fn machine(environment: &Environment) -> Result<Machine, Failure> {
+fn machine(environment: &Environment, flags: &WallFlags) -> Result<Machine, Failure> {
+    let full = |paths: &[PathBuf]| -> Result<Vec<PathBuf>, Failure> {
+        paths.iter().map(|path| absolute(path)).collect()
+    };
+    let (mut read, write) = (full(&flags.read)?, full(&flags.write)?);
+    // Where a variable names a file that is needed, the file may be read.
+    for name in FILES_OF_MODELS {
+        let named = environment.get(name).unwrap_or_default().split_whitespace();
+        read.extend(named.map(PathBuf::from).filter(|path| path.is_absolute()));
+    }
+    let allowed = Allowed {
+        read,
+        write,
+        hidden: full(&flags.hide)?,
+        scratch: flags.scratch.as_deref().map(absolute).transpose()?,
+        network: flags.network,
+    };
     let program = std::env::current_exe().map_err(io_failure("the path of this program"))?;
     let pid = std::process::id().to_string();
     Ok(Machine {
         path: environment.get("PATH").unwrap_or_default().into(),
         home: environment.get("HOME").map(PathBuf::from),
         child_prefix: vec![program.into(), "child".into(), pid.into(), "session".into()],
+        walls: (!flags.no_walls).then_some(allowed),
     })
 }
 
 fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(io_failure("the environments folder"))
+    std::path::absolute(path).map_err(io_failure("a folder's path"))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod clean;
+pub mod doctor;
 pub mod folder;
 pub mod instances;
 pub mod login;

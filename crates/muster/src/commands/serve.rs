@@ -22,7 +22,7 @@ use crate::config::Environment;
 use crate::config::server::Serve;
 use crate::failure::{Failure, io_failure};
 use crate::store::{data_dir, store_config, store_failure};
-use crate::{table, telemetry};
+use crate::{table, telemetry, walls};
 
 /// Open files that connections, databases and models may need.
 const OPEN_FILES: u64 = 65_536;
@@ -171,10 +171,13 @@ fn start_engine(
         program: std::env::current_exe().map_err(io_failure("the path of this program"))?,
         run_dir: data.join("run"),
         environments: data.join("environments"),
+        scratch: data.join("scratch"),
+        walls: walls::arguments(serve, data),
         environment: environment.for_models(&serve.model_variables),
         now: Arc::clone(&now),
     });
     let local = local.map_err(|error| Failure::failed(error.to_string()))?;
+    walls::tell(serve, environment, data);
     let external = ExternalServers::new(now)
         .map_err(|error| Failure::failed(format!("an HTTP client cannot be made: {error}")))?;
     let policy = Policy { max_instances: serve.max_instances };

@@ -28,6 +28,17 @@ const FOR_MODELS: [&str; 14] = [
     "PYENV_ROOT",
 ];
 
+/// Those of them that name files, which models may read then.
+pub const FILES_OF_MODELS: [&str; 7] = [
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "PIP_CERT",
+    "PIP_FIND_LINKS",
+    "PYENV_ROOT",
+];
+
 /// The environment of this process, or a made-up one in tests. Variables that are not UTF-8 are
 /// as if they were not set, and so are empty ones.
 #[derive(Clone, Debug, Default)]

@@ -71,6 +71,9 @@ pub const SETTINGS: &[Setting] = &[
     setting("clearing.instances", Some("90d"), "How long the history of instances is kept"),
     setting("max_instances", Some("16"), "Most instances of all models together"),
     setting("model_variables", None, "Further variables that models get, with commas between"),
+    setting("model_reads", None, "Further folders that models may read, with commas between"),
+    setting("model_writes", None, "Folders that models may write, with commas between"),
+    setting("model_walls", Some("true"), "false: models may reach all that the hub may"),
     setting(
         "leave_seconds",
         None,
@@ -86,6 +89,8 @@ pub const SETTINGS: &[Setting] = &[
 pub struct Serve {
     pub listen: SocketAddr,
     pub metrics: Option<SocketAddr>,
+    /// Where the settings were read from, if it was a file.
+    pub file: Option<PathBuf>,
     pub data_dir: PathBuf,
     pub models: Option<PathBuf>,
     pub model_addresses: Vec<muster_server::Origin>,
@@ -109,6 +114,9 @@ pub struct Serve {
     pub network_mails: u32,
     pub max_instances: u32,
     pub model_variables: Vec<String>,
+    pub model_reads: Vec<PathBuf>,
+    pub model_writes: Vec<PathBuf>,
+    pub model_walls: bool,
     pub leave: Duration,
     pub stop: Duration,
     pub log: Log,
@@ -213,6 +221,7 @@ impl Serve {
         Ok(Self {
             listen,
             metrics: socket("metrics")?,
+            file: settings.file.clone(),
             data_dir: settings.text("data_dir").unwrap_or("./data").into(),
             models: settings.text("models").map(PathBuf::from),
             model_addresses: model_addresses
@@ -251,6 +260,11 @@ impl Serve {
             network_mails: small("quotas.network_mails", 1)?,
             max_instances: small("max_instances", 1)?,
             model_variables: list("model_variables"),
+            model_reads: list("model_reads").into_iter().map(PathBuf::from).collect(),
+            model_writes: list("model_writes").into_iter().map(PathBuf::from).collect(),
+            model_walls: settings
+                .read("model_walls", "true or false", |text| text.parse().ok())?
+                .unwrap_or(true),
             leave: Duration::from_secs(leave),
             stop: Duration::from_secs(number("stop_seconds", 0)?),
             log: Log {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Environment;
 
@@ -54,6 +54,8 @@ pub struct Value {
 #[derive(Debug, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, Value>,
+    /// Where they were read from, if it was a file.
+    pub file: Option<PathBuf>,
     /// Options whose names are not ours, `objects.options.NAME` in the file.
     pub options: BTreeMap<String, Value>,
 }
@@ -69,7 +71,7 @@ impl Settings {
         environment: &Environment,
         file: Option<&Path>,
     ) -> Result<Self, String> {
-        let mut found = Self::default();
+        let mut found = Self { file: file.map(Path::to_owned), ..Self::default() };
         let (name, mut in_file) = match file {
             Some(path) => (path.display().to_string(), read(path)?),
             None => (String::new(), BTreeMap::new()),

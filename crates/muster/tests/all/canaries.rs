@@ -26,7 +26,7 @@ const PARROT: &str = "import os, sys\n\
 /// Waits until it is let.
 const SLOW: &str = "import os, time\n\
     def predict(inputs):\n\
-    \x20   while not os.path.exists('../../go'): time.sleep(0.01)\n\
+    \x20   while not os.path.exists('../go'): time.sleep(0.01)\n\
     \x20   return [{'said': t} for t in inputs]\n";
 
 /// A person at a hub.
@@ -187,7 +187,7 @@ fn nothing_is_told(fill: impl Fn(&mut Command)) {
         let items = list["items"].as_array().expect("items").iter();
         items.map(|item| item["id"].as_str().expect("an id").to_owned()).collect()
     };
-    world.write("go", "");
+    world.write("models/go", "");
     until("those tried again ended", || {
         let all = admin.json("/api/v1/admin/requests?phase=failed&limit=200");
         all["items"].as_array().map(Vec::len) == Some(6)

@@ -15,7 +15,7 @@ import os, subprocess, time
 subprocess.Popen(['setsid', 'sleep', '600'])
 def predict(inputs):
     time.sleep(0.05)
-    with open('../../ledger', 'a') as ledger:
+    with open('../ledger', 'a') as ledger:
         ledger.write(''.join(text + '\\n' for text in inputs))
     return [{'square': int(text) ** 2} for text in inputs]
 ";
@@ -29,7 +29,7 @@ fn world() -> World {
 
 fn ledger(world: &World) -> HashMap<String, usize> {
     let mut seen = HashMap::new();
-    for line in world.read("ledger").lines() {
+    for line in world.read("models/ledger").lines() {
         *seen.entry(line.to_owned()).or_default() += 1;
     }
     seen

@@ -39,8 +39,8 @@ fn a_model_that_does_not_start_fails_its_requests_with_the_reason() {
 #[test]
 fn a_process_that_is_killed_once_while_it_loads_fails_nobodys_request() {
     let body = "import os, signal\n\
-        if not os.path.exists('../../killed'):\n\
-        \x20   open('../../killed', 'w').close()\n\
+        if not os.path.exists('../killed'):\n\
+        \x20   open('../killed', 'w').close()\n\
         \x20   os.kill(os.getpid(), signal.SIGKILL)\n";
     let world = World::new(&[("lengths", "", &format!("{body}{LENGTHS}"))]);
     let hub = world.hub();

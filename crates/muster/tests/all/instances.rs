@@ -10,8 +10,8 @@ const WAITS: &str = "\
 import os, sys, time
 def predict(inputs):
     print('asked for', len(inputs), file=sys.stderr, flush=True)
-    open('../../begun', 'w').close()
-    while 'wait' in inputs and not os.path.exists('../../go'): time.sleep(0.01)
+    open('../begun', 'w').close()
+    while 'wait' in inputs and not os.path.exists('../go'): time.sleep(0.01)
     return [{'length': len(text)} for text in inputs]
 ";
 
@@ -56,7 +56,7 @@ fn stopped(work: &str) -> (World, Output, Value) {
     let world = world();
     let hub = admin(&world);
     let run = hub.begin(&["run", "waits", "--input", "wait", "--quiet"]);
-    until("it works", || exists(&world.path("begun")));
+    until("it works", || exists(&world.path("models/begun")));
     let it = instances(&hub, &["--model", "waits", "--status", "ready"]).remove(0);
     let request = hub.good(&["requests", "--json"]).json()["items"][0]["id"].clone();
     assert_eq!(it["requests"], json!([request]));
@@ -65,7 +65,7 @@ fn stopped(work: &str) -> (World, Output, Value) {
     let said = hub.good(&[&["instance", "stop", &id(&it)], &reason[..]].concat());
     assert!(said.text.contains("is about to stop") || said.text.contains("has ended"), "{said:?}");
     if work != "fail" {
-        world.write("go", "");
+        world.write("models/go", "");
     }
     let output = Output::from(run.wait_with_output().expect("it ends"));
     let ended = until_ended(&hub, &id(&it));
@@ -146,7 +146,7 @@ fn a_killed_hub_has_not_forgotten_what_was_to_stop() {
     let world = world();
     let mut hub = admin(&world);
     let run = hub.begin(&["run", "waits", "--input", "wait", "--quiet"]);
-    until("it works", || exists(&world.path("begun")));
+    until("it works", || exists(&world.path("models/begun")));
     let it = id(&instances(&hub, &[])[0]);
     let slow = ["--work", "drain", "--grace-seconds", "600", "--reason", "It leaks."];
     hub.good(&[&["instance", "stop", &it], &slow[..]].concat());
@@ -154,7 +154,7 @@ fn a_killed_hub_has_not_forgotten_what_was_to_stop() {
     let noted = |hub: &Hub| hub.good(&["instance", "logs", &it]).text.contains("asked for");
     until("it is noted what it wrote", || noted(&hub));
     hub.kill();
-    world.write("go", "");
+    world.write("models/go", "");
     let hub = world.hub_after(&hub);
     let ended = until_ended(&hub, &it);
     assert_eq!(

@@ -23,3 +23,4 @@ mod serving;
 mod smtp;
 mod support;
 mod uploads;
+mod walls;

@@ -136,7 +136,7 @@ fn an_admin_disables_a_model_and_enables_it_again() {
 #[test]
 fn an_admin_looks_at_everybodys_requests_and_has_one_tried_again() {
     let body = "import os\ndef predict(inputs):\n\
-        \x20   if not os.path.exists('../../repaired'): raise ValueError('not yet')\n\
+        \x20   if not os.path.exists('../repaired'): raise ValueError('not yet')\n\
         \x20   return [{'length': len(text)} for text in inputs]\n";
     let world = World::new(&[("lengths", "[limits]\nmax_attempts = 1\n", body)]);
     assert_eq!(world.create_admin("root").code, 0, "{}", world.read("log"));
@@ -151,7 +151,7 @@ fn an_admin_looks_at_everybodys_requests_and_has_one_tried_again() {
     assert!(listed.contains(&id) && listed.contains("root"), "{listed}");
     let shown = hub.good(&["admin", "request", "show", &id]).text;
     assert!(shown.contains("model_error") && !shown.contains("not yet"), "{shown}");
-    world.write("repaired", "");
+    world.write("models/repaired", "");
     let again = hub.good(&["admin", "request", "requeue", &id, "--json"]).json();
     assert_eq!(again["requeued_from"], id.as_str());
     let new = again["id"].as_str().expect("an id").to_owned();

@@ -21,6 +21,8 @@ impl Server {
     fn start(world: &World, dir: &str) -> (Self, String) {
         let mut command = Command::new(MUSTER);
         command.args(["model-server", dir, "--listen", "127.0.0.1:0", "--port-file", "server"]);
+        // Its model writes beside itself.
+        command.args(["--write", "models"]);
         world.at_home(&mut command);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let server = Self(child.expect("the binary"));
@@ -66,21 +68,21 @@ fn a_hub_uses_a_server_that_runs_elsewhere_and_outlives_it() {
 fn a_job_on_a_server_that_runs_elsewhere_survives_a_killed_hub() {
     let body = "import os, time\n\
         def predict(inputs):\n\
-        \x20   with open('../../ledger', 'a') as ledger: ledger.write(inputs[0] + '\\n')\n\
-        \x20   while not os.path.exists('../../go'): time.sleep(0.01)\n\
+        \x20   with open('../ledger', 'a') as ledger: ledger.write(inputs[0] + '\\n')\n\
+        \x20   while not os.path.exists('../go'): time.sleep(0.01)\n\
         \x20   return [{'length': len(text)} for text in inputs]\n";
     let world = World::new(&[("waits", "", body)]);
     let (_server, url) = Server::start(&world, "models/waits");
     world.write("models/elsewhere/model.toml", format!("kind = 'http'\nurl = '{url}'\n"));
     let mut hub = world.hub();
     let run = hub.begin(&["run", "elsewhere", "--input", "abc", "--quiet"]);
-    until("the server works", || world.read("ledger") == "abc\n");
+    until("the server works", || world.read("models/ledger") == "abc\n");
     // The hub has the job's id on disk a moment after the server began.
     until("the job is known", || hub.good(&["requests"]).text.contains("running"));
     hub.kill();
     let _hub = world.hub_after(&hub);
-    world.write("go", "");
+    world.write("models/go", "");
     let output = Output::from(run.wait_with_output().expect("it ends"));
     assert_eq!((output.code, output.text.as_str()), (0, "input,length\nabc,3\n"), "{output:?}");
-    assert_eq!(world.read("ledger"), "abc\n", "it was not done again");
+    assert_eq!(world.read("models/ledger"), "abc\n", "it was not done again");
 }

@@ -1,6 +1,7 @@
 //! A hub in a folder of its own, and commands against it.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -33,6 +34,8 @@ impl World {
         let world = Self { root: tempfile::tempdir().expect("a folder") };
         fs::create_dir(world.path("models")).expect("a folder");
         fs::create_dir(world.path("home")).expect("a folder");
+        // The models of tests write beside themselves, whoever they run as; see `at_home`.
+        open_to_all(&world.path("models"));
         for (id, settings, body) in models {
             world.model(id, settings, body);
         }
@@ -43,6 +46,7 @@ impl World {
         let description = format!("kind = 'python'\n{settings}\n");
         self.write(&format!("models/{id}/model.toml"), description);
         self.write(&format!("models/{id}/predict.py"), body);
+        open_to_all(&self.path(&format!("models/{id}")));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -72,6 +76,8 @@ impl World {
     pub fn at_home(&self, command: &mut Command) {
         command.env_clear().env("PATH", std::env::var_os("PATH").expect("a path"));
         command.env("HOME", self.path("home")).current_dir(self.root.path());
+        let root = self.root.path().display();
+        command.env("MUSTER_MODEL_WRITES", format!("{root}/models"));
     }
 
     pub fn muster(&self, arguments: &[&str]) -> Output {
@@ -156,6 +162,10 @@ impl World {
     pub fn until_no_model_process(&self) {
         until("all processes of models are gone", || self.model_processes().is_empty());
     }
+}
+
+fn open_to_all(folder: &Path) {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("its mode");
 }
 
 /// A running hub.

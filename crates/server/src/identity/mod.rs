@@ -148,7 +148,9 @@ impl FromRequestParts<Arc<App>> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let wanted = "This needs the permission ADMIN.";
-        with_permission(parts, app, &[Permission::Admin], wanted).await.map(Self)
+        with_permission(parts, app, &[Permission::Admin], wanted)
+            .await
+            .map(|account| Self(account.id))
     }
 }
 
@@ -158,10 +160,10 @@ async fn with_permission(
     app: &Arc<App>,
     wanted: &[Permission],
     needs: &str,
-) -> Result<PrincipalId, Problem> {
+) -> Result<Account, Problem> {
     let person = match Person::from_request_parts(parts, app).await {
         Ok(person) if person.account.permissions.iter().any(|held| wanted.contains(held)) => {
-            return Ok(person.account.id);
+            return Ok(person.account);
         }
         Ok(_) => Err(Problem::new(Kind::Forbidden, needs)),
         Err(problem) => Err(problem),
@@ -187,7 +189,10 @@ async fn with_permission(
 }
 
 /// Somebody who logged in and has the permission MODEL_EDITOR or ADMIN.
-pub struct ModelEditor(pub PrincipalId);
+pub struct ModelEditor {
+    pub id: PrincipalId,
+    pub is_admin: bool,
+}
 
 impl FromRequestParts<Arc<App>> for ModelEditor {
     type Rejection = Problem;
@@ -195,7 +200,9 @@ impl FromRequestParts<Arc<App>> for ModelEditor {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let editors = [Permission::Admin, Permission::ModelEditor];
         let wanted = "This needs the permission MODEL_EDITOR or ADMIN.";
-        with_permission(parts, app, &editors, wanted).await.map(Self)
+        let account = with_permission(parts, app, &editors, wanted).await?;
+        let is_admin = account.permissions.contains(&Permission::Admin);
+        Ok(Self { id: account.id, is_admin })
     }
 }
 

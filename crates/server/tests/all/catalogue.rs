@@ -298,6 +298,30 @@ async fn a_model_editor_administers_models_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn what_a_models_code_may_reach_is_an_administrators_word() {
+    let hub = hub().await;
+    let (root, eve) =
+        (hub.admin("root").await, hub.account("eve", vec![Permission::ModelEditor]).await);
+    let network = async || root.find(LENGTHS).await["network"].clone();
+    let all = || json!({"network": "all"});
+    assert_eq!(network().await, "none");
+    assert_eq!(patch(&eve, LENGTHS, "*", all()).await.status(), 403);
+    for wrong in [json!("some"), json!(1)] {
+        assert_eq!(patch(&root, LENGTHS, "*", json!({"network": wrong})).await.status(), 422);
+    }
+    assert_eq!(network().await, "none");
+    assert_eq!(patch(&root, LENGTHS, "*", all()).await.status(), 200);
+    assert_eq!(network().await, "all");
+    let model = hub.store.find_model(&"lengths".parse().expect("an id")).expect("it is there");
+    assert_eq!(model.network, muster_core::model::Network::All);
+    assert_eq!(patch(&root, LENGTHS, "*", json!({"network": null})).await.status(), 200);
+    assert_eq!(network().await, "none");
+    // What runs elsewhere sees to that itself.
+    root.send(Method::POST, CATALOGUE, new_model("far")).await;
+    assert_eq!(patch(&root, &format!("{CATALOGUE}/far"), "*", all()).await.status(), 422);
+}
+
+#[tokio::test]
 async fn what_one_server_changes_the_other_one_sees() {
     let schema = schema();
     let allow = |config: &mut muster_server::ServerConfig| {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::{
     Address, Cell, Column, ColumnKind, InstanceId, Model, ModelId, Part, Permission, PrincipalId,
     Row, SessionId, Source,
@@ -71,6 +71,7 @@ pub fn model() -> Model {
         example: vec!["CCO".into()],
         limits: ModelLimits { batch_size: 1000, ..ModelLimits::default() },
         cache: true,
+        network: Network::None,
     }
 }
 

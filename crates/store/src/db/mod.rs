@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod conn;
 pub mod dialect;
+pub mod examine;
 pub mod open;
 pub mod pooler;
 pub mod schema;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use muster_core::answer::read_records;
 use muster_core::input::InputTable;
-use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::request::Reading;
 use muster_core::retry::Retry;
 use muster_core::{InstanceId, Model, PrincipalId, Request, RequestId, Source};
@@ -218,6 +218,7 @@ pub fn model(id: &str, version: &str) -> Model {
         example: vec![],
         limits: ModelLimits { batch_size: 10, ..ModelLimits::default() },
         cache: true,
+        network: Network::None,
     }
 }
 

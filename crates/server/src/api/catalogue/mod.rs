@@ -93,7 +93,7 @@ pub async fn find_in_catalogue(
 )]
 pub async fn create_model(
     State(app): State<Arc<App>>,
-    ModelEditor(actor): ModelEditor,
+    ModelEditor { id: actor, .. }: ModelEditor,
     request: Request,
 ) -> Result<Response, Problem> {
     let model = reading::read_new(&app, request).await?;
@@ -110,8 +110,9 @@ pub async fn create_model(
 
 /// Edit a model
 ///
-/// A JSON merge patch: what is not named stays. Of a folder's model card, limits and cache can be
-/// edited, as a layer over what the folder says; null takes an edit back.
+/// A JSON merge patch: what is not named stays. Of a folder's model card, limits, cache and
+/// network (for the permission ADMIN) can be edited, as a layer over what the folder says; null takes
+/// an edit back.
 #[utoipa::path(
     patch, path = "/api/v1/catalogue/{id}", operation_id = "edit_model", tag = "catalogue",
     params(
@@ -134,6 +135,10 @@ pub async fn edit_model(
     let seen = find(&app, &id).await?;
     matches(&headers, &seen)?;
     let patch = reading::read_change(&app, request, &seen).await?;
+    if patch.get("network").is_some() && !editor.is_admin {
+        let detail = "What a model's code may reach is for the permission ADMIN.";
+        return Err(Problem::new(Kind::Forbidden, detail));
+    }
     change(app, editor, seen, ModelAct::Edit(patch)).await
 }
 
@@ -216,7 +221,7 @@ pub async fn disable_model(
 )]
 pub async fn clear_model_cache(
     State(app): State<Arc<App>>,
-    ModelEditor(actor): ModelEditor,
+    ModelEditor { id: actor, .. }: ModelEditor,
     ModelPath(id): ModelPath,
 ) -> Result<Response, Problem> {
     find(&app, &id).await?;
@@ -262,7 +267,7 @@ fn changed() -> Problem {
 
 async fn change(
     app: Arc<App>,
-    ModelEditor(actor): ModelEditor,
+    ModelEditor { id: actor, .. }: ModelEditor,
     seen: Entry,
     act: ModelAct,
 ) -> Result<Response, Problem> {

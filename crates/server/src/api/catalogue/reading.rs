@@ -1,7 +1,7 @@
 //! Descriptions of models as they are sent.
 
 use axum::extract::Request;
-use muster_core::model::{Card, InputColumn, ModelLimits, merge};
+use muster_core::model::{Card, InputColumn, ModelLimits, Network, merge};
 use muster_core::{Column, Model, ModelId, Source};
 use muster_store::{Entry, Owner};
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use crate::reading::open_json;
 const MOST_BYTES: u64 = 256 << 10;
 
 /// What can be edited of a folder's model.
-const LAYER: [&str; 3] = ["card", "limits", "cache"];
+const LAYER: [&str; 4] = ["card", "limits", "cache", "network"];
 const ALL: [&str; 8] =
     ["address", "version", "card", "input", "outputs", "example", "limits", "cache"];
 
@@ -59,6 +59,8 @@ pub struct ModelChangeDocument {
     example: Option<Vec<String>>,
     limits: Option<ModelLimitsDocument>,
     cache: Option<bool>,
+    /// Of a folder's model: what its code may reach, `none` or `all`.
+    network: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -166,6 +168,7 @@ pub async fn read_new(app: &App, request: Request) -> Result<Model, Problem> {
         example: new.example,
         limits: new.limits,
         cache: new.cache,
+        network: Network::None,
     };
     check(app, &model)?;
     Ok(model)

@@ -2,7 +2,7 @@
 
 use muster_core::ModelId;
 use muster_core::model::{InputColumn, ModelLimits};
-use muster_store::Entry;
+use muster_store::{Entry, Owner};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -36,6 +36,9 @@ pub struct CatalogueView<'m> {
     pub example: &'m [String],
     pub limits: FullLimitsView,
     pub cache: bool,
+    /// What the code of a folder's model may reach: `none` or `all`.
+    #[schema(example = "none")]
+    pub network: Option<&'static str>,
     /// What was edited here of a folder's model.
     #[schema(value_type = Object)]
     pub edits: &'m Value,
@@ -87,6 +90,7 @@ impl<'m> CatalogueView<'m> {
             example: &model.example,
             limits: FullLimitsView::new(&model.limits),
             cache: model.cache,
+            network: (entry.owner == Owner::Folder).then(|| model.network.as_str()),
             edits: &entry.edits,
         }
     }
