@@ -9,6 +9,7 @@ mod fair;
 mod fill;
 mod idle;
 mod million;
+mod model_server;
 mod overload;
 mod pages;
 mod rdkit;
@@ -45,6 +46,7 @@ enum Case {
     Instances,
     Ready,
     Rdkit,
+    ModelServer,
     Fair,
     Overload,
     Session,
@@ -156,6 +158,7 @@ impl Bench {
             Case::Instances => million::instances(self).await,
             Case::Ready => ready::run(self).await,
             Case::Rdkit => rdkit::run(self).await,
+            Case::ModelServer => model_server::run(self).await,
             Case::StatsSqlite => stats::run(self, None).await,
             Case::StatsPostgres => stats::run(self, Some(Postgres::start(&[]).await?)).await,
             Case::CleanSqlite => clean::run(self, None).await,

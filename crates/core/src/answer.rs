@@ -105,6 +105,12 @@ impl<'a> Table<'a> {
             return Err(BadAnswer::Rows { got: self.rows.len(), want: self.want });
         }
         self.drop_error_column();
+        // What the model declares and does not answer is there and empty.
+        for column in self.declared {
+            if !self.columns.iter().any(|(name, _)| *name == column.name) {
+                self.columns.push((column.name.clone(), None));
+            }
+        }
         let kinds = self.columns.into_iter().map(|(name, seen)| {
             let declared = self.declared.iter().find(|column| column.name == name);
             let kind = match (declared.map(|column| column.kind), seen) {
@@ -340,6 +346,22 @@ mod tests {
             [Column { name: "error".into(), kind: ColumnKind::String, description: String::new() }];
         let part = read_records(br#"[{"error": "0.1"}]"#, 1, &declared).expect("records");
         assert_eq!(part.rows, [Row::Values(vec![Cell::Text("0.1".into())])]);
+    }
+
+    #[test]
+    fn a_declared_column_that_is_not_answered_is_there_and_empty() {
+        let column = |name: &str, kind| Column { name: name.into(), kind, description: "".into() };
+        let declared =
+            [column("length", ColumnKind::Integer), column("carbons", ColumnKind::Integer)];
+        let part = read_records(br#"[{"length": 3}, {"error": "no"}]"#, 2, &declared);
+        let part = part.expect("records");
+        let kinds = [
+            ("length".to_owned(), ColumnKind::Integer),
+            ("carbons".to_owned(), ColumnKind::Integer),
+        ];
+        assert_eq!(part.columns, kinds);
+        let rows = [Row::Values(vec![Cell::Integer(3), Cell::Null]), Row::Error("no".into())];
+        assert_eq!(part.rows, rows);
     }
 
     #[test]

@@ -200,7 +200,11 @@ pub struct Observed {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObservedState {
-    /// Launched; `doing` says what it is busy with ("installing packages", "loading the model").
+    /// Its environment is being made; `doing` is what the installer said last.
+    Preparing {
+        doing: String,
+    },
+    /// Launched; `doing` says what it is busy with ("loading the model").
     Starting {
         doing: String,
     },

@@ -85,7 +85,9 @@ pub struct ModelLimits {
     pub batch_size: u32,
     pub min_instances: u32,
     pub max_instances: u32,
-    /// Longest time from launch to ready, seconds.
+    /// Longest time that making the model's environment takes, seconds.
+    pub prepare_seconds: u32,
+    /// Longest time from launch to ready, seconds, without what making the environment takes.
     pub start_seconds: u32,
     /// Longest time of one call, seconds.
     pub job_seconds: u32,
@@ -103,6 +105,7 @@ impl Default for ModelLimits {
             batch_size: 100,
             min_instances: 0,
             max_instances: 1,
+            prepare_seconds: 3600,
             start_seconds: 300,
             job_seconds: 600,
             idle_seconds: 300,
@@ -113,6 +116,10 @@ impl Default for ModelLimits {
 }
 
 impl ModelLimits {
+    pub fn prepare(&self) -> Duration {
+        Duration::from_secs(u64::from(self.prepare_seconds))
+    }
+
     pub fn start(&self) -> Duration {
         Duration::from_secs(u64::from(self.start_seconds))
     }
@@ -144,6 +151,7 @@ impl ModelLimits {
                 self.job_seconds == 0 || self.start_seconds == 0 || self.max_attempts == 0,
                 "job_seconds, start_seconds and max_attempts are at least 1",
             ),
+            (self.prepare_seconds == 0, "prepare_seconds is at least 1"),
             (self.memory_mib < 16, "memory_mib is at least 16"),
         ];
         wrong.into_iter().filter_map(|(wrong, what)| wrong.then_some(what)).collect()

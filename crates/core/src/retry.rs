@@ -19,6 +19,10 @@ pub enum JobFailure {
     TimedOut { seconds: u32 },
     /// The answer is not what the contract says; `what` says how.
     BadAnswer { what: String },
+    /// The answer cannot be read as rows for the inputs; some of them may be to blame.
+    Unreadable { what: String },
+    /// The answer is longer than an answer to so many inputs may be.
+    TooLong { mib: usize },
     /// The model said that it failed; `error` are its words.
     Model { error: String },
     /// The inputs cannot be read from storage; `what` says how.
@@ -49,7 +53,9 @@ impl JobFailure {
             Self::InstanceEnded(_) => Ok(Cause::InstanceEnded),
             Self::Disconnected => Ok(Cause::Disconnected),
             Self::TimedOut { .. } => Ok(Cause::TimedOut),
-            Self::BadAnswer { .. } => Ok(Cause::BadAnswer),
+            Self::BadAnswer { .. } | Self::Unreadable { .. } | Self::TooLong { .. } => {
+                Ok(Cause::BadAnswer)
+            }
             Self::Model { .. } => Ok(Cause::ModelError),
             Self::Storage { .. } => Ok(Cause::Storage),
             Self::Refused { .. } => Ok(Cause::Refused),
@@ -98,8 +104,11 @@ pub fn reason(failure: &JobFailure) -> String {
         JobFailure::TimedOut { seconds } => {
             format!("The model did not answer within its time limit of {seconds} seconds.")
         }
-        JobFailure::BadAnswer { what } => {
+        JobFailure::BadAnswer { what } | JobFailure::Unreadable { what } => {
             format!("The model's answer cannot be used: {what}.")
+        }
+        JobFailure::TooLong { mib } => {
+            format!("The model's answer cannot be used: it is longer than {mib} MiB.")
         }
         JobFailure::Model { error } => format!("The model failed: {error}"),
         JobFailure::Storage { what } => {

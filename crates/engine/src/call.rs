@@ -12,9 +12,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 
-/// Longest answer that is read: this much and [`ANSWER_BYTES_PER_INPUT`] for each input.
+/// Longest answer that is read: this much, and for each input [`ANSWER_BYTES_PER_INPUT`] and
+/// [`ANSWER_BYTES_PER_COLUMN`] for each column that the model declares.
 const ANSWER_BYTES: usize = 1 << 20;
 const ANSWER_BYTES_PER_INPUT: usize = 64 << 10;
+const ANSWER_BYTES_PER_COLUMN: usize = 64;
 const ANSWER_BYTES_AT_MOST: usize = 128 << 20;
 /// A busy server that does not say when to come back is asked again after this.
 const COME_BACK: Duration = Duration::from_secs(1);
@@ -67,12 +69,17 @@ impl ModelServer {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// Runs the model on a JSON array of `inputs` texts and waits; gives the JSON records.
-    /// Dropping the future closes the connection, which ends the work.
-    pub(crate) async fn run(&self, body: Bytes, inputs: usize) -> Result<Bytes, JobFailure> {
+    /// Runs the model, which declares so many columns, on a JSON array of `inputs` texts and waits; gives
+    /// the JSON records. Dropping the future closes the connection, which ends the work.
+    pub(crate) async fn run(
+        &self,
+        body: Bytes,
+        inputs: usize,
+        columns: usize,
+    ) -> Result<Bytes, JobFailure> {
         let url = format!("{}/run?orient=records", self.base);
         let answer = self.post(&url, body).await?;
-        read(answer, most_bytes(inputs)).await
+        read(answer, most_bytes(inputs, columns)).await
     }
 
     /// Starts a job that goes on without us; `None` when the server knows no jobs.
@@ -108,9 +115,14 @@ impl ModelServer {
         serde_json::from_slice(&body).map_err(|_| bad("its job status is not one".to_owned()))
     }
 
-    pub(crate) async fn job_result(&self, job: &str, inputs: usize) -> Result<Bytes, JobFailure> {
+    pub(crate) async fn job_result(
+        &self,
+        job: &str,
+        inputs: usize,
+        columns: usize,
+    ) -> Result<Bytes, JobFailure> {
         let url = format!("{}/job/result/{job}?orient=records", self.base);
-        self.get(&url, Duration::from_secs(300), most_bytes(inputs)).await
+        self.get(&url, Duration::from_secs(300), most_bytes(inputs, columns)).await
     }
 
     /// Asks the server to stop a job. Servers of contract A cannot: then it runs to its end.
@@ -182,8 +194,9 @@ fn bad(what: String) -> JobFailure {
     JobFailure::BadAnswer { what }
 }
 
-fn most_bytes(inputs: usize) -> usize {
-    (ANSWER_BYTES + inputs * ANSWER_BYTES_PER_INPUT).min(ANSWER_BYTES_AT_MOST)
+fn most_bytes(inputs: usize, columns: usize) -> usize {
+    let row = ANSWER_BYTES_PER_INPUT + columns * ANSWER_BYTES_PER_COLUMN;
+    ANSWER_BYTES.saturating_add(inputs.saturating_mul(row)).min(ANSWER_BYTES_AT_MOST)
 }
 
 fn come_back(headers: &HeaderMap) -> Duration {
@@ -199,7 +212,7 @@ async fn read(answer: Response, most: usize) -> Result<Bytes, JobFailure> {
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| JobFailure::Disconnected)?;
         if whole.len() + chunk.len() > most {
-            return Err(bad(format!("it is longer than {} MiB", most >> 20)));
+            return Err(JobFailure::TooLong { mib: most >> 20 });
         }
         whole.extend_from_slice(&chunk);
     }
@@ -242,7 +255,7 @@ mod tests {
         };
         let url = Address::Url(format!("http://{address}"));
         let server = ModelServer::new(InstanceId(uuid::Uuid::nil()), &url).expect("a client");
-        let failed = server.run(Bytes::from_static(b"[]"), 1).await;
+        let failed = server.run(Bytes::from_static(b"[]"), 1, 0).await;
         assert_eq!(failed, Err(JobFailure::GivenBack { after: COME_BACK }));
         let asked = server.job_status("7", Duration::ZERO).await.map(|status| status.status);
         assert_eq!(asked, Err(JobFailure::GivenBack { after: COME_BACK }));

@@ -192,7 +192,7 @@ impl Dispatcher {
                         let runner = Arc::clone(runner);
                         let read = async move {
                             let mut read = Finished::default();
-                            match runner.read_answer(&tasks, answered) {
+                            match runner.read_answer(&tasks, answered).await {
                                 Ok(done) => {
                                     job.done();
                                     read.done = done;
@@ -209,7 +209,7 @@ impl Dispatcher {
                     }
                     Ok(answered) => {
                         job.answered();
-                        runner.read_answer(&tasks, answered)
+                        runner.read_answer(&tasks, answered).await
                     }
                     Err(failure) => Err(failure),
                 };

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use muster_core::answer::read_records;
 use muster_core::bisect::{Bisection, Verdict};
 use muster_core::instance::EndCause;
-use muster_core::retry::JobFailure;
+use muster_core::retry::{JobFailure, reason};
 use muster_core::{InstanceId, Model, Part, Row, Source};
 use muster_store::{ClaimedTask, Store, TaskDone};
 use sha2::{Digest, Sha256};
@@ -58,6 +58,8 @@ pub(crate) struct Prepared {
 /// What a job came to.
 pub(crate) struct Answered {
     sent: Vec<Sent>,
+    /// What was asked.
+    body: Bytes,
     total: usize,
     answer: Answer,
 }
@@ -107,21 +109,34 @@ impl Runner {
         let answer = if total == 0 {
             Answer::Read(Part { columns: vec![], rows: vec![] })
         } else {
-            self.watched(tasks, body, total).await?
+            self.watched(tasks, body.clone(), total).await?
         };
-        Ok(Answered { sent, total, answer })
+        Ok(Answered { sent, body, total, answer })
     }
 
-    /// The rows of each task.
-    pub(crate) fn read_answer(
+    /// The rows of each task. An answer that cannot be read is asked for again in pieces.
+    pub(crate) async fn read_answer(
         &self,
         tasks: &[ClaimedTask],
         answered: Answered,
     ) -> Result<Vec<TaskDone>, JobFailure> {
-        let Answered { sent, total, answer } = answered;
-        let part = match answer {
-            Answer::Text(text) => self.read(&text, total)?,
-            Answer::Read(part) => part,
+        let Answered { sent, body, total, answer } = answered;
+        let read = match answer {
+            Answer::Text(text) => self.read(&text, total),
+            Answer::Read(part) => Ok(part),
+        };
+        let part = match read {
+            Err(failure) if total > 1 => {
+                let limits = &self.model.limits;
+                let pieces = self.find_bad_inputs(&body, total, failure);
+                match tokio::time::timeout(limits.job(), pieces).await {
+                    Ok(found) => found?,
+                    Err(_) => {
+                        return Err(JobFailure::TimedOut { seconds: limits.job_seconds });
+                    }
+                }
+            }
+            read => read?,
         };
         Ok(self.take_apart(tasks, sent, part))
     }
@@ -190,27 +205,36 @@ impl Runner {
         let answer = if self.is_external() {
             self.run_remotely(tasks, body.clone(), total).await
         } else {
-            self.server.run(body.clone(), total).await
+            self.server.run(body.clone(), total, self.model.outputs.len()).await
         };
         match answer {
-            Err(JobFailure::Model { error }) if !self.splits && total > 1 => {
-                self.find_bad_inputs(&body, total, error).await.map(Answer::Read)
+            Err(failure) if total > 1 && self.may_be_one_input(&failure) => {
+                self.find_bad_inputs(&body, total, failure).await.map(Answer::Read)
             }
             answer => answer.map(Answer::Text),
         }
     }
 
-    pub(crate) fn read(&self, answer: &[u8], inputs: usize) -> Result<Part, JobFailure> {
-        read_records(answer, inputs, &self.model.outputs)
-            .map_err(|bad| JobFailure::BadAnswer { what: bad.to_string() })
+    /// May the others have predictions? What our own servers could not predict they halved themselves.
+    fn may_be_one_input(&self, failure: &JobFailure) -> bool {
+        match failure {
+            JobFailure::Model { .. } => !self.splits,
+            JobFailure::Unreadable { .. } | JobFailure::TooLong { .. } => true,
+            _ => false,
+        }
     }
 
-    /// The batch failed with `error`: halves it until the bad inputs are found.
+    pub(crate) fn read(&self, answer: &[u8], inputs: usize) -> Result<Part, JobFailure> {
+        read_records(answer, inputs, &self.model.outputs)
+            .map_err(|bad| JobFailure::Unreadable { what: bad.to_string() })
+    }
+
+    /// The batch failed: halves it until the bad inputs are found.
     async fn find_bad_inputs(
         &self,
         body: &Bytes,
         total: usize,
-        error: String,
+        failure: JobFailure,
     ) -> Result<Part, JobFailure> {
         let inputs: Vec<&serde_json::value::RawValue> = serde_json::from_slice(body)
             .map_err(|_| JobFailure::Storage { what: "they are damaged".into() })?;
@@ -218,24 +242,26 @@ impl Runner {
             return Err(JobFailure::Storage { what: "some of them are missing".into() });
         }
         let mut search = Bisection::new(total);
-        let mut last = error;
-        search.failed();
+        tell(&mut search, &failure);
         let (mut columns, mut rows) = (Vec::new(), Vec::with_capacity(total));
         while let Some(range) = search.next() {
             let some = serde_json::to_vec(&inputs[range.clone()]).map(Bytes::from);
-            let some = some.map_err(|_| JobFailure::Model { error: last.clone() })?;
-            let answer = self.server.run(some, range.len()).await;
+            let some = some.map_err(|_| JobFailure::Storage { what: "they are damaged".into() })?;
+            let answer = self.server.run(some, range.len(), self.model.outputs.len()).await;
             match answer.and_then(|answer| self.read(&answer, range.len())) {
                 Ok(part) => {
                     search.succeeded();
                     columns.push((part.columns, rows.len()));
                     rows.extend(part.rows);
                 }
-                Err(JobFailure::Model { error }) => match search.failed() {
-                    Verdict::Split => last = error,
-                    Verdict::Bad => rows.push(Row::Error(error)),
-                    Verdict::Hopeless => return Err(JobFailure::Model { error }),
-                },
+                // One input's own failure, or this server's: as in a batch of one.
+                Err(failure) if self.may_be_one_input(&failure) || is_models(&failure) => {
+                    match tell(&mut search, &failure) {
+                        Verdict::Split => {}
+                        Verdict::Bad => rows.push(Row::Error(of_one_input(failure))),
+                        Verdict::Hopeless => return Err(failure),
+                    }
+                }
                 Err(other) => return Err(other),
             }
         }
@@ -305,6 +331,25 @@ impl Sent {
             Self::Missing { count: 0, .. } => &NOTHING,
             Self::Whole { array, .. } | Self::Missing { array, .. } => array,
         }
+    }
+}
+
+fn tell(search: &mut Bisection, failure: &JobFailure) -> Verdict {
+    match failure {
+        JobFailure::TooLong { .. } => search.too_much(&reason(failure)),
+        failure => search.failed(&reason(failure)),
+    }
+}
+
+fn is_models(failure: &JobFailure) -> bool {
+    matches!(failure, JobFailure::Model { .. })
+}
+
+/// What a single input gets to read of its failure.
+fn of_one_input(failure: JobFailure) -> String {
+    match failure {
+        JobFailure::Model { error } => error,
+        failure => reason(&failure),
     }
 }
 

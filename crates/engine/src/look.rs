@@ -77,14 +77,24 @@ pub(crate) struct Starting {
     pub model: Arc<Model>,
     pub doing: String,
     pub progressed_at: Timestamp,
+    /// Its environment is being made.
+    pub preparing: bool,
+    /// Since when the environment is there, if it had to be made.
+    pub prepared_at: Option<Timestamp>,
     /// It is being stopped, for this.
     pub retired: Option<EndCause>,
 }
 
 impl Starting {
     pub(crate) fn new(model: &Arc<Model>, now: Timestamp) -> Self {
-        let model = Arc::clone(model);
-        Self { model, doing: String::new(), progressed_at: now, retired: None }
+        Self {
+            model: Arc::clone(model),
+            doing: String::new(),
+            progressed_at: now,
+            preparing: false,
+            prepared_at: None,
+            retired: None,
+        }
     }
 }
 
@@ -286,8 +296,11 @@ impl Loop {
             },
             InstanceState::Starting => match self.starting.get(&instance.id) {
                 Some(Starting { retired: Some(_), .. }) => Stage::Draining,
-                Some(Starting { doing, progressed_at, .. }) => Stage::Starting {
-                    launched_at,
+                Some(Starting { preparing: true, doing, .. }) => {
+                    Stage::Preparing { launched_at, doing: doing.clone() }
+                }
+                Some(Starting { doing, progressed_at, prepared_at, .. }) => Stage::Starting {
+                    launched_at: prepared_at.unwrap_or(launched_at),
                     progressed_at: *progressed_at,
                     doing: doing.clone(),
                 },

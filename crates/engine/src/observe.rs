@@ -26,14 +26,11 @@ impl Loop {
 
     async fn reconcile(&mut self, seen: Observed, cluster: &Arc<dyn Cluster>) {
         match seen.state {
+            ObservedState::Preparing { doing } => {
+                self.progress(seen.instance, doing, true, seen.at)
+            }
             ObservedState::Starting { doing } => {
-                if let Some(starting) = self.starting.get_mut(&seen.instance)
-                    && starting.doing != doing
-                {
-                    self.recorder.starting(seen.instance, &doing);
-                    starting.progressed_at = seen.at;
-                    starting.doing = doing;
-                }
+                self.progress(seen.instance, doing, false, seen.at)
             }
             ObservedState::Ready { address } => {
                 self.get_ready(seen.instance, &address, cluster).await;
@@ -45,6 +42,21 @@ impl Loop {
                 }
             }
         }
+    }
+
+    /// An instance says what it is doing.
+    fn progress(&mut self, instance: InstanceId, doing: String, preparing: bool, at: Timestamp) {
+        let Some(starting) = self.starting.get_mut(&instance) else { return };
+        if starting.doing == doing && starting.preparing == preparing {
+            return;
+        }
+        self.recorder.starting(instance, &doing);
+        if starting.preparing && !preparing {
+            starting.prepared_at = Some(at);
+        }
+        starting.preparing = preparing;
+        starting.progressed_at = at;
+        starting.doing = doing;
     }
 
     /// An instance is ready: from now on its dispatcher looks for work.
@@ -123,7 +135,8 @@ impl Loop {
     ) {
         let wanted = starting.retired.is_some();
         let cause = starting.retired.unwrap_or(seen);
-        if !wanted || cause == EndCause::StartTimeout {
+        let failed = matches!(cause, EndCause::StartTimeout | EndCause::NotStarted { .. });
+        if !wanted || failed {
             let Model { id, version, .. } = &*starting.model;
             self.starts.entry((id.clone(), version.clone())).or_default().failed(&cause, at);
         }

@@ -39,7 +39,7 @@ impl Runner {
                     }
                     job
                 }
-                None => return self.server.run(body, total).await,
+                None => return self.server.run(body, total, self.model.outputs.len()).await,
             },
         };
         let cancel = CancelOnDrop { runner: self, job: Some(&job) };
@@ -69,11 +69,13 @@ impl Runner {
                 status => status?,
             };
             match status.status.as_str() {
-                "completed" => match self.server.job_result(job, total).await {
-                    Err(JobFailure::Disconnected) => tokio::time::sleep(LONGEST_PAUSE).await,
-                    Err(JobFailure::GivenBack { after }) => tokio::time::sleep(after).await,
-                    answer => return answer,
-                },
+                "completed" => {
+                    match self.server.job_result(job, total, self.model.outputs.len()).await {
+                        Err(JobFailure::Disconnected) => tokio::time::sleep(LONGEST_PAUSE).await,
+                        Err(JobFailure::GivenBack { after }) => tokio::time::sleep(after).await,
+                        answer => return answer,
+                    }
+                }
                 "failed" | "cancelled" => {
                     let error = status.error.unwrap_or_else(|| "it gave no reason".to_owned());
                     return Err(JobFailure::Model { error });

@@ -69,15 +69,19 @@ pub(crate) fn inputs(
         refuse(StatusCode::UNPROCESSABLE_ENTITY, text.to_owned())
     };
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let inputs: Vec<Input> = if kind.starts_with(NDJSON) {
+    let own = |inputs: Vec<Input>| inputs.into_iter().map(String::from).collect();
+    let inputs: Vec<String> = if kind.starts_with(NDJSON) {
         let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-        lines.map(serde_json::from_slice).collect::<Result<_, _>>().map_err(wrong)?
+        own(lines.map(serde_json::from_slice).collect::<Result<_, _>>().map_err(wrong)?)
+    } else if let Ok(texts) = serde_json::from_slice(&body) {
+        // As nearly everybody sends them: without a look at what else each could be.
+        texts
     } else {
-        serde_json::from_slice(&body).map_err(wrong)?
+        own(serde_json::from_slice(&body).map_err(wrong)?)
     };
     if inputs.len() > limits.inputs {
         let text = format!("there are more than {} inputs", limits.inputs);
         return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
-    Ok(inputs.into_iter().map(String::from).collect())
+    Ok(inputs)
 }

@@ -3,18 +3,20 @@
 use std::path::Path;
 
 use muster_core::answer::read_records;
-use muster_core::{Part, Row};
+use muster_core::{Column, ColumnKind, Part, Row};
 
 use crate::logs::Logs;
 use crate::prepare::{Progress, prepare};
-use crate::serve::make_runner;
+use crate::serve::{make_runner, missing, why};
 use crate::worker::{Outcome, Worker};
-use crate::{Fault, Folder, Kind, Machine, folder};
+use crate::{Fault, Folder, Form, Kind, Machine, Note, folder};
 
 /// What a check found.
 #[derive(Debug)]
 pub struct Report {
     pub folder: Option<Folder>,
+    /// What is no fault, but should be known.
+    pub notes: Vec<Note>,
     pub faults: Vec<Fault>,
     /// The example's inputs and what the model made of them.
     pub example: Option<(Vec<String>, Part)>,
@@ -26,21 +28,33 @@ impl Report {
     }
 }
 
+/// Reads a folder; nothing is built and nothing is run.
+pub fn read_only(dir: &Path) -> Report {
+    match folder::read(dir) {
+        Ok(folder) => {
+            let notes = folder.notes.clone();
+            Report { folder: Some(folder), notes, faults: vec![], example: None }
+        }
+        Err(faults) => Report { folder: None, notes: vec![], faults, example: None },
+    }
+}
+
 pub async fn check(
     dir: &Path,
     environments: &Path,
     machine: &Machine,
     progress: impl FnMut(Progress) + Send,
 ) -> Report {
-    let folder = match folder::read(dir) {
-        Ok(folder) => folder,
-        Err(faults) => return Report { folder: None, faults, example: None },
-    };
-    let (faults, example) = match run_example(&folder, environments, machine, progress).await {
-        Ok((example, faults)) => (faults, example),
-        Err(fault) => (vec![fault], None),
-    };
-    Report { folder: Some(folder), faults, example }
+    let mut report = read_only(dir);
+    let Some(folder) = &report.folder else { return report };
+    let mut notes = Vec::new();
+    match run_example(folder, environments, machine, progress, &mut notes).await {
+        Ok((example, faults)) => (report.example, report.faults) = (example, faults),
+        // What it says is all there is to say: the rest follows from it.
+        Err(fault) => report.faults = vec![fault],
+    }
+    report.notes.extend(notes);
+    report
 }
 
 type Example = Option<(Vec<String>, Part)>;
@@ -50,6 +64,7 @@ async fn run_example(
     environments: &Path,
     machine: &Machine,
     progress: impl FnMut(Progress) + Send,
+    notes: &mut Vec<Note>,
 ) -> Result<(Example, Vec<Fault>), Fault> {
     if let Kind::Http { .. } = folder.kind {
         return Ok((None, vec![]));
@@ -57,15 +72,23 @@ async fn run_example(
     let fault = |what: String| Fault::new("run", what);
     let environment = prepare(folder, environments, machine, progress)
         .await
-        .map_err(|error| Fault::new("dependencies", error.to_string()))?;
+        .map_err(|error| Fault::new("dependencies", why(&error.to_string(), &folder.missing())))?;
+    notes.extend(environment.notes.iter().map(|note| Note::missing("dependencies", note)));
+    let missing = missing(folder, &environment);
     let logs = Logs::new(64 << 10);
-    let runner = make_runner(folder, environment, machine, logs).await.map_err(fault)?;
+    let runner = make_runner(folder, environment, machine, logs).await;
+    let runner = runner.map_err(|error| fault(why(&error, &missing)))?;
     let inputs = folder.model.example.clone();
     if inputs.is_empty() {
         let what = "there is no example; give some inputs so that people can try the model";
+        // Nothing describes such a folder, so nothing is wrong with it.
+        if matches!(folder.form, Form::Predict | Form::Mlflow) {
+            notes.push(Note::told("example", format!("{what} (`example` in a model.toml)")));
+            return Ok((None, vec![]));
+        }
         return Err(Fault::new("example", what));
     }
-    let worker = Worker::new(runner, folder.model.limits.job());
+    let worker = Worker::new(runner, folder.model.limits.job(), missing);
     let rows = match worker.run(&inputs, |_| {}).await {
         Outcome::Rows(rows) => rows,
         Outcome::Failed(error) => return Err(fault(format!("the example fails: {error}"))),
@@ -76,22 +99,41 @@ async fn run_example(
     };
     let part = read_records(&rows, inputs.len(), &folder.model.outputs)
         .map_err(|error| fault(format!("the example's answer cannot be used: {error}")))?;
-    let mut faults = Vec::new();
-    let errors = part.rows.iter().filter_map(|row| match row {
+    let error = part.rows.iter().find_map(|row| match row {
         Row::Error(error) => Some(error),
         Row::Values(_) => None,
     });
     if part.failed() == part.rows.len() as u64
-        && let Some(error) = errors.into_iter().next()
+        && let Some(error) = error
     {
-        faults.push(fault(format!("no input of the example has a prediction: {error}")));
+        let what = format!("no input of the example has a prediction: {error}");
+        return Ok((Some((inputs, part)), vec![fault(what)]));
     }
-    for column in &folder.model.outputs {
-        if !part.columns.iter().any(|(name, _)| *name == column.name) {
-            let what =
-                format!("the model declares the column {} but does not answer it", column.name);
-            faults.push(Fault::new("outputs", what));
-        }
-    }
+    // As it answered: without what it only declares.
+    let answered = read_records(&rows, inputs.len(), &[]).map(|part| part.columns);
+    let faults = columns(&folder.model.outputs, &answered.unwrap_or_default());
     Ok((Some((inputs, part)), faults))
+}
+
+/// Columns that a model declares and does not answer, and what it may have called them instead.
+fn columns(declared: &[Column], answered: &[(String, ColumnKind)]) -> Vec<Fault> {
+    let is_declared = |name: &String| declared.iter().any(|column| column.name == *name);
+    let others: Vec<&str> = answered
+        .iter()
+        .map(|(name, _)| name)
+        .filter(|name| !is_declared(name))
+        .map(|it| &**it)
+        .collect();
+    let instead = match others[..] {
+        [] => "its place in results stays empty".to_owned(),
+        _ => format!("it answers {}, which it does not declare", others.join(", ")),
+    };
+    let missing = |column: &&Column| !answered.iter().any(|(name, _)| *name == column.name);
+    let fault = |column: &Column| {
+        let name = &column.name;
+        let what =
+            format!("the model declares the column {name} but does not answer it; {instead}");
+        Fault::new("outputs", what)
+    };
+    declared.iter().filter(missing).map(fault).collect()
 }

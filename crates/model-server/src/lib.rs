@@ -20,7 +20,7 @@ mod worker;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-pub use folder::{Fault, Folder, Kind};
+pub use folder::{Fault, Folder, Form, Kind, Note};
 pub use serve::{Limits, Listen, ServeError, ServeOptions, State, serve};
 pub use walls::Allowed;
 

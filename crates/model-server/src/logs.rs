@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 
 /// How long the output of a process that ended is waited for: another one may hold it open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// As much of one process's output is kept for its last line.
+const LAST_BYTES: usize = 4 << 10;
 
 #[derive(Clone)]
 pub(crate) struct Logs {
@@ -72,24 +74,37 @@ impl Logs {
     /// Keeps what a process writes, until it closes the pipe; our own stderr gets it too.
     pub(crate) fn follow(&self, mut from: impl AsyncRead + Unpin + Send + 'static) -> Followed {
         let logs = self.clone();
-        Followed(tokio::spawn(async move {
+        let own = Self::new(LAST_BYTES);
+        let last = own.clone();
+        let reading = tokio::spawn(async move {
             let mut buffer = vec![0; 8192];
             while let Ok(n @ 1..) = from.read(&mut buffer).await {
                 logs.push(&buffer[..n]);
+                own.push(&buffer[..n]);
                 // A closed stderr must not end the model.
                 drop(std::io::Write::write_all(&mut std::io::stderr(), &buffer[..n]));
             }
-        }))
+        });
+        Followed { reading, last }
     }
 }
 
 /// The output of one process on its way to the log.
-pub(crate) struct Followed(JoinHandle<()>);
+pub(crate) struct Followed {
+    reading: JoinHandle<()>,
+    /// The end of it.
+    last: Logs,
+}
 
 impl Followed {
     /// Waits until all of it is there. Only for a process that has ended.
     pub(crate) async fn whole(&mut self) {
         // Whatever is missing then belongs to a process that lives on.
-        drop(tokio::time::timeout(LAST_WORDS, &mut self.0).await);
+        drop(tokio::time::timeout(LAST_WORDS, &mut self.reading).await);
+    }
+
+    /// What the process wrote here last.
+    pub(crate) fn last_line(&self) -> Option<String> {
+        self.last.last_line(Mark(0))
     }
 }

@@ -84,6 +84,7 @@ impl Served {
 
 pub(crate) fn router(served: Arc<Served>) -> Router {
     Router::new()
+        .route("/", get(root))
         .route("/healthz", get(healthz))
         .route("/livez", get(async || "ok"))
         .route("/metrics", get(metrics))
@@ -122,6 +123,14 @@ async fn prove(State(served): Model, request: Request, next: Next) -> Response {
 
 pub(crate) fn detail(status: StatusCode, text: impl Into<String>) -> Response {
     (status, Json(json!({ "detail": text.into() }))).into_response()
+}
+
+/// As published images say who they are.
+async fn root(State(served): Model) -> Json<Value> {
+    let Folder { model, slug, .. } = &served.folder;
+    let mut said = serde_json::Map::new();
+    said.insert(model.id.to_string(), Value::from(slug.as_str()));
+    Json(Value::Object(said))
 }
 
 async fn healthz(State(served): Model) -> Response {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::folder::Mlflow;
 use crate::logs::Logs;
 use crate::passing;
 use crate::prepare::{Environment, prepare};
@@ -27,6 +28,9 @@ use crate::{Fault, Folder, Kind, Machine, folder};
 /// A connection that sends no request head for this long is closed.
 const HEAD: Duration = Duration::from_secs(30);
 
+/// An installer's lines of one step are told at least this far apart.
+const PAUSE: Duration = Duration::from_millis(200);
+
 #[derive(Clone, Debug)]
 pub enum Listen {
     Unix(PathBuf),
@@ -36,6 +40,8 @@ pub enum Listen {
 /// What the server is busy with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
+    /// Its environment is being made.
+    Preparing(String),
     Starting(String),
     /// It listens at `unix:PATH` or `http://ADDRESS`.
     Ready(String),
@@ -127,9 +133,9 @@ async fn start(options: &ServeOptions) -> Result<impl Future<Output = ()> + use<
     let (worker, ready) = watch::channel(None);
     let served = Arc::new(Served::new(folder.clone(), options, logs.clone(), ready));
     let accepting = tokio::spawn(accept(listener, router(served), options.shutdown.clone()));
-    let runner = runner(&folder, options, logs).await.map_err(ServeError::Start)?;
+    let (runner, missing) = runner(&folder, options, logs).await.map_err(ServeError::Start)?;
     // Whoever asks from now on gets predictions.
-    worker.send_replace(Some(Worker::new(runner, folder.model.limits.job())));
+    worker.send_replace(Some(Worker::new(runner, folder.model.limits.job(), missing)));
     (options.states)(State::Ready(address));
     let shutdown = options.shutdown.clone();
     Ok(async move {
@@ -146,16 +152,48 @@ pub(crate) async fn runner(
     folder: &Folder,
     options: &ServeOptions,
     logs: Logs,
-) -> Result<Runner, String> {
+) -> Result<(Runner, Vec<String>), String> {
+    let mut told: Option<(usize, Instant)> = None;
     let say = |progress: crate::prepare::Progress| {
         let crate::prepare::Progress { step, steps, doing } = progress;
-        (options.states)(State::Starting(format!("{doing} ({step}/{steps})")));
+        // Installers may say a thousand lines a second.
+        if told.is_some_and(|(said, at)| said == step && at.elapsed() < PAUSE) {
+            return;
+        }
+        told = Some((step, Instant::now()));
+        let measure = if step == 0 { String::new() } else { format!("step {step} of {steps}, ") };
+        (options.states)(State::Preparing(format!("{measure}{doing}")));
     };
+    for note in &folder.notes {
+        logs.push(format!("note: {note}\n").as_bytes());
+    }
     let environment = prepare(folder, &options.environments, &options.machine, say)
         .await
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| why(&format!("dependencies: {error}"), &folder.missing()))?;
+    for note in &environment.notes {
+        logs.push(format!("note: dependencies: {note}\n").as_bytes());
+    }
     (options.states)(State::Starting("loading the model".to_owned()));
-    make_runner(folder, environment, &options.machine, logs).await
+    let missing = missing(folder, &environment);
+    let runner = make_runner(folder, environment, &options.machine, logs).await;
+    Ok((runner.map_err(|error| why(&format!("run: {error}"), &missing))?, missing))
+}
+
+/// Why a model failed, and what is not as it may need it.
+pub(crate) fn why(error: &str, missing: &[String]) -> String {
+    match missing {
+        [] => error.to_owned(),
+        missing => {
+            let error = error.trim_end_matches('.');
+            format!("{error}. It may be for this: {}", missing.join("; "))
+        }
+    }
+}
+
+/// What is not as a model may need it: in its folder, and in its environment.
+pub(crate) fn missing(folder: &Folder, environment: &Environment) -> Vec<String> {
+    let notes = environment.notes.iter().map(|note| format!("dependencies: {note}"));
+    folder.missing().into_iter().chain(notes).collect()
 }
 
 pub(crate) async fn make_runner(
@@ -170,37 +208,43 @@ pub(crate) async fn make_runner(
         Err(error) => Err(error),
     };
     let spawner = spawner.map_err(|error| format!("its processes cannot be started: {error}"))?;
-    match &folder.kind {
+    let predictor = match &folder.kind {
         Kind::Python { file, function } => {
-            let (file, function) = (file.clone(), function.clone());
-            let mut runner = PythonRunner {
-                spawner,
-                environment,
-                file,
-                function,
-                logs,
-                worker: None,
-                killed: false,
-            };
-            let loaded = match runner.load().await {
-                // By somebody, or by the kernel for want of memory: not yet the model's fault.
-                Err(_) if runner.killed => runner.load().await,
-                loaded => loaded,
-            };
-            loaded.map_err(|failed| runner.spawner.explain(failed.0))?;
-            Ok(Runner::Python(Box::new(runner)))
+            vec!["function".into(), file.clone().into(), function.into()]
         }
-        Kind::Command { command, dir } => Ok(Runner::Command(Box::new(CommandRunner {
-            spawner,
-            bin: environment.bin,
-            dir: dir.clone(),
-            command: command.clone(),
-            header: folder.model.input.name.clone(),
-            outputs: folder.model.outputs.clone(),
-            logs,
-        }))),
-        Kind::Http { url } => Err(format!("it is served at {url}")),
-    }
+        Kind::Mlflow(Mlflow { column, number, outputs }) => vec![
+            "mlflow".into(),
+            folder.dir.clone().into(),
+            column.as_deref().unwrap_or_default().into(),
+            if *number { "number" } else { "text" }.into(),
+            serde_json::to_string(outputs).unwrap_or_default().into(),
+        ],
+        Kind::Command { command, dir } => {
+            return Ok(Runner::Command(Box::new(CommandRunner {
+                spawner,
+                bin: environment.bin,
+                dir: dir.clone(),
+                command: command.clone(),
+                header: folder.model.input.name.clone(),
+                outputs: folder.model.outputs.clone(),
+                logs,
+            })));
+        }
+        Kind::Http { url } => return Err(format!("it is served at {url}")),
+    };
+    let dir = match &folder.kind {
+        Kind::Python { file, .. } => file.parent().map(PathBuf::from).unwrap_or_default(),
+        _ => folder.dir.clone(),
+    };
+    let mut runner =
+        PythonRunner { spawner, environment, dir, predictor, logs, worker: None, killed: false };
+    let loaded = match runner.load().await {
+        // By somebody, or by the kernel for want of memory: not yet the model's fault.
+        Err(_) if runner.killed => runner.load().await,
+        loaded => loaded,
+    };
+    loaded.map_err(|failed| runner.spawner.explain(failed.0))?;
+    Ok(Runner::Python(Box::new(runner)))
 }
 
 /// Whoever waits for the file finds it whole.

@@ -10,6 +10,7 @@ use muster_core::bisect::{Bisection, Verdict};
 use tokio::sync::Mutex;
 
 use crate::runner::{Failed, Runner};
+use crate::serve::why;
 
 /// Most calls that wait for the worker.
 const WAITING: usize = 64;
@@ -36,6 +37,8 @@ pub(crate) struct Worker {
     runner: Mutex<Runner>,
     waiting: AtomicUsize,
     limit: Duration,
+    /// What is not as the model may need it: told when it fails.
+    missing: Vec<String>,
 }
 
 /// Counts one waiting call, also when it is dropped.
@@ -48,8 +51,9 @@ impl Drop for Place<'_> {
 }
 
 impl Worker {
-    pub(crate) fn new(runner: Runner, limit: Duration) -> Arc<Self> {
-        Arc::new(Self { runner: Mutex::new(runner), waiting: AtomicUsize::new(0), limit })
+    pub(crate) fn new(runner: Runner, limit: Duration, missing: Vec<String>) -> Arc<Self> {
+        let (runner, waiting) = (Mutex::new(runner), AtomicUsize::new(0));
+        Arc::new(Self { runner, waiting, limit, missing })
     }
 
     /// Predicts a batch; `progress` hears how many inputs are done. Dropping the future ends the work.
@@ -65,7 +69,7 @@ impl Worker {
         let mut runner = self.runner.lock().await;
         match tokio::time::timeout(self.limit, split(&mut runner, inputs, progress)).await {
             Ok(Ok(rows)) => Outcome::Rows(rows),
-            Ok(Err(Failed(error))) => Outcome::Failed(error),
+            Ok(Err(Failed(error))) => Outcome::Failed(why(&error, &self.missing)),
             Err(_) => Outcome::TimedOut { seconds: self.limit.as_secs() },
         }
     }
@@ -86,10 +90,10 @@ async fn split(
                 search.succeeded();
                 some
             }
-            Err(Failed(error)) => match search.failed() {
+            Err(Failed(error)) => match search.failed(&error) {
                 Verdict::Split => continue,
-                Verdict::Bad if inputs.len() > 1 => error_row(&error),
-                Verdict::Bad | Verdict::Hopeless => return Err(Failed(error)),
+                Verdict::Bad => error_row(&error),
+                Verdict::Hopeless => return Err(Failed(error)),
             },
         };
         let inside = some.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));

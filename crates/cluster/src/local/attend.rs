@@ -43,6 +43,7 @@ pub(super) struct Attended {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Said {
+    Preparing(String),
     Starting(String),
     Ready(String),
     Failed(Failed),
@@ -127,6 +128,9 @@ impl Attended {
         let mut failed = None;
         for line in states.take_lines(bytes) {
             match serde_json::from_slice(&line) {
+                Ok(Said::Preparing(doing)) => {
+                    self.book.see(self.instance, ObservedState::Preparing { doing });
+                }
                 Ok(Said::Starting(doing)) => {
                     self.book.see(self.instance, ObservedState::Starting { doing });
                 }

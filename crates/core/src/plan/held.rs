@@ -13,6 +13,10 @@ pub struct Held {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
+    /// The model's environment is being made; `doing` is what the installer said last.
+    Preparing {
+        doing: String,
+    },
     /// An instance starts; `doing` is what it said last.
     Booting {
         doing: String,
@@ -39,6 +43,9 @@ pub enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Preparing { doing } => {
+                write!(f, "The model's environment is being made: {doing}.")
+            }
             Self::Booting { doing } if doing.is_empty() => f.write_str("The model is starting."),
             Self::Booting { doing } => write!(f, "The model is starting: {doing}."),
             Self::Busy { instances: 1 } => f.write_str("The model is busy with other requests."),

@@ -102,7 +102,9 @@ pub struct InstanceView {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Launched; it last said what it was doing at `progressed_at`.
+    /// Its environment is being made, since it was launched.
+    Preparing { launched_at: Timestamp, doing: String },
+    /// Launched, or its environment is there since then; it last said what it was doing at `progressed_at`.
     Starting { launched_at: Timestamp, progressed_at: Timestamp, doing: String },
     /// `idle_since` is `None` while it has work.
     Ready { launched_at: Timestamp, ready_at: Timestamp, idle_since: Option<Timestamp> },
@@ -196,6 +198,14 @@ pub fn plan(world: &World, policy: &Policy, now: Timestamp) -> Plan {
     planner.plan
 }
 
+/// What is there is kept, so that the next start goes on from there.
+fn not_prepared(seconds: u32, doing: &str) -> EndCause {
+    let reason = format!(
+        "its environment was not made within {seconds} seconds (prepare_seconds); it was at: {doing}"
+    );
+    EndCause::NotStarted { reason }
+}
+
 impl World {
     /// Instances that take a place of [`Policy::max_instances`].
     fn counted(&self) -> u32 {
@@ -280,15 +290,22 @@ impl<'w> Planner<'w> {
 
     fn retire_timed_out(&mut self) {
         let limits: BTreeMap<_, _> =
-            self.world.models.iter().map(|view| (view.id(), view.model.limits.start())).collect();
+            self.world.models.iter().map(|view| (view.id(), &view.model.limits)).collect();
         for instance in &self.world.instances {
-            let Stage::Starting { launched_at, progressed_at, .. } = instance.stage else {
-                continue;
+            let Some(limits) = limits.get(&instance.model) else { continue };
+            let (end, cause) = match &instance.stage {
+                Stage::Preparing { launched_at, doing } => {
+                    (*launched_at + limits.prepare(), not_prepared(limits.prepare_seconds, doing))
+                }
+                Stage::Starting { launched_at, progressed_at, .. } => {
+                    let start = limits.start();
+                    let end = (*progressed_at + start).min(*launched_at + start * LONGEST_START);
+                    (end, EndCause::StartTimeout)
+                }
+                Stage::Ready { .. } | Stage::Draining => continue,
             };
-            let Some(&start) = limits.get(&instance.model) else { continue };
-            let end = (progressed_at + start).min(launched_at + start * LONGEST_START);
             if end <= self.now {
-                self.retire(instance.id, EndCause::StartTimeout);
+                self.retire(instance.id, cause);
             } else {
                 self.look_at(end);
             }
@@ -332,12 +349,17 @@ impl<'w> Planner<'w> {
     /// Launches what a model needs, or says why not.
     fn want(&mut self, view: &ModelView) {
         let (mut free, mut live) = (0u64, 0u32);
-        let mut booting = None;
+        let (mut booting, mut preparing) = (None, None);
         for instance in self.instances_of(view.id()) {
             let leaves = self.leaving.contains(&instance.id);
             match &instance.stage {
                 _ if leaves => {}
                 Stage::Draining => {}
+                Stage::Preparing { doing, .. } => {
+                    preparing = Some(doing.clone());
+                    free += 1;
+                    live += 1;
+                }
                 Stage::Starting { doing, .. } => {
                     booting = Some(doing.clone());
                     free += 1;
@@ -373,6 +395,8 @@ impl<'w> Planner<'w> {
         }
         if jobs > 0 && free == 0 && needed == 0 {
             self.hold(view, Why::Busy { instances: live });
+        } else if let (true, Some(doing)) = (jobs > 0, preparing) {
+            self.hold(view, Why::Preparing { doing });
         } else if let (true, Some(doing)) = (jobs > 0, booting) {
             self.hold(view, Why::Booting { doing });
         } else if jobs > 0 && needed > 0 {

@@ -150,6 +150,28 @@ fn an_instance_that_does_not_get_ready_is_stopped() {
     assert!(matches!(&plan.actions[..], [Action::Retire { cause: EndCause::StartTimeout, .. }]));
 }
 
+/// It was stopped after start_seconds, and built again from nothing.
+#[test]
+fn making_an_environment_has_a_limit_of_its_own() {
+    let limits = ModelLimits { start_seconds: 10, prepare_seconds: 400, ..ModelLimits::default() };
+    let preparing = Stage::Preparing { launched_at: at(0), doing: "step 2 of 3, sleeping".into() };
+    let mut world = World {
+        models: vec![waiting(model("m", limits), 1)],
+        instances: vec![instance(0, "m", preparing)],
+    };
+    let waits = plan(&world, &Policy::default(), at(399));
+    assert_eq!(waits.actions, []);
+    let why = waits.held[0].why.to_string();
+    assert_eq!(why, "The model's environment is being made: step 2 of 3, sleeping.");
+    let over = plan(&world, &Policy::default(), at(400));
+    let Some(Action::Retire { cause, .. }) = over.actions.first() else { panic!("{over:?}") };
+    assert!(cause.to_string().contains("within 400 seconds (prepare_seconds)"), "{cause}");
+    // The time to start counts from then on.
+    world.instances[0].stage =
+        Stage::Starting { launched_at: at(399), progressed_at: at(399), doing: String::new() };
+    assert_eq!(plan(&world, &Policy::default(), at(408)).actions, []);
+}
+
 #[test]
 fn a_model_that_cannot_start_fails_its_waiting_requests() {
     let mut view = waiting(model("m", ModelLimits::default()), 5);

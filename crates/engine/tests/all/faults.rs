@@ -100,6 +100,28 @@ async fn answers_that_are_not_one_row_an_input_fail_the_request() {
     }
 }
 
+/// An answer that cannot be read, or is too long, costs the inputs it comes from and no others.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_be_used_is_looked_for_like_any_other_failure() {
+    let hub = Hub::start(|inputs: &[String]| match &inputs.join(" ") {
+        all if all.contains("bad") => Reply::Raw(r#"[{"echo": "\udce4"}]"#.into()),
+        all if all.contains("wide") && inputs.len() > 2 => Reply::Raw(" ".repeat(3 << 20)),
+        all if all.contains("huge") => Reply::Raw(" ".repeat(3 << 20)),
+        _ => echo(inputs),
+    })
+    .await;
+    let request = hub.run(&["a", "bad", "wide", "b", "huge"]).await;
+    assert_eq!(request.phase.name(), "completed");
+    let rows = hub.rows(request.id).await;
+    for (n, error) in [(1, "it is not JSON records"), (4, "it is longer than 1 MiB")] {
+        let said = rows[n]["error"].as_str().unwrap_or_default();
+        assert!(said.contains(error), "{said}");
+    }
+    for (n, input) in [(0, "a"), (2, "wide"), (3, "b")] {
+        assert_eq!(rows[n]["echo"], input);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hang_ends_with_the_models_job_time() {
     let limits = ModelLimits { job_seconds: 1, max_attempts: 1, ..limits() };

@@ -1,7 +1,11 @@
-//! Reading a model folder: `model.toml`, or the eos-template layout as it is in the wild.
+//! Reading a model folder: `model.toml`, the eos-template layout as it is in the wild, an MLflow model, or
+//! a `predict.py` alone.
 
+mod mlflow;
+mod scan;
 mod template;
 mod toml;
+pub(crate) mod yaml;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,6 +16,8 @@ use sha2::{Digest, Sha256};
 
 use crate::dependencies::Dependencies;
 
+pub(crate) use scan::script_text;
+
 /// Biggest file that is part of a folder's version by its content; of a bigger one (weights) only the
 /// length counts.
 const CONTENT: u64 = 64 << 20;
@@ -21,9 +27,74 @@ pub struct Folder {
     pub dir: PathBuf,
     pub model: Model,
     pub kind: Kind,
+    pub form: Form,
     pub dependencies: Dependencies,
     /// Name of the output example's columns, as far as the folder has one.
     pub example_output: Vec<String>,
+    /// A short name, as existing tools show it.
+    pub slug: String,
+    /// What is no fault, but should be known.
+    pub notes: Vec<Note>,
+}
+
+impl Folder {
+    /// What is not as the model may need it: it may be why the model fails.
+    pub fn missing(&self) -> Vec<String> {
+        self.notes.iter().filter(|note| note.missing).map(ToString::to_string).collect()
+    }
+}
+
+/// How a folder describes its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    ModelToml,
+    Template,
+    Mlflow,
+    /// A `predict.py` and nothing that describes it.
+    Predict,
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ModelToml => "model.toml",
+            Self::Template => "the eos-template layout",
+            Self::Mlflow => "an MLflow model",
+            Self::Predict => "a predict.py alone",
+        })
+    }
+}
+
+/// Something that is no fault, and about which file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub about: Fault,
+    /// Something is not there, or not done, that the model may need.
+    pub missing: bool,
+}
+
+impl Note {
+    pub(crate) fn told(file: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { about: Fault::new(file, what), missing: false }
+    }
+
+    pub(crate) fn missing(file: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { about: Fault::new(file, what), missing: true }
+    }
+
+    pub(crate) fn twice(file: &str, key: &str) -> Self {
+        Self::told(file, format!("{key} stands twice; the last one counts"))
+    }
+
+    pub(crate) fn undone(file: &str, what: &str) -> Self {
+        Self::missing(file, format!("not done: {what}"))
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.about.fmt(f)
+    }
 }
 
 /// How the model is run.
@@ -33,8 +104,21 @@ pub enum Kind {
     Python { file: PathBuf, function: String },
     /// A program, run in `dir`; `{input}` and `{output}` stand for CSV files.
     Command { command: Vec<String>, dir: PathBuf },
+    /// An MLflow model, kept loaded.
+    Mlflow(Mlflow),
     /// A server that runs elsewhere.
     Http { url: String },
+}
+
+/// How an MLflow model is called: with a table of one column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mlflow {
+    /// The column's name in the signature.
+    pub column: Option<String>,
+    /// The signature wants numbers.
+    pub number: bool,
+    /// What to call columns that the model gives no names.
+    pub outputs: Vec<String>,
 }
 
 /// Something wrong with a folder, and what to do about it.
@@ -67,14 +151,45 @@ pub fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         toml::read(&dir)?
     } else if dir.join("model/framework").is_dir() {
         template::read(&dir)?
+    } else if dir.join("MLmodel").is_file() {
+        mlflow::read(&dir)?
+    } else if dir.join("predict.py").is_file() {
+        toml::read_predict(&dir)?
     } else {
         return Err(wrong(
-            "there is neither a model.toml nor a model/framework folder; see docs/models.md".into(),
+            "there is no model.toml, no model/framework folder, no MLmodel and no predict.py; see \
+             docs/models.md"
+                .into(),
         ));
     };
+    folder.notes.extend(folder.dependencies.notes.iter().cloned());
+    folder.notes.extend(scan::notes(&dir));
     let digest = digest(&dir).map_err(|error| wrong(error.to_string()))?;
     folder.model.version = format!("{}+{digest}", folder.model.version);
     Ok(folder)
+}
+
+/// A text file of a folder, without what some editors put into it, and what is to be said of it.
+pub(crate) struct Source {
+    pub text: String,
+    pub notes: Vec<Note>,
+}
+
+/// Reads a text: without a byte order mark, with line ends as they are here.
+pub(crate) fn file_text(dir: &Path, name: &str) -> Result<Source, Fault> {
+    let bytes = std::fs::read(dir.join(name)).map_err(|e| Fault::new(name, e.to_string()))?;
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(Fault::new(name, "it is UTF-16; save it as UTF-8"));
+    }
+    let (text, notes) = match String::from_utf8(bytes) {
+        Ok(text) => (text, vec![]),
+        Err(error) => {
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            (text, vec![Note::told(name, "it is not UTF-8; what cannot be read is replaced")])
+        }
+    };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text).replace("\r\n", "\n");
+    Ok(Source { text, notes })
 }
 
 fn check_limits(limits: &ModelLimits, faults: &mut Vec<Fault>) {

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::{Column, ColumnKind, Model, Source};
-use serde_json::Value;
 
-use super::{Fault, Folder, Kind, first_column, header};
+use super::yaml::{self, Yaml};
+use super::{Fault, Folder, Form, Kind, Note, Source as Text, file_text, first_column, header};
 use crate::dependencies::Dependencies;
 
 const FRAMEWORK: &str = "model/framework";
@@ -20,7 +20,9 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         faults.push(Fault::new(format!("{FRAMEWORK}/run.sh"), "this file is missing"));
     }
     let dependencies = Dependencies::find(dir, None, None).map_err(|fault| faults.push(fault));
-    let (Ok(metadata), Ok(dependencies)) = (metadata, dependencies) else { return Err(faults) };
+    let (Ok((metadata, notes)), Ok(dependencies)) = (metadata, dependencies) else {
+        return Err(faults);
+    };
     let folder_name =
         dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let identifier = field(&metadata, &["Identifier"]).unwrap_or_else(|| folder_name.clone());
@@ -43,14 +45,16 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
     };
     let example = ["run_input.csv", "input.csv"]
         .iter()
-        .find_map(|name| std::fs::read_to_string(framework.join("examples").join(name)).ok());
+        .find_map(|name| file_text(&framework.join("examples"), name).ok())
+        .map(|example| example.text);
     let output = ["run_output.csv", "output.csv"]
         .iter()
-        .find_map(|name| std::fs::read_to_string(framework.join("examples").join(name)).ok());
+        .find_map(|name| file_text(&framework.join("examples"), name).ok())
+        .map(|example| example.text);
     let input_name = example.as_deref().map(header).and_then(|names| names.into_iter().next());
     let model = Model {
         id,
-        version: field(&metadata, &["Version"]).unwrap_or_else(|| "0".to_owned()),
+        version: declared_version(&metadata).unwrap_or_else(|| "0".to_owned()),
         source: Source::Folder { path: dir.to_string_lossy().into_owned() },
         card,
         input: InputColumn {
@@ -61,11 +65,10 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         outputs: columns(&framework),
         example: example.as_deref().map(first_column).unwrap_or_default(),
         limits: ModelLimits { batch_size: 1000, job_seconds: 3600, ..ModelLimits::default() },
-        cache: true,
-        network: if text(&["Network"]).eq_ignore_ascii_case("all") {
-            Network::All
-        } else {
-            Network::None
+        cache: is_consistent(&metadata),
+        network: match field(&metadata, &["Network"]) {
+            Some(network) if network.eq_ignore_ascii_case("all") => Network::All,
+            _ => Network::None,
         },
     };
     // The whole path: scripts in the wild change the directory before they use it.
@@ -73,53 +76,75 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
     let command = ["bash", "run.sh", &here, "{input}", "{output}"].map(str::to_owned).to_vec();
     let example_output = output.as_deref().map(header).unwrap_or_default();
     let kind = Kind::Command { command, dir: framework };
-    Ok(Folder { dir: dir.to_path_buf(), model, kind, dependencies, example_output })
+    Ok(Folder {
+        dir: dir.to_path_buf(),
+        slug: field(&metadata, &["Slug"]).unwrap_or_else(|| model.id.to_string()),
+        model,
+        kind,
+        form: Form::Template,
+        dependencies,
+        example_output,
+        notes,
+    })
 }
 
-fn metadata(dir: &Path) -> Result<Value, Fault> {
-    for name in ["metadata.yml", "metadata.yaml"] {
-        if let Ok(text) = std::fs::read_to_string(dir.join(name)) {
-            return serde_saphyr::from_str(&text)
-                .map_err(|error| Fault::new(name, format!("it is not YAML: {error}")));
+/// `Version`, or what the last release is called.
+fn declared_version(metadata: &Yaml) -> Option<String> {
+    let version = field(metadata, &["Version", "Release"])?;
+    let version: String = version.chars().filter(char::is_ascii_graphic).take(40).collect();
+    Some(version).filter(|version| !version.is_empty())
+}
+
+/// May a prediction be used again? Not if the model says that the next one may be another.
+fn is_consistent(metadata: &Yaml) -> bool {
+    let said = field(metadata, &["Output Consistency", "Consistency"]).unwrap_or_default();
+    let same = ["", "fixed", "consistent", "deterministic", "constant", "stable"];
+    let no = |name: &str, word: &str| {
+        field(metadata, &[name]).is_some_and(|said| said.eq_ignore_ascii_case(word))
+    };
+    same.contains(&said.to_lowercase().as_str())
+        && !no("Deterministic", "false")
+        && !no("Stochastic", "true")
+}
+
+fn metadata(dir: &Path) -> Result<(Yaml, Vec<Note>), Fault> {
+    // JSON is YAML, and folders in the wild have a comma before the last brace.
+    for name in ["metadata.yml", "metadata.yaml", "metadata.json"] {
+        if !dir.join(name).is_file() {
+            continue;
         }
+        let Text { text, mut notes } = file_text(dir, name)?;
+        let kind = if name.ends_with("json") { "JSON" } else { "YAML" };
+        let read = yaml::read(&text)
+            .map_err(|error| Fault::new(name, format!("it is not {kind}: {error}")))?;
+        notes.extend(read.twice.iter().map(|key| Note::twice(name, key)));
+        return Ok((read.value, notes));
     }
-    match std::fs::read_to_string(dir.join("metadata.json")) {
-        // Read as YAML too, which holds JSON: folders in the wild have a comma before the last
-        // brace.
-        Ok(text) => serde_json::from_str(&text).or_else(|error| {
-            let fault = Fault::new("metadata.json", format!("it is not JSON: {error}"));
-            serde_saphyr::from_str(&text).map_err(|_| fault)
-        }),
-        // A folder without a card can be run all the same.
-        Err(_) => Ok(Value::Null),
-    }
+    // A folder without a card can be run all the same.
+    Ok((Yaml::Null, vec![]))
 }
 
 /// A field by any of its names, as text; lists are joined.
-fn field(metadata: &Value, names: &[&str]) -> Option<String> {
+fn field(metadata: &Yaml, names: &[&str]) -> Option<String> {
     names.iter().map(|name| list(metadata, name).join(", ")).find(|text| !text.is_empty())
 }
 
 /// A field as a list of texts, by its name without regard to case.
-fn list(metadata: &Value, name: &str) -> Vec<String> {
-    let Some(fields) = metadata.as_object() else { return vec![] };
-    let value = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-    let text = |value: &Value| match value {
-        Value::String(text) => text.trim().to_owned(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    };
-    match value.map(|(_, value)| value) {
-        Some(Value::Array(items)) => items.iter().map(text).filter(|t| !t.is_empty()).collect(),
-        Some(value) => Some(text(value)).into_iter().filter(|t| !t.is_empty()).collect(),
+fn list(metadata: &Yaml, name: &str) -> Vec<String> {
+    let texts = |value: &Yaml| value.text().map(|text| text.trim().to_owned());
+    let all: Vec<String> = match metadata.get_any_case(name) {
+        Some(Yaml::List(items)) => items.iter().filter_map(texts).collect(),
+        Some(value) => texts(value).into_iter().collect(),
         None => vec![],
-    }
+    };
+    all.into_iter().filter(|text| !text.is_empty()).collect()
 }
 
 /// `columns/run_columns.csv`: name, type, direction, description.
 fn columns(framework: &Path) -> Vec<Column> {
-    let path = framework.join("columns/run_columns.csv");
-    let Ok(text) = std::fs::read_to_string(path) else { return vec![] };
+    let Ok(Text { text, .. }) = file_text(framework, "columns/run_columns.csv") else {
+        return vec![];
+    };
     let names = header(&text);
     let at = |name: &str| names.iter().position(|n| n.trim().eq_ignore_ascii_case(name));
     let (name, kind, description) = (at("name"), at("type"), at("description"));

@@ -7,10 +7,11 @@ use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::{Column, Model, Source};
 use serde::Deserialize;
 
-use super::{Fault, Folder, Kind};
+use super::{Fault, Folder, Form, Kind, Source as Text, file_text};
 use crate::dependencies::Dependencies;
 
 const FILE: &str = "model.toml";
+const PREDICT: &str = "predict.py";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,9 +55,34 @@ fn yes() -> bool {
 
 pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
     let fault = |what: String| vec![Fault::new(FILE, what)];
-    let text = std::fs::read_to_string(dir.join(FILE)).map_err(|e| fault(e.to_string()))?;
+    let Text { text, notes } = file_text(dir, FILE).map_err(|fault| vec![fault])?;
     let description: Description =
         ::toml::from_str(&text).map_err(|e| fault(e.to_string().trim().replace('\n', " ")))?;
+    let mut folder = described(dir, description)?;
+    folder.notes.extend(notes);
+    Ok(folder)
+}
+
+/// A folder with a `predict.py` and nothing that describes it.
+pub(super) fn read_predict(dir: &Path) -> Result<Folder, Vec<Fault>> {
+    let Text { text, .. } = file_text(dir, PREDICT).map_err(|fault| vec![fault])?;
+    let names = |line: &str| {
+        let word = |word: &str| {
+            line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|it| it == word)
+        };
+        word("predict") && (word("def") || word("import") || line.starts_with("predict"))
+    };
+    if !text.lines().any(names) {
+        let what = "it has no function `predict`; a model is `predict(inputs: list[str]) -> \
+                    list[dict]`, or has a model.toml that says how it is run";
+        return Err(vec![Fault::new(PREDICT, what)]);
+    }
+    let description: Description = ::toml::from_str("kind = \"python\"")
+        .map_err(|error| vec![Fault::new(PREDICT, error.to_string())])?;
+    Ok(Folder { form: Form::Predict, ..described(dir, description)? })
+}
+
+fn described(dir: &Path, description: Description) -> Result<Folder, Vec<Fault>> {
     let mut faults = Vec::new();
     let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let id = description.id.clone().unwrap_or(name);
@@ -97,7 +123,16 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         cache: description.cache,
         network: description.network,
     };
-    Ok(Folder { dir: dir.to_path_buf(), model, kind, dependencies, example_output: vec![] })
+    Ok(Folder {
+        dir: dir.to_path_buf(),
+        slug: model.id.to_string(),
+        model,
+        kind,
+        form: Form::ModelToml,
+        dependencies,
+        example_output: vec![],
+        notes: vec![],
+    })
 }
 
 fn kind(dir: &Path, description: &Description) -> Result<Kind, String> {

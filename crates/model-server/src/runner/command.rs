@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use muster_core::{Column, ColumnKind};
 use rustix::fs::{Mode, OFlags};
+use serde_json::Value;
 
 use super::Failed;
+use crate::folder::script_text;
 use crate::logs::Logs;
 use crate::process::Spawner;
 
@@ -37,14 +39,13 @@ impl CommandRunner {
         // What is read is in this folder, whatever the model makes of its name meanwhile.
         let held = File::open(folder.path()).map_err(io)?;
         let words: Vec<OsString> = self
-            .command
-            .iter()
+            .words()
+            .into_iter()
             .map(|word| {
                 let word = word.replace("{input}", &input.to_string_lossy());
                 word.replace("{output}", &output.to_string_lossy()).into()
             })
             .collect();
-        let begun = self.logs.mark();
         let started = self.spawner.start(&words, &self.dir, self.bin.as_deref()).await;
         let mut group = started.map_err(|error| {
             Failed(format!("its command {} cannot be started: {error}", self.command[0]))
@@ -53,16 +54,31 @@ impl CommandRunner {
         let stdout = group.child.stdout.take().map(|stdout| self.logs.follow(stdout));
         let stderr = group.child.stderr.take().map(|stderr| self.logs.follow(stderr));
         let status = group.child.wait().await.map_err(io)?;
-        if !status.success() {
-            for mut output in stdout.into_iter().chain(stderr) {
-                output.whole().await;
-            }
-            let said = self.logs.last_line(begun);
-            let said = said.map(|line| format!("; it said last: {line}")).unwrap_or_default();
-            return Err(Failed(format!("its command ended with {status}{said}")));
+        let read = if status.success() {
+            read_output(&held).and_then(|text| records(&text, inputs.len(), &self.outputs))
+        } else {
+            Err(Failed(format!("its command ended with {status}")))
+        };
+        let Err(Failed(error)) = read else { return read };
+        // Why is what it said last, whatever its exit code: errors first.
+        let mut said = None;
+        for mut output in stderr.into_iter().chain(stdout) {
+            output.whole().await;
+            said = said.or_else(|| output.last_line());
         }
-        let text = read_output(&held)?;
-        records(&text, inputs.len(), &self.outputs)
+        let said = said.map(|line| format!("; it said last: {line}")).unwrap_or_default();
+        Err(Failed(format!("{error}{said}")))
+    }
+
+    /// The command's words. A script of the shell with Windows line ends is given to it without them.
+    fn words(&self) -> Vec<String> {
+        let [shell, script, rest @ ..] = &self.command[..] else { return self.command.clone() };
+        let is_shell = matches!(shell.as_str(), "bash" | "sh");
+        let read = || std::fs::read(self.dir.join(script)).ok();
+        let text = if is_shell { read().and_then(|bytes| script_text(&bytes)) } else { None };
+        let Some(text) = text else { return self.command.clone() };
+        let given = [shell.clone(), "-c".to_owned(), text, script.clone()];
+        given.into_iter().chain(rest.iter().cloned()).collect()
     }
 }
 
@@ -104,6 +120,7 @@ fn write_input(path: &Path, header: &str, inputs: &[String]) -> csv::Result<()> 
 fn records(text: &[u8], want: usize, declared: &[Column]) -> Result<Bytes, Failed> {
     let bad = |error: csv::Error| Failed(format!("its output is not CSV: {error}"));
     let text = String::from_utf8_lossy(text);
+    let text = text.trim_start_matches('\u{feff}');
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     let names: Vec<String> = reader.headers().map_err(bad)?.iter().map(str::to_owned).collect();
     if let Some((_, name)) = names.iter().enumerate().find(|(n, name)| names[..*n].contains(name)) {
@@ -113,28 +130,38 @@ fn records(text: &[u8], want: usize, declared: &[Column]) -> Result<Bytes, Faile
         declared.iter().any(|column| column.name == name && column.kind == ColumnKind::String)
     };
     let kinds: Vec<bool> = names.iter().map(|name| is_text(name)).collect();
-    let mut rows = Vec::new();
+    // In the order of the file, which a map would lose.
+    let names: Vec<String> = names.iter().map(|name| Value::from(&**name).to_string()).collect();
+    let (mut records, mut rows) = (Vec::with_capacity(2 * text.len()), 0);
+    records.push(b'[');
     for row in reader.records() {
         let row = row.map_err(bad)?;
         if row.len() > names.len() {
             return Err(Failed("its output has a row with more cells than the header".into()));
         }
-        let mut record = serde_json::Map::new();
+        records.extend_from_slice(if rows == 0 { b"{" } else { b",{" });
         for (n, name) in names.iter().enumerate() {
+            if n > 0 {
+                records.push(b',');
+            }
+            records.extend_from_slice(name.as_bytes());
+            records.push(b':');
             let cell = row.get(n).unwrap_or_default().trim();
-            record.insert(name.clone(), value(cell, kinds[n]));
+            records.extend_from_slice(value(cell, kinds[n]).to_string().as_bytes());
         }
-        rows.push(record);
+        records.push(b'}');
+        rows += 1;
     }
-    if rows.len() != want {
-        return Err(Failed(format!("its output has {} rows for {want} inputs", rows.len())));
+    if rows != want {
+        return Err(Failed(format!("its output has {rows} rows for {want} inputs")));
     }
-    serde_json::to_vec(&rows).map(Bytes::from).map_err(|error| Failed(error.to_string()))
+    records.push(b']');
+    Ok(records.into())
 }
 
-fn value(cell: &str, is_text: bool) -> serde_json::Value {
+fn value(cell: &str, is_text: bool) -> Value {
     if cell.is_empty() {
-        return serde_json::Value::Null;
+        return Value::Null;
     }
     if is_text {
         return cell.into();

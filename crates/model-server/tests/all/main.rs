@@ -10,3 +10,4 @@ mod jobs;
 mod predictors;
 mod support;
 mod template;
+mod wild;

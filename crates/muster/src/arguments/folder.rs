@@ -86,6 +86,7 @@ pub enum ModelVerb {
 #[command(after_help = "\
 Examples:
   muster model check ./models/rdkit-descriptors
+  muster model check --read-only ./models/rdkit-descriptors
   muster model check ./models/rdkit-descriptors --network all
   muster model check ./models/rdkit-descriptors --no-walls
 
@@ -98,6 +99,9 @@ pub struct ModelFolder {
     /// Where prepared environments are kept
     #[arg(long, value_name = "DIR", default_value = "./data/environments")]
     pub environments: PathBuf,
+    /// Only read the folder: nothing is built and nothing is run
+    #[arg(long)]
+    pub read_only: bool,
     /// Print what was found as JSON
     #[arg(long)]
     pub json: bool,

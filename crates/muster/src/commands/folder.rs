@@ -53,27 +53,33 @@ pub fn serve(arguments: &ModelServer, environment: &Environment) -> Result<(), F
 /// One line a state: for the hub as JSON, for a person in words.
 fn tell(state: &State, machine_readable: bool) {
     let line = match (state, machine_readable) {
-        (State::Starting(text), true) => json!({ "starting": text }).to_string(),
-        (State::Ready(text), true) => json!({ "ready": text }).to_string(),
         (State::Failed { reason, fault }, true) => {
             json!({ "failed": { "reason": reason, "fault": fault } }).to_string()
         }
-        (State::Starting(text), false) => format!("starting: {text}"),
-        (State::Ready(text), false) => format!("ready: {text}"),
         (State::Failed { reason, .. }, false) => format!("failed: {reason}"),
+        (State::Preparing(text), true) => json!({ "preparing": text }).to_string(),
+        (State::Preparing(text), false) => format!("preparing: {text}"),
+        (State::Starting(text), true) => json!({ "starting": text }).to_string(),
+        (State::Starting(text), false) => format!("starting: {text}"),
+        (State::Ready(text), true) => json!({ "ready": text }).to_string(),
+        (State::Ready(text), false) => format!("ready: {text}"),
     };
     // A closed output must not end the model.
     drop(table::print(&line));
 }
 
 pub fn check(arguments: &ModelFolder, environment: &Environment) -> Result<ExitCode, Failure> {
-    let environments = absolute(&arguments.environments)?;
-    let machine = machine(environment, &arguments.walls)?;
-    let report = runtime()?.block_on(check::check(&arguments.dir, &environments, &machine, show));
+    let report = if arguments.read_only {
+        check::read_only(&arguments.dir)
+    } else {
+        let environments = absolute(&arguments.environments)?;
+        let machine = machine(environment, &arguments.walls)?;
+        runtime()?.block_on(check::check(&arguments.dir, &environments, &machine, show))
+    };
     if arguments.json {
         table::print(&as_json(&report).to_string())?;
     } else {
-        print_report(&report)?;
+        print_report(&report, arguments.read_only)?;
     }
     Ok(match (&report.folder, report.is_good()) {
         (_, true) => ExitCode::SUCCESS,
@@ -86,23 +92,42 @@ pub fn prepare(arguments: &PrepareFolder, environment: &Environment) -> Result<(
     let environments = absolute(&arguments.environments)?;
     let machine = machine(environment, &arguments.walls)?;
     let folder = folder::read(&arguments.dir).map_err(|faults| {
-        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let faults: Vec<String> = faults.iter().map(|fault| format!("fault: {fault}")).collect();
         Failure::usage(faults.join("\n"))
     })?;
+    for note in &folder.notes {
+        table::print(&format!("note: {note}"))?;
+    }
     let prepared = runtime()?.block_on(prepare::prepare(&folder, &environments, &machine, show));
-    let made = prepared.map_err(|error| Failure::failed(error.to_string()))?;
+    let made =
+        prepared.map_err(|error| Failure::failed(format!("fault: dependencies: {error}")))?;
+    for note in &made.notes {
+        table::print(&format!("note: dependencies: {note}"))?;
+    }
     table::print(&format!("{} is ready: {}", folder.model.id, made.python.display()))
 }
 
 fn show(progress: Progress) {
     let Progress { step, steps, doing } = progress;
     let doing: String = doing.chars().take(100).collect();
-    eprintln!("[{step}/{steps}] {doing}");
+    if step == 0 {
+        eprintln!("{doing}");
+    } else {
+        eprintln!("[{step}/{steps}] {doing}");
+    }
 }
 
-fn print_report(report: &Report) -> Result<(), Failure> {
+fn print_report(report: &Report, read_only: bool) -> Result<(), Failure> {
     if let Some(folder) = &report.folder {
-        table::print(&format!("{} {}", folder.model.id, folder.model.version))?;
+        let model = &folder.model;
+        table::print(&format!("{} {} ({})", model.id, model.version, folder.form))?;
+        if read_only {
+            let python = folder.dependencies.python.as_deref().unwrap_or("any");
+            table::print(&format!("Python: {python}"))?;
+            for step in &folder.dependencies.steps {
+                table::print(&format!("to install: {step}"))?;
+            }
+        }
     }
     if let Some((inputs, part)) = &report.example {
         let mut header: Vec<String> = vec!["input".into()];
@@ -114,10 +139,18 @@ fn print_report(report: &Report) -> Result<(), Failure> {
             .collect();
         table::print(table::preview(&header, &rows, rows.len() as u64).trim_end())?;
     }
+    for note in &report.notes {
+        table::print(&format!("note: {note}"))?;
+    }
     for fault in &report.faults {
         table::print(&format!("fault: {fault}"))?;
     }
-    table::print(if report.is_good() { "The model works." } else { "The model does not work yet." })
+    table::print(match (report.is_good(), read_only, &report.example) {
+        (false, ..) => "The model does not work yet.",
+        (true, true, _) => "The folder is right. Nothing was built or run.",
+        (true, false, None) => "The model starts.",
+        (true, false, Some(_)) => "The model works.",
+    })
 }
 
 fn cells(row: &Row) -> Vec<String> {
@@ -137,11 +170,13 @@ fn cells(row: &Row) -> Vec<String> {
 
 fn as_json(report: &Report) -> serde_json::Value {
     let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
-    let example = report.example.as_ref().map(
-        |(inputs, part)| json!({ "inputs": inputs, "columns": part.columns, "rows": part.rows }),
-    );
+    let notes: Vec<String> = report.notes.iter().map(ToString::to_string).collect();
+    let example = report.example.as_ref().map(|(inputs, part)| {
+        json!({ "inputs": inputs, "columns": part.columns, "rows": part.rows })
+    });
     json!({
         "model": report.folder.as_ref().map(|folder| &folder.model),
+        "notes": notes,
         "faults": faults,
         "example": example,
         "good": report.is_good(),

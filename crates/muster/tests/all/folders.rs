@@ -12,6 +12,8 @@ fn a_check_runs_the_example_or_says_everything_that_is_wrong() {
     for word in ["lengths", "length", "abc", "3", "The model works."] {
         assert!(good.text.contains(word), "{word}: {}", good.text);
     }
+    let read = world.muster(&["model", "check", "--read-only", "models/raises"]);
+    assert_eq!(read.code, 2, "there is none yet: {read:?}");
     let json = world.muster(&["model", "check", "models/lengths", "--json"]).json();
     assert_eq!((&json["good"], &json["faults"]), (&json!(true), &json!([])));
 
@@ -28,6 +30,8 @@ fn a_check_runs_the_example_or_says_everything_that_is_wrong() {
     );
     let raises = world.muster(&["model", "check", "models/raises", "--json"]);
     assert_eq!((raises.code, &raises.json()["good"]), (1, &json!(false)));
+    let read = world.muster(&["model", "check", "--read-only", "models/raises"]);
+    assert!(read.code == 0 && read.text.contains("Nothing was built or run."), "{read:?}");
     assert!(raises.json()["faults"][0].as_str().is_some_and(|fault| fault.contains("no weights")));
     assert_eq!(world.muster(&["model", "check", "nowhere"]).code, 2);
 }
@@ -51,5 +55,11 @@ fn a_prepare_says_where_the_environment_is_or_why_there_is_none() {
     let arguments = ["model", "prepare", "models/needy", "--environments", "environments"];
     let needy = world.muster(&arguments);
     needy.fails(1, &["[1/2]", "cannot be built", "no-such-package"]);
+    let check = ["model", "check", "models/needy", "--environments", "environments"];
+    let check = world.muster(&check);
+    // The same things in the same words.
+    let fault = "fault: dependencies: its Python environment cannot be built (exit status: 1)";
+    assert!(check.code == 1 && check.text.contains(fault), "{check:?}");
+    needy.fails(1, &[fault]);
     assert!(world.path("environments").is_dir());
 }

@@ -109,7 +109,10 @@ pub struct ModelLimitsDocument {
     min_instances: Option<u32>,
     #[schema(minimum = 1)]
     max_instances: Option<u32>,
-    /// Longest time from launch to ready.
+    /// Longest time that making its environment takes.
+    #[schema(minimum = 1)]
+    prepare_seconds: Option<u32>,
+    /// Longest time from launch to ready, without that.
     #[schema(minimum = 1)]
     start_seconds: Option<u32>,
     /// Longest time of one call.
