@@ -28,6 +28,8 @@ test:
 	scripts/need-postgres
 	scripts/need-s3
 	scripts/need-smtp
+	scripts/need-nginx
+	scripts/need-clients
 	$(CARGO) fmt --check
 	$(CARGO) $(TEST) --workspace
 	$(MAKE) chaos-quick

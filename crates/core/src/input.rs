@@ -1,5 +1,7 @@
 //! What may be submitted.
 
+use std::borrow::Cow;
+
 use crate::model::InputColumn;
 
 /// Most a person may submit in one request. Configurable; the defaults are in `docs/API.md`.
@@ -100,10 +102,26 @@ pub fn check_text(text: &str) -> Result<(), BadInput> {
     if text.as_bytes().contains(&0) { Err(BadInput::Nul) } else { Ok(()) }
 }
 
+/// Is it the same name for whoever reads it? Case, space around it and characters that nobody sees do
+/// not count.
+pub fn same_name(one: &str, other: &str) -> bool {
+    visible(one).trim().eq_ignore_ascii_case(visible(other).trim())
+}
+
+/// The text without characters of no width, such as exports of web pages leave them.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let unseen =
+        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}');
+    if text.is_ascii() || !text.contains(unseen) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().filter(|c| !unseen(*c)).collect())
+}
+
 /// Which of a file's header names is the model's input: its name, another name the model lists,
 /// or plain `input`, without regard to case.
 pub fn find_column(headers: &[String], input: &InputColumn) -> Option<usize> {
-    let is = |header: &String, name: &str| header.trim().eq_ignore_ascii_case(name);
+    let is = |header: &String, name: &str| same_name(header, name);
     let names = std::iter::once(&input.name).chain(&input.also).map(String::as_str);
     names.chain(["input"]).find_map(|name| headers.iter().position(|header| is(header, name)))
 }
@@ -132,6 +150,7 @@ mod tests {
         assert_eq!(find_column(&headers(&["input", "SMILES"]), &input), Some(1));
         assert_eq!(find_column(&headers(&["name", "Canonical_SMILES"]), &input), Some(1));
         assert_eq!(find_column(&headers(&["name", "Input"]), &input), Some(1));
+        assert_eq!(find_column(&headers(&["name", "\u{200b}smiles\u{a0}"]), &input), Some(1));
         assert_eq!(find_column(&headers(&["name", "x"]), &input), None);
     }
 }

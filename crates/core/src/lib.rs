@@ -7,6 +7,7 @@ pub mod answer;
 pub mod bisect;
 pub mod cause;
 pub mod clearing;
+pub mod file;
 pub mod id;
 pub mod input;
 pub mod instance;

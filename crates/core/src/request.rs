@@ -73,9 +73,16 @@ pub struct Reading {
     /// Names of the file's columns, in order; empty when there was only the input.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// What separates the cells, if there are several columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separator: Option<char>,
     pub rows: u64,
+    /// Lines without anything, and rows whose cells are all empty.
     #[serde(default)]
     pub blank_lines_skipped: u64,
+    /// Rows with fewer cells than the header: the missing ones are empty.
+    #[serde(default)]
+    pub short_rows: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -86,6 +93,16 @@ pub enum Header {
     /// The inputs did not come as a file.
     #[default]
     NotAFile,
+}
+
+/// What is said beside the error of the only input that failed, when it was the first line of a file
+/// that was taken to have no header.
+pub const MAY_BE_A_HEADER: &str = " (Is this line the file's header? Then submit it again with \
+     header=used, or --has-header of `muster run`.)";
+
+/// Is the first line perhaps a header, if its input failed? `failed` of so many inputs did.
+pub fn may_have_a_header(header: Header, failed: u64, inputs: u64) -> bool {
+    header == Header::Absent && failed == 1 && inputs > 1
 }
 
 /// Which phase it is, without what is true in it.

@@ -4,6 +4,8 @@ use serde::Deserialize;
 
 use muster_core::Timestamp;
 
+use crate::human;
+
 #[derive(Deserialize)]
 pub struct ModelSummary {
     pub id: String,
@@ -79,8 +81,30 @@ pub struct Request {
 pub struct Reading {
     pub header: String,
     pub column: Option<String>,
+    #[serde(default)]
+    pub separator: Option<char>,
     pub rows: u64,
     pub blank_lines_skipped: u64,
+    #[serde(default)]
+    pub short_rows: u64,
+}
+
+impl Reading {
+    /// What a person should know of how their file was read.
+    pub fn remarks(&self) -> Vec<String> {
+        let separator = match self.separator {
+            None | Some(',') => None,
+            Some('\t') => Some("cells separated by tabs".to_owned()),
+            Some(' ') => Some("cells separated by spaces".to_owned()),
+            Some(other) => Some(format!("cells separated by {other}")),
+        };
+        let some = |number: u64, what: &str, how: &str| {
+            (number > 0).then(|| format!("{} {how}", human::counted(number, what)))
+        };
+        let skipped = some(self.blank_lines_skipped, "blank line", "skipped");
+        let short = some(self.short_rows, "row", "with missing cells");
+        [separator, skipped, short].into_iter().flatten().collect()
+    }
 }
 
 impl Request {

@@ -3,18 +3,25 @@
 use std::fs::{self, File};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use bytes::Bytes;
 use clap::ValueEnum;
-use reqwest::Response;
+use reqwest::header::{CONTENT_RANGE, ETAG};
+use reqwest::{Response, StatusCode};
 
-use crate::failure::{Failure, Kind, io_failure};
+use crate::count::Count;
+use crate::failure::{Failure, io_failure};
 use crate::hub::Hub;
 use crate::table;
 
 /// Rows of a result that are shown on a terminal.
 const SHOWN: usize = 20;
-/// How often a download that breaks off is started again.
+/// How often a download is tried that breaks off.
 const TRIES: u32 = 5;
+/// How long a hub that went away in the middle of a download is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+const AGAIN: &str = "Nothing was kept. Fetch it again with `muster result ID`.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -44,14 +51,21 @@ impl Format {
         }
     }
 
-    fn of_file(file: &Path) -> Option<Self> {
-        let extension = file.extension()?.to_str()?.to_ascii_lowercase();
-        Some(match extension.as_str() {
+    /// What the file's name says; CSV if it has no ending.
+    fn of_file(file: &Path) -> Result<Self, Failure> {
+        let Some(ending) = file.extension() else { return Ok(Self::Csv) };
+        Ok(match ending.to_string_lossy().to_ascii_lowercase().as_str() {
+            "csv" => Self::Csv,
             "json" => Self::Json,
             "ndjson" | "jsonl" => Self::Ndjson,
             "parquet" => Self::Parquet,
-            "arrow" | "feather" => Self::Arrow,
-            _ => return None,
+            "arrow" | "arrows" => Self::Arrow,
+            ending => {
+                let what = format!("a result cannot be written as .{ending}");
+                let advice = "There are .csv, .json, .ndjson (.jsonl), .parquet and .arrow. With \
+                              --format another name can be given to one of these.";
+                return Err(Failure::usage(what).advice(advice));
+            }
         })
     }
 }
@@ -64,8 +78,8 @@ impl Target {
                 if file.is_dir() {
                     return Err(Failure::usage(format!("{} is a folder", file.display())));
                 }
-                let of_name = Format::of_file(file).unwrap_or(Format::Csv);
-                Ok(Self::File(file.to_owned(), format.unwrap_or(of_name)))
+                let format = format.map_or_else(|| Format::of_file(file), Ok)?;
+                Ok(Self::File(file.to_owned(), format))
             }
             None if format.is_none() && std::io::stdout().is_terminal() => Ok(Self::Terminal),
             _ => {
@@ -80,46 +94,90 @@ impl Target {
         }
     }
 
-    /// Fetches the result. A file is there when it is whole, and not before.
+    /// Fetches the result, which has so many rows. A file is there when it is whole, and not before.
     pub async fn fetch(&self, hub: &Hub, id: &str, rows: u64) -> Result<(), Failure> {
         match self {
-            Self::File(file, format) => {
-                let mut tries = 1;
-                while let Err(failure) = to_file(hub, id, file, *format).await {
-                    if failure.kind != Kind::Unreachable || tries == TRIES {
-                        return Err(failure);
-                    }
-                    tries += 1;
-                }
-                Ok(())
-            }
+            Self::File(file, format) => to_file(hub, id, file, (*format, rows)).await,
             Self::Output(format) => {
                 let mut out = std::io::stdout().lock();
-                let response = open(hub, id, *format).await?;
-                copy(response, &mut out, "standard output").await?;
+                let pieces = Pieces::open(hub, id, *format).await?;
+                copy(pieces, &mut out, "standard output", (*format, rows)).await?;
                 out.flush().map_err(io_failure("standard output"))
             }
             Self::Terminal => {
-                let response = open(hub, id, Format::Csv).await?;
-                table::print(&first_rows(response, rows).await?)
+                let pieces = Pieces::open(hub, id, Format::Csv).await?;
+                table::print(&first_rows(pieces, rows).await?)
             }
         }
     }
 }
 
-async fn open(hub: &Hub, id: &str, format: Format) -> Result<Response, Failure> {
-    hub.stream(&format!("/api/v1/requests/{id}/result?format={}", format.name())).await
+/// A download that goes on where it broke off.
+struct Pieces<'h> {
+    hub: &'h Hub,
+    path: String,
+    /// Which bytes they are; absent if the hub does not say so.
+    tag: Option<String>,
+    have: u64,
+    response: Response,
+    tries: u32,
 }
 
-async fn to_file(hub: &Hub, id: &str, file: &Path, format: Format) -> Result<(), Failure> {
+impl<'h> Pieces<'h> {
+    async fn open(hub: &'h Hub, id: &str, format: Format) -> Result<Self, Failure> {
+        let path = format!("/api/v1/requests/{id}/result?format={}", format.name());
+        let response = hub.stream(&path).await?;
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
+        let tag = tag.filter(|tag| tag.starts_with('"')).map(str::to_owned);
+        Ok(Self { hub, path, tag, have: 0, response, tries: 1 })
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            match self.response.chunk().await {
+                Ok(piece) => {
+                    self.have += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+                    return Ok(piece);
+                }
+                Err(error) => self.go_on(&broken_off(&error)).await?,
+            }
+        }
+    }
+
+    async fn go_on(&mut self, broken: &Failure) -> Result<(), Failure> {
+        let Some(tag) = self.tag.as_ref().filter(|_| self.tries < TRIES) else {
+            return Err(Failure::failed(&broken.what).advice(AGAIN));
+        };
+        self.tries += 1;
+        // What was there a moment ago is waited for.
+        self.hub.be_patient_at_least(PATIENCE);
+        let rest = self.hub.stream_from(&self.path, self.have, tag).await;
+        let rest = rest.map_err(|failure| {
+            let what = format!("{}, and cannot go on: {}", broken.what, failure.what);
+            Failure::failed(what).advice(failure.advice.unwrap_or_else(|| AGAIN.to_owned()))
+        })?;
+        let begins = rest.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+        let expected = format!("bytes {}-", self.have);
+        if rest.status() != StatusCode::PARTIAL_CONTENT
+            || !begins.is_some_and(|begins| begins.starts_with(&expected))
+        {
+            let what = format!("{}, and the hub does not send the rest alone", broken.what);
+            return Err(Failure::failed(what).advice(AGAIN));
+        }
+        self.response = rest;
+        Ok(())
+    }
+}
+
+async fn to_file(hub: &Hub, id: &str, file: &Path, expected: (Format, u64)) -> Result<(), Failure> {
     let name = file.display().to_string();
     let mut part = file.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
-    let response = open(hub, id, format).await?;
+    let pieces = Pieces::open(hub, id, expected.0).await?;
     let written = async {
         let mut out = File::create(&part).map_err(io_failure(&name))?;
-        copy(response, &mut out, &name).await?;
+        copy(pieces, &mut out, &name, expected).await?;
         out.sync_all().map_err(io_failure(&name))?;
         fs::rename(&part, file).map_err(io_failure(&name))
     };
@@ -130,21 +188,35 @@ async fn to_file(hub: &Hub, id: &str, file: &Path, format: Format) -> Result<(),
     written
 }
 
-async fn copy(mut response: Response, out: &mut impl Write, name: &str) -> Result<(), Failure> {
-    while let Some(chunk) = response.chunk().await.map_err(|error| broken_off(&error))? {
-        out.write_all(&chunk).map_err(io_failure(name))?;
+/// Fails if there are not as many rows as there must be: a proxy may have cut the result.
+async fn copy(
+    mut pieces: Pieces<'_>,
+    out: &mut impl Write,
+    name: &str,
+    (format, rows): (Format, u64),
+) -> Result<(), Failure> {
+    let mut count = Count::new(format);
+    while let Some(piece) = pieces.next().await? {
+        count.add(&piece);
+        out.write_all(&piece).map_err(io_failure(name))?;
     }
-    Ok(())
+    match count.missing(rows) {
+        None => Ok(()),
+        Some(missing) => {
+            let what = format!("the download broke off without an error: {missing}");
+            Err(Failure::failed(what).advice(AGAIN))
+        }
+    }
 }
 
 /// The start of a CSV download as a table; the rest is not fetched.
-async fn first_rows(mut response: Response, rows: u64) -> Result<String, Failure> {
+async fn first_rows(mut pieces: Pieces<'_>, rows: u64) -> Result<String, Failure> {
     let mut start = Vec::new();
     let mut whole = false;
     // A row may have line ends within quotes: the reader knows.
     while !whole && records(&start, false).len() <= SHOWN {
-        match response.chunk().await.map_err(|error| broken_off(&error))? {
-            Some(chunk) => start.extend_from_slice(&chunk),
+        match pieces.next().await? {
+            Some(piece) => start.extend_from_slice(&piece),
             None => whole = true,
         }
     }
@@ -172,8 +244,7 @@ fn records(text: &[u8], whole: bool) -> Vec<Vec<String>> {
 }
 
 fn broken_off(error: &reqwest::Error) -> Failure {
-    let what = format!("the download broke off: {error}");
-    Failure::new(Kind::Unreachable, what).advice("Fetch it again with `muster result ID`.")
+    Failure::failed(format!("the download broke off: {error}"))
 }
 
 #[cfg(test)]
@@ -188,11 +259,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_written_in_the_format_of_its_name() {
+    fn a_file_is_written_in_the_format_of_its_name_or_not_at_all() {
         let format = |name: &str| match Target::new(Some(Path::new(name)), None) {
             Ok(Target::File(_, format)) => Some(format),
             _ => None,
         };
+        for other in ["out.xlsx", "out.tsv", "out.csv.gz", "out.feather", "out.", ".csv.zip"] {
+            assert_eq!(format(other), None, "{other}");
+            let named = Target::new(Some(Path::new(other)), Some(Format::Csv));
+            assert!(matches!(named, Ok(Target::File(_, Format::Csv))), "{other}");
+        }
         assert_eq!(format("out.PARQUET"), Some(Format::Parquet));
         assert_eq!(format("out.csv"), Some(Format::Csv));
         assert_eq!(format("out"), Some(Format::Csv));

@@ -64,6 +64,11 @@ impl Failure {
     /// From an answer that is not a success.
     pub fn from_answer(status: StatusCode, body: &str) -> Self {
         let Ok(problem) = serde_json::from_str::<Problem>(body) else {
+            if matches!(status.as_u16(), 502..=504) {
+                // Of a proxy before the hub.
+                let what = format!("the hub cannot be reached: the answer was {status}");
+                return Self::new(Kind::Unreachable, what);
+            }
             let what = format!("the answer was {status}, which is not from a Muster hub");
             return Self::failed(what).advice("Is --hub the address of the hub?");
         };
@@ -85,7 +90,9 @@ impl Failure {
             advice = format!("{advice}\nThe file's columns: {}", columns.join(", "));
         }
         if problem.r#type == "/problems/no-such-column" {
-            advice = format!("{advice}\nFor `muster run` that is --column NAME.");
+            advice = format!(
+                "{advice}\nFor `muster run` that is --column NAME, or --no-header --column 1."
+            );
         }
         let advice = Some(advice).filter(|advice| !advice.is_empty());
         Self { kind, what, advice, document: Some(body.to_owned()) }
@@ -146,7 +153,7 @@ mod tests {
             failure.advice.as_deref(),
             Some(
                 "Name it with column=.\nThe file's columns: a, b\nFor `muster run` that is \
-                 --column NAME."
+                 --column NAME, or --no-header --column 1."
             )
         );
         assert!(failure.is_problem("no-such-column") && !failure.is_problem("busy"));
@@ -157,5 +164,7 @@ mod tests {
         let failure = Failure::from_answer(StatusCode::NOT_FOUND, "<html>");
         assert_eq!(failure.kind, Kind::Failed);
         assert!(failure.what.contains("not from a Muster hub"));
+        let proxy = Failure::from_answer(StatusCode::GATEWAY_TIMEOUT, "<html>");
+        assert_eq!(proxy.kind, Kind::Unreachable);
     }
 }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, IF_RANGE, RANGE, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -87,6 +87,11 @@ impl Hub {
         *self.tell.borrow_mut() = Box::new(tell);
     }
 
+    /// The same, but no shorter than it was.
+    pub fn be_patient_at_least(&self, patience: Duration) {
+        self.patience.set(self.patience.get().max(patience));
+    }
+
     fn tell(&self, text: &str) {
         (self.tell.borrow())(text);
     }
@@ -104,6 +109,15 @@ impl Hub {
     /// A `GET` whose answer is read by the caller; it may break off.
     pub async fn stream(&self, path: &str) -> Result<Response, Failure> {
         self.send(As::Us, &|http, url| http.get(format!("{url}{path}"))).await
+    }
+
+    /// The rest of such an answer, from that byte on, if it is still the same one.
+    pub async fn stream_from(&self, path: &str, byte: u64, tag: &str) -> Result<Response, Failure> {
+        let build = |http: &Client, url: &str| {
+            let get = http.get(format!("{url}{path}"));
+            get.header(RANGE, format!("bytes={byte}-")).header(IF_RANGE, tag)
+        };
+        self.send(As::Us, &build).await
     }
 
     /// The same, to standard output as it comes.

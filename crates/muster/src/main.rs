@@ -4,6 +4,7 @@ mod answer;
 mod arguments;
 mod commands;
 mod config;
+mod count;
 mod credentials;
 mod download;
 mod failure;

@@ -4,10 +4,16 @@ use std::io::Read;
 use std::path::Path;
 
 use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
 
 use crate::answer::Model;
 use crate::arguments::Run;
 use crate::failure::Failure;
+
+const JSON: &str = "application/json";
+const CSV: &str = "text/csv";
+const TABS: &str = "text/tab-separated-values";
+const LINES: &str = "text/plain";
 
 /// The body of `POST /api/v1/requests`, and how it is to be read.
 pub struct Upload {
@@ -23,7 +29,7 @@ impl Upload {
             Some(file) => Self::of_file(run, file, model)?,
             None => Self::of_inputs(run)?,
         };
-        if upload.content_type == "text/csv" {
+        if upload.content_type != JSON {
             upload.query.push(("model", run.model.clone()));
             if run.no_cache {
                 upload.query.push(("cache", "false".to_owned()));
@@ -38,7 +44,7 @@ impl Upload {
             body["cache"] = false.into();
         }
         let body = body.to_string().into();
-        Ok(Self { content_type: "application/json", query: Vec::new(), body })
+        Ok(Self { content_type: JSON, query: Vec::new(), body })
     }
 
     fn of_file(run: &Run, file: &Path, model: &Model) -> Result<Self, Failure> {
@@ -53,28 +59,42 @@ impl Upload {
             if opened.metadata().map_err(unreadable)?.is_dir() {
                 return Err(Failure::usage(format!("{name} is a folder, not a file")));
             }
-            read_all(opened, &name, most)?
-        };
-        let extension = file.extension().and_then(|extension| extension.to_str());
-        let lines = match extension {
-            Some("smi" | "smiles") => Some(true),
-            Some("txt") => Some(false),
-            _ => None,
+            match file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
+                true => read_all(MultiGzDecoder::new(opened), &name, most)?,
+                false => read_all(opened, &name, most)?,
+            }
         };
         let header = |used| ("header", (if used { "used" } else { "absent" }).to_owned());
-        let (body, query) = match lines {
-            Some(names) => {
-                let csv = lines_to_csv(&body, names)?;
-                (csv.into(), vec![("column", "input".to_owned()), header(true)])
+        let of_table = run.column.is_some() || run.separator.is_some();
+        let mut query = Vec::new();
+        let content_type = match ending(file).as_str() {
+            "smi" | "smiles" if !of_table => {
+                let csv = lines_to_csv(&body)?.into();
+                let comma = ("separator", "comma".to_owned());
+                let query = vec![("column", "input".to_owned()), header(true), comma];
+                return Ok(Self { content_type: CSV, query, body: csv });
             }
-            None => {
-                let mut query = Vec::new();
-                query.extend(run.column.clone().map(|column| ("column", column)));
-                query.extend(run.no_header.then(|| header(false)));
-                (Bytes::from(body), query)
-            }
+            "txt" if !of_table => LINES,
+            "tsv" | "tab" => TABS,
+            _ => CSV,
         };
-        Ok(Self { content_type: "text/csv", query, body })
+        query.extend(run.column.clone().map(|column| ("column", column)));
+        query.extend(run.separator.clone().map(|separator| ("separator", separator)));
+        query.extend(run.no_header.then(|| header(false)));
+        query.extend(run.has_header.then(|| header(true)));
+        Ok(Self { content_type, query, body: body.into() })
+    }
+}
+
+/// What the file's name ends with, lower case; of a packed one what stands before.
+fn ending(file: &Path) -> String {
+    let of = |file: &Path| {
+        let ending = file.extension().and_then(|ending| ending.to_str());
+        ending.unwrap_or_default().to_ascii_lowercase()
+    };
+    match of(file).as_str() {
+        "gz" => of(&file.with_extension("")),
+        ending => ending.to_owned(),
     }
 }
 
@@ -89,14 +109,14 @@ fn read_all(from: impl Read, name: &str, most: u64) -> Result<Vec<u8>, Failure> 
     Ok(body)
 }
 
-/// One input a line; with `names`, what stands after the first space is the input's name.
-fn lines_to_csv(body: &[u8], names: bool) -> Result<Vec<u8>, Failure> {
+/// One input a line; what stands after the first space is its name.
+fn lines_to_csv(body: &[u8]) -> Result<Vec<u8>, Failure> {
     let text = std::str::from_utf8(body)
         .map_err(|_| Failure::usage("the file is not UTF-8 text"))?
         .trim_start_matches('\u{feff}');
     let cut = |line: &str| match line.trim().split_once(char::is_whitespace) {
-        Some((input, name)) if names => (input.to_owned(), name.trim().to_owned()),
-        _ => (line.trim().to_owned(), String::new()),
+        Some((input, name)) => (input.to_owned(), name.trim().to_owned()),
+        None => (line.trim().to_owned(), String::new()),
     };
     let rows: Vec<(String, String)> =
         text.lines().filter(|line| !line.trim().is_empty()).map(cut).collect();
@@ -120,14 +140,11 @@ mod tests {
 
     #[test]
     fn a_file_of_lines_becomes_a_column_and_names_stay_beside() {
-        let csv = |body: &str, names| {
-            String::from_utf8(lines_to_csv(body.as_bytes(), names).expect("it fits"))
-        };
-        assert_eq!(csv("ACGT \r\n\nA,C", false).expect("text"), "input\nACGT\n\"A,C\"\n");
+        let csv = |body: &str| String::from_utf8(lines_to_csv(body.as_bytes()).expect("it fits"));
         let smiles = "\u{feff}CCO ethanol, pure\nc1ccccc1\tbenzene\nC\n";
         let expected = "input,name\nCCO,\"ethanol, pure\"\nc1ccccc1,benzene\nC,\n";
-        assert_eq!(csv(smiles, true).expect("text"), expected);
-        assert_eq!(csv("CCO\n", true).expect("text"), "input\nCCO\n");
+        assert_eq!(csv(smiles).expect("text"), expected);
+        assert_eq!(csv("CCO\n").expect("text"), "input\nCCO\n");
     }
 
     #[test]

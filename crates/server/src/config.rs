@@ -24,8 +24,11 @@ pub struct ServerConfig {
     pub hosts: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub proxies: Vec<Addresses>,
-    /// Where browsers reach the hub, such as `https://hub.example.org`; for links in mail.
+    /// Where browsers reach the hub, such as `https://hub.example.org` or `https://example.org/hub`,
+    /// without a slash at the end.
     pub public_url: Option<String>,
+    /// Other sites whose pages may call the API, such as `https://lab.example.org`; with tokens only.
+    pub cors_origins: Vec<String>,
     /// `None`: the hub sends no mail, and addresses need not be confirmed.
     pub mail: Option<Mail>,
     pub cookie: Cookie,
@@ -56,6 +59,25 @@ pub struct ServerConfig {
     pub event_streams_each: u32,
 }
 
+impl ServerConfig {
+    /// Where the hub lies on its host: nothing, or a path such as `/hub`.
+    pub fn base_path(&self) -> &str {
+        self.public_parts().map_or("", |(_, path)| path)
+    }
+
+    /// Scheme, host and port of [`Self::public_url`].
+    pub fn public_origin(&self) -> Option<&str> {
+        self.public_parts().map(|(origin, _)| origin)
+    }
+
+    fn public_parts(&self) -> Option<(&str, &str)> {
+        let url = self.public_url.as_deref()?;
+        let host = url.find("://")? + 3;
+        let path = url[host..].find('/').map_or(url.len(), |n| host + n);
+        Some((&url[..path], url[path..].trim_end_matches('/')))
+    }
+}
+
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
@@ -64,6 +86,7 @@ impl Default for ServerConfig {
             hosts: Vec::new(),
             proxies: Vec::new(),
             public_url: None,
+            cors_origins: Vec::new(),
             mail: None,
             cookie: Cookie::Secure,
             limits: InputLimits::default(),

@@ -30,7 +30,7 @@ pub use identity::secret::{Cookie, Secret};
 pub use routes::openapi;
 
 use crate::http::counts::Counts;
-use crate::http::door::{Door, Hosts};
+use crate::http::door::{Door, Hosts, Sites};
 use crate::http::listen::{Life, Places};
 use crate::http::share::Share;
 use app::App;
@@ -84,18 +84,28 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let Self { listener, metrics, app, life } = self;
         let (address, times, config) = (listener.local_addr()?, app.config.times, &app.config);
-        let hosts = Hosts::new(&app.config.hosts, address.ip());
-        let (router, paths) = routes::router(app.clone());
+        let public = config.public_origin();
+        let hosts = Hosts::new(&config.hosts, public, address.ip());
+        let sites = Sites { ours: public.map(str::to_owned), others: config.cors_origins.clone() };
+        let (mut router, paths) = routes::router(app.clone());
+        if !sites.others.is_empty() {
+            router = router.layer(sites.layer());
+        }
         let counts = Arc::new(Counts::new(paths));
         let (all, each) = (config.connections, config.connections_each);
         let proxied = (Share::new(all.into(), each.into()), config.proxies.clone());
-        let door = Door::new(router, hosts, Some(counts.clone()), proxied);
+        let door = Door::new(router, (hosts, sites), Some(counts.clone()), proxied);
         let places = Places::new(all, each, config.proxies.clone());
         let api = crate::http::listen::serve(listener, door, times, places, life.subscribe());
         let side = async {
             let Some(listener) = metrics else { return };
             let router = routes::metrics_router(app.clone(), counts);
-            let door = Door::new(router, Hosts::Any, None, (Share::new(0, 0), Vec::new()));
+            let door = Door::new(
+                router,
+                (Hosts::Any, Sites::default()),
+                None,
+                (Share::new(0, 0), Vec::new()),
+            );
             let places = Places::new(METRICS_CONNECTIONS, METRICS_CONNECTIONS_EACH, Vec::new());
             let life = life.subscribe();
             crate::http::listen::serve(listener, door, times, places, life).await;

@@ -53,7 +53,7 @@ use crate::api::people::users::{
     list_audit, list_user_sessions, list_users, reset_link, revoke,
 };
 use crate::api::requests::quota::{__path_find_my_limits, find_my_limits};
-use crate::api::requests::result::{__path_find_result, compression, find_result};
+use crate::api::requests::result::{__path_find_result, compression, find_result, weaken_tag};
 use crate::api::requests::{
     __path_cancel_request, __path_delete_request, __path_find_request, __path_list_requests,
     __path_submit_request, cancel_request, delete_request, find_request, list_requests,
@@ -72,8 +72,9 @@ use crate::http::counts::Counts;
 use crate::http::door::{no_method, no_route, redirect};
 use crate::{docs, legacy};
 
-/// The routes of the API and their description.
-pub fn api() -> (Router<Arc<App>>, OpenApi) {
+/// The routes of the API and their description. `below`: where browsers reach the hub, if not at the root
+/// of its host.
+pub fn api(below: Option<&str>) -> (Router<Arc<App>>, OpenApi) {
     let described = Described::default();
     let large = OpenApiRouter::new()
         .routes(routes!(openapi_json))
@@ -84,7 +85,8 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(find_my_statistics))
         .routes(routes!(list_statistics_filters))
         .routes(routes!(list_all_requests))
-        .layer(compression());
+        .layer(compression())
+        .layer(axum::middleware::map_response(weaken_tag));
     let (router, mut description) = OpenApiRouter::with_openapi(description())
         .merge(people())
         .merge(legacy::routes())
@@ -103,13 +105,13 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
         .split_for_parts();
     add_problems(&mut description);
     refer_to_items(&mut description);
-    described.set(&description);
+    described.set(&description, below);
     (router, description)
 }
 
 /// The API's description as it is checked in as `openapi.json`.
 pub fn openapi() -> String {
-    docs::pretty(&api().1)
+    docs::pretty(&api(None).1)
 }
 
 fn catalogue() -> OpenApiRouter<Arc<App>> {
@@ -175,12 +177,13 @@ const PAGES: [&str; 4] = ["/", "/api/docs", "/api/docs/", "/api/docs/{file}"];
 /// The router, and the paths that it has.
 pub fn router(app: Arc<App>) -> (Router, Vec<String>) {
     let pages = Router::new()
-        .route(PAGES[0], get(async || redirect("/api/docs/")))
+        .route(PAGES[0], get(async || redirect("api/docs/")))
         .route(PAGES[1], get(docs_root))
         .route(PAGES[2], get(docs_index))
         .route(PAGES[3], get(docs_file))
         .layer(compression());
-    let (api, description) = api();
+    let below = app.config.public_url.as_deref().filter(|_| !app.config.base_path().is_empty());
+    let (api, description) = api(below);
     let paths = description.paths.paths.into_keys().chain(PAGES.map(str::to_owned)).collect();
     let all = api.merge(pages).fallback(no_route).method_not_allowed_fallback(no_method);
     (all.with_state(app), paths)

@@ -255,8 +255,15 @@ pub struct Figures {
 /// A known prediction: its columns and its row.
 pub type Known = (Arc<[(String, ColumnKind)]>, Row);
 
+/// Bytes of a result that can be held to learn its length.
+pub const SMALL_RESULT: u64 = 256 << 10;
+
 /// A result on its way out.
 pub struct Download {
     pub rows: u64,
+    /// Results with the same tag are the same bytes.
+    pub tag: String,
+    /// How many bytes it has, if that is known: of none of at most [`SMALL_RESULT`].
+    pub size: Option<u64>,
     pub stream: BoxStream<'static, Result<Bytes, Error>>,
 }

@@ -96,6 +96,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         example: example(dir, &read.value).unwrap_or_default(),
         limits: ModelLimits::default(),
         cache: true,
+        network: Network::None,
     };
     let outputs = model.outputs.iter().map(|column| column.name.clone()).collect();
     let kind = Kind::Mlflow(Mlflow { column, number, outputs });

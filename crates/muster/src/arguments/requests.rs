@@ -15,8 +15,9 @@ Examples:
   muster run rdkit-descriptors molecules.csv --column structure -o out.parquet
   cat molecules.csv | muster run rdkit-descriptors - > out.csv
 
-The file is CSV; .txt has one input a line, .smi one SMILES a line with a name after it. The file's
-own columns come back beside the predictions. Without -o the first rows are shown on a terminal,
+The file is a table: CSV, or with semicolons or tabs between its cells (.tsv). .txt has one input a
+line, .smi one SMILES a line with a name after it; any of them may be packed (.gz). The file's own
+columns come back beside the predictions. Without -o the first rows are shown on a terminal,
 and CSV is written elsewhere. If the hub goes away the command waits for it, and a request is never
 submitted twice.
 
@@ -29,7 +30,7 @@ pub struct Run {
     #[arg(required_unless_present = "input")]
     pub file: Option<PathBuf>,
     /// One input; may be given several times
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["file", "column", "no_header"])]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["file", "column", "no_header", "has_header", "separator"])]
     pub input: Vec<String>,
     /// Write the result to this file; its name says the format
     #[arg(short, long, value_name = "FILE")]
@@ -37,12 +38,19 @@ pub struct Run {
     /// The result's format [default: by the name of the output, else csv]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// The file's column with the inputs [default: the model's input column]
+    /// The file's column with the inputs, its number with --no-header [default: the model's input column]
     #[arg(long, value_name = "NAME")]
     pub column: Option<String>,
-    /// The first line is an input already
+    /// The first line is a row already
     #[arg(long)]
     pub no_header: bool,
+    /// The first line is a header, whatever it says
+    #[arg(long, conflicts_with = "no_header")]
+    pub has_header: bool,
+    /// What separates the cells: a character, or comma, semicolon, tab, pipe, space [default: what the
+    /// file shows]
+    #[arg(long, value_name = "CHARACTER")]
+    pub separator: Option<String>,
     /// Neither use nor keep known predictions
     #[arg(long)]
     pub no_cache: bool,

@@ -1,6 +1,7 @@
 //! `muster requests`, `show`, `cancel` and `result`.
 
 use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 use muster_core::Timestamp;
 use muster_store::Clock;
@@ -93,13 +94,14 @@ pub fn numbers(inputs: u64, done: u64, failed: u64, cached: u64) -> (&'static st
 }
 
 pub async fn show(hub: &Hub, arguments: &Show) -> Result<(), Failure> {
-    let mut left = arguments.wait.unwrap_or(0);
+    let until = Instant::now() + Duration::from_secs(arguments.wait.unwrap_or(0));
     let body = loop {
-        let wait = left.min(LONGEST_WAIT);
+        let left = until.saturating_duration_since(Instant::now()).as_secs_f64().ceil();
+        let wait = (left as u64).min(LONGEST_WAIT);
         let path = format!("/api/v1/requests/{}?wait={wait}", segment(&arguments.id));
+        // It may be answered before that.
         let body = hub.get(&path).await?;
-        left -= wait;
-        if left == 0 || parse::<Request>(&body)?.has_ended() {
+        if wait == 0 || parse::<Request>(&body)?.has_ended() {
             break body;
         }
     };
@@ -116,14 +118,8 @@ pub async fn cancel(hub: &Hub, arguments: &Cancel) -> Result<(), Failure> {
 pub async fn result(hub: &Hub, arguments: &ResultOf) -> Result<(), Failure> {
     let target = Target::new(arguments.output.as_deref(), arguments.format)?;
     let id = segment(&arguments.id);
-    let rows = match &target {
-        Target::Terminal => {
-            let body = hub.get(&format!("/api/v1/requests/{id}")).await?;
-            parse::<Request>(&body)?.inputs
-        }
-        _ => 0,
-    };
-    target.fetch(hub, &id, rows).await
+    let body = hub.get(&format!("/api/v1/requests/{id}")).await?;
+    target.fetch(hub, &id, parse::<Request>(&body)?.inputs).await
 }
 
 fn print_request(body: &[u8], json: bool) -> Result<(), Failure> {
@@ -159,9 +155,8 @@ fn described(request: &Request, now: Timestamp) -> String {
         "absent" => read.push_str(", without a header"),
         _ => {}
     }
-    if reading.blank_lines_skipped > 0 {
-        let skipped = human::counted(reading.blank_lines_skipped, "blank line");
-        write!(read, ", {skipped} skipped").unwrap_or_default();
+    for more in reading.remarks() {
+        write!(read, ", {more}").unwrap_or_default();
     }
     facts.push(("Read as", read));
     let mut text = table::facts(FACTS, facts);

@@ -240,9 +240,8 @@ fn summary(request: &Request, run: &Run) -> String {
         text = format!("{text} -> {}", file.display());
     }
     let reading = &request.reading;
-    if reading.blank_lines_skipped > 0 {
-        let skipped = human::counted(reading.blank_lines_skipped, "blank line");
-        text = format!("{text}; {skipped} skipped");
+    for more in reading.remarks() {
+        text = format!("{text}; {more}");
     }
     match (&reading.column, reading.header.as_str()) {
         (Some(column), "used") => format!("{text}; inputs from column {column:?}"),

@@ -73,6 +73,7 @@ async fn run(
         max_instances: serve.max_instances,
         proxies: serve.trusted_proxies.clone(),
         public_url: serve.public_url.clone(),
+        cors_origins: serve.cors_origins.clone(),
         mail: serve.mail.clone(),
         cookie: if serve.insecure_cookies { Cookie::Loopback } else { Cookie::Secure },
         limits: InputLimits {
@@ -92,8 +93,12 @@ async fn run(
         times: Times { leave: serve.leave, ..Times::default() },
         ..ServerConfig::default()
     };
+    let cookie = match (config.cookie.clone(), config.base_path()) {
+        (Cookie::Secure, path) if !path.is_empty() => Cookie::SecureBelow(path.to_owned()),
+        (cookie, _) => cookie,
+    };
     let upload_bytes = config.upload_bytes.max(serve.body_bytes);
-    let server = Server::bind(ServerConfig { upload_bytes, ..config }, store.clone())
+    let server = Server::bind(ServerConfig { upload_bytes, cookie, ..config }, store.clone())
         .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", serve.listen)))?;
     let engine = start_engine(serve, environment, &data, &store)?;
 

@@ -26,7 +26,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("models", None, "A folder of model folders"),
     setting("model_addresses", None, "Servers that models of the API may run on, with commas"),
     setting("allowed_hosts", None, "Host names that requests may be for, with commas between"),
-    setting("public_url", None, "Where browsers reach the hub; for links in mail"),
+    setting("public_url", None, "Where browsers reach the hub, also below a path of its host"),
+    setting(
+        "cors_origins",
+        None,
+        "Other sites whose pages may use the API with tokens, with commas",
+    ),
     setting("trusted_proxies", None, "Addresses whose X-Forwarded-For is believed, with commas"),
     setting("insecure_cookies", Some("false"), "For development over http:// on this machine"),
     setting("mail.url", None, "smtps://user:password@host:465; absent: no mail is sent"),
@@ -96,6 +101,7 @@ pub struct Serve {
     pub model_addresses: Vec<muster_server::Origin>,
     pub allowed_hosts: Vec<String>,
     pub public_url: Option<String>,
+    pub cors_origins: Vec<String>,
     pub trusted_proxies: Vec<Addresses>,
     pub insecure_cookies: bool,
     pub mail: Option<Mail>,
@@ -185,11 +191,22 @@ impl Serve {
             }),
             None => None,
         };
-        let public_url = settings.read("public_url", "like https://hub.example.org", |text| {
-            let url = reqwest::Url::parse(text).ok().filter(|url| url.has_host())?;
-            let web = matches!(url.scheme(), "http" | "https");
-            (web && url.path() == "/").then(|| text.trim_end_matches('/').to_owned())
+        let like = "like https://hub.example.org or https://example.org/hub";
+        let public_url = settings.read("public_url", like, |text| {
+            let url = web_address(text)?;
+            let more = url.query().is_some() || url.fragment().is_some();
+            (!more).then(|| text.trim_end_matches('/').to_owned())
         })?;
+        let cors_origins = list("cors_origins");
+        for origin in &cors_origins {
+            let fits = web_address(origin)
+                .is_some_and(|url| url.origin().ascii_serialization().eq_ignore_ascii_case(origin));
+            if !fits {
+                return Err(format!(
+                    "cors_origins: {origin:?} must be like https://lab.example.org, as browsers say it"
+                ));
+            }
+        }
         let mail = match (settings.text("mail.url"), settings.text("mail.from")) {
             (Some(_), _) if public_url.is_none() => {
                 return Err("mail.url needs public_url, for the links in the mail".into());
@@ -228,6 +245,7 @@ impl Serve {
                 .map_err(|wrong| format!("model_addresses: {wrong}"))?,
             allowed_hosts: list("allowed_hosts"),
             public_url,
+            cors_origins,
             trusted_proxies: trusted_proxies
                 .map_err(|wrong| format!("trusted_proxies: {wrong}"))?,
             insecure_cookies,
@@ -273,6 +291,13 @@ impl Serve {
             },
         })
     }
+}
+
+/// An address of the web without a user.
+fn web_address(text: &str) -> Option<reqwest::Url> {
+    let url = reqwest::Url::parse(text).ok().filter(|url| url.has_host())?;
+    let plain = url.username().is_empty() && url.password().is_none();
+    (plain && matches!(url.scheme(), "http" | "https")).then_some(url)
 }
 
 fn url_text(settings: &Settings) -> String {
@@ -400,6 +425,14 @@ mod tests {
         let wrong = read(&[("MUSTER_MAIL_URL", "ftp://hub:canary@x"), from, public]);
         assert!(!wrong.expect_err("not SMTP").contains("canary"));
         assert!(read(&[("MUSTER_PUBLIC_URL", "hub")]).is_err());
+        assert!(read(&[("MUSTER_PUBLIC_URL", "https://hub.example.org/?a")]).is_err());
+        let below = read(&[("MUSTER_PUBLIC_URL", "https://example.org/hub/")]).expect("it fits");
+        assert_eq!(below.public_url.as_deref(), Some("https://example.org/hub"));
+        let origins = ("MUSTER_CORS_ORIGINS", "https://lab.example.org, http://localhost:3000");
+        assert_eq!(read(&[origins]).expect("it fits").cors_origins.len(), 2);
+        for other in ["*", "lab.example.org", "https://lab.example.org/", "null"] {
+            assert!(read(&[("MUSTER_CORS_ORIGINS", other)]).is_err(), "{other}");
+        }
         assert!(read(&[("MUSTER_TRUSTED_PROXIES", "10.0.0.0/8, x")]).is_err());
         let insecure = ("MUSTER_INSECURE_COOKIES", "true");
         assert!(read(&[insecure]).expect("it fits").insecure_cookies);

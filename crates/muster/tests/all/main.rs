@@ -1,6 +1,7 @@
 //! The muster binary as a person and a script use it: real hubs, real models, real processes.
 
 mod canaries;
+mod cases;
 mod clearing;
 #[path = "../../../store/tests/all/cluster.rs"]
 #[expect(dead_code, reason = "only the store's own tests break it")]

@@ -61,7 +61,7 @@ fn a_result_comes_in_every_format() {
         ("out.json", json.text.as_bytes()),
         ("out.jsonl", ndjson.as_bytes()),
         ("out.parquet", &parquet),
-        ("out.feather", &arrow),
+        ("out.arrow", &arrow),
     ] {
         hub.good(&["result", id, "-o", name]);
         let written = std::fs::read(world.path(name)).expect("a file");

@@ -21,7 +21,8 @@ fn a_file_that_cannot_be_used_is_refused_with_what_to_do() {
         ("Latin-1", b"text\nabc\ncaf\xe9\n", &["UTF-8", "line 3"]),
         ("an open quote", b"text\n\"abc\n", &["not well-formed", "line 2"]),
         ("too many cells", b"text,n\na,1\nb,2,3\n", &["line 3"]),
-        ("an empty input", b"text,n\n,1\nb,2\n", &["line 2", "empty"]),
+        ("only empty inputs", b"text,n\n,1\n,2\n", &["no input"]),
+        ("a page of a login", b"<!DOCTYPE html>\n<html></html>\n", &["another kind", "HTML"]),
         ("a long cell", long.as_bytes(), &["too long", "line 1", "65536 bytes"]),
     ];
     for (what, bytes, words) in cases {

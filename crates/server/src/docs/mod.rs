@@ -13,7 +13,7 @@ use http::{HeaderValue, Uri};
 use utoipa::OpenApi as _;
 use utoipa::openapi::schema::{ArrayItems, Schema};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{OpenApi, Ref, RefOr};
+use utoipa::openapi::{OpenApi, Ref, RefOr, Server};
 use utoipa_swagger_ui::Config;
 
 use crate::http::door::{no_route, redirect};
@@ -86,8 +86,17 @@ pub fn pretty(api: &OpenApi) -> String {
 pub struct Described(Arc<OnceLock<Bytes>>);
 
 impl Described {
-    pub fn set(&self, api: &OpenApi) {
-        self.0.get_or_init(|| pretty(api).into());
+    /// `below`: where browsers reach the hub, if that is not the root of its host, to which paths are
+    /// relative if nothing is said.
+    pub fn set(&self, api: &OpenApi, below: Option<&str>) {
+        self.0.get_or_init(|| match below {
+            None => pretty(api).into(),
+            Some(url) => {
+                let mut api = api.clone();
+                api.servers = Some(vec![Server::new(url)]);
+                pretty(&api).into()
+            }
+        });
     }
 }
 
@@ -102,13 +111,13 @@ pub async fn openapi_json(Extension(described): Extension<Described>) -> Respons
 }
 
 static PAGE: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-    let config = Config::new(["/api/v1/openapi.json"]).use_base_layout();
+    let config = Config::new(["../v1/openapi.json"]).use_base_layout();
     Arc::new(config.try_it_out_enabled(true).display_request_duration(true))
 });
 
 /// The page lives at `/api/docs/`; its files stand beside it.
 pub async fn docs_root() -> Response {
-    redirect("/api/docs/")
+    redirect("docs/")
 }
 
 pub async fn docs_index() -> Response {

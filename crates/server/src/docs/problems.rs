@@ -36,6 +36,7 @@ impl Body {
                 TooManyInputs,
                 NotUtf8,
                 BinaryFile,
+                OtherFile,
                 BadCsv,
                 NoSuchColumn,
                 DuplicateHeader,
@@ -51,6 +52,7 @@ impl Body {
                 TooManyInputs,
                 NotUtf8,
                 BinaryFile,
+                OtherFile,
                 BadCsv,
                 DuplicateHeader,
             ],
@@ -62,7 +64,7 @@ impl Body {
 const SESSION: &[Kind] = &[Kind::Unauthorised, Kind::Forbidden];
 /// Operations that change something.
 const UNSAFE: &[Kind] = &[Kind::CrossSite, Kind::DiskFull];
-const EVERYWHERE: &[Kind] = &[Kind::BadRequest, Kind::Internal, Kind::Busy];
+const EVERYWHERE: &[Kind] = &[Kind::BadRequest, Kind::HeadTooLarge, Kind::Internal, Kind::Busy];
 
 /// With the current password.
 const PROVE: &[Kind] = &[Kind::WrongLogin, Kind::TooManyTries, Kind::LastAdmin, Kind::BadValues];
@@ -161,7 +163,7 @@ const OPERATIONS: &[(&str, Body, &[Kind])] = {
         (
             "find_result",
             Body::None,
-            &[BadParameter, NotFound, NotEnded, NoResult, TooManyDownloads],
+            &[BadParameter, NotFound, NotEnded, NoResult, RangeNotSatisfiable, TooManyDownloads],
         ),
         ("follow_events", Body::None, &[]),
         ("legacy_log_in_anonymously", Body::None, &[TooManySessions]),

@@ -1,31 +1,38 @@
 //! What every request passes before and after its route: the checks of its head, the headers of
 //! every answer, the id, the figures, and a net under panics.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::header::{self, AUTHORIZATION, HOST, HeaderName, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use tower::Service as _;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use crate::http::cookie;
 use crate::http::counts::Counts;
 use crate::http::listen::{Peer, Place, Service};
 use crate::http::network::{Addresses, client, holder, is_proxy};
 use crate::http::pace::Pace;
 use crate::http::problem::{Kind, Problem};
 use crate::http::share::{Hold, Share};
+use crate::http::whole::whole;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const RESOURCE: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Bytes of answers to HTTP/1.0 that may be in files at one time.
+const FILES: u64 = 4 << 30;
 
 /// A router behind the checks.
 #[derive(Clone)]
@@ -34,11 +41,16 @@ pub struct Door(Arc<Inner>);
 struct Inner {
     router: Router,
     hosts: Hosts,
+    sites: Sites,
+    /// Hosts that were refused and told of.
+    strangers: Mutex<HashSet<String>>,
     ids: Ids,
     counts: Option<Arc<Counts>>,
     /// Requests under way that proxies brought, and the proxies.
     proxied: Arc<Share>,
     proxies: Vec<Addresses>,
+    /// For answers that are written before they are sent.
+    files: Arc<Share>,
 }
 
 /// Answered also when there is no place.
@@ -49,12 +61,24 @@ impl Door {
     /// under way that these proxies brought, in all and of one network.
     pub fn new(
         router: Router,
-        hosts: Hosts,
+        (hosts, sites): (Hosts, Sites),
         counts: Option<Arc<Counts>>,
         proxied: (Arc<Share>, Vec<Addresses>),
     ) -> Self {
         let (proxied, proxies) = proxied;
-        Self(Arc::new(Inner { router, hosts, ids: Ids::new(), counts, proxied, proxies }))
+        let (ids, strangers) = (Ids::new(), Mutex::default());
+        let files = Share::new(FILES, FILES);
+        Self(Arc::new(Inner {
+            router,
+            hosts,
+            sites,
+            strangers,
+            ids,
+            counts,
+            proxied,
+            proxies,
+            files,
+        }))
     }
 }
 
@@ -78,22 +102,46 @@ fn full() -> Problem {
 }
 
 impl Service for Door {
-    async fn call(&self, request: Request<Incoming>, pace: &Arc<Pace>, place: Place) -> Response {
+    async fn call(
+        &self,
+        mut request: Request<Incoming>,
+        pace: &Arc<Pace>,
+        place: Place,
+    ) -> Response {
         let door = &*self.0;
         let begun = Instant::now();
         let id = door.ids.next();
         let route = door.counts.as_ref().map(|counts| counts.route(request.uri().path()));
         let method = request.method().clone();
-        let admitted = check_head(&request, &door.hosts).and_then(|()| {
+        let is_old = request.version() < Version::HTTP_11;
+        if is_old {
+            // What is packed on the way has no length.
+            request.headers_mut().remove(header::ACCEPT_ENCODING);
+        }
+        let admitted = check_head(&request, &door.hosts, &door.sites).and_then(|()| {
             if PROBES.contains(&request.uri().path()) {
                 return Ok(None);
             }
-            if place == Place::Spare { Err(full()) } else { door.place(&request) }
+            let place = if place == Place::Spare { Err(full()) } else { door.place(&request) };
+            place.map_err(Refused::Problem)
         });
         let mut response = match admitted {
-            Err(problem) => problem.into_response(),
+            Err(Refused::Problem(problem)) => problem.into_response(),
+            Err(Refused::Host(host)) => {
+                door.tell_of(host);
+                let detail = "The Host header names a host that this hub does not answer for. \
+                              Whoever runs it can allow it: the setting is `allowed_hosts`, or \
+                              `public_url`; behind a proxy see docs/reverse-proxy.md.";
+                Problem::new(Kind::BadRequest, detail).into_response()
+            }
             Ok(hold) => {
                 let routed = door.router.clone().call(request);
+                let routed = async {
+                    match routed.await {
+                        Ok(response) if is_old => Ok(whole(response, &door.files).await),
+                        routed => routed,
+                    }
+                };
                 match AssertUnwindSafe(routed).catch_unwind().await {
                     Ok(Ok(mut response)) => {
                         if let Some(hold) = hold {
@@ -122,6 +170,27 @@ impl Service for Door {
     }
 }
 
+impl Inner {
+    /// Tells the operator of a host that was refused, once, and of a few only: anybody can send some.
+    fn tell_of(&self, host: String) {
+        const MOST: usize = 16;
+        let mut told = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < MOST && told.insert(host.clone()) {
+            tracing::warn!(
+                ?host,
+                "a request was refused for its Host header; if it is a name of this hub, add it to \
+                 allowed_hosts (MUSTER_ALLOWED_HOSTS)"
+            );
+        }
+    }
+}
+
+/// Why a request does not get past the door.
+enum Refused {
+    Problem(Problem),
+    Host(String),
+}
+
 /// Headers that no answer goes without. The pages among the routes set their own policy.
 fn add_headers(headers: &mut HeaderMap, id: HeaderValue) {
     let policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
@@ -140,8 +209,9 @@ fn add_headers(headers: &mut HeaderMap, id: HeaderValue) {
 }
 
 /// What hyper lets pass although it is not a well-formed request for this server.
-fn check_head<B>(request: &Request<B>, hosts: &Hosts) -> Result<(), Problem> {
-    let bad = |detail: &str| Err(Problem::new(Kind::BadRequest, detail));
+fn check_head<B>(request: &Request<B>, hosts: &Hosts, sites: &Sites) -> Result<(), Refused> {
+    let refused = |kind, detail: &str| Err(Refused::Problem(Problem::new(kind, detail)));
+    let bad = |detail: &str| refused(Kind::BadRequest, detail);
     let headers = request.headers();
     let mut all = headers.get_all(HOST).iter();
     let (Some(host), None) = (all.next(), all.next()) else {
@@ -158,36 +228,76 @@ fn check_head<B>(request: &Request<B>, hosts: &Hosts) -> Result<(), Problem> {
     {
         return bad("The only Transfer-Encoding that is understood is chunked.");
     }
-    if !comes_from_here(request, host) {
-        let detail = "Pages of other sites may not change anything here. Scripts: do not send \
-                      cookies or an Origin; use `Authorization: Bearer TOKEN`.";
-        return Err(Problem::new(Kind::CrossSite, detail));
+    if !sites.may_change(request, host) {
+        let detail = "Pages of other sites may not change anything here with the hub's cookie, and \
+                      without it only those in the setting `cors_origins`. Scripts: do not send an \
+                      Origin or the hub's cookie; use `Authorization: Bearer TOKEN`.";
+        return refused(Kind::CrossSite, detail);
     }
-    if !hosts.allow(host) {
-        return bad(
-            "The Host header names a host that this hub does not answer for. The operator \
-                    can allow it.",
-        );
-    }
-    Ok(())
+    if hosts.allow(host) { Ok(()) } else { Err(Refused::Host(host.to_owned())) }
 }
 
-/// Is it harmless, or not sent by a page of another site? Browsers say which site a request comes
-/// from; what has a cookie and does not say so is not believed.
-fn comes_from_here<B>(request: &Request<B>, host: &str) -> bool {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
-        return true;
-    }
-    let headers = request.headers();
-    if let Some(site) = headers.get("sec-fetch-site") {
-        return matches!(site.as_bytes(), b"same-origin" | b"none");
-    }
-    match headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default()) {
-        Some(origin) => {
-            let ours = origin.split_once("://").map(|(_, authority)| authority);
-            ours.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+/// Whose pages may change something, as `scheme://host` and a port that is not the usual one.
+#[derive(Clone, Debug, Default)]
+pub struct Sites {
+    /// Where browsers reach the hub, if it knows.
+    pub ours: Option<String>,
+    /// Others that may, with a token.
+    pub others: Vec<String>,
+}
+
+impl Sites {
+    /// Is it harmless, or sent by whom it is said to come from? Browsers say which site a page is from;
+    /// what has the hub's cookie and does not say so is not believed.
+    fn may_change<B>(&self, request: &Request<B>, host: &str) -> bool {
+        if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+            return true;
         }
-        None => !headers.contains_key(header::COOKIE) || headers.contains_key(AUTHORIZATION),
+        let headers = request.headers();
+        let by_cookie = cookie::says_who_asks(headers);
+        let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+        let is = |site: &String| origin.is_some_and(|origin| origin.eq_ignore_ascii_case(site));
+        if self.others.iter().any(is) {
+            return !by_cookie;
+        }
+        if let Some(site) = headers.get("sec-fetch-site") {
+            return matches!(site.as_bytes(), b"same-origin" | b"none");
+        }
+        let Some(origin) = origin else { return !by_cookie };
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+            || self.ours.as_ref().is_some_and(is)
+    }
+
+    /// Answers the questions of browsers for pages of other sites. Cookies are never for them.
+    pub fn layer(&self) -> CorsLayer {
+        let origins = self.others.iter().filter_map(|origin| origin.parse().ok());
+        let methods = [Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE];
+        let sent = [
+            AUTHORIZATION,
+            header::ACCEPT,
+            header::CONTENT_ENCODING,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::IF_RANGE,
+            header::RANGE,
+            HeaderName::from_static("idempotency-key"),
+        ];
+        let seen = [
+            header::ACCEPT_RANGES,
+            header::CONTENT_DISPOSITION,
+            header::CONTENT_RANGE,
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            REQUEST_ID,
+        ];
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_methods(methods)
+            .allow_headers(sent)
+            .expose_headers(seen)
+            .max_age(Duration::from_secs(3600))
     }
 }
 
@@ -201,16 +311,21 @@ pub enum Hosts {
 }
 
 impl Hosts {
-    /// The names that are configured, or what fits the address the server listens on.
-    pub fn new(configured: &[String], listens: IpAddr) -> Self {
+    /// The names that are configured, or what fits the address the server listens on; and where
+    /// browsers reach it, if it is known.
+    pub fn new(configured: &[String], public: Option<&str>, listens: IpAddr) -> Self {
+        let public = public.and_then(|origin| origin.split_once("://"));
+        let public = public.map(|(_, host)| name(host).to_lowercase());
         if !configured.is_empty() {
-            return Self::These(configured.iter().map(|host| name(host).to_lowercase()).collect());
+            let names = configured.iter().map(|host| name(host).to_lowercase());
+            return Self::These(names.chain(public).collect());
         }
         if !listens.is_loopback() {
             return Self::Any;
         }
         let own = if listens.is_ipv6() { format!("[{listens}]") } else { listens.to_string() };
-        Self::These(vec!["localhost".into(), "127.0.0.1".into(), "[::1]".into(), own])
+        let names = ["localhost".into(), "127.0.0.1".into(), "[::1]".into(), own];
+        Self::These(names.into_iter().chain(public).collect())
     }
 
     fn allow(&self, host: &str) -> bool {
@@ -263,7 +378,8 @@ pub async fn no_method() -> Problem {
     Problem::new(Kind::MethodNotAllowed, detail)
 }
 
-/// A redirect within this server.
+/// A redirect within this server, relative to the path that was asked for: so it holds as well where a
+/// proxy puts the hub below a path.
 pub fn redirect(to: &'static str) -> Response {
     let mut response = (StatusCode::SEE_OTHER, Body::empty()).into_response();
     response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
@@ -276,7 +392,7 @@ mod tests {
 
     #[test]
     fn loopback_servers_answer_for_loopback_names_only() {
-        let hosts = Hosts::new(&[], IpAddr::from([127, 0, 0, 1]));
+        let hosts = Hosts::new(&[], None, IpAddr::from([127, 0, 0, 1]));
         for good in ["localhost", "LocalHost:8080", "127.0.0.1:1", "[::1]:8080"] {
             assert!(hosts.allow(good), "{good}");
         }
@@ -287,12 +403,16 @@ mod tests {
 
     #[test]
     fn a_page_of_another_site_changes_nothing() {
+        let sites = Sites {
+            ours: Some("https://hub.example.org".into()),
+            others: vec!["https://lab.example".into()],
+        };
         let from = |method: &str, all: &[(&'static str, &'static str)]| {
             let mut request = Request::builder().method(method);
             for (name, value) in all {
                 request = request.header(*name, *value);
             }
-            comes_from_here(&request.body(()).expect("a request"), "hub.example:80")
+            sites.may_change(&request.body(()).expect("a request"), "hub.example:80")
         };
         let cookie = ("cookie", "__Host-muster=x");
         for evil in [
@@ -301,6 +421,8 @@ mod tests {
             &[("origin", "https://evil.example"), cookie],
             &[("origin", "http://hub.example:80.evil.example")],
             &[("origin", "null"), cookie],
+            &[("origin", "https://lab.example"), ("sec-fetch-site", "cross-site"), cookie],
+            &[("origin", "https://lab.example"), cookie, ("cookie", "x=1")],
             &[cookie],
         ] {
             for method in ["POST", "PATCH", "DELETE", "PUT"] {
@@ -314,6 +436,10 @@ mod tests {
             &[("sec-fetch-site", "none"), cookie],
             &[("origin", "http://HUB.example:80"), cookie],
             &[("authorization", "Bearer x"), cookie],
+            &[("cookie", "_sso=1; other=__Host-muster")],
+            &[("origin", "https://hub.example.org"), cookie],
+            &[("origin", "https://lab.example"), ("sec-fetch-site", "cross-site")],
+            &[("origin", "https://lab.example"), ("authorization", "Bearer x"), cookie],
         ] {
             assert!(from("POST", good), "{good:?}");
         }
@@ -321,9 +447,15 @@ mod tests {
 
     #[test]
     fn configured_names_replace_the_usual_ones() {
-        let hosts = Hosts::new(&["Hub.Example".into()], IpAddr::from([0, 0, 0, 0]));
+        let all = IpAddr::from([0, 0, 0, 0]);
+        let public = Hosts::new(&["a.example".into()], Some("https://Hub.example:8443"), all);
+        assert!(public.allow("hub.example") && public.allow("a.example:1"));
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        let public = Hosts::new(&[], Some("https://hub.example"), loopback);
+        assert!(public.allow("hub.example") && public.allow("localhost"));
+        let hosts = Hosts::new(&["Hub.Example".into()], None, all);
         assert!(hosts.allow("hub.example:443"));
         assert!(!hosts.allow("localhost"));
-        assert_eq!(Hosts::new(&[], IpAddr::from([0, 0, 0, 0])), Hosts::Any);
+        assert_eq!(Hosts::new(&[], None, all), Hosts::Any);
     }
 }

@@ -3,11 +3,13 @@
 
 use std::borrow::Cow;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Path};
 use http::HeaderMap;
 use http::request::Parts;
-use muster_core::{InstanceId, ModelId, PhaseName, PrincipalId, RequestId, SessionId};
+use muster_core::stats::Day;
+use muster_core::{InstanceId, ModelId, PhaseName, PrincipalId, RequestId, SessionId, Timestamp};
 use uuid::Uuid;
 
 use crate::http::problem::{Kind, Problem};
@@ -56,6 +58,26 @@ impl Pairs {
                 return Err(Problem::parameter(known, "Give this parameter once."));
             }
             pairs.push((known, decode(value)?.into_owned()));
+        }
+        Ok(Self(pairs))
+    }
+
+    /// Of a form: decoded already.
+    pub fn of_fields(
+        fields: Vec<(String, String)>,
+        known: &[&'static str],
+    ) -> Result<Self, Problem> {
+        let mut pairs: Vec<(&'static str, String)> = Vec::new();
+        for (name, value) in fields {
+            let Some(&known) = known.iter().find(|known| **known == name) else {
+                let shown: String = name.chars().take(64).collect();
+                let detail = format!("A form has no such field. It has: {}.", known.join(", "));
+                return Err(Problem::parameter(&shown, detail));
+            };
+            if pairs.iter().any(|(name, _)| *name == known) {
+                return Err(Problem::parameter(known, "Give this field once."));
+            }
+            pairs.push((known, value));
         }
         Ok(Self(pairs))
     }
@@ -125,6 +147,29 @@ impl Pairs {
         self.texts(name).iter().map(|text| parse(name, text, what)).collect()
     }
 
+    /// `from` and `to`, each a day (UTC) or a time; both belong to what is meant.
+    pub fn span(&mut self) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
+        let mut moment = |name: &str, of_day: fn(Day) -> Timestamp| {
+            let text = self.text(name).filter(|text| !text.is_empty());
+            text.map(|text| match (text.parse::<Day>(), text.parse::<Timestamp>()) {
+                (Ok(day), _) => Ok(of_day(day)),
+                (_, Ok(time)) => Ok(time),
+                (Err(_), Err(_)) => {
+                    let what = "This must be a day like 2026-11-24, or a time like \
+                                2026-11-24T12:00:00Z.";
+                    Err(Problem::parameter(name, what))
+                }
+            })
+            .transpose()
+        };
+        let from = moment("from", Day::begins)?;
+        let to = moment("to", |day| day.tomorrow().begins() - Duration::from_micros(1))?;
+        if from.zip(to).is_some_and(|(from, to)| from > to) {
+            return Err(wrong_way_round());
+        }
+        Ok((from, to))
+    }
+
     /// A value that says itself what it should be.
     pub fn one<T: FromStr<Err = &'static str>>(
         &mut self,
@@ -135,6 +180,11 @@ impl Pairs {
         let value = text.map(|text| text.parse::<T>()).transpose();
         value.map_err(|what| must_be(name, what))
     }
+}
+
+/// `from` is after `to`.
+pub fn wrong_way_round() -> Problem {
+    Problem::parameter("to", "This must not be before `from`: they are the wrong way round.")
 }
 
 /// `what` says what the value should be.

@@ -20,12 +20,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::network::{Addresses, holder, is_proxy};
 use crate::http::pace::{Answer, Pace, Paced, Times};
+use crate::http::refusals::Refusals;
 use crate::http::share::{Hold, Share};
 
 /// Connections that the kernel keeps while none is accepted.
 const BACKLOG: u32 = 1024;
-const HEADERS: usize = 64;
-const HEAD_BYTES: usize = 32 << 10;
+/// Most of a request. Named in what is said when there are more.
+pub const HEADERS: usize = 64;
+pub const HEAD_BYTES: usize = 32 << 10;
 /// After an error such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -171,7 +173,7 @@ async fn connection<S: Service>(
         return;
     }
     let pace = Arc::new(Pace::new(accepted, times));
-    let io = TokioIo::new(Paced::new(stream, pace.clone()));
+    let io = TokioIo::new(Refusals::new(Paced::new(stream, pace.clone())));
     let answer = service_fn(|mut request: http::Request<Incoming>| {
         let (service, pace) = (&service, &pace);
         async move {

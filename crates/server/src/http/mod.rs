@@ -2,6 +2,7 @@
 //! Knows no `App`.
 
 pub mod answer;
+pub mod cookie;
 pub mod counts;
 pub mod csv;
 pub mod door;
@@ -10,4 +11,7 @@ pub mod listen;
 pub mod network;
 pub mod pace;
 pub mod problem;
+pub mod range;
+mod refusals;
 pub mod share;
+pub mod whole;

@@ -39,12 +39,14 @@ pub enum Kind {
     ChangedMeanwhile,
     BodyTooLarge,
     UnsupportedMediaType,
+    RangeNotSatisfiable,
     EmptyInput,
     BadInput,
     InputTooLong,
     TooManyInputs,
     NotUtf8,
     BinaryFile,
+    OtherFile,
     BadCsv,
     NoSuchColumn,
     DuplicateHeader,
@@ -53,6 +55,7 @@ pub enum Kind {
     BadModel,
     ModelAddress,
     IfMatchNeeded,
+    HeadTooLarge,
     TooManyTries,
     TooManySessions,
     TooManyMails,
@@ -69,7 +72,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 59] = [
         Self::BadRequest,
         Self::BadParameter,
         Self::BadJson,
@@ -99,12 +102,14 @@ impl Kind {
         Self::ChangedMeanwhile,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
+        Self::RangeNotSatisfiable,
         Self::EmptyInput,
         Self::BadInput,
         Self::InputTooLong,
         Self::TooManyInputs,
         Self::NotUtf8,
         Self::BinaryFile,
+        Self::OtherFile,
         Self::BadCsv,
         Self::NoSuchColumn,
         Self::DuplicateHeader,
@@ -113,6 +118,7 @@ impl Kind {
         Self::BadModel,
         Self::ModelAddress,
         Self::IfMatchNeeded,
+        Self::HeadTooLarge,
         Self::TooManyTries,
         Self::TooManySessions,
         Self::TooManyMails,
@@ -164,12 +170,16 @@ impl Kind {
             Self::UnsupportedMediaType => {
                 (415, "unsupported-media-type", "The body's type is not supported")
             }
+            Self::RangeNotSatisfiable => {
+                (416, "range-not-satisfiable", "The range has no byte of the answer")
+            }
             Self::EmptyInput => (422, "empty-input", "There is no input"),
             Self::BadInput => (422, "bad-input", "An input cannot be used"),
             Self::InputTooLong => (422, "input-too-long", "An input is too long"),
             Self::TooManyInputs => (422, "too-many-inputs", "There are too many inputs"),
             Self::NotUtf8 => (422, "not-utf8", "The text is not UTF-8"),
             Self::BinaryFile => (422, "binary-file", "The file is not text"),
+            Self::OtherFile => (422, "other-file", "The file is of another kind"),
             Self::BadCsv => (422, "bad-csv", "The file is not well-formed CSV"),
             Self::NoSuchColumn => (422, "no-such-column", "The input column was not found"),
             Self::DuplicateHeader => (422, "duplicate-header", "Two columns have the same name"),
@@ -178,6 +188,7 @@ impl Kind {
             Self::BadModel => (422, "bad-model", "The model's description cannot be used"),
             Self::ModelAddress => (422, "model-address", "The model's address is not allowed"),
             Self::IfMatchNeeded => (428, "if-match-needed", "The header If-Match is needed"),
+            Self::HeadTooLarge => (431, "head-too-large", "The head of the request is too large"),
             Self::TooManyTries => (429, "too-many-tries", "There were too many failed logins"),
             Self::TooManySessions => (429, "too-many-sessions", "Too many sessions were made"),
             Self::TooManyMails => (429, "too-many-mails", "Too many mails were asked for"),

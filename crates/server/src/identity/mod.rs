@@ -51,7 +51,7 @@ impl Caller {
     }
 
     async fn of(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Problem> {
-        let Some(secret) = Secret::of(&parts.headers, app.config.cookie) else { return Ok(None) };
+        let Some(secret) = Secret::of(&parts.headers, &app.config.cookie) else { return Ok(None) };
         Self::with(app, &secret, parts).await
     }
 

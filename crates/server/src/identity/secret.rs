@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use muster_store::Successor;
 use sha2::{Digest, Sha256};
 
+use crate::http::cookie::{self, cookies};
 use crate::http::problem::Problem;
 
 /// What is stored of a secret.
@@ -61,17 +62,12 @@ impl Secret {
     }
 
     /// The one in the header `Authorization`, else the one in the cookie.
-    pub fn of(headers: &HeaderMap, cookie: Cookie) -> Option<Self> {
+    pub fn of(headers: &HeaderMap, cookie: &Cookie) -> Option<Self> {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         match (given.next(), given.next()) {
-            (None, _) => {
-                let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-                let mut pairs = pairs.flat_map(|value| value.split(';'));
-                pairs.find_map(|pair| {
-                    let (name, value) = pair.trim().split_once('=')?;
-                    Self::read(value).filter(|_| name == cookie.name())
-                })
-            }
+            (None, _) => cookies(headers)
+                .filter(|(name, _)| *name == cookie.name())
+                .find_map(|(_, value)| Self::read(value)),
             (Some(header), None) => {
                 let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
                 Self::read(token).filter(|_| scheme.eq_ignore_ascii_case("bearer"))
@@ -90,29 +86,34 @@ impl Secret {
 }
 
 /// How browsers keep a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cookie {
     /// `__Host-muster`: only over TLS, and only for this host.
     Secure,
+    /// `__Secure-muster`: only over TLS, and only below this path of the host, for others live there too.
+    SecureBelow(String),
     /// For development over plain HTTP on this machine.
     Loopback,
 }
 
 impl Cookie {
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
-            Self::Secure => "__Host-muster",
-            Self::Loopback => "muster",
+            Self::Secure => cookie::SECURE,
+            Self::SecureBelow(_) => cookie::BELOW,
+            Self::Loopback => cookie::LOOPBACK,
         }
     }
 
     /// Gives the browser a secret for so long; or takes it away.
-    pub fn set(self, secret: Option<&Secret>, lifetime: Duration) -> HeaderValue {
+    pub fn set(&self, secret: Option<&Secret>, lifetime: Duration) -> HeaderValue {
         let (name, text) = (self.name(), secret.map_or("", Secret::text));
         let seconds = if secret.is_some() { lifetime.as_secs() } else { 0 };
-        let secure = if self == Self::Secure { "; Secure" } else { "" };
-        let cookie =
-            format!("{name}={text}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+        let secure = if *self == Self::Loopback { "" } else { "; Secure" };
+        let path = if let Self::SecureBelow(path) = self { path } else { "/" };
+        let cookie = format!(
+            "{name}={text}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+        );
         // It is ASCII.
         HeaderValue::from_str(&cookie).unwrap_or(HeaderValue::from_static(""))
     }
@@ -156,14 +157,14 @@ mod tests {
         let bearer = format!("bearer {one}");
         let jar = format!("x=1; __Host-muster={two}; muster={one}");
         let of = |all: &[(&'static str, &str)]| {
-            Secret::of(&headers(all), Cookie::Secure).map(|secret| secret.text().to_owned())
+            Secret::of(&headers(all), &Cookie::Secure).map(|secret| secret.text().to_owned())
         };
         assert_eq!(of(&[("authorization", &bearer), ("cookie", &jar)]), Some(one.clone()));
         assert_eq!(of(&[("cookie", &jar)]), Some(two));
         assert_eq!(of(&[("authorization", "Basic x"), ("cookie", &jar)]), None);
         assert_eq!(of(&[("authorization", &bearer), ("authorization", &bearer)]), None);
         assert_eq!(of(&[("cookie", "__Host-muster=x")]), None);
-        let loopback = Secret::of(&headers(&[("cookie", &jar)]), Cookie::Loopback);
+        let loopback = Secret::of(&headers(&[("cookie", &jar)]), &Cookie::Loopback);
         assert_eq!(loopback.map(|secret| secret.text().to_owned()), Some(one));
     }
 
@@ -175,5 +176,8 @@ mod tests {
         assert_eq!(set, format!("__Host-muster={}; {want}", secret.text()));
         let gone = Cookie::Loopback.set(None, Duration::from_secs(60));
         assert_eq!(gone, "muster=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
+        let below = Cookie::SecureBelow("/hub".into()).set(None, Duration::ZERO);
+        let want = "__Secure-muster=; Path=/hub; Max-Age=0; HttpOnly; SameSite=Lax; Secure";
+        assert_eq!(below, want);
     }
 }

@@ -11,8 +11,7 @@ use crate::api::requests::rows::split;
 use crate::app::App;
 use crate::http::problem::Problem;
 use crate::reading::json::{EachText, Fault, Object, OneObject, read as read_json};
-use crate::reading::records::Dialect;
-use crate::reading::table::{File, HeaderRule, Rules, too_many};
+use crate::reading::table::{Dialect, File, HeaderRule, Rules, too_many};
 use crate::reading::{Submission, find_model, missing, open};
 
 const EXAMPLE: &str = r#"{"model_id": "ID", "request_payload": {"entries": ["..", ".."]}}"#;
@@ -120,8 +119,8 @@ impl Payload {
             () => HeaderRule::Auto,
         };
         let dialect = if is_table { Dialect::Csv } else { Dialect::Lines };
-        let mut file =
-            File::new(Rules { dialect, header, column: None, input, limits: self.limits });
+        let (column, separator, limits) = (None, is_table.then_some(b','), self.limits);
+        let mut file = File::new(Rules { dialect, header, column, separator, input, limits });
         for entry in entries.iter() {
             file.feed(strip(entry).as_bytes())?;
             file.feed(b"\n")?;

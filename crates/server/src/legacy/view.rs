@@ -281,10 +281,15 @@ fn note(reading: &Reading) -> Option<String> {
         }
         _ => format!("No entry was taken as a header: all of them are inputs, {rows} in all."),
     };
-    Some(match reading.blank_lines_skipped {
-        0 => first,
-        blank => format!("{first} Blank entries passed over: {blank}."),
-    })
+    let blank = match reading.blank_lines_skipped {
+        0 => String::new(),
+        blank => format!(" Blank entries passed over: {blank}."),
+    };
+    let short = match reading.short_rows {
+        0 => String::new(),
+        short => format!(" Entries with missing cells, which are empty: {short}."),
+    };
+    Some(format!("{first}{blank}{short}"))
 }
 
 /// Is this something else than what a client that sends a header expects?
@@ -293,5 +298,6 @@ fn surprises(reading: &Reading, input: Option<&InputColumn>) -> bool {
         reading.column.as_ref().zip(input).is_some_and(|(column, input)| {
             find_column(std::slice::from_ref(column), input).is_some()
         });
-    reading.header == Header::Absent || reading.blank_lines_skipped > 0 || !named
+    let gaps = reading.blank_lines_skipped + reading.short_rows;
+    reading.header == Header::Absent || gaps > 0 || !named
 }

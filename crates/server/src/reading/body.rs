@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
+use futures::TryStreamExt;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 use tokio::task::yield_now;
 use tokio::time::timeout_at;
-use tower::ServiceExt;
-use tower_http::decompression::RequestDecompression;
+use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::http::pace::Times;
 use crate::http::problem::{Kind, Problem};
@@ -26,6 +27,8 @@ const STEP: u64 = 64 << 10;
 
 /// Bytes after which others have their turn: unpacking does not wait for anybody by itself.
 const TURN: usize = 64 << 10;
+/// Bytes that are unpacked at once.
+const PIECE: usize = 64 << 10;
 
 /// Held while the bytes of an upload are in memory.
 #[derive(Debug)]
@@ -88,7 +91,7 @@ impl Upload {
                 frame
             }))
         });
-        let body = decoded(request).await?;
+        let body = decoded(request)?;
         Ok(Self {
             body,
             times,
@@ -126,7 +129,8 @@ impl Upload {
             };
             let Some(frame) = frame else { return Ok(None) };
             let Ok(frame) = frame else {
-                let detail = "The body broke off, or is not encoded as its Content-Encoding says.";
+                let detail = "The body broke off, or is not as its Content-Encoding says: something \
+                              else than compressed data is in it or follows it.";
                 return Err(Problem::new(Kind::BadRequest, detail));
             };
             let Ok(piece) = frame.into_data() else { continue };
@@ -167,28 +171,48 @@ fn too_large(limit: u64) -> Problem {
     Problem::new(Kind::BodyTooLarge, detail)
 }
 
-fn encoding(headers: &HeaderMap) -> Result<bool, Problem> {
-    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
-    match (encodings.next().map(|encoding| encoding.as_bytes()), encodings.next()) {
-        (None | Some(b"identity"), None) => Ok(false),
-        (Some(b"gzip" | b"zstd"), None) => Ok(true),
-        _ => {
-            let detail = "The Content-Encoding may be gzip or zstd.";
-            Err(Problem::new(Kind::UnsupportedMediaType, detail))
-        }
+#[derive(Clone, Copy)]
+enum Coding {
+    Gzip,
+    Zstd,
+}
+
+/// Names of codings have no case (RFC 9110, 8.4.1); `x-gzip` is gzip (8.4.1.3).
+fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Problem> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    let (first, None) = (codings.next(), codings.next()) else { return Err(no_such_coding()) };
+    let Some(first) = first else { return Ok(None) };
+    match first.as_bytes().trim_ascii().to_ascii_lowercase().as_slice() {
+        b"" | b"identity" => Ok(None),
+        b"gzip" | b"x-gzip" => Ok(Some(Coding::Gzip)),
+        b"zstd" => Ok(Some(Coding::Zstd)),
+        _ => Err(no_such_coding()),
     }
 }
 
-/// The body without its Content-Encoding.
-async fn decoded(request: Request) -> Result<Body, Problem> {
-    if !encoding(request.headers())? {
-        return Ok(request.into_body());
-    }
-    let pass = tower::service_fn(|request: http::Request<_>| async {
-        Ok::<_, std::convert::Infallible>(http::Response::new(request.into_body()))
-    });
-    match RequestDecompression::new(pass).oneshot(request).await {
-        Ok(response) => Ok(Body::new(response.into_body())),
-        Err(_) => Err(Problem::internal()),
-    }
+fn no_such_coding() -> Problem {
+    let detail = "The Content-Encoding may be gzip or zstd, once.";
+    Problem::new(Kind::UnsupportedMediaType, detail)
+}
+
+/// The body without its Content-Encoding. A file may have several members (RFC 1952, 2.2) or
+/// frames, one after the other; what follows the last one and is none is an error.
+fn decoded(request: Request) -> Result<Body, Problem> {
+    let coding = coding(request.headers())?;
+    let body = request.into_body();
+    let Some(coding) = coding else { return Ok(body) };
+    let pieces = BodyExt::into_data_stream(body);
+    let packed = StreamReader::new(TryStreamExt::map_err(pieces, std::io::Error::other));
+    Ok(match coding {
+        Coding::Gzip => {
+            let mut decoder = GzipDecoder::new(packed);
+            decoder.multiple_members(true);
+            Body::from_stream(ReaderStream::with_capacity(decoder, PIECE))
+        }
+        Coding::Zstd => {
+            let mut decoder = ZstdDecoder::new(packed);
+            decoder.multiple_members(true);
+            Body::from_stream(ReaderStream::with_capacity(decoder, PIECE))
+        }
+    })
 }

@@ -3,6 +3,7 @@
 pub mod body;
 pub mod form;
 pub mod json;
+mod multipart;
 pub mod records;
 pub mod table;
 mod text;
@@ -22,8 +23,7 @@ use crate::http::extract::{Pairs, Parameters};
 use crate::http::problem::{At, Kind, Problem};
 use body::{Reserved, Upload};
 use json::{EachText, Fault};
-use records::Dialect;
-use table::{File, HeaderRule, Rules};
+use table::{Dialect, File, HeaderRule, Rules};
 
 /// What a person wants predicted.
 pub struct Submission {
@@ -43,14 +43,19 @@ pub struct SubmitQuery {
     pub model: Option<ModelId>,
     pub column: Option<String>,
     pub header: Option<HeaderRule>,
+    pub separator: Option<u8>,
     pub cache: Option<bool>,
 }
 
-/// Longest time that an answer is held back for the end of a request, seconds.
+/// Most that may be said for how long an answer is held back for the end of a request, seconds.
 pub const LONGEST_WAIT: u32 = 60;
+/// How long it is held back at most, whatever is said: nginx and most balancers give up after 60 seconds
+/// of silence (decision 11).
+pub const HELD_BACK: u32 = 50;
 
 impl Parameters for SubmitQuery {
-    const NAMES: &'static [&'static str] = &["wait", "model", "column", "header", "cache"];
+    const NAMES: &'static [&'static str] =
+        &["wait", "model", "column", "header", "separator", "cache"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
         Ok(Self {
@@ -58,9 +63,18 @@ impl Parameters for SubmitQuery {
             model: pairs.model("model")?,
             column: pairs.text("column"),
             header: pairs.value("header", "auto, used or absent")?,
+            separator: pairs.text("separator").map(|text| separator(&text)).transpose()?,
             cache: pairs.value("cache", "true or false")?,
         })
     }
+}
+
+/// What is said to separate cells.
+fn separator(text: &str) -> Result<u8, Problem> {
+    muster_core::file::separator(text).ok_or_else(|| {
+        let what = "This must be one character, or comma, semicolon, tab, pipe or space.";
+        Problem::parameter("separator", what)
+    })
 }
 
 /// Reads the body of a submission, as its Content-Type says. `keyed`: its hash is needed.
@@ -70,14 +84,67 @@ pub async fn read(
     query: SubmitQuery,
     keyed: bool,
 ) -> Result<Submission, Problem> {
-    let dialect = match media_type(request.headers())?.as_str() {
-        "application/json" => return read_json(app, request, query, keyed).await,
-        "text/csv" => Dialect::Csv,
-        "text/tab-separated-values" => Dialect::Tsv,
-        "text/plain" => Dialect::Lines,
-        _ => return Err(unsupported()),
-    };
-    read_file(app, request, query, keyed, dialect).await
+    let media = media_type(request.headers())?;
+    match (media.as_str(), dialect(&media)) {
+        ("application/json", _) => read_json(app, request, query, keyed).await,
+        ("multipart/form-data", _) => multipart::read(app, request, query, keyed).await,
+        (_, Some(dialect)) => read_file(app, request, query, keyed, dialect).await,
+        (_, None) => Err(unsupported(&media)),
+    }
+}
+
+/// How files of a media type are read: its registered name, and others that browsers and programs
+/// have for it.
+fn dialect(media: &str) -> Option<Dialect> {
+    match media {
+        "text/csv"
+        | "application/csv"
+        | "text/x-csv"
+        | "application/x-csv"
+        | "text/comma-separated-values"
+        | "text/x-comma-separated-values"
+        | "application/vnd.ms-excel" => Some(Dialect::Csv),
+        "text/tab-separated-values" | "text/tsv" | "text/x-tsv" => Some(Dialect::Tsv),
+        "text/plain" => Some(Dialect::Lines),
+        _ => None,
+    }
+}
+
+/// A file whose reading has begun.
+struct Begun {
+    model: Arc<Model>,
+    file: File,
+    use_cache: bool,
+    /// What the hash of the file begins with: all that was said beside it.
+    salt: String,
+}
+
+impl Begun {
+    fn new(app: &App, query: SubmitQuery, dialect: Dialect) -> Result<Self, Problem> {
+        let Some(id) = &query.model else {
+            let detail = "Say which model the file is for: `?model=ID`.";
+            return Err(Problem::parameter("model", detail));
+        };
+        let model = app.store.find_model(id).ok_or_else(Problem::unknown_model)?;
+        let use_cache = query.cache.unwrap_or(true);
+        let said = (&query.model, &query.column, query.header, query.separator, use_cache);
+        let salt = format!("{dialect:?} {said:?}");
+        let file = File::new(Rules {
+            dialect,
+            header: query.header.unwrap_or_default(),
+            column: query.column,
+            separator: query.separator,
+            input: model.input.clone(),
+            limits: app.config.limits,
+        });
+        Ok(Self { model, file, use_cache, salt })
+    }
+
+    fn end(self, (body_hash, reserved): ([u8; 32], Reserved)) -> Result<Submission, Problem> {
+        let Self { model, file, use_cache, .. } = self;
+        let (inputs, reading) = file.end()?;
+        Ok(Submission { model, inputs, reading, use_cache, body_hash, reserved })
+    }
 }
 
 async fn read_file(
@@ -87,27 +154,12 @@ async fn read_file(
     keyed: bool,
     dialect: Dialect,
 ) -> Result<Submission, Problem> {
-    let Some(id) = &query.model else {
-        return Err(Problem::parameter("model", "Say which model the file is for: `?model=ID`."));
-    };
-    let model = app.store.find_model(id).ok_or_else(Problem::unknown_model)?;
-    let use_cache = query.cache.unwrap_or(true);
-    let said = (&query.model, &query.column, query.header, use_cache);
-    let salt = format!("{dialect:?} {said:?}");
-    let limits = app.config.limits;
-    let mut file = File::new(Rules {
-        dialect,
-        header: query.header.unwrap_or_default(),
-        column: query.column,
-        input: model.input.clone(),
-        limits,
-    });
-    let mut upload = open(app, request, keyed.then_some(salt)).await?;
+    let mut begun = Begun::new(app, query, dialect)?;
+    let mut upload = open(app, request, keyed.then(|| begun.salt.clone())).await?;
     while let Some(piece) = upload.next().await? {
-        file.feed(&piece)?;
+        begun.file.feed(&piece)?;
     }
-    let ((inputs, reading), (body_hash, reserved)) = (file.end()?, upload.end());
-    Ok(Submission { model, inputs, reading, use_cache, body_hash, reserved })
+    begun.end(upload.end())
 }
 
 async fn read_json(
@@ -116,7 +168,8 @@ async fn read_json(
     query: SubmitQuery,
     keyed: bool,
 ) -> Result<Submission, Problem> {
-    if query.model.is_some() || query.column.is_some() || query.header.is_some() {
+    let of_file = query.column.is_some() || query.header.is_some() || query.separator.is_some();
+    if query.model.is_some() || of_file {
         let detail = "With JSON the model stands in the body: {\"model\": ID, \"inputs\": [..]}.";
         return Err(Problem::parameter("model", detail));
     }
@@ -158,8 +211,8 @@ pub async fn open_json(app: &App, request: Request, most_bytes: u64) -> Result<U
 /// The Content-Type without its parameters, lower case; only UTF-8 is read.
 pub fn media_type(headers: &HeaderMap) -> Result<String, Problem> {
     let mut given = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (given.next(), given.next()) else { return Err(unsupported()) };
-    let text = value.to_str().map_err(|_| unsupported())?.to_ascii_lowercase();
+    let (Some(value), None) = (given.next(), given.next()) else { return Err(unsupported("")) };
+    let text = value.to_str().map_err(|_| unsupported(""))?.to_ascii_lowercase();
     let mut parts = text.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default().to_owned();
     let charset = parts.find_map(|part| part.strip_prefix("charset=")).unwrap_or("utf-8");
@@ -170,9 +223,20 @@ pub fn media_type(headers: &HeaderMap) -> Result<String, Problem> {
     Ok(media)
 }
 
-fn unsupported() -> Problem {
-    let detail = "Send JSON with `Content-Type: application/json`, or a file with `Content-Type: \
-                  text/csv` (text/tab-separated-values, text/plain with one input a line).";
+fn unsupported(media: &str) -> Problem {
+    let sent = match media {
+        "" => "The body came without one Content-Type.",
+        "application/x-www-form-urlencoded" => {
+            "The body came as a form, which is what `curl` says of what is sent without a \
+             Content-Type."
+        }
+        _ => "The body's Content-Type is not one that is read.",
+    };
+    let detail = format!(
+        "{sent} Send JSON with `Content-Type: application/json`, a file with `Content-Type: \
+         text/csv` (text/tab-separated-values, text/plain with one input a line), or a form with a \
+         file (multipart/form-data)."
+    );
     Problem::new(Kind::UnsupportedMediaType, detail)
 }
 

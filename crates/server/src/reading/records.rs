@@ -1,34 +1,17 @@
 //! Cutting a file that comes in pieces into records: RFC 4180 and its neighbours.
 //!
-//! Accepted beyond RFC 4180: a byte order mark, LF and CR line ends, a missing last line end, blank
-//! lines (skipped and counted), and a quote inside a cell that does not start with one. Refused:
+//! Accepted beyond RFC 4180: other separators, a byte order mark, LF and CR line ends, a missing last line
+//! end, blank lines and rows of empty cells (skipped and counted), and a quote inside a cell that does
+//! not start with one. Refused:
 //! text after a closing quote, a quote that is never closed, NUL, what is not UTF-8.
+
+use memchr::{memchr, memchr2, memchr3};
 
 use super::text::{self, Utf8};
 use crate::http::problem::{Kind, Problem};
 
 /// Most columns of a file.
 const COLUMNS: usize = 1_000;
-/// Bytes looked at to tell a text from something else.
-const SNIFF: usize = 512;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    Csv,
-    Tsv,
-    /// One cell a line, quotes are text.
-    Lines,
-}
-
-impl Dialect {
-    fn separator(self) -> Option<u8> {
-        match self {
-            Self::Csv => Some(b','),
-            Self::Tsv => Some(b'\t'),
-            Self::Lines => None,
-        }
-    }
-}
 
 /// One record: the decoded cells, one after the other.
 #[derive(Debug, Default)]
@@ -71,10 +54,9 @@ enum State {
 /// Takes the pieces and gives the records.
 #[derive(Debug)]
 pub struct Records {
-    dialect: Dialect,
+    /// Without one a line is one cell, and quotes are text.
+    separator: Option<u8>,
     cell_bytes: usize,
-    /// The first bytes, until there are enough to tell what the file is.
-    head: Option<Vec<u8>>,
     utf8: Utf8,
     begun: bool,
     state: State,
@@ -82,71 +64,33 @@ pub struct Records {
     quoted: bool,
     after_cr: bool,
     line: u64,
+    /// Lines without anything, and rows whose cells are all empty.
     pub blank_lines: u64,
 }
 
 impl Records {
-    /// No cell may be longer than `cell_bytes`.
-    pub fn new(dialect: Dialect, cell_bytes: usize) -> Self {
+    /// No cell may be longer than `cell_bytes`; the first line is `line`.
+    pub fn new(separator: Option<u8>, cell_bytes: usize, line: u64) -> Self {
         Self {
-            dialect,
+            separator,
             cell_bytes,
-            head: Some(Vec::new()),
             utf8: Utf8::default(),
             begun: false,
             state: State::CellStart,
-            record: Record { line: 1, ..Record::default() },
+            record: Record { line, ..Record::default() },
             quoted: false,
             after_cr: false,
-            line: 1,
+            line,
             blank_lines: 0,
         }
     }
 
+    pub fn separator(&self) -> Option<u8> {
+        self.separator
+    }
+
     /// Takes the next piece; `each` gets every record that it completes.
     pub fn feed(
-        &mut self,
-        piece: &[u8],
-        each: &mut impl FnMut(&Record) -> Result<(), Problem>,
-    ) -> Result<(), Problem> {
-        let Some(head) = &mut self.head else { return self.bytes(piece, each) };
-        head.extend_from_slice(piece);
-        if head.len() < SNIFF {
-            return Ok(());
-        }
-        self.sniff(each)
-    }
-
-    /// The file ends here.
-    pub fn end(
-        &mut self,
-        each: &mut impl FnMut(&Record) -> Result<(), Problem>,
-    ) -> Result<(), Problem> {
-        self.sniff(each)?;
-        if !self.utf8.is_complete() {
-            return Err(text::not_utf8(self.line));
-        }
-        match self.state {
-            State::CellStart if self.record.len() == 0 => Ok(()),
-            State::Quoted => {
-                let line = self.record.line;
-                let detail = format!("A quoted cell of the row at line {line} is never closed.");
-                Err(Problem::new(Kind::BadCsv, detail).line(line))
-            }
-            _ => self.end_record(each),
-        }
-    }
-
-    fn sniff(
-        &mut self,
-        each: &mut impl FnMut(&Record) -> Result<(), Problem>,
-    ) -> Result<(), Problem> {
-        let Some(head) = self.head.take() else { return Ok(()) };
-        text::check_is_text(&head)?;
-        self.bytes(&head, each)
-    }
-
-    fn bytes(
         &mut self,
         piece: &[u8],
         each: &mut impl FnMut(&Record) -> Result<(), Problem>,
@@ -162,6 +106,25 @@ impl Records {
         let (valid, broken) = self.utf8.split(rest);
         self.text(valid, each)?;
         if broken { Err(text::not_utf8(self.line)) } else { Ok(()) }
+    }
+
+    /// The file ends here.
+    pub fn end(
+        &mut self,
+        each: &mut impl FnMut(&Record) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        if !self.utf8.is_complete() {
+            return Err(text::not_utf8(self.line));
+        }
+        match self.state {
+            State::CellStart if self.record.len() == 0 => Ok(()),
+            State::Quoted => {
+                let line = self.record.line;
+                let detail = format!("A quoted cell of the row at line {line} is never closed.");
+                Err(Problem::new(Kind::BadCsv, detail).line(line))
+            }
+            _ => self.end_record(each),
+        }
     }
 
     fn text(
@@ -187,7 +150,7 @@ impl Records {
         text: &str,
         each: &mut impl FnMut(&Record) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        let (bytes, separator) = (text.as_bytes(), self.dialect.separator());
+        let (bytes, separator) = (text.as_bytes(), self.separator);
         let ends_cell = |b: u8| b == b'\n' || b == b'\r' || Some(b) == separator;
         let mut at = 0;
         while at < bytes.len() {
@@ -195,7 +158,7 @@ impl Records {
                 State::CellStart => {
                     if std::mem::take(&mut self.after_cr) && bytes[at] == b'\n' {
                         at += 1;
-                    } else if bytes[at] == b'"' && self.dialect != Dialect::Lines {
+                    } else if bytes[at] == b'"' && separator.is_some() {
                         (self.state, self.quoted) = (State::Quoted, true);
                         at += 1;
                     } else {
@@ -204,7 +167,11 @@ impl Records {
                 }
                 State::Plain => {
                     let rest = &bytes[at..];
-                    let run = rest.iter().position(|b| ends_cell(*b)).unwrap_or(rest.len());
+                    let run = match separator {
+                        Some(separator) => memchr3(b'\n', b'\r', separator, rest),
+                        None => memchr2(b'\n', b'\r', rest),
+                    };
+                    let run = run.unwrap_or(rest.len());
                     self.push(&text[at..at + run])?;
                     at += run;
                     if let Some(&end) = bytes.get(at) {
@@ -214,7 +181,7 @@ impl Records {
                 }
                 State::Quoted => {
                     let rest = &bytes[at..];
-                    let run = rest.iter().position(|b| *b == b'"').unwrap_or(rest.len());
+                    let run = memchr(b'"', rest).unwrap_or(rest.len());
                     self.push(&text[at..at + run])?;
                     self.line += rest[..run].iter().filter(|b| **b == b'\n').count() as u64;
                     at += run;
@@ -282,8 +249,8 @@ impl Records {
     ) -> Result<(), Problem> {
         self.record.ends.push(self.record.text.len());
         self.state = State::CellStart;
-        let blank = self.record.len() == 1 && !self.quoted;
-        if blank && self.record.text.trim_ascii().is_empty() {
+        let may_be_blank = self.record.len() > 1 || !self.quoted;
+        if may_be_blank && self.record.text.trim_ascii().is_empty() {
             self.blank_lines += 1;
         } else {
             each(&self.record)?;
@@ -319,13 +286,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(pieces: &[&[u8]], dialect: Dialect) -> Result<(Vec<Vec<String>>, u64), Problem> {
+    fn read(pieces: &[&[u8]], separator: Option<u8>) -> Result<(Vec<Vec<String>>, u64), Problem> {
         let mut rows = Vec::new();
         let mut each = |record: &Record| {
             rows.push(record.cells().map(str::to_owned).collect());
             Ok(())
         };
-        let mut records = Records::new(dialect, 100);
+        let mut records = Records::new(separator, 100, 1);
         for piece in pieces {
             records.feed(piece, &mut each)?;
         }
@@ -334,11 +301,11 @@ mod tests {
     }
 
     fn csv(text: &str) -> Vec<Vec<String>> {
-        read(&[text.as_bytes()], Dialect::Csv).expect("CSV").0
+        read(&[text.as_bytes()], Some(b',')).expect("CSV").0
     }
 
     fn kind(text: &[u8]) -> (Kind, crate::http::problem::At) {
-        let problem = read(&[text], Dialect::Csv).expect_err("a problem");
+        let problem = read(&[text], Some(b',')).expect_err("a problem");
         (problem.kind, problem.at)
     }
 
@@ -355,8 +322,11 @@ mod tests {
 
     #[test]
     fn blank_lines_are_counted_and_skipped() {
-        let (rows, blank) = read(&[b"a\n\n  \r\nb\n\n"], Dialect::Csv).expect("CSV");
+        let (rows, blank) = read(&[b"a\n\n  \r\nb\n\n"], Some(b',')).expect("CSV");
         assert_eq!((rows.len(), blank), (2, 3));
+        let (rows, blank) =
+            read(&[b"a,b\n,,\n \"\" , \n\"\",\"\"\nc,\n"], Some(b',')).expect("CSV");
+        assert_eq!((rows.len(), blank), (3, 2));
     }
 
     #[test]
@@ -375,9 +345,9 @@ mod tests {
 
     #[test]
     fn tabs_separate_and_lines_do_not() {
-        let (rows, _) = read(&[b"a\tb,c\n"], Dialect::Tsv).expect("TSV");
+        let (rows, _) = read(&[b"a\tb,c\n"], Some(b'\t')).expect("TSV");
         assert_eq!(rows, [["a", "b,c"]]);
-        let (rows, _) = read(&[b"\"a\",b\tc\n"], Dialect::Lines).expect("lines");
+        let (rows, _) = read(&[b"\"a\",b\tc\n"], None).expect("lines");
         assert_eq!(rows, [["\"a\",b\tc"]]);
     }
 
@@ -399,7 +369,10 @@ mod tests {
             cuts.extend([0, text.len()]);
             cuts.sort_unstable();
             let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
-            prop_assert_eq!(read(&pieces, Dialect::Csv).expect("CSV").0, rows.clone());
+            // Rows without anything are passed over.
+            let is_kept = |row: &&Vec<String>| !row.concat().trim_ascii().is_empty();
+            let kept: Vec<Vec<String>> = rows.iter().filter(is_kept).cloned().collect();
+            prop_assert_eq!(read(&pieces, Some(b',')).expect("CSV").0, kept.clone());
             let mut again = String::new();
             for row in &rows {
                 for (n, cell) in row.iter().enumerate() {
@@ -407,7 +380,7 @@ mod tests {
                 }
                 again.push('\n');
             }
-            prop_assert_eq!(csv(&again), rows);
+            prop_assert_eq!(csv(&again), kept);
         }
     }
 }

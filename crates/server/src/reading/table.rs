@@ -3,12 +3,29 @@
 
 use std::str::FromStr;
 
-use muster_core::input::{BadInput, InputLimits, InputTable, Texts, find_column};
+use muster_core::file::{other_kind, recognise};
+use muster_core::input::{
+    BadInput, InputLimits, InputTable, Texts, find_column, same_name, visible,
+};
 use muster_core::model::InputColumn;
 use muster_core::request::{Header, Reading};
 
-use super::records::{Dialect, Record, Records, write_cell};
+use super::records::{Record, Records, write_cell};
+use super::text;
 use crate::http::problem::{At, Kind, Problem};
+
+/// Bytes looked at to tell what the file is and what separates its cells.
+const HEAD: usize = 8 << 10;
+
+/// What the media type says of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Cells, separated by what the file shows.
+    Csv,
+    Tsv,
+    /// One cell a line, quotes are text; a table if the first line names the input in one of its cells.
+    Lines,
+}
 
 /// What the person says of the first line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,44 +55,76 @@ impl FromStr for HeaderRule {
 pub struct Rules {
     pub dialect: Dialect,
     pub header: HeaderRule,
-    /// The column with the inputs, if the person says which.
+    /// The column with the inputs, if the person says which; its number if there is no header.
     pub column: Option<String>,
+    /// What separates the cells, if the person says so.
+    pub separator: Option<u8>,
     pub input: InputColumn,
     pub limits: InputLimits,
 }
 
 /// A file as it comes in.
 pub struct File {
-    records: Records,
+    /// The first bytes, until there are enough to tell what the file is.
+    head: Vec<u8>,
+    records: Option<Records>,
     table: Table,
 }
 
 impl File {
     pub fn new(rules: Rules) -> Self {
-        let records = Records::new(rules.dialect, rules.limits.input_bytes);
-        let table = Table { rules, first: None, inputs: Texts::default(), whole: None };
-        Self { records, table }
+        let (inputs, empty, short_rows) = (Texts::default(), 0, 0);
+        let table = Table { rules, first: None, inputs, whole: None, empty, short_rows };
+        Self { head: Vec::new(), records: None, table }
     }
 
     pub fn feed(&mut self, piece: &[u8]) -> Result<(), Problem> {
+        if self.records.is_none() {
+            self.head.extend_from_slice(piece);
+            return if self.head.len() < HEAD { Ok(()) } else { self.begin(false) };
+        }
+        self.take(piece)
+    }
+
+    fn take(&mut self, piece: &[u8]) -> Result<(), Problem> {
         let table = &mut self.table;
-        self.records.feed(piece, &mut |record| table.record(record))
+        match &mut self.records {
+            Some(records) => records.feed(piece, &mut |record| table.record(record)),
+            None => Ok(()),
+        }
+    }
+
+    /// Enough is there to tell what the file is. `whole`: there is no more.
+    fn begin(&mut self, whole: bool) -> Result<(), Problem> {
+        let head = std::mem::take(&mut self.head);
+        let (separator, said_in) = self.table.rules.recognise(&head, whole)?;
+        let line = if said_in > 0 { 2 } else { 1 };
+        let bytes = self.table.rules.limits.input_bytes;
+        self.records = Some(Records::new(separator, bytes, line));
+        self.take(&head[said_in..])
     }
 
     pub fn end(mut self) -> Result<(InputTable, Reading), Problem> {
+        if self.records.is_none() {
+            self.begin(true)?;
+        }
+        let Some(mut records) = self.records else { return Err(Problem::internal()) };
         let table = &mut self.table;
-        self.records.end(&mut |record| table.record(record))?;
-        let first = self.table.first.filter(|_| !self.table.inputs.is_empty());
-        let Some(first) = first else {
+        records.end(&mut |record| table.record(record))?;
+        let some = table.inputs.len() as u64 > table.empty;
+        let Some(first) = self.table.first.filter(|_| some) else {
             let detail = "The file has no row with an input. Send one row for each input.";
             return Err(Problem::new(Kind::EmptyInput, detail));
         };
+        let separator = records.separator().map(char::from);
         let reading = Reading {
             header: first.header,
             column: first.column,
+            separator: separator.filter(|_| first.width > 1),
             columns: first.columns,
             rows: self.table.inputs.len() as u64,
-            blank_lines_skipped: self.records.blank_lines,
+            blank_lines_skipped: records.blank_lines,
+            short_rows: self.table.short_rows,
         };
         Ok((InputTable { inputs: self.table.inputs, records: self.table.whole }, reading))
     }
@@ -98,6 +147,9 @@ struct Table {
     inputs: Texts,
     /// Whole rows, if there are several columns; its length is that of `inputs`.
     whole: Option<Texts>,
+    /// Inputs that are empty: each costs its own row.
+    empty: u64,
+    short_rows: u64,
 }
 
 impl Table {
@@ -109,21 +161,28 @@ impl Table {
             self.first = Some(first);
             return if is_row { self.record(record) } else { Ok(()) };
         };
-        if record.len() != first.width {
-            let (line, has, width) = (record.line, record.len(), first.width);
-            let detail = format!("The row at line {line} has {has} cells; the first has {width}.");
-            return Err(Problem::new(Kind::BadCsv, detail).line(line));
+        let (width, at) = (first.width, first.at);
+        if record.len() != width {
+            check_surplus(record, width)?;
+            self.short_rows += u64::from(record.len() < width);
         }
-        let input = record.cell(first.at);
-        self.rules.limits.check(input).map_err(|bad| bad_input(&bad, record.line))?;
+        let mut input = record.cell(at);
+        match self.rules.limits.check(input) {
+            Ok(()) => {}
+            Err(BadInput::Empty) => {
+                self.empty += 1;
+                input = "";
+            }
+            Err(bad) => return Err(bad_input(&bad, record.line)),
+        }
         if self.inputs.len() as u64 >= self.rules.limits.inputs {
             return Err(too_many(self.rules.limits.inputs).line(record.line));
         }
         self.inputs.push(input);
         if let Some(whole) = &mut self.whole {
             let mut row = String::new();
-            for (n, cell) in record.cells().enumerate() {
-                write_cell(&mut row, n == 0, cell);
+            for n in 0..width {
+                write_cell(&mut row, n == 0, record.cell(n));
             }
             whole.push(&row);
         }
@@ -131,30 +190,95 @@ impl Table {
     }
 }
 
+/// Cells that no column is for may be there if they are empty.
+fn check_surplus(record: &Record, width: usize) -> Result<(), Problem> {
+    let Some(n) = (width..record.len()).find(|n| !record.cell(*n).trim().is_empty()) else {
+        return Ok(());
+    };
+    let (line, cell, number) = (record.line, shorten(record.cell(n)), n + 1);
+    let columns = if width == 1 { "1 column".to_owned() } else { format!("{width} columns") };
+    let detail = format!(
+        "The row at line {line} has `{cell}` in its cell {number}, but the first line names {columns}. \
+         Name the column, or put cells that contain the separator in quotes."
+    );
+    Err(Problem::new(Kind::BadCsv, detail).line(line))
+}
+
 impl Rules {
+    /// What separates the cells, and how many bytes of the head said so; or what is wrong with the
+    /// file as a whole.
+    fn recognise(&self, head: &[u8], whole: bool) -> Result<(Option<u8>, usize), Problem> {
+        text::check_is_text(head)?;
+        let begins = match std::str::from_utf8(head) {
+            Ok(text) => text,
+            Err(error) => std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default(),
+        };
+        let input = &self.input;
+        let names = std::iter::once(&input.name).chain(&input.also);
+        let mut said = names.chain([&input.description]);
+        let takes_fasta = said.any(|text| text.to_ascii_lowercase().contains("fasta"));
+        if let Some(kind) = other_kind(begins, takes_fasta) {
+            let detail = format!(
+                "The file is {kind}. Send a table with the inputs in the column `{}`, or one input \
+                 a line. If these lines are inputs all the same, send them as JSON.",
+                input.name
+            );
+            return Err(Problem::new(Kind::OtherFile, detail));
+        }
+        let is_header = |names: &[String]| match &self.column {
+            _ if self.header == HeaderRule::Absent => false,
+            Some(column) => find_named(names, column).is_some(),
+            None => find_column(names, input).is_some(),
+        };
+        let found = recognise(begins, whole, is_header);
+        let of_type = match self.dialect {
+            // A table is often saved as plain text.
+            Dialect::Lines if self.separator.is_none() && !found.below_header => {
+                return Ok((None, 0));
+            }
+            Dialect::Tsv => b'\t',
+            _ => found.separator,
+        };
+        Ok((Some(self.separator.unwrap_or(of_type)), found.said_in))
+    }
+
     fn read_first(&self, record: &Record) -> Result<First, Problem> {
-        let names: Vec<String> = record.cells().map(str::to_owned).collect();
+        if self.header == HeaderRule::Absent {
+            return self.without_header(record.len());
+        }
+        let mut names: Vec<String> = record.cells().map(str::to_owned).collect();
+        // Spreadsheets write columns that were used once.
+        while names.len() > 1 && names.last().is_some_and(|name| is_blank(name)) {
+            names.pop();
+        }
         let found = match &self.column {
             Some(column) => find_named(&names, column),
             None => find_column(&names, &self.input),
         };
         let alone = names.len() == 1;
-        let absent =
-            First { header: Header::Absent, column: None, columns: vec![], width: 1, at: 0 };
         match (self.header, found) {
-            (HeaderRule::Absent, _) if !alone => Err(Problem::parameter(
-                "header",
-                "A file of several columns needs a header, so that the input column can be found.",
-            )),
-            (HeaderRule::Absent, _) if self.column.is_some() => Err(Problem::parameter(
-                "column",
-                "A file without header has no column names. Leave out `column`, or `header`.",
-            )),
-            (HeaderRule::Absent, _) => Ok(absent),
             (HeaderRule::Used, None) if alone && self.column.is_none() => used(names, 0),
-            (HeaderRule::Auto, None) if alone && self.column.is_none() => Ok(absent),
+            (HeaderRule::Auto, None) if alone && self.column.is_none() => Ok(absent(1, 0)),
             (_, Some(at)) => used(names, at),
             (_, None) => Err(self.no_such_column(names)),
+        }
+    }
+
+    /// Columns have numbers only.
+    fn without_header(&self, width: usize) -> Result<First, Problem> {
+        let number = match &self.column {
+            Some(column) => column.trim().parse().ok(),
+            None => (width == 1).then_some(1),
+        };
+        match number {
+            Some(number) if (1..=width).contains(&number) => Ok(absent(width, number - 1)),
+            _ => {
+                let detail = format!(
+                    "Without a header columns have numbers: say which one has the inputs, from \
+                     `column=1` to `column={width}`."
+                );
+                Err(Problem::parameter("column", detail))
+            }
         }
     }
 
@@ -166,8 +290,10 @@ impl Rules {
                 format!("The first line has no column `{}`. It has: {list}.", shorten(column))
             }
             None => format!(
-                "None of the columns is the model's input `{}`. Say which one is with `column=`. \
-                 The file has: {list}.",
+                "No column has the name of the model's input, `{}`. The first line is: {list}. If \
+                 these are names, say which one with `column=NAME`. If it is a row already, say \
+                 `header=absent` and the number of the column with the inputs: `column=1`. If each \
+                 line is one input, send the file as text/plain.",
                 self.input.name
             ),
         };
@@ -175,9 +301,32 @@ impl Rules {
     }
 }
 
-fn used(names: Vec<String>, at: usize) -> Result<First, Problem> {
+fn absent(width: usize, at: usize) -> First {
+    let name = |n: usize| format!("column_{}", n + 1);
+    let several = width > 1;
+    let columns = if several { (0..width).map(name).collect() } else { vec![] };
+    First { header: Header::Absent, column: several.then(|| name(at)), columns, width, at }
+}
+
+fn is_blank(name: &str) -> bool {
+    visible(name).trim().is_empty()
+}
+
+fn used(mut names: Vec<String>, at: usize) -> Result<First, Problem> {
+    let same = |one: &str, other: &str| visible(one).trim() == visible(other).trim();
+    if names.iter().filter(|name| is_blank(name)).count() > 1 {
+        for n in 0..names.len() {
+            if is_blank(&names[n]) {
+                let mut name = format!("column_{}", n + 1);
+                while names.iter().any(|other| same(other, &name)) {
+                    name.push('_');
+                }
+                names[n] = name;
+            }
+        }
+    }
     for (n, name) in names.iter().enumerate() {
-        if let Some(before) = names[..n].iter().position(|other| other.trim() == name.trim()) {
+        if let Some(before) = names[..n].iter().position(|other| same(other, name)) {
             let detail = format!(
                 "Columns {} and {} are both named `{}`. Rename one.",
                 before + 1,
@@ -192,9 +341,10 @@ fn used(names: Vec<String>, at: usize) -> Result<First, Problem> {
     Ok(First { header: Header::Used, column, columns, width, at })
 }
 
-/// The column of exactly this name, else of the same name without regard to case and outer space.
+/// The column of exactly this name, else of the same name without regard to case, outer space and what
+/// nobody sees.
 fn find_named(names: &[String], column: &str) -> Option<usize> {
-    let same = |name: &String| name.trim().eq_ignore_ascii_case(column.trim());
+    let same = |name: &String| same_name(name, column);
     names.iter().position(|name| name == column).or_else(|| names.iter().position(same))
 }
 
@@ -231,13 +381,18 @@ mod tests {
             also: vec!["structure".into()],
         };
         let limits = InputLimits { inputs: 3, ..InputLimits::default() };
-        Rules { dialect: Dialect::Csv, header, column: column.map(str::to_owned), input, limits }
+        let (dialect, column) = (Dialect::Csv, column.map(str::to_owned));
+        Rules { dialect, header, column, separator: None, input, limits }
     }
 
     fn read(rules: Rules, text: &str) -> Result<(InputTable, Reading), Problem> {
-        let mut file = File::new(rules);
-        file.feed(text.as_bytes())?;
-        file.end()
+        let mut whole = File::new(rules.clone());
+        whole.feed(text.as_bytes())?;
+        let whole = whole.end()?;
+        let mut pieces = File::new(rules);
+        text.as_bytes().chunks(3).try_for_each(|piece| pieces.feed(piece))?;
+        assert_eq!(pieces.end()?, whole, "however it is cut");
+        Ok(whole)
     }
 
     fn auto(text: &str) -> (InputTable, Reading) {
@@ -248,9 +403,13 @@ mod tests {
         table.inputs.iter().collect()
     }
 
+    fn rows(table: &InputTable) -> Vec<&str> {
+        table.records.iter().flat_map(Texts::iter).collect()
+    }
+
     #[test]
     fn one_column_with_the_inputs_name_has_a_header() {
-        for name in ["smiles", "Structure", "INPUT"] {
+        for name in ["smiles", "Structure", "INPUT", "\u{200b}smiles"] {
             let (table, reading) = auto(&format!("{name}\nCCO\n"));
             assert_eq!(inputs(&table), ["CCO"]);
             assert_eq!((reading.header, reading.column.as_deref()), (Header::Used, Some(name)));
@@ -274,9 +433,57 @@ mod tests {
     fn several_columns_keep_the_whole_rows() {
         let (table, reading) = auto("name,SMILES\n\"a, b\",CCO\nx,\"C\"\n");
         assert_eq!(inputs(&table), ["CCO", "C"]);
-        assert_eq!(reading.columns, ["name", "SMILES"]);
-        let rows: Vec<_> = table.records.iter().flat_map(Texts::iter).collect();
-        assert_eq!(rows, ["\"a, b\",CCO", "x,C"]);
+        assert_eq!(
+            (reading.columns, reading.separator),
+            (vec!["name".into(), "SMILES".into()], Some(','))
+        );
+        assert_eq!(rows(&table), ["\"a, b\",CCO", "x,C"]);
+    }
+
+    #[test]
+    fn other_separators_are_recognised_and_decimal_commas_stay() {
+        for text in
+            ["name;smiles;mass\na, b;CCO;46,07\n", "sep=;\r\nname;smiles;mass\r\na, b;CCO;46,07"]
+        {
+            let (table, reading) = auto(text);
+            assert_eq!(inputs(&table), ["CCO"], "{text}");
+            assert_eq!(reading.separator, Some(';'));
+            assert_eq!(rows(&table), ["\"a, b\",CCO,\"46,07\""]);
+        }
+        let said = Rules { separator: Some(b' '), ..rules(HeaderRule::Auto, None) };
+        let (table, reading) = read(said, "smiles name\nCCO a,b\n").expect("a table");
+        assert_eq!((inputs(&table), reading.separator), (vec!["CCO"], Some(' ')));
+    }
+
+    #[test]
+    fn a_file_of_several_columns_without_a_header_is_read_by_number() {
+        let of = |column| read(rules(HeaderRule::Absent, column), "CCO,ethanol\nC,methane\n");
+        let (table, reading) = of(Some("1")).expect("a table");
+        assert_eq!(inputs(&table), ["CCO", "C"]);
+        assert_eq!((reading.header, reading.column.as_deref()), (Header::Absent, Some("column_1")));
+        assert_eq!(reading.columns, ["column_1", "column_2"]);
+        assert_eq!(rows(&table), ["CCO,ethanol", "C,methane"]);
+        for other in [None, Some("0"), Some("3"), Some("CCO")] {
+            assert_eq!(of(other).expect_err("a problem").kind, Kind::BadParameter, "{other:?}");
+        }
+        let problem = read(rules(HeaderRule::Auto, None), "CCO,ethanol\nC,methane\n");
+        let detail = problem.expect_err("nobody knows").detail;
+        assert!(detail.contains("header=absent") && detail.contains("column=1"), "{detail}");
+    }
+
+    #[test]
+    fn gaps_cost_what_is_missing() {
+        let (table, reading) = auto("name,smiles,,\na,CCO,,\n,,,\nb,,,\nc\n");
+        assert_eq!(inputs(&table), ["CCO", "", ""]);
+        assert_eq!(rows(&table), ["a,CCO", "b,", "c,"]);
+        assert_eq!((reading.columns.len(), reading.blank_lines_skipped), (2, 1));
+        assert_eq!(reading.short_rows, 1);
+        let (table, _) = auto("smiles\n\"\"\nCCO\n");
+        assert_eq!(inputs(&table), ["", "CCO"]);
+        let (table, reading) = auto(",smiles,,note\n1,CCO,x,y\n");
+        assert_eq!(reading.columns, ["column_1", "smiles", "column_3", "note"]);
+        assert_eq!(rows(&table), ["1,CCO,x,y"]);
+        assert_eq!(auto(",smiles\n1,CCO\n").1.columns, ["", "smiles"]);
     }
 
     #[test]
@@ -296,12 +503,11 @@ mod tests {
         let auto = || rules(HeaderRule::Auto, None);
         assert_eq!(kind(auto(), "a,b\n1,2\n"), Kind::NoSuchColumn);
         assert_eq!(kind(auto(), "smiles,a,a\n1,2,3\n"), Kind::DuplicateHeader);
-        assert_eq!(kind(auto(), "smiles,a\n1\n"), Kind::BadCsv);
-        assert_eq!(kind(auto(), "smiles\n\"\"\n"), Kind::BadInput);
+        assert_eq!(kind(auto(), "smiles,a\n1,2,3\n"), Kind::BadCsv);
         assert_eq!(kind(auto(), "a\nb\nc\nd\n"), Kind::TooManyInputs);
-        for empty in ["", "\n\n", "smiles\n", "smiles,a\n"] {
+        assert_eq!(kind(auto(), "<html>\n"), Kind::OtherFile);
+        for empty in ["", "\n\n", "smiles\n", "smiles,a\n", "smiles\n\"\"\n", "smiles,a\n,x\n"] {
             assert_eq!(kind(auto(), empty), Kind::EmptyInput, "{empty:?}");
         }
-        assert_eq!(kind(rules(HeaderRule::Absent, None), "a,b\n"), Kind::BadParameter);
     }
 }

@@ -118,6 +118,8 @@ async fn the_history_has_every_instance_that_ran() {
         ("status=draining", 0),
         ("from=2026-01-01T00:00:00Z&to=9999-01-01T00:00:00Z", 1),
         ("to=2000-01-01T00:00:00Z", 0),
+        ("from=2026-01-01&to=2199-01-01", 1),
+        ("from=2000-01-01T00:00:00Z&to=2000-01-01", 0),
         ("ended=true&status=ended", 4),
     ] {
         assert_eq!(ids(&root.find(&format!("{INSTANCES}?{query}")).await).len(), count, "{query}");
@@ -126,6 +128,7 @@ async fn the_history_has_every_instance_that_ran() {
         ("ended=perhaps", "ended"),
         ("model=A%20B", "model"),
         ("from=yesterday", "from"),
+        ("from=2026-11-28&to=2026-11-27", "to"),
         ("after=x", "after"),
         ("limit=0", "limit"),
         ("phase=ready", "phase"),

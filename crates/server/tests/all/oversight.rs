@@ -128,7 +128,9 @@ async fn filters_go_together_and_pages_have_everything_once() {
         ("model=lengths&model=other&sort=newest&limit=200".into(), &[4, 3, 2, 1, 0]),
         ("model=other".into(), &[]),
         (format!("from={today}&to={today}"), &[4, 3, 2, 1, 0]),
+        (format!("from={today}T00:00:00Z&to={today}T23:59:59Z"), &[4, 3, 2, 1, 0]),
         ("to=2020-01-01".into(), &[]),
+        ("to=2020-01-01T12:00:00Z".into(), &[]),
         ("from=2199-01-01".into(), &[]),
         (
             "user=&session=&model=&auth_type=&from=&to=&phase=&sort=&format=".into(),
@@ -165,6 +167,7 @@ async fn what_is_no_filter_is_refused_by_name() {
         ("model=%20", "model"),
         ("auth_type=none", "auth_type"),
         ("from=yesterday", "from"),
+        ("from=2026-11-28&to=2026-11-27", "to"),
         ("to=2026-02-30", "to"),
         ("phase=asleep", "phase"),
         ("sort=ended", "sort"),

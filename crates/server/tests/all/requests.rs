@@ -28,7 +28,7 @@ async fn a_small_request_is_one_round_trip() {
     assert_eq!((&request["done"], &request["failed"]), (&json!(3), &json!(1)));
     assert_eq!(
         request["reading"],
-        json!({"header": "not_a_file", "rows": 3, "blank_lines_skipped": 0})
+        json!({"header": "not_a_file", "rows": 3, "blank_lines_skipped": 0, "short_rows": 0})
     );
     assert!(request["ended_at"].as_str().is_some_and(|at| at.ends_with('Z')));
 

@@ -141,3 +141,140 @@ async fn texts_are_packed_for_those_who_accept_it() {
     let parquet = get("gzip", "parquet").await.expect("an answer");
     assert_eq!(parquet.headers().get("content-encoding"), None);
 }
+
+/// A file with a column `error` of its own, and one that was a result: mended and submitted again.
+#[tokio::test]
+async fn each_name_is_there_once_in_every_format() {
+    let hub = Hub::start().await;
+    let person = hub.person().await;
+    let file = "smiles,error,error_2,length\nCCO,mine,a,x\nbad,also mine,b,y\n";
+    let upload = person.upload("model=lengths&wait=60", file);
+    let (answer, ()) = tokio::join!(async { upload.send().await.expect("an answer") }, async {
+        let tasks = hub.claim().await;
+        hub.complete(tasks).await;
+    });
+    let request: Value = answer.json().await.expect("JSON");
+    let path = format!("/api/v1/requests/{}/result", request["id"].as_str().expect("an id"));
+    let names = ["smiles", "error", "error_2", "length", "length_2", "half", "error_3"];
+    let get = |format: &str| person.get(&format!("{path}?format={format}")).send();
+    let csv = get("csv").await.expect("an answer").text().await.expect("text");
+    assert_eq!(
+        csv,
+        format!("{}\nCCO,mine,a,x,3,1.5,\nbad,also mine,b,y,,,'=cannot read it\n", names.join(","))
+    );
+    let json = get("json").await.expect("an answer").text().await.expect("text");
+    for name in names {
+        let member = format!("\"{name}\":");
+        assert_eq!(json.matches(&member).count(), 2, "{name} in {json}");
+        assert_eq!(request["result"].to_string().matches(&member).count(), 2, "{name}");
+    }
+    let bytes = get("parquet").await.expect("an answer").bytes().await.expect("bytes");
+    for name in names {
+        assert!(bytes.windows(name.len()).any(|window| window == name.as_bytes()), "{name}");
+    }
+}
+
+/// More than is held to learn its length.
+fn many() -> String {
+    (0..1000).map(|n| format!("{}{n}\n", "C".repeat(600))).collect()
+}
+
+#[tokio::test]
+async fn a_download_that_broke_off_goes_on_where_it_was() {
+    let hub = Hub::start().await;
+    let person = hub.person().await;
+    for (file, is_small) in [("CCO\nbad\n".to_owned(), true), (many(), false)] {
+        let answer = person.upload("model=lengths", file).send().await.expect("an answer");
+        let request: Value = answer.json().await.expect("JSON");
+        let tasks = hub.claim().await;
+        hub.complete(tasks).await;
+        let path = format!("/api/v1/requests/{}/result", request["id"].as_str().expect("an id"));
+        for format in ["csv", "json", "ndjson", "parquet", "arrow"] {
+            let path = format!("{path}?format={format}");
+            let get = || person.get(&path);
+            // Asked for a part before it was ever written to its end.
+            let part = get().header("range", "bytes=10-19").send().await.expect("an answer");
+            assert_eq!(part.status(), 206, "{format}");
+            let tag = part.headers()["etag"].to_str().expect("text").to_owned();
+            let range = part.headers()["content-range"].to_str().expect("text").to_owned();
+            let part = part.bytes().await.expect("bytes");
+            let whole = get().send().await.expect("an answer");
+            assert_eq!(whole.status(), 200);
+            assert_eq!(whole.headers()["etag"], tag.as_str());
+            assert_eq!(whole.headers()["accept-ranges"], "bytes");
+            let length = whole.headers()["content-length"].to_str().expect("text").to_owned();
+            let whole = whole.bytes().await.expect("bytes");
+            assert_eq!(whole.len() > 256 << 10, !is_small && format != "parquet", "{format}");
+            assert_eq!(length, whole.len().to_string());
+            assert_eq!(range, format!("bytes 10-19/{length}"));
+            assert_eq!(part, whole[10..20]);
+            let rest = get().header("range", "bytes=30-").header("if-range", &tag).send();
+            let rest = rest.await.expect("an answer");
+            assert_eq!(rest.status(), 206, "{format}");
+            assert_eq!(rest.bytes().await.expect("bytes"), whole[30..]);
+            let other = get().header("range", "bytes=30-").header("if-range", "\"other\"").send();
+            let other = other.await.expect("an answer");
+            assert_eq!(other.status(), 200);
+            assert_eq!(other.bytes().await.expect("bytes"), whole);
+            let head = person.request(reqwest::Method::HEAD, &path).send().await.expect("answer");
+            assert_eq!(head.headers()["content-length"], length.as_str());
+            let beyond = get().header("range", format!("bytes={length}-"));
+            let beyond = beyond.send().await.expect("an answer");
+            assert_eq!(beyond.status(), 416);
+            assert_eq!(beyond.headers()["content-range"], format!("bytes */{length}"));
+        }
+        let packed = person.get(&path).header("accept-encoding", "gzip").send().await.expect("it");
+        assert!(packed.headers()["etag"].to_str().expect("text").starts_with("W/\"") || is_small);
+    }
+}
+
+#[tokio::test]
+async fn the_length_of_a_large_result_is_known_after_its_first_download() {
+    let hub = Hub::start().await;
+    let person = hub.person().await;
+    let answer = person.upload("model=lengths", many()).send().await.expect("an answer");
+    let request: Value = answer.json().await.expect("JSON");
+    let tasks = hub.claim().await;
+    hub.complete(tasks).await;
+    let path = format!("/api/v1/requests/{}/result", request["id"].as_str().expect("an id"));
+    let first = person.get(&path).send().await.expect("an answer");
+    assert_eq!(first.headers().get("content-length"), None, "it ends with the last chunk");
+    let first = first.bytes().await.expect("bytes");
+    let second = person.get(&path).send().await.expect("an answer");
+    assert_eq!(second.headers()["content-length"], first.len().to_string());
+    assert_eq!(second.bytes().await.expect("bytes"), first);
+}
+
+/// What does not say its length ends with the connection there: a broken one would look whole.
+#[tokio::test]
+async fn every_answer_to_http_1_0_says_its_length() {
+    let hub = Hub::start().await;
+    let person = hub.person().await;
+    let answer = person.upload("model=lengths", many()).send().await.expect("an answer");
+    let request: Value = answer.json().await.expect("JSON");
+    let tasks = hub.claim().await;
+    hub.complete(tasks).await;
+    let id = request["id"].as_str().expect("an id");
+    let result = format!("/api/v1/requests/{id}/result");
+    let paths =
+        ["csv", "json", "ndjson", "parquet", "arrow"].map(|f| format!("{result}?format={f}"));
+    for path in paths.iter().map(String::as_str).chain(["/api/v1/requests?format=csv"]) {
+        let head = format!(
+            "GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+             Accept-Encoding: gzip\r\n\r\n",
+            person.token
+        );
+        let mut stream = hub.connect().await;
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.expect("sent");
+        let mut all = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut all).await.expect("an answer");
+        let end = all.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+        let head = String::from_utf8_lossy(&all[..end]).to_lowercase();
+        assert!(head.starts_with("http/1.0 200"), "{path}: {head}");
+        assert!(!head.contains("content-encoding"), "{path}: {head}");
+        let length = format!("content-length: {}\r\n", all.len() - end);
+        assert!(head.contains(&length), "{path}: {head} {}", all.len() - end);
+        let asked = person.get(path).send().await.expect("an answer").bytes().await.expect("bytes");
+        assert_eq!(asked, all[end..], "{path}");
+    }
+}

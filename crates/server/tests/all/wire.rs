@@ -22,6 +22,8 @@ async fn exactly_one_host_that_is_ours_is_needed() {
         let answer = hub.raw(head.as_bytes()).await;
         assert_eq!(status(&answer), "400", "{head}");
         assert!(answer.contains("/problems/bad-request"), "{answer}");
+        let names = answer.contains("allowed_hosts");
+        assert_eq!(names, head.contains("Host: evil") || head.contains("Host:\r\n"), "{answer}");
     }
     for head in [
         "GET /livez HTTP/1.1\r\nHost: LOCALHOST:1\r\n\r\n",
@@ -136,4 +138,98 @@ async fn odd_bytes_in_a_target_are_refused() {
         let answer = hub.raw(&head).await;
         assert!(["400", "404"].contains(&status(&answer)), "{answer}");
     }
+}
+
+/// What hyper refuses by itself says why, as everything else.
+#[tokio::test]
+async fn a_head_that_cannot_be_read_is_answered_with_a_problem() {
+    let hub = Hub::start().await;
+    let many = "X: y\r\n".repeat(70);
+    let long = format!("X: {}\r\n", "y".repeat(60_000));
+    for (more, want, slug) in [
+        (many.as_str(), "431", "head-too-large"),
+        (long.as_str(), "431", "head-too-large"),
+        (" folded: x\r\n", "400", "bad-request"),
+    ] {
+        let head = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\n{more}\r\n");
+        let answer = hub.raw(head.as_bytes()).await;
+        assert_eq!(status(&answer), want, "{answer}");
+        assert!(answer.contains("content-type: application/problem+json"), "{answer}");
+        let body = answer.split_once("\r\n\r\n").expect("a body").1;
+        let problem: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(problem["type"], format!("/problems/{slug}"), "{answer}");
+        if want == "431" {
+            let detail = problem["detail"].as_str().expect("words");
+            assert!(detail.contains("64 headers") && detail.contains("32 KiB"), "{detail}");
+        }
+    }
+    let tls = hub.raw(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n").await;
+    assert!(tls.contains("/problems/bad-request"), "{tls}");
+}
+
+/// A cookie of somebody else, such as that of a single sign-on, says nothing about who asks.
+#[tokio::test]
+async fn a_foreign_cookie_is_no_session() {
+    let hub = Hub::start().await;
+    let post = |cookie: &str| hub.http.post(hub.url("/api/v1/sessions")).header("cookie", cookie);
+    for foreign in ["_sso=1", "a=1; xmuster=2", "__Host-muster-x=1"] {
+        assert_eq!(post(foreign).send().await.expect("an answer").status(), 201, "{foreign}");
+    }
+    for ours in ["__Host-muster=x", "_sso=1; muster=x", "__Secure-muster="] {
+        assert_eq!(post(ours).send().await.expect("an answer").status(), 403, "{ours}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_may_use_tokens_if_the_operator_says_so_and_never_the_cookie() {
+    let lab = "https://lab.example";
+    let hub = Hub::with(|config| config.cors_origins = vec![lab.into()]).await;
+    let person = hub.person().await;
+    let ask = |origin: &str| {
+        let ask = hub.http.request(reqwest::Method::OPTIONS, hub.url("/api/v1/requests"));
+        let ask = ask.header("origin", origin).header("access-control-request-method", "POST");
+        ask.header("access-control-request-headers", "authorization,content-type")
+    };
+    let allowed = ask(lab).send().await.expect("an answer");
+    assert_eq!(allowed.status(), 200);
+    assert_eq!(allowed.headers()["access-control-allow-origin"], lab);
+    let named = allowed.headers()["access-control-allow-headers"].to_str().expect("text");
+    assert!(named.contains("authorization") && named.contains("idempotency-key"), "{named}");
+    assert!(!allowed.headers().contains_key("access-control-allow-credentials"));
+    let other = ask("https://evil.example").send().await.expect("an answer");
+    assert!(!other.headers().contains_key("access-control-allow-origin"));
+    let submit = |origin: &str| person.upload("model=lengths", "CCO").header("origin", origin);
+    let sent = submit(lab).header("sec-fetch-site", "cross-site").send().await.expect("an answer");
+    assert_eq!(sent.status(), 201);
+    assert_eq!(sent.headers()["access-control-allow-origin"], lab);
+    assert_eq!(submit("https://evil.example").send().await.expect("an answer").status(), 403);
+    let cookie = format!("__Host-muster={}", person.token);
+    let by_cookie = hub.http.post(hub.url("/api/v1/requests?model=lengths")).body("CCO");
+    let by_cookie = by_cookie.header("content-type", "text/csv").header("cookie", cookie);
+    let refused = by_cookie.header("origin", lab).send().await.expect("an answer");
+    assert_eq!(refused.status(), 403);
+}
+
+#[tokio::test]
+async fn below_a_path_everything_stays_below_it() {
+    let hub = Hub::with(|config| {
+        config.public_url = Some("https://example.org/hub".into());
+        config.cookie = muster_server::Cookie::SecureBelow("/hub".into());
+    })
+    .await;
+    let person = hub.person().await;
+    let sent = person.upload("model=lengths", "CCO").send().await.expect("an answer");
+    let place = sent.headers()["location"].to_str().expect("text").to_owned();
+    assert!(place.starts_with("/hub/api/v1/requests/"), "{place}");
+    for (path, to) in [("/", "api/docs/"), ("/api/docs", "docs/")] {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: example.org\r\n\r\n");
+        let answer = hub.raw(head.as_bytes()).await;
+        assert!(answer.contains(&format!("location: {to}\r\n")), "{answer}");
+    }
+    let described = person.find("/api/v1/openapi.json").await;
+    assert_eq!(described["servers"][0]["url"], "https://example.org/hub");
+    let body = serde_json::json!({"kind": "cookie"});
+    let made = hub.send(reqwest::Method::POST, "/api/v1/sessions", body).await;
+    let cookie = made.headers()["set-cookie"].to_str().expect("text");
+    assert!(cookie.starts_with("__Secure-muster=") && cookie.contains("; Path=/hub;"), "{cookie}");
 }

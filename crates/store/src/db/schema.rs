@@ -19,6 +19,7 @@ const SQLITE: &[(i64, &str)] = &[
     (8, include_str!("../../migrations/sqlite/0008_clearing.sql")),
     (9, include_str!("../../migrations/sqlite/0009_details.sql")),
     (10, include_str!("../../migrations/sqlite/0010_successors.sql")),
+    (11, include_str!("../../migrations/sqlite/0011_result_sizes.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -31,6 +32,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (8, include_str!("../../migrations/postgres/0008_clearing.sql")),
     (9, include_str!("../../migrations/postgres/0009_details.sql")),
     (10, include_str!("../../migrations/postgres/0010_successors.sql")),
+    (11, include_str!("../../migrations/postgres/0011_result_sizes.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

@@ -135,7 +135,7 @@ async fn known_predictions_answer_at_once(lab: Lab) {
         column: Some("smiles".into()),
         columns: vec!["name".into(), "smiles".into()],
         rows: 2,
-        blank_lines_skipped: 0,
+        ..Reading::default()
     };
     let records: Texts = ["one,a", "two,a"].into_iter().collect();
     let inputs = InputTable { inputs: ["a", "a"].into_iter().collect(), records: Some(records) };

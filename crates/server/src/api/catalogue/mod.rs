@@ -98,14 +98,14 @@ pub async fn create_model(
 ) -> Result<Response, Problem> {
     let model = reading::read_new(&app, request).await?;
     let id = model.id.clone();
-    let created =
-        to_the_end(async move { Ok(app.store.create_model(actor, model).await?) }).await?;
+    let store = app.store.clone();
+    let created = to_the_end(async move { Ok(store.create_model(actor, model).await?) }).await?;
     let taken = || {
         let detail = "There is a model with this id already; see GET /api/v1/catalogue.";
         Problem::new(Kind::ModelTaken, detail).at(At::Pointer("/id".into()))
     };
     let answer = show(StatusCode::CREATED, &created.ok_or_else(taken)?)?;
-    Ok(located(answer, &format!("/api/v1/catalogue/{id}")))
+    Ok(located(answer, &format!("{}/api/v1/catalogue/{id}", app.config.base_path())))
 }
 
 /// Edit a model

@@ -61,14 +61,14 @@ impl Parameters for ListInstances {
     const REPEATABLE: &'static [&'static str] = &["model", "status"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
-        let time = "a time like 2026-11-24T12:00:00Z";
+        let (from, to) = pairs.span()?;
         let after = pairs.text("after").filter(|text| !text.is_empty());
         Ok(Self(InstanceFilter {
             ended: pairs.value("ended", "true or false")?.unwrap_or(false),
             models: pairs.models()?,
             statuses: pairs.texts("status"),
-            from: pairs.value("from", time)?,
-            to: pairs.value("to", time)?,
+            from,
+            to,
             after: after.map(|text| instance_mark(&text).ok_or_else(bad_mark)).transpose()?,
             limit: pairs.limit()?,
         }))
@@ -95,8 +95,8 @@ fn instance_mark(text: &str) -> Option<(Timestamp, InstanceId)> {
         ("model" = Option<Vec<String>>, Query, description = "Only of these models; may be repeated"),
         ("status" = Option<Vec<String>>, Query,
             description = "Only in these states, or with a pod in one of them; may be repeated"),
-        ("from" = Option<String>, Query, description = "Launched then or later"),
-        ("to" = Option<String>, Query, description = "Launched then or before"),
+        ("from" = Option<String>, Query, description = "Launched then or later: a day (UTC) or a time"),
+        ("to" = Option<String>, Query, description = "Launched then or before: a day (UTC) or a time"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),
         ("limit" = Option<u32>, Query, description = "1 to 200; 50 if not given"),
     ),

@@ -214,7 +214,7 @@ pub async fn requeue_request(
     let (new, created) = requeue(&app, actor, id).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = show(&app, status, new).await?;
-    Ok(located(answer, &format!("/api/v1/admin/requests/{new}")))
+    Ok(located(answer, &format!("{}/api/v1/admin/requests/{new}", app.config.base_path())))
 }
 
 async fn requeue(

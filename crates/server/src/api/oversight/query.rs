@@ -1,6 +1,7 @@
 //! Reading which requests an administrator wants to see.
 
-use muster_core::stats::Day;
+use std::time::Duration;
+
 use muster_store::OversightFilter;
 
 use crate::http::extract::{Pairs, Parameters, phase};
@@ -42,8 +43,9 @@ impl Parameters for ListAllRequests {
             most(name, filter.people.len())?;
         }
         filter.auth = pairs.one("auth_type")?;
-        filter.from = pairs.one::<Day>("from")?.map(Day::begins);
-        filter.until = pairs.one::<Day>("to")?.map(|day| day.tomorrow().begins());
+        let (from, to) = pairs.span()?;
+        filter.from = from;
+        filter.until = to.map(|to| to + Duration::from_micros(1));
         let phases = pairs.texts("phase");
         filter.phases = phases.iter().map(|text| phase(text)).collect::<Result<_, _>>()?;
         filter.oldest_first = match pairs.text("sort").as_deref() {

@@ -141,7 +141,7 @@ pub async fn renew_session(
         let view = EndedView { state: "ended", reason: reason.name() };
         json(StatusCode::OK, &RenewalView::Ended(view))
     };
-    let Some(secret) = Secret::of(&headers, app.config.cookie) else {
+    let Some(secret) = Secret::of(&headers, &app.config.cookie) else {
         return ended(EndReason::SignedOut);
     };
     let found = app.store.find_session(&secret.hash()).await?;
@@ -176,7 +176,7 @@ pub async fn log_out(
     State(app): State<Arc<App>>,
     MaybeCaller(caller): MaybeCaller,
 ) -> Result<Response, Problem> {
-    let cookie = app.config.cookie;
+    let cookie = app.config.cookie.clone();
     if let Some(caller) = caller {
         sign_out(app, caller).await?;
     }

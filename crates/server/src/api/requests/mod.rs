@@ -30,7 +30,7 @@ use crate::http::problem::{At, Kind, Problem};
 use crate::identity::Caller;
 use crate::reading::body::Upload;
 use crate::reading::json::{Fault, Object, read};
-use crate::reading::{LONGEST_WAIT, SubmitQuery};
+use crate::reading::{HELD_BACK, LONGEST_WAIT, SubmitQuery};
 
 /// The body of a submission.
 #[derive(ToSchema)]
@@ -45,20 +45,36 @@ pub struct SubmitDocument {
     cache: Option<bool>,
 }
 
+/// A form with a file, which is its last part; the other fields may stand in the query as well.
+#[derive(ToSchema)]
+#[schema(as = NewRequestForm)]
+#[expect(dead_code, reason = "it only describes what `reading::multipart` reads")]
+pub struct FormDocument {
+    model: Option<String>,
+    column: Option<String>,
+    header: Option<String>,
+    separator: Option<String>,
+    cache: Option<bool>,
+    #[schema(format = Binary)]
+    file: String,
+}
+
 /// Submit a request
 ///
 /// JSON: `{"model": ID, "inputs": ["..", ..], "cache": true}`. Or a file: `Content-Type: text/csv`
-/// with the model and the rest in the query. With `Idempotency-Key` a request that is sent again,
+/// with the model and the rest in the query, or as a form with the file last. With `Idempotency-Key` a request that is sent again,
 /// because its answer was lost, is not submitted twice. With `wait` the answer comes when the
 /// request ended, or when the time is over.
 #[utoipa::path(
     post, path = "/api/v1/requests", operation_id = "submit_request", tag = "requests",
     params(
-        ("wait" = Option<u32>, Query, description = "Wait so long for the end, 0 to 60 seconds"),
+        ("wait" = Option<u32>, Query, description = "Wait so long for the end, 0 to 60 seconds; answered after 50 at the latest"),
         ("model" = Option<String>, Query, description = "For a file: the model's id"),
-        ("column" = Option<String>, Query, description = "For a file: the column with the inputs"),
+        ("column" = Option<String>, Query, description = "For a file: the column with the inputs; its number if header is absent"),
         ("header" = Option<String>, Query,
             description = "For a file: is its first line a header? auto, used or absent"),
+        ("separator" = Option<String>, Query, description = "For a file: what separates its cells, \
+            if it is not seen: one character, or comma, semicolon, tab, pipe or space"),
         ("cache" = Option<bool>, Query, description = "For a file: may known predictions be used?"),
         ("Idempotency-Key" = Option<String>, Header,
             description = "1 to 255 visible ASCII characters that you use for this request only"),
@@ -68,6 +84,7 @@ pub struct SubmitDocument {
         (String = "text/csv", example = "name,smiles\nethanol,CCO\n"),
         (String = "text/tab-separated-values", example = "name\tsmiles\nethanol\tCCO\n"),
         (String = "text/plain", example = "CCO\nc1ccccc1\n"),
+        (FormDocument = "multipart/form-data"),
     )),
     responses(
         (status = 201, description = "The request; Location is where it is", body = RequestView),
@@ -90,7 +107,7 @@ pub async fn submit_request(
     let (created, (request, part)) = (submitted.created, follow(&app, submitted, wait).await?);
     let known = kept.zip(part).map(|(kept, part)| rows::write(&kept, &part));
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    let location = format!("/api/v1/requests/{}", request.id);
+    let location = format!("{}/api/v1/requests/{}", app.config.base_path(), request.id);
     let answer = show(&app, auth, status, &request, wait.is_some().then_some(known)).await?;
     Ok(located(answer, &location))
 }
@@ -103,7 +120,7 @@ async fn follow(
 ) -> Result<(Arc<Request>, Option<Arc<Part>>), Problem> {
     let Submitted { request, ended, .. } = submitted;
     let Some(wait) = wait.filter(|_| !request.phase.is_ended()) else { return Ok((request, None)) };
-    match app.until_stopping(ended.wait(seconds(wait))).await.flatten() {
+    match app.until_stopping(ended.wait(seconds(wait.min(HELD_BACK)))).await.flatten() {
         Some(finished) => Ok((finished.request, finished.part)),
         None => {
             let now = app.store.find_request(request.principal, request.id).await?;
@@ -129,7 +146,7 @@ impl Parameters for FindRequest {
     get, path = "/api/v1/requests/{id}", operation_id = "find_request", tag = "requests",
     params(
         ("id" = String, Path, description = "The request's id"),
-        ("wait" = Option<u32>, Query, description = "Wait so long for the end, 0 to 60 seconds"),
+        ("wait" = Option<u32>, Query, description = "Wait so long for the end, 0 to 60 seconds; answered after 50 at the latest"),
     ),
     responses((status = 200, description = "The request", body = RequestView)),
     security(("session" = [])),
@@ -142,7 +159,9 @@ pub async fn find_request(
 ) -> Result<Response, Problem> {
     let (store, principal) = (&app.store, caller.principal);
     let ended = match query.wait {
-        Some(wait) => app.until_stopping(store.wait_ended(principal, id, seconds(wait))).await,
+        Some(wait) => {
+            app.until_stopping(store.wait_ended(principal, id, seconds(wait.min(HELD_BACK)))).await
+        }
         None => None,
     };
     let found = match ended {

@@ -1,7 +1,11 @@
 //! The few rows of a small result, written into the answer itself.
 
+use std::borrow::Cow;
+
 use futures::TryStreamExt;
 use muster_core::input::Texts;
+use muster_core::request::{Header, MAY_BE_A_HEADER, may_have_a_header};
+use muster_core::table::ResultNames;
 use muster_core::{Cell, Column, Ended, Part, Phase, Request, Row};
 use muster_store::Format;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -23,6 +27,7 @@ pub struct Kept {
     /// Their cells, row after row.
     cells: Vec<Vec<String>>,
     declared: Vec<Column>,
+    header: Header,
 }
 
 impl Kept {
@@ -41,7 +46,8 @@ impl Kept {
             Some(records) => records.iter().map(split).collect(),
             None => inputs.iter().map(|input| vec![input.to_owned()]).collect(),
         };
-        Some(Self { names, cells, declared: submission.model.outputs.clone() })
+        let (declared, header) = (submission.model.outputs.clone(), submission.reading.header);
+        Some(Self { names, cells, declared, header })
     }
 }
 
@@ -89,35 +95,31 @@ struct Rows<'k> {
     part: &'k Part,
     /// The model's columns as they are shown: name and place in the part.
     columns: Vec<(String, usize)>,
-    errors: bool,
+    /// What says why, if some inputs failed.
+    error: Option<String>,
 }
 
 impl<'k> Rows<'k> {
     fn new(kept: &'k Kept, part: &'k Part) -> Self {
-        let errors = part.failed() > 0;
-        let mut taken: Vec<String> = kept.names.clone();
-        taken.extend(errors.then(|| "error".to_owned()));
         let declared = |name: &str| kept.declared.iter().position(|column| column.name == name);
         let names = part.columns.iter().map(|(name, _)| name.as_str());
         let mut columns: Vec<(&str, usize)> = names.zip(0..).collect();
         columns.sort_by_key(|(name, _)| declared(name).unwrap_or(usize::MAX));
-        let mut free = |name: &str| {
-            let numbered = (2..).map(|n| format!("{name}_{n}"));
-            let mut all = std::iter::once(name.to_owned()).chain(numbered);
-            let name = all.find(|name| !taken.contains(name)).unwrap_or_default();
-            taken.push(name.clone());
-            name
-        };
-        let columns = columns.into_iter().map(|(name, place)| (free(name), place)).collect();
-        Self { kept, part, columns, errors }
+        let shown = columns.iter().map(|(name, _)| *name);
+        let ResultNames { model, error } = ResultNames::new(&kept.names, shown, part.failed() > 0);
+        let columns = model.into_iter().zip(columns.iter().map(|(_, place)| *place)).collect();
+        Self { kept, part, columns, error }
     }
 }
 
 impl Serialize for Rows<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut rows = to.serialize_seq(Some(self.part.rows.len()))?;
+        let (failed, inputs) = (self.part.failed(), self.part.rows.len() as u64);
+        let mut hint = may_have_a_header(self.kept.header, failed, inputs);
         for (own, row) in self.kept.cells.iter().zip(&self.part.rows) {
-            rows.serialize_element(&OneRow { rows: self, own, row })?;
+            rows.serialize_element(&OneRow { rows: self, own, row, hint })?;
+            hint = false;
         }
         rows.end()
     }
@@ -127,6 +129,8 @@ struct OneRow<'k> {
     rows: &'k Rows<'k>,
     own: &'k [String],
     row: &'k Row,
+    /// May it be the header?
+    hint: bool,
 }
 
 impl Serialize for OneRow<'_> {
@@ -137,13 +141,16 @@ impl Serialize for OneRow<'_> {
         }
         let (values, error): (&[Cell], _) = match self.row {
             Row::Values(values) => (values, None),
-            Row::Error(error) => (&[], Some(error)),
+            Row::Error(error) if self.hint => {
+                (&[], Some(Cow::Owned(format!("{error}{MAY_BE_A_HEADER}"))))
+            }
+            Row::Error(error) => (&[], Some(Cow::Borrowed(error.as_str()))),
         };
         for (name, place) in &self.rows.columns {
             map.serialize_entry(name, values.get(*place).unwrap_or(&Cell::Null))?;
         }
-        if self.rows.errors {
-            map.serialize_entry("error", &error)?;
+        if let Some(name) = &self.rows.error {
+            map.serialize_entry(name, &error)?;
         }
         map.end()
     }

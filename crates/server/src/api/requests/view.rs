@@ -123,8 +123,15 @@ pub struct ReadingView<'r> {
     /// The file's columns, if it has several. They come back in the result.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub columns: &'r [String],
+    /// What separates the cells, if there are several columns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = ",")]
+    pub separator: Option<char>,
     pub rows: u64,
+    /// Lines without anything, and rows whose cells are all empty.
     pub blank_lines_skipped: u64,
+    /// Rows with fewer cells than the header; the missing ones are empty.
+    pub short_rows: u64,
 }
 
 impl<'r> RequestView<'r> {
@@ -168,8 +175,10 @@ impl<'r> ReadingView<'r> {
             header,
             column: reading.column.as_deref(),
             columns: &reading.columns,
+            separator: reading.separator,
             rows: reading.rows,
             blank_lines_skipped: reading.blank_lines_skipped,
+            short_rows: reading.short_rows,
         }
     }
 }

@@ -4,7 +4,7 @@ use muster_core::PhaseName;
 use muster_core::stats::{Day, Dimension, Query};
 
 use crate::api::statistics::table::{Column, Sort};
-use crate::http::extract::{Pairs, Parameters, must_be, parse};
+use crate::http::extract::{Pairs, Parameters, must_be, parse, wrong_way_round};
 use crate::http::problem::Problem;
 
 /// A question and how the answer is to be shown.
@@ -80,12 +80,12 @@ impl Parameters for AskOwn {
 fn read(pairs: &mut Pairs, may_group: impl Fn(Dimension) -> bool) -> Result<Wanted, Problem> {
     let mut query = Query::default();
     query.models = pairs.models()?;
-    if let Some(from) = pairs.one::<Day>("from")? {
-        query.days.start = from;
+    let (from, to) = (pairs.one::<Day>("from")?, pairs.one::<Day>("to")?);
+    if from.zip(to).is_some_and(|(from, to)| from > to) {
+        return Err(wrong_way_round());
     }
-    if let Some(to) = pairs.one::<Day>("to")? {
-        query.days.end = to.tomorrow();
-    }
+    query.days.start = from.unwrap_or(query.days.start);
+    query.days.end = to.map_or(query.days.end, Day::tomorrow);
     let refused = |name| move |what| must_be(name, what);
     let phases = pairs.texts("phase");
     let phases: Result<Vec<PhaseName>, _> = phases.iter().map(|text| text.parse()).collect();

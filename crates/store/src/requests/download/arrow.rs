@@ -39,9 +39,7 @@ impl Table {
         let text = |name: &String| Field::new(name, DataType::Utf8, true);
         let mut fields: Vec<Field> = header.own.iter().map(text).collect();
         fields.extend(header.model.iter().map(|(name, kind)| parts::field(name, *kind)));
-        if header.errors {
-            fields.push(Field::new("error", DataType::Utf8, true));
-        }
+        fields.extend(header.error.as_ref().map(text));
         Self { header, schema: Arc::new(Schema::new(fields)) }
     }
 
@@ -67,7 +65,7 @@ impl Table {
             });
             arrays.push(parts::array(*kind, cells));
         }
-        if self.header.errors {
+        if self.header.error.is_some() {
             let errors = batch.rows.iter().map(|row| match row {
                 ResultRow::Error(error) => Some(error.as_str()),
                 ResultRow::Values(_) => None,

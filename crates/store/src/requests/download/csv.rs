@@ -22,7 +22,7 @@ impl Writer for CsvWriter {
     fn start(&mut self) -> Result<Vec<u8>, Error> {
         let mut out = Vec::new();
         let model = self.header.model.iter().map(|(name, _)| name.as_str());
-        let error = self.header.errors.then_some("error");
+        let error = self.header.error.as_deref();
         for (n, name) in
             self.header.own.iter().map(String::as_str).chain(model).chain(error).enumerate()
         {
@@ -68,13 +68,13 @@ impl CsvWriter {
                         Cell::Text(text) => safe(out, text),
                     }
                 }
-                if self.header.errors {
+                if self.header.error.is_some() {
                     out.push(b',');
                 }
             }
             ResultRow::Error(error) => {
                 out.extend(std::iter::repeat_n(b',', columns));
-                if self.header.errors {
+                if self.header.error.is_some() {
                     out.push(b',');
                     safe(out, error);
                 }

@@ -38,12 +38,12 @@ impl JsonWriter {
                 };
                 map.serialize_entry(name, cell)?;
             }
-            if self.header.errors {
+            if let Some(name) = &self.header.error {
                 let error = match row {
                     ResultRow::Error(error) => Some(error),
                     ResultRow::Values(_) => None,
                 };
-                map.serialize_entry("error", &error)?;
+                map.serialize_entry(name, &error)?;
             }
             map.end()
         })();

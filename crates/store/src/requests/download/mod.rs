@@ -4,6 +4,7 @@
 mod arrow;
 mod csv;
 mod json;
+mod size;
 
 use std::collections::{HashMap, VecDeque};
 use std::str::FromStr;
@@ -11,12 +12,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use muster_core::request::Request;
+use muster_core::request::{MAY_BE_A_HEADER, Progress, Request, may_have_a_header};
+use muster_core::table::ResultNames;
 use muster_core::{Cell, ColumnKind, Ended, Part, Phase, PrincipalId, RequestId, Row};
 
 use crate::db::conn::on;
 use crate::requests::parts;
 use crate::{Download, Error, Store};
+use size::Size;
 
 /// What inputs are called that came without a name.
 const INPUT: &str = "input";
@@ -31,7 +34,7 @@ const PARTS: &str = "SELECT position, inputs, input, input_at, input_len, record
      records_len, result, result_object, result_sha FROM task \
      WHERE request_id = $1 AND position >= $2 ORDER BY position LIMIT $3";
 
-const OBJECT: &str = "SELECT input_object FROM request WHERE id = $1";
+const OBJECT: &str = "SELECT input_object, result_sizes FROM request WHERE id = $1";
 
 type PartRow = (
     i64,
@@ -103,7 +106,10 @@ pub(crate) struct Header {
     pub model: Vec<(String, ColumnKind)>,
     /// How the parts call them.
     names: Vec<String>,
-    pub errors: bool,
+    /// What says why, if some inputs failed.
+    pub error: Option<String>,
+    /// May the first row be the file's header, if it failed?
+    hint: bool,
 }
 
 /// One task's rows.
@@ -131,6 +137,8 @@ struct Tasks {
     store: Store,
     request: RequestId,
     object: Option<String>,
+    /// How long the result is in some formats.
+    sizes: Option<String>,
     next: i64,
     /// Inputs of the tasks that were not read yet.
     left: i64,
@@ -142,6 +150,7 @@ struct Reader {
     header: Arc<Header>,
     writer: Box<dyn Writer>,
     state: State,
+    size: Size,
 }
 
 enum State {
@@ -197,13 +206,16 @@ impl Store {
             Format::Arrow => Box::new(arrow::ArrowWriter::new(Arc::clone(&header))?),
         };
         let tasks = Tasks::of(self, request.id, request.progress.inputs).await?;
-        let reader = Reader { tasks, header, writer, state: State::Start };
+        let size = Size::new(request.id, format, &header, tasks.sizes.as_deref());
+        let (tag, known) = (size.tag.clone(), size.known);
+        let reader = Reader { tasks, header, writer, state: State::Start, size };
         let chunks = stream::try_unfold(reader, Reader::chunk);
         let stream = chunks.filter(|chunk| {
             let keep = chunk.as_ref().map_or(true, |bytes| !bytes.is_empty());
             std::future::ready(keep)
         });
-        Ok(Download { rows: request.progress.inputs, stream: stream.boxed() })
+        let rows = request.progress.inputs;
+        Ok(Download { rows, tag, size: known, stream: stream.boxed() })
     }
 
     /// All inputs of a request, in their order.
@@ -259,23 +271,13 @@ impl Store {
         }
         let lines = own.len() > 1;
         let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
-        let errors = request.progress.failed > 0;
-        let mut taken: Vec<String> = own.clone();
-        if errors {
-            taken.push("error".to_owned());
-        }
-        let mut model = Vec::with_capacity(columns.len());
-        for (name, kind) in columns {
-            let mut free = name.clone();
-            let mut n = 1;
-            while taken.contains(&free) {
-                n += 1;
-                free = format!("{name}_{n}");
-            }
-            taken.push(free.clone());
-            model.push((free, kind));
-        }
-        Ok(Header { own, lines, model, names, errors })
+        let failed = request.progress.failed > 0;
+        let ResultNames { model, error } =
+            ResultNames::new(&own, names.iter().map(String::as_str), failed);
+        let model = model.into_iter().zip(columns.into_iter().map(|(_, kind)| kind)).collect();
+        let Progress { failed, inputs, .. } = request.progress;
+        let hint = may_have_a_header(request.reading.header, failed, inputs);
+        Ok(Header { own, lines, model, names, error, hint })
     }
 }
 
@@ -298,11 +300,25 @@ impl Reader {
                 }
             },
         };
+        let is_end = matches!(self.state, State::End);
+        self.size.add(&self.tasks.store, bytes.len(), is_end).await?;
         Ok(Some((bytes.into(), self)))
     }
 
     async fn read(&mut self, row: PartRow) -> Result<Batch, Error> {
-        let (_, count, input, at, len, records, records_at, records_len, result, object, sha) = row;
+        let (
+            position,
+            count,
+            input,
+            at,
+            len,
+            records,
+            records_at,
+            records_len,
+            result,
+            object,
+            sha,
+        ) = row;
         let part = match (result, object) {
             (Some(bytes), _) => parts::decode(&bytes)?,
             (None, Some(path)) => {
@@ -322,19 +338,26 @@ impl Reader {
         } else {
             (parts::read_inputs(&self.tasks.bytes(input, at, len).await?)?, None)
         };
-        Ok(Batch { inputs, lines, rows: self.header.arrange(part) })
+        let mut rows = self.header.arrange(part);
+        if position == 0
+            && self.header.hint
+            && let Some(ResultRow::Error(error)) = rows.first_mut()
+        {
+            error.push_str(MAY_BE_A_HEADER);
+        }
+        Ok(Batch { inputs, lines, rows })
     }
 }
 
 impl Tasks {
     async fn of(store: &Store, request: RequestId, inputs: u64) -> Result<Self, Error> {
         let mut conn = store.inner.db.read().await?;
-        let object: Option<Option<String>> = on!(&mut conn, c => {
-            sqlx::query_scalar(OBJECT).bind(request.0).fetch_optional(c).await?
+        let found: Option<(Option<String>, Option<String>)> = on!(&mut conn, c => {
+            sqlx::query_as(OBJECT).bind(request.0).fetch_optional(c).await?
         });
-        let object = object.ok_or_else(cleared)?;
+        let (object, sizes) = found.ok_or_else(cleared)?;
         let (store, left, waiting) = (store.clone(), inputs as i64, VecDeque::new());
-        Ok(Self { store, request, object, next: 0, left, waiting })
+        Ok(Self { store, request, object, sizes, next: 0, left, waiting })
     }
 
     async fn next_row(&mut self) -> Result<Option<PartRow>, Error> {
