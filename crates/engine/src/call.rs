@@ -11,6 +11,8 @@ use muster_core::{Address, InstanceId};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Longest answer that is read: this much, and for each input [`ANSWER_BYTES_PER_INPUT`] and
 /// [`ANSWER_BYTES_PER_COLUMN`] for each column that the model declares.
@@ -30,7 +32,14 @@ pub(crate) struct ModelServer {
     base: String,
     /// A local instance has to prove on every answer that it is the process that was started.
     proof: Option<InstanceId>,
+    /// Cancelled when it did not answer for too long.
+    pub silent: CancellationToken,
 }
+
+/// How often an instance is asked whether it is still there, whatever it does; silent three times in a
+/// row, it is unresponsive (I-24).
+const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+const HEALTH_FAILURES: u32 = 3;
 
 impl ModelServer {
     pub(crate) fn new(instance: InstanceId, address: &Address) -> reqwest::Result<Self> {
@@ -46,19 +55,44 @@ impl ModelServer {
                 http: client.unix_socket(path.as_str()).tls_certs_only([]).build()?,
                 base: "http://instance".to_owned(),
                 proof: Some(instance),
+                silent: CancellationToken::new(),
             },
             Address::Url(url) => Self {
                 http: client.dns_resolver(Arc::new(Resolver)).build()?,
                 base: url.trim_end_matches('/').to_owned(),
                 proof: None,
+                silent: CancellationToken::new(),
             },
         })
     }
 
+    /// Asks again and again whether it lives, until what this gives is dropped. Not only while a job runs:
+    /// jobs may be over before it was silent often enough.
+    pub(crate) fn watch(&self) -> DropGuard {
+        let (server, over) = (self.clone(), CancellationToken::new());
+        let watching = over.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = server.until_silent() => server.silent.cancel(),
+                () = watching.cancelled() => {}
+            }
+        });
+        over.drop_guard()
+    }
+
+    async fn until_silent(&self) {
+        let (mut failures, mut next) = (0, Instant::now());
+        while failures < HEALTH_FAILURES {
+            next = (next + HEALTH_INTERVAL).max(Instant::now());
+            tokio::time::sleep_until(next).await;
+            failures = if self.is_alive().await { 0 } else { failures + 1 };
+        }
+    }
+
     /// Does it answer at all?
-    pub(crate) async fn is_alive(&self) -> bool {
+    async fn is_alive(&self) -> bool {
         let url = format!("{}/healthz", self.base);
-        let answer = self.http.get(url).timeout(Duration::from_secs(5)).send().await;
+        let answer = self.http.get(url).timeout(HEALTH_INTERVAL).send().await;
         answer.is_ok_and(|answer| answer.status() != StatusCode::NOT_FOUND)
     }
 

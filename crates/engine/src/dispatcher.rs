@@ -51,6 +51,7 @@ enum Next {
 
 impl Dispatcher {
     pub(crate) async fn run(mut self) -> Leave {
+        let _watched = self.runner.server.watch();
         let mut saving = Saving::new(Arc::clone(&self.runner));
         let mut ahead = Ahead::default();
         let adopted = self.adopt(&mut saving).await;
@@ -94,6 +95,7 @@ impl Dispatcher {
             Ok(cause) = ended.wait_for(Option::is_some) => {
                 Err(Leave::Ended(cause.clone().unwrap_or(EndCause::Unresponsive)))
             }
+            () = runner.server.silent.cancelled() => Err(Leave::Ended(EndCause::Unresponsive)),
             held = ahead.next(runner, &self.running, self.health.pause) => Ok(Next::Work(held)),
             Ok(()) = reaped.changed(), if runner.is_external() => Ok(Next::Adopt),
         }

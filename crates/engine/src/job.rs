@@ -8,8 +8,9 @@ use muster_core::answer::read_records;
 use muster_core::bisect::{Bisection, Verdict};
 use muster_core::instance::EndCause;
 use muster_core::retry::{JobFailure, reason};
-use muster_core::{InstanceId, Model, Part, Row, Source};
-use muster_store::{ClaimedTask, Store, TaskDone};
+use muster_core::{InstanceId, Model, Part, Row, Source, TaskKey};
+use muster_store::{ClaimedTask, Store, TaskDone, aside_if};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,10 +19,6 @@ use crate::call::ModelServer;
 use crate::pack::{Known, cut, join, merge};
 use crate::record::Recorder;
 
-/// An instance that works is asked every so often whether it is still there; silent three times
-/// in a row, it is unresponsive (I-24).
-const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
-const HEALTH_FAILURES: u32 = 3;
 /// How long a broken connection waits to learn whether the instance ended.
 const AFTERMATH: Duration = Duration::from_secs(2);
 
@@ -95,7 +92,9 @@ impl Runner {
             sent.push(self.prepare_task(task).await?);
         }
         let total = sent.iter().map(Sent::count).sum();
-        let body = join(sent.iter().map(Sent::array));
+        let arrays: Vec<Bytes> = sent.iter().map(Sent::array).cloned().collect();
+        let bytes = arrays.iter().map(Bytes::len).sum();
+        let body = aside_if(bytes, move || join(&arrays)).await;
         Ok(Prepared { sent, body, total })
     }
 
@@ -123,9 +122,11 @@ impl Runner {
         tasks: &[ClaimedTask],
         answered: Answered,
     ) -> Result<Vec<TaskDone>, JobFailure> {
+        let bytes = answered.len();
         let Answered { sent, body, total, answer } = answered;
+        let model = Arc::clone(&self.model);
         let read = match answer {
-            Answer::Text(text) => self.read(&text, total),
+            Answer::Text(text) => aside_if(bytes, move || read(&model, &text, total)).await,
             Answer::Read(part) => Ok(part),
         };
         let part = match read {
@@ -141,7 +142,9 @@ impl Runner {
             }
             read => read?,
         };
-        Ok(self.take_apart(tasks, sent, part))
+        let model = Arc::clone(&self.model);
+        let keys = tasks.iter().map(|task| (task.key, task.attempt)).collect();
+        Ok(aside_if(bytes, move || take_apart(&model, keys, sent, part)).await)
     }
 
     async fn prepare_task(&self, task: &ClaimedTask) -> Result<Sent, JobFailure> {
@@ -151,17 +154,21 @@ impl Runner {
         };
         let count = task.count as usize;
         let looks_up = self.model.cache && task.use_cache;
-        // An empty text in JSON; a text that ends with a quote looks like one.
-        let may_be_empty = array.windows(2).any(|two| two == b"\"\"");
-        if !looks_up && !may_be_empty {
-            return Ok(Sent::Whole { array, count });
-        }
-        let inputs: Vec<String> = serde_json::from_slice(&array)
-            .map_err(|_| JobFailure::Storage { what: "they are damaged".into() })?;
-        let mut hashes: Vec<[u8; 32]> = Vec::new();
+        let text = array.clone();
+        let read = aside_if(array.len(), move || {
+            // An empty text in JSON; a text that ends with a quote looks like one.
+            if !looks_up && !text.windows(2).any(|two| two == b"\"\"") {
+                return Ok(None);
+            }
+            let inputs: Vec<String> = serde_json::from_slice(&text).map_err(|_| damaged())?;
+            let hashed = if looks_up { &inputs[..] } else { &[] };
+            let hashes: Vec<[u8; 32]> = hashed.iter().map(|input| hash(input)).collect();
+            Ok::<_, JobFailure>(Some((inputs, hashes)))
+        })
+        .await?;
+        let Some((inputs, hashes)) = read else { return Ok(Sent::Whole { array, count }) };
         let mut known = vec![None; count];
         if looks_up {
-            hashes = inputs.iter().map(|input| hash(input)).collect();
             let looked_up = self.store.predictions(&self.model.id, &self.model.version, &hashes);
             known = looked_up.await.map_err(storage)?;
         }
@@ -199,7 +206,7 @@ impl Runner {
             Ok(cause) = ended.wait_for(Option::is_some) => {
                 return Err(JobFailure::InstanceEnded(cause.clone().unwrap_or(EndCause::Unresponsive)));
             }
-            () = self.silent() => {
+            () = self.server.silent.cancelled() => {
                 return Err(JobFailure::InstanceEnded(EndCause::Unresponsive));
             }
         };
@@ -238,11 +245,6 @@ impl Runner {
         }
     }
 
-    pub(crate) fn read(&self, answer: &[u8], inputs: usize) -> Result<Part, JobFailure> {
-        read_records(answer, inputs, &self.model.outputs)
-            .map_err(|bad| JobFailure::Unreadable { what: bad.to_string() })
-    }
-
     /// The batch failed: halves it until the bad inputs are found.
     async fn find_bad_inputs(
         &self,
@@ -250,8 +252,9 @@ impl Runner {
         total: usize,
         failure: JobFailure,
     ) -> Result<Part, JobFailure> {
-        let inputs: Vec<&serde_json::value::RawValue> = serde_json::from_slice(body)
-            .map_err(|_| JobFailure::Storage { what: "they are damaged".into() })?;
+        let text = body.clone();
+        let parse = move || serde_json::from_slice::<Vec<Box<RawValue>>>(&text);
+        let inputs = aside_if(body.len(), parse).await.map_err(|_| damaged())?;
         if inputs.len() != total {
             return Err(JobFailure::Storage { what: "some of them are missing".into() });
         }
@@ -260,9 +263,14 @@ impl Runner {
         let (mut columns, mut rows) = (Vec::new(), Vec::with_capacity(total));
         while let Some(range) = search.next() {
             let some = serde_json::to_vec(&inputs[range.clone()]).map(Bytes::from);
-            let some = some.map_err(|_| JobFailure::Storage { what: "they are damaged".into() })?;
-            let answer = self.server.run(some, range.len(), self.model.outputs.len()).await;
-            match answer.and_then(|answer| self.read(&answer, range.len())) {
+            let some = some.map_err(|_| damaged())?;
+            let (wanted, model) = (range.len(), Arc::clone(&self.model));
+            let answer = self.server.run(some, wanted, self.model.outputs.len()).await;
+            let part = match answer {
+                Ok(answer) => aside_if(answer.len(), move || read(&model, &answer, wanted)).await,
+                Err(failure) => Err(failure),
+            };
+            match part {
                 Ok(part) => {
                     search.succeeded();
                     columns.push((part.columns, rows.len()));
@@ -282,43 +290,6 @@ impl Runner {
         Ok(crate::pack::align(columns, rows, &self.model.outputs))
     }
 
-    fn take_apart(&self, tasks: &[ClaimedTask], sent: Vec<Sent>, part: Part) -> Vec<TaskDone> {
-        let counts: Vec<usize> = sent.iter().map(Sent::count).collect();
-        let parts = cut(part, &counts);
-        let mut done = Vec::with_capacity(tasks.len());
-        for ((task, sent), fresh) in tasks.iter().zip(sent).zip(parts) {
-            let (key, attempt) = (task.key, task.attempt);
-            let Sent::Missing { known, hashes, .. } = sent else {
-                let part = Arc::new(fresh);
-                done.push(TaskDone { key, attempt, part, cached: 0, predictions: vec![] });
-                continue;
-            };
-            let new: Vec<bool> = known.iter().map(Option::is_none).collect();
-            let by_heart = |known: &&Option<Known>| matches!(known, Some((_, Row::Values(_))));
-            let cached = known.iter().filter(by_heart).count() as u64;
-            let part = if new.iter().all(|new| *new) {
-                Some(fresh)
-            } else {
-                let Part { columns, rows } = fresh;
-                merge(known, &columns, &mut rows.into_iter(), &self.model.outputs)
-            };
-            let Some(part) = part else { continue };
-            let keep = |n: &usize| new[*n] && matches!(part.rows[*n], Row::Values(_));
-            let predictions = (0..hashes.len()).filter(keep).map(|n| (hashes[n], n)).collect();
-            done.push(TaskDone { key, attempt, part: Arc::new(part), cached, predictions });
-        }
-        done
-    }
-
-    /// Ends when the instance was silent too often.
-    async fn silent(&self) {
-        let mut failures = 0;
-        while failures < HEALTH_FAILURES {
-            tokio::time::sleep(HEALTH_INTERVAL).await;
-            failures = if self.server.is_alive().await { 0 } else { failures + 1 };
-        }
-    }
-
     /// The connection broke: was it the instance that ended?
     async fn why_disconnected(&self) -> JobFailure {
         let mut ended = self.ended.clone();
@@ -331,6 +302,44 @@ impl Runner {
             _ => JobFailure::Disconnected,
         }
     }
+}
+
+fn read(model: &Model, answer: &[u8], inputs: usize) -> Result<Part, JobFailure> {
+    read_records(answer, inputs, &model.outputs)
+        .map_err(|bad| JobFailure::Unreadable { what: bad.to_string() })
+}
+
+/// The rows of a job as what is done of its tasks, which have these keys and attempts.
+fn take_apart(
+    model: &Model,
+    keys: Vec<(TaskKey, u32)>,
+    sent: Vec<Sent>,
+    part: Part,
+) -> Vec<TaskDone> {
+    let counts: Vec<usize> = sent.iter().map(Sent::count).collect();
+    let parts = cut(part, &counts);
+    let mut done = Vec::with_capacity(keys.len());
+    for (((key, attempt), sent), fresh) in keys.into_iter().zip(sent).zip(parts) {
+        let Sent::Missing { known, hashes, .. } = sent else {
+            let part = Arc::new(fresh);
+            done.push(TaskDone { key, attempt, part, cached: 0, predictions: vec![] });
+            continue;
+        };
+        let new: Vec<bool> = known.iter().map(Option::is_none).collect();
+        let by_heart = |known: &&Option<Known>| matches!(known, Some((_, Row::Values(_))));
+        let cached = known.iter().filter(by_heart).count() as u64;
+        let part = if new.iter().all(|new| *new) {
+            Some(fresh)
+        } else {
+            let Part { columns, rows } = fresh;
+            merge(known, &columns, &mut rows.into_iter(), &model.outputs)
+        };
+        let Some(part) = part else { continue };
+        let keep = |n: &usize| new[*n] && matches!(part.rows[*n], Row::Values(_));
+        let predictions = (0..hashes.len()).filter(keep).map(|n| (hashes[n], n)).collect();
+        done.push(TaskDone { key, attempt, part: Arc::new(part), cached, predictions });
+    }
+    done
 }
 
 impl Sent {
@@ -371,6 +380,10 @@ fn of_one_input(failure: JobFailure) -> String {
 /// The key of an input's prediction.
 fn hash(input: &str) -> [u8; 32] {
     Sha256::digest(input.as_bytes()).into()
+}
+
+fn damaged() -> JobFailure {
+    JobFailure::Storage { what: "they are damaged".into() }
 }
 
 /// A store that is away for a moment costs no attempt; damaged inputs do.

@@ -132,6 +132,20 @@ async fn a_hang_ends_with_the_models_job_time() {
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
+/// I-24: its jobs are over before it was silent often enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_hangs_is_replaced_however_short_its_jobs_are() {
+    let limits = ModelLimits { job_seconds: 1, max_attempts: 1_000, ..limits() };
+    let hub = Hub::with(limits, false, None, echo).await;
+    hub.run(&["a"]).await;
+    let first = hub.cluster.live();
+    hub.cluster.deaf.lock().expect("no panic").extend(&first);
+    let submitted = hub.submit(&["b"]).await;
+    let ended = submitted.ended.wait(Duration::from_secs(60)).await.expect("it ends");
+    assert_eq!(ended.request.phase.name(), "completed");
+    assert!(!hub.cluster.live().contains(&first[0]), "it is taken for unresponsive");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_model_is_asked_again_and_no_attempt_is_used_up() {
     let calls = Arc::new(AtomicU32::new(0));

@@ -75,6 +75,8 @@ pub struct TestCluster {
     /// Those that are stopped go on.
     pub stubborn: AtomicBool,
     now: OnceLock<Now>,
+    /// Instances that answer nothing any more.
+    pub deaf: Mutex<Vec<InstanceId>>,
 }
 
 #[derive(Clone)]
@@ -98,6 +100,7 @@ impl TestCluster {
             never_ready: AtomicBool::new(false),
             stubborn: AtomicBool::new(false),
             now: OnceLock::new(),
+            deaf: Mutex::default(),
         })
     }
 
@@ -107,7 +110,7 @@ impl TestCluster {
         let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
         let router = Router::new()
             .route("/run", post(run))
-            .route("/healthz", get(async || "ok"))
+            .route("/healthz", get(health))
             .with_state(Server { cluster: Arc::clone(self), id });
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("a server");
@@ -215,7 +218,20 @@ impl Cluster for Handle {
     }
 }
 
+/// Answers nothing if the instance is deaf.
+async fn listen(server: &Server) {
+    if server.cluster.deaf.lock().expect("no panic").contains(&server.id) {
+        std::future::pending().await
+    }
+}
+
+async fn health(State(server): State<Server>) -> &'static str {
+    listen(&server).await;
+    "ok"
+}
+
 async fn run(State(server): State<Server>, body: Bytes) -> Response {
+    listen(&server).await;
     let inputs: Vec<String> = serde_json::from_slice(&body).expect("an array of texts");
     let Server { cluster, id } = server;
     // Before anybody hears of the call: what the test changes then is for later ones.
