@@ -18,7 +18,7 @@ use muster_core::{Cell, ColumnKind, Ended, Part, Phase, PrincipalId, RequestId, 
 
 use crate::db::conn::on;
 use crate::requests::parts;
-use crate::{Download, Error, Store};
+use crate::{Download, Error, INLINE, Store, aside, aside_if};
 use size::Size;
 
 /// What inputs are called that came without a name.
@@ -291,12 +291,24 @@ impl Reader {
             }
             State::Rows => match self.tasks.next_row().await? {
                 Some(row) => {
-                    let batch = self.read(row).await?;
-                    self.writer.batch(batch)?
+                    let loaded = self.load(row).await?;
+                    let (header, mut writer) = (Arc::clone(&self.header), self.writer);
+                    let weight = loaded.weight();
+                    let writing = move || {
+                        let written = loaded.read(&header).and_then(|batch| writer.batch(batch));
+                        (written, writer)
+                    };
+                    let (written, writer) = aside_if(weight, writing).await;
+                    self.writer = writer;
+                    written?
                 }
                 None => {
                     self.state = State::End;
-                    self.writer.end()?
+                    // It may have all rows to pack.
+                    let mut writer = self.writer;
+                    let (written, writer) = aside(move || (writer.end(), writer)).await;
+                    self.writer = writer;
+                    written?
                 }
             },
         };
@@ -305,7 +317,7 @@ impl Reader {
         Ok(Some((bytes.into(), self)))
     }
 
-    async fn read(&mut self, row: PartRow) -> Result<Batch, Error> {
+    async fn load(&mut self, row: PartRow) -> Result<Loaded, Error> {
         let (
             position,
             count,
@@ -320,27 +332,67 @@ impl Reader {
             sha,
         ) = row;
         let part = match (result, object) {
-            (Some(bytes), _) => parts::decode(&bytes)?,
+            (Some(bytes), _) => Stored::Inline(bytes),
             (None, Some(path)) => {
                 let bytes = self.tasks.store.inner.objects.get(&path).await?;
+                Stored::Object { path, bytes, sha }
+            }
+            (None, None) => return Err(Error::Corrupt("a part of a result is missing".into())),
+        };
+        let own = if self.header.lines {
+            self.tasks.bytes(records, records_at, records_len).await?
+        } else {
+            self.tasks.bytes(input, at, len).await?
+        };
+        Ok(Loaded { position, count, part, own })
+    }
+}
+
+/// A part as it is stored.
+enum Stored {
+    Inline(Vec<u8>),
+    Object { path: String, bytes: Bytes, sha: Option<Vec<u8>> },
+}
+
+/// What is stored of one task's rows.
+struct Loaded {
+    position: i64,
+    count: i64,
+    part: Stored,
+    /// The person's lines, or the inputs.
+    own: Vec<u8>,
+}
+
+impl Loaded {
+    /// About how many bytes there are to read. Only what is large is an object.
+    fn weight(&self) -> usize {
+        match &self.part {
+            Stored::Inline(bytes) => bytes.len().max(self.own.len()),
+            Stored::Object { .. } => INLINE + 1,
+        }
+    }
+
+    fn read(self, header: &Header) -> Result<Batch, Error> {
+        let part = match self.part {
+            Stored::Inline(bytes) => parts::decode(&bytes)?,
+            Stored::Object { path, bytes, sha } => {
                 if sha.as_deref() != Some(&parts::sha(&bytes)) {
                     return Err(Error::Corrupt(format!("object {path} is not what was stored")));
                 }
                 parts::from_parquet(bytes)?
             }
-            (None, None) => return Err(Error::Corrupt("a part of a result is missing".into())),
         };
-        if part.rows.len() as i64 != count {
+        if part.rows.len() as i64 != self.count {
             return Err(Error::Corrupt("a part of a result has missing rows".into()));
         }
-        let (inputs, lines) = if self.header.lines {
-            (Vec::new(), Some(self.tasks.bytes(records, records_at, records_len).await?))
+        let (inputs, lines) = if header.lines {
+            (Vec::new(), Some(self.own))
         } else {
-            (parts::read_inputs(&self.tasks.bytes(input, at, len).await?)?, None)
+            (parts::read_inputs(&self.own)?, None)
         };
-        let mut rows = self.header.arrange(part);
-        if position == 0
-            && self.header.hint
+        let mut rows = header.arrange(part);
+        if self.position == 0
+            && header.hint
             && let Some(ResultRow::Error(error)) = rows.first_mut()
         {
             error.push_str(MAY_BE_A_HEADER);
