@@ -36,7 +36,7 @@ fn get(path: &str) -> String {
 
 #[tokio::test]
 async fn one_network_cannot_take_all_connections() {
-    let hub = Hub::with(|config| (config.connections, config.connections_each) = (12, 6)).await;
+    let hub = Hub::alone(|config| (config.connections, config.connections_each) = (12, 6)).await;
     let mut silent = Vec::new();
     for _ in 0..9 {
         silent.push(connect(hub.address, HERE).await);
@@ -54,7 +54,7 @@ async fn one_network_cannot_take_all_connections() {
 
 #[tokio::test]
 async fn probes_are_answered_when_every_place_is_taken() {
-    let hub = Hub::with(|config| (config.connections, config.connections_each) = (8, 4)).await;
+    let hub = Hub::alone(|config| (config.connections, config.connections_each) = (8, 4)).await;
     let mut silent = Vec::new();
     for from in [HERE, THERE] {
         for _ in 0..6 {
@@ -105,7 +105,7 @@ async fn follow(hub: &Hub, person: &Person, client: &str) -> TcpStream {
 
 #[tokio::test]
 async fn behind_a_proxy_the_clients_network_is_what_counts() {
-    let hub = Hub::with(|config| {
+    let hub = Hub::alone(|config| {
         config.proxies = vec!["127.0.0.0/8".parse().expect("a network")];
         config.connections_each = 2;
         config.times.event_comment = Duration::from_millis(50);
@@ -131,7 +131,7 @@ async fn behind_a_proxy_the_clients_network_is_what_counts() {
 
 #[tokio::test]
 async fn one_network_cannot_take_all_event_streams() {
-    let hub = Hub::with(|config| {
+    let hub = Hub::alone(|config| {
         config.proxies = vec!["127.0.0.0/8".parse().expect("a network")];
         config.event_streams_network = 2;
     })
@@ -148,7 +148,7 @@ async fn one_network_cannot_take_all_event_streams() {
 
 #[tokio::test]
 async fn one_network_cannot_make_all_sessions() {
-    let hub = Hub::with(|config| {
+    let hub = Hub::alone(|config| {
         config.proxies = vec!["127.0.0.0/8".parse().expect("a network")];
         config.sessions.a_minute_each = 3;
     })
@@ -191,7 +191,7 @@ async fn stall(hub: &Hub, person: &Person) -> TcpStream {
 
 #[tokio::test]
 async fn stalled_uploads_leave_space_to_others() {
-    let hub = Hub::with(little_space).await;
+    let hub = Hub::alone(little_space).await;
     let (person, other, user) = (hub.person().await, hub.person().await, hub.user("ada").await);
     let _stalled = stall(&hub, &person).await;
     let send = |person: &Person| person.upload("model=lengths", part());
@@ -207,7 +207,7 @@ async fn stalled_uploads_leave_space_to_others() {
 
 #[tokio::test]
 async fn what_was_received_buys_little_time() {
-    let hub = Hub::with(|config| {
+    let hub = Hub::alone(|config| {
         little_space(config);
         config.times.body = Duration::from_millis(300);
         // What was sent in one go is worth more than ten seconds.
@@ -226,7 +226,7 @@ async fn what_was_received_buys_little_time() {
 /// The test's runtime has one thread, which the hub shares.
 #[tokio::test]
 async fn others_are_answered_while_a_body_is_unpacked_and_read() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let person = hub.person().await;
     let lines = "\n".repeat(8 << 20);
     let json = format!("{{\"inputs\": [], {}\"model\": \"lengths\"}}", " ".repeat(8 << 20));
@@ -268,7 +268,7 @@ async fn large_result(hub: &Hub, person: &Person) -> String {
 
 #[tokio::test]
 async fn downloads_that_nobody_reads_leave_room_to_others() {
-    let hub = Hub::with(|config| {
+    let hub = Hub::alone(|config| {
         (config.download_bytes, config.download_bytes_each) = (64 << 20, 2 << 20);
     })
     .await;
@@ -286,7 +286,7 @@ async fn downloads_that_nobody_reads_leave_room_to_others() {
 #[tokio::test]
 async fn a_client_that_reads_a_little_now_and_then_is_dropped() {
     const SHORT: Duration = Duration::from_millis(500);
-    let hub = Hub::with(|config| config.times.write = SHORT).await;
+    let hub = Hub::alone(|config| config.times.write = SHORT).await;
     let mut stream = hub.connect().await;
     let one = get("/api/v1/openapi.json");
     let asked = 1_500;
@@ -323,7 +323,7 @@ async fn a_client_that_reads_a_little_now_and_then_is_dropped() {
 
 #[tokio::test]
 async fn logins_are_not_stopped_by_what_others_take() {
-    let hub = Hub::with(|config| (config.connections, config.connections_each) = (12, 6)).await;
+    let hub = Hub::alone(|config| (config.connections, config.connections_each) = (12, 6)).await;
     hub.user("ada").await;
     let _silent = futures::future::join_all((0..9).map(|_| connect(hub.address, THERE))).await;
     let body = json!({"name": "ada", "password": PASSWORD});

@@ -1,6 +1,6 @@
 //! Links that are mailed, through a real SMTP server.
 
-use muster_server::Mail;
+use muster_server::{Mail, ServerConfig};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -12,18 +12,27 @@ const EMAIL_PAGE: &str = "/account/email";
 const NEW: &str = "seven lanterns hum above";
 
 async fn start() -> (Hub, SmtpServer) {
-    start_with(|_| {}).await
+    let smtp = SmtpServer::start(&[]).await;
+    (Hub::with(mailing(&smtp)).await, smtp)
 }
 
-async fn start_with(change: impl FnOnce(&mut muster_server::ServerConfig)) -> (Hub, SmtpServer) {
+/// One hub: how many mails are sent is counted by each.
+async fn start_alone(change: impl FnOnce(&mut ServerConfig)) -> (Hub, SmtpServer) {
     let smtp = SmtpServer::start(&[]).await;
-    let mail = Mail::new(&smtp.url, "Muster <hub@example.org>").expect("it fits");
-    let hub = Hub::with(|config| {
-        config.mail = Some(mail);
-        config.public_url = Some("https://hub.example.org".into());
+    let mailing = mailing(&smtp);
+    let hub = Hub::alone(|config| {
+        mailing(config);
         change(config);
     });
     (hub.await, smtp)
+}
+
+fn mailing(smtp: &SmtpServer) -> impl FnOnce(&mut ServerConfig) + use<> {
+    let mail = Mail::new(&smtp.url, "Muster <hub@example.org>").expect("it fits");
+    |config| {
+        config.mail = Some(mail);
+        config.public_url = Some("https://hub.example.org".into());
+    }
 }
 
 async fn sign_up(hub: &Hub, name: &str, email: &str) {
@@ -143,7 +152,7 @@ async fn another_address_is_the_accounts_once_it_is_confirmed() {
 /// 306 mails in five seconds, once.
 #[tokio::test]
 async fn nobodys_mailbox_is_filled_and_nobody_fills_many() {
-    let (hub, mut smtp) = start_with(|config| config.sessions.mails_of_network = 12).await;
+    let (hub, mut smtp) = start_alone(|config| config.sessions.mails_of_network = 12).await;
     for name in ["ada", "grace"] {
         hub.user(name).await;
     }
@@ -176,7 +185,7 @@ async fn nobodys_mailbox_is_filled_and_nobody_fills_many() {
 
 #[tokio::test]
 async fn an_address_gets_few_mails_whatever_accounts_are_made_for_it() {
-    let (hub, mut smtp) = start().await;
+    let (hub, mut smtp) = start_alone(|_| {}).await;
     let new = |n: usize| {
         json!({"name": format!("eve{n}"), "first_name": "Buy at evil.example",
             "last_name": "Cheap!", "email": format!("victim+{n}@example.org"),

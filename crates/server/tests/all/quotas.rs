@@ -209,7 +209,7 @@ async fn one_network_makes_few_sessions_and_accounts() {
 
 #[tokio::test]
 async fn all_anonymous_sessions_together_have_limited_space() {
-    let hub = Hub::with(|config| config.quotas.anonymous_all_bytes = 1_000).await;
+    let hub = Hub::alone(|config| config.quotas.anonymous_all_bytes = 1_000).await;
     let text = "x".repeat(300);
     let first = hub.person().await;
     let request = first.submit(&[&text]).await;
