@@ -10,6 +10,7 @@ mod db;
 mod error;
 mod instances;
 mod objects;
+mod open;
 mod oversight;
 mod people;
 mod predictions;
@@ -56,7 +57,26 @@ pub use statistics::{Answer, Choice, ChoiceFilter, Choices, Difference, PersonCh
 pub use types::*;
 pub use writer::waiters::Ending;
 
-use writer::Op;
+/// What the writer is asked for, and what it asks of the subjects.
+type Op = writer::Op<Subjects>;
+
+struct Subjects;
+
+impl writer::Subjects for Subjects {
+    type Submission = requests::submit::Submission;
+
+    fn submissions(all: Vec<Self::Submission>) -> Box<dyn writer::Work> {
+        requests::submit::Submissions::new(all)
+    }
+
+    async fn claim(
+        tx: &mut writer::Tx,
+        claim: &Claim,
+        inner: &Inner,
+    ) -> Result<writer::Claimed, Error> {
+        queue::claim::claim(tx, claim, inner).await
+    }
+}
 
 /// The store of one server. Cheap to clone.
 #[derive(Clone)]

@@ -7,10 +7,11 @@ use futures::FutureExt;
 use muster_core::{Cause, Ended, RequestId};
 use uuid::Uuid;
 
-use super::requests::{LARGE, NOBODY, TASKS, detach, erase};
-use super::{Pace, Took};
+use super::requests::{LARGE, TASKS, detach, erase};
 use crate::db::statement::{row, rows, run};
-use crate::requests::end;
+use crate::requests::NOBODY;
+use crate::requests::end::end;
+use crate::writer::pace::{Pace, Took};
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};
 

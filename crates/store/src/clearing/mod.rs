@@ -7,7 +7,6 @@
 //! it, and then unmarked. One server clears at a time, or one command beside it.
 
 mod left;
-mod pace;
 mod removal;
 mod requests;
 mod rest;
@@ -23,12 +22,10 @@ use crate::db::Ts;
 use crate::db::statement::{row, run};
 use crate::people::audit::{AuditEntry, note};
 use crate::people::sessions::learn_time;
+use crate::requests::NOBODY;
+use crate::writer::pace::{Pace, Took};
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};
-
-pub(crate) use pace::{Pace, Took, pause};
-pub(crate) use removal::mark;
-pub(crate) use requests::NOBODY;
 
 use requests::detach;
 

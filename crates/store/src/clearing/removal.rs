@@ -9,18 +9,6 @@ use crate::db::statement::{row, rows, run};
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};
 
-/// A statement that marks what a query finds: paths, and the moment.
-macro_rules! mark {
-    ($($found:literal),+ $(,)?) => {
-        concat!(
-            "INSERT INTO object_removal (path, marked_at) ",
-            $($found,)+
-            " ON CONFLICT (path) DO NOTHING"
-        )
-    };
-}
-pub(crate) use mark;
-
 /// Objects removed together.
 const AT_ONCE: i64 = 200;
 

@@ -15,20 +15,20 @@ use muster_core::{PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
 use super::left::soon;
-use super::{Batch, Pace, Run, Took, mark};
+use super::{Batch, Run};
 use crate::db::Ts;
 use crate::db::batch::{self, Hex};
 use crate::db::clock::last_id;
 use crate::db::conn::on;
-use crate::db::dialect;
+use crate::db::dialect::{self, mark};
 use crate::db::statement::{row, rows, run};
+use crate::requests::NOBODY;
+use crate::writer::pace::{Pace, Took};
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};
 
 /// A request with more tasks is detached.
 pub(super) const LARGE: i64 = 200;
-/// Nobody's id, who owns what is detached.
-pub(crate) const NOBODY: Uuid = Uuid::nil();
 /// Requests looked at together.
 const PAGE: usize = 1000;
 /// Tasks and bytes deleted together; a single request may have more.

@@ -5,10 +5,11 @@ use muster_core::clearing::before;
 use muster_core::stats::Day;
 use uuid::Uuid;
 
-use super::{Batch, Run, mark};
+use super::{Batch, Run};
 use crate::Error;
 use crate::db::Ts;
 use crate::db::clock::last_id;
+use crate::db::dialect::mark;
 use crate::db::statement::{rows, run};
 use crate::people::sessions::CLEAN_AT_ONCE;
 use crate::writer::Tx;

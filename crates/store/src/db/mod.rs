@@ -6,7 +6,6 @@ pub mod clock;
 pub mod conn;
 pub mod dialect;
 pub mod examine;
-pub mod open;
 pub mod pooler;
 pub mod schema;
 pub mod statement;

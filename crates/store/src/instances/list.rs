@@ -13,23 +13,10 @@ use super::{Served, state};
 use crate::db::Ts;
 use crate::db::batch;
 use crate::db::clock::LATEST;
-use crate::db::dialect;
+use crate::db::dialect::{self, record};
 use crate::db::statement::{row, rows};
-use crate::db::text;
-use crate::requests::one_of;
+use crate::db::text::{self, one_of};
 use crate::{Error, Store};
-
-macro_rules! record {
-    () => {
-        "SELECT i.id, i.model_id, i.model_version, i.slot, i.is_local, i.server_id, i.state, i.why, \
-         i.launched_at, i.ready_at, i.idle_since, i.ended_at, i.end_cause, i.jobs, i.stop_work, \
-         i.stop_reason, i.stop_actor, i.stop_asked_at, i.stop_until, s.node, s.pod_status, s.pod, \
-         s.busy, s.samples, s.cpu_now, s.cpu_peak, s.cpu_sum, s.memory_now, s.memory_peak, \
-         s.memory_sum, s.log_object IS NOT NULL \
-         FROM instance i LEFT JOIN instance_seen s ON s.instance_id = i.id "
-    };
-}
-pub(crate) use record;
 
 const ONE: &str = concat!(record!(), "WHERE i.id = $1");
 
@@ -108,7 +95,7 @@ pub struct Seen {
 /// How, why, who, since when and until when.
 type StopColumns = (Option<String>, Option<String>, Option<Uuid>, Option<Ts>, Option<Ts>);
 
-/// A row of [`record`].
+/// A row of `record!`.
 pub(crate) struct RecordRow {
     id: Uuid,
     model: String,

@@ -4,11 +4,8 @@ mod events;
 mod list;
 mod log;
 mod notes;
-pub mod notify;
 pub mod servers;
 mod stop;
-
-use std::collections::BTreeSet;
 
 use futures::FutureExt;
 use muster_core::instance::{EndCause, StateName, StopWork};
@@ -21,13 +18,12 @@ use crate::db::conn::on;
 use crate::db::statement::run;
 use crate::db::text;
 use crate::instances::servers::leads;
-use crate::queue::leases::requeued;
+use crate::requests::end::requeued;
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Instance, InstanceState, NewInstance, Store};
 
 pub(crate) use events::note;
 pub use events::{Phase, WhichEvents};
-pub(crate) use list::record;
 pub use list::{InstanceFilter, InstanceRecord, Seen, Stop};
 pub use log::LogPiece;
 pub use notes::{InstanceNotes, Served};
@@ -48,10 +44,6 @@ const ENDED: &str = "UPDATE instance SET state = 'ended', ended_at = $1, end_cau
 
 const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, remote_job = NULL, \
      not_before = $1 WHERE state = 'leased' AND instance_id = $2 RETURNING model_id";
-
-const REST: &str = "UPDATE instance SET idle_since = $1 WHERE id = $2 AND state = 'ready' \
-     AND idle_since IS NULL AND NOT EXISTS (SELECT 1 FROM task \
-     WHERE instance_id = instance.id AND state = 'leased')";
 
 const ALIVE: &str = "SELECT id, model_id, model_version, slot, is_local, server_id, state, address, \
      launched_at, ready_at, idle_since, jobs, stop_work, stop_until, stop_reason FROM instance \
@@ -196,17 +188,6 @@ impl Store {
             on!(&mut conn, c => sqlx::query_scalar(HELD).bind(id.0).fetch_one(c).await?);
         Ok(held == 0)
     }
-}
-
-/// These instances lost tasks: those that have none left are idle.
-pub(crate) async fn rest(tx: &mut Tx, instances: BTreeSet<Uuid>) -> Result<(), Error> {
-    let now = tx.now;
-    for id in instances {
-        on!(&mut tx.conn, c => {
-            sqlx::query(REST).bind(Ts(now)).bind(id).execute(c).await.map(|_| ())?
-        });
-    }
-    Ok(())
 }
 
 /// Writes an event down and tells of it.

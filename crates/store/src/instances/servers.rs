@@ -13,7 +13,7 @@ use crate::db::conn::on;
 use crate::db::dialect;
 use crate::db::statement::{row, rows};
 use crate::instances::{ending, happened};
-use crate::queue::leases::requeued;
+use crate::requests::end::requeued;
 use crate::writer::{Tx, work};
 use crate::{Error, Store, crash_point};
 

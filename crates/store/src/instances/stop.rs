@@ -15,7 +15,7 @@ use crate::db::Ts;
 use crate::db::statement::{row, rows, run};
 use crate::db::text;
 use crate::people::audit::{self, AuditEntry};
-use crate::requests::end;
+use crate::requests::end::end;
 use crate::writer::{Tx, work};
 use crate::{Error, Store};
 

@@ -7,14 +7,14 @@ use futures::FutureExt;
 use muster_core::{Cause, Ended, PhaseName, PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
-use crate::clearing::NOBODY;
 use crate::db::Ts;
 use crate::db::statement::{row, run};
 use crate::db::text;
 use crate::people::audit::{AuditEntry, note};
+use crate::requests::end::end;
 use crate::requests::pack::Packer;
 use crate::requests::submit::{Prepared, insert};
-use crate::requests::{end, phase};
+use crate::requests::{NOBODY, phase};
 use crate::writer::{Tx, work};
 use crate::{Error, Store, aside_if};
 

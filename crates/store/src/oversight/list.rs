@@ -16,7 +16,7 @@ use crate::db::clock::{LATEST, first_id, last_id};
 use crate::db::conn::Conn;
 use crate::db::dialect::{Walk, walks};
 use crate::db::statement::{row, rows};
-use crate::requests::one_of;
+use crate::db::text::one_of;
 use crate::{Error, Store};
 
 /// Requests that one page looks at.

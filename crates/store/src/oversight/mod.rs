@@ -14,14 +14,13 @@ use muster_core::stats::AuthType;
 use muster_core::{Cause, InstanceId, ModelId, PhaseName, PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
-use crate::clearing::NOBODY;
 use crate::db::Ts;
 use crate::db::batch::{self, Hex};
 use crate::db::conn::Conn;
 use crate::db::dialect;
 use crate::db::statement::rows;
-use crate::requests::phase;
-use crate::statistics::auth;
+use crate::people::auth;
+use crate::requests::{NOBODY, phase};
 use crate::{Error, Store};
 
 /// Of so many tasks of each request, the first, a list names the instances.

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::statement::{row, rows, run};
+use crate::people::changes::{end_all, note_changed};
 use crate::people::logins::account_subject;
-use crate::people::sessions::{end_all, note_changed};
 use crate::writer::{Tx, work};
 use crate::{Error, Store};
 
@@ -63,6 +63,12 @@ const SET_EMAIL: &str = "UPDATE account SET email = $2, email_key = $3, verified
 const SET_PASSWORD: &str = "UPDATE account SET password = $2 WHERE principal_id = $1";
 
 const REHASH: &str = "UPDATE account SET password = $2 WHERE principal_id = $1 AND password = $3";
+
+/// Whoever changes who is admin waits here for others who do.
+const LOCK_ADMINS: &str = "UPDATE account SET version = version WHERE permissions LIKE '%ADMIN%'";
+
+const ADMINS: &str = "SELECT principal_id FROM account WHERE permissions LIKE '%ADMIN%' \
+     AND disabled_at IS NULL LIMIT 2";
 
 const ADD_LINK: &str = "INSERT INTO link (hash, principal_id, purpose, email, expires_at) \
      VALUES ($1, $2, $3, $4, $5)";
@@ -378,4 +384,12 @@ async fn use_link(
     let used: Option<(Uuid, String)> =
         row!(&mut tx.conn, USE_LINK, hash.to_vec(), purpose.name(), Ts(tx.now));
     Ok(used.map(|(id, email)| (PrincipalId(id), email)))
+}
+
+/// Is it the only one who can administer the hub? Nobody else changes that before the end of this
+/// transaction.
+pub(crate) async fn is_last_admin(tx: &mut Tx, id: PrincipalId) -> Result<bool, Error> {
+    run!(&mut tx.conn, LOCK_ADMINS);
+    let admins: Vec<(Uuid,)> = rows!(&mut tx.conn, ADMINS);
+    Ok(admins == [(id.0,)])
 }

@@ -6,12 +6,12 @@ use muster_core::PrincipalId;
 use muster_core::session::EndReason;
 use uuid::Uuid;
 
-use crate::clearing::NOBODY;
 use crate::db::Ts;
 use crate::db::statement::{rows, run};
+use crate::people::accounts::is_last_admin;
+use crate::people::changes::end_all;
 use crate::people::chosen_secret;
-use crate::people::sessions::end_all;
-use crate::people::users::is_last_admin;
+use crate::requests::NOBODY;
 use crate::writer::{Tx, work};
 use crate::{Error, Store};
 

@@ -7,11 +7,12 @@ use muster_core::session::{EndReason, Lifetimes, SessionPolicy, Times};
 use muster_core::{Permission, PrincipalId, SessionId, Timestamp};
 use uuid::Uuid;
 
-use crate::clearing::Took;
 use crate::db::Ts;
 use crate::db::conn::{Conn, on};
 use crate::db::statement::{row, rows, run};
 use crate::people::accounts::{ACCOUNT, Account, AccountRow, account};
+use crate::people::changes::note_changed;
+use crate::writer::pace::Took;
 use crate::writer::{Tx, work};
 use crate::{Error, Inner, Store};
 
@@ -53,9 +54,6 @@ const SEEN: &str = "UPDATE session SET seen_at = $2 \
 const END_ONE: &str = "UPDATE session SET ended_at = $3, end_reason = $4 \
      WHERE id = $1 AND principal_id = $2 AND ended_at IS NULL";
 
-const END_ALL: &str = "UPDATE session SET ended_at = $2, end_reason = $3 \
-     WHERE principal_id = $1 AND ended_at IS NULL AND ($4 IS NULL OR id <> $4)";
-
 /// Also of one that was replaced when successors were not made with a salt.
 const REPLACE: &str = "UPDATE token SET replaced_at = COALESCE(replaced_at, $2), salt = $3 \
      WHERE hash = $1 AND salt IS NULL AND (replaced_at IS NULL OR replaced_at > $4) \
@@ -67,8 +65,6 @@ const UP_TO_DATE: &str = "UPDATE session SET permissions_version = \
 
 const OF_TOKEN: &str = "SELECT s.id, s.principal_id, t.replaced_at, t.salt FROM token t \
      JOIN session s ON s.id = t.session_id WHERE t.hash = $1 AND s.ended_at IS NULL";
-
-const CHANGED: &str = "UPDATE principal SET changed_at = $2 WHERE id = $1";
 
 const CHANGED_SINCE: &str = "SELECT id FROM principal WHERE changed_at > $1";
 
@@ -440,23 +436,4 @@ async fn replace(
         _ => Rotation::Reused,
     };
     Ok((rotation, Some((id, principal))))
-}
-
-/// Ends all sessions and API tokens of a principal, but one.
-pub(crate) async fn end_all(
-    tx: &mut Tx,
-    principal: PrincipalId,
-    but: Option<SessionId>,
-    reason: EndReason,
-) -> Result<u64, Error> {
-    let (at, but) = (Ts(tx.now), but.map(|id| id.0));
-    let ended = run!(&mut tx.conn, END_ALL, principal.0, at, reason.name(), but);
-    note_changed(tx, principal).await?;
-    Ok(ended)
-}
-
-/// Tells all servers to forget what they remember of a principal.
-pub(crate) async fn note_changed(tx: &mut Tx, principal: PrincipalId) -> Result<(), Error> {
-    run!(&mut tx.conn, CHANGED, principal.0, Ts(tx.now));
-    Ok(())
 }

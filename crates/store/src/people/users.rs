@@ -10,13 +10,14 @@ use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::statement::{row, rows, run};
+use crate::db::text::pattern;
 use crate::people::accounts::{
     ACCOUNT, Account, AccountRow, NewLink, Purpose, VERIFIED, account, account_columns, accounts,
-    add_link, permissions,
+    add_link, is_last_admin, permissions,
 };
 use crate::people::audit::{AuditEntry, note};
+use crate::people::changes::{end_all, note_changed};
 use crate::people::ownership::delete;
-use crate::people::sessions::{end_all, note_changed};
 use crate::writer::{Tx, work};
 use crate::{Error, NewAccount, Store};
 
@@ -30,12 +31,6 @@ const LIST: &str = concat!(
      AND ($4 IS NULL OR (a.disabled_at IS NOT NULL) = $4) \
      ORDER BY a.principal_id LIMIT $5"
 );
-
-/// Whoever changes who is admin waits here for others who do.
-const LOCK_ADMINS: &str = "UPDATE account SET version = version WHERE permissions LIKE '%ADMIN%'";
-
-const ADMINS: &str = "SELECT principal_id FROM account WHERE permissions LIKE '%ADMIN%' \
-     AND disabled_at IS NULL LIMIT 2";
 
 const PERMIT: &str =
     "UPDATE account SET permissions = $2, version = version + 1 WHERE principal_id = $1";
@@ -212,14 +207,6 @@ async fn administer(
     Ok(after.map_or(Administered::Unknown, Administered::Done))
 }
 
-/// Is it the only one who can administer the hub? Nobody else changes that before the end of this
-/// transaction.
-pub(crate) async fn is_last_admin(tx: &mut Tx, id: PrincipalId) -> Result<bool, Error> {
-    run!(&mut tx.conn, LOCK_ADMINS);
-    let admins: Vec<(Uuid,)> = rows!(&mut tx.conn, ADMINS);
-    Ok(admins == [(id.0,)])
-}
-
 async fn write_down(
     tx: &mut Tx,
     id: Uuid,
@@ -228,10 +215,4 @@ async fn write_down(
 ) -> Result<(), Error> {
     let (at, action) = (tx.now, action.to_owned());
     note(tx, &AuditEntry { id, at, actor, action, subject: Some(subject), detail }).await
-}
-
-/// For `LIKE`: the text anywhere, as it is.
-pub(crate) fn pattern(text: &str) -> String {
-    let escaped = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
-    format!("%{escaped}%")
 }

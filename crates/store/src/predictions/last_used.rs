@@ -11,10 +11,10 @@ use muster_core::ModelId;
 use muster_core::stats::Day;
 use serde::Serialize;
 
-use crate::clearing::{Took, pause};
 use crate::db::batch::{self, Hex};
 use crate::db::dialect;
 use crate::db::statement::run;
+use crate::writer::pace::{Took, pause};
 use crate::writer::{Tx, work};
 use crate::{Error, Inner, Store};
 

@@ -1,7 +1,7 @@
 //! Taking tasks off the queue.
 
 use bytes::Bytes;
-use muster_core::{PhaseName, PrincipalId, RequestId, TaskKey, Timestamp};
+use muster_core::{PhaseName, PrincipalId, RequestId, TaskKey};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -9,22 +9,8 @@ use crate::db::Ts;
 use crate::db::conn::on;
 use crate::db::dialect;
 use crate::db::text;
-use crate::writer::{Op, Tx};
-use crate::{Change, Claim, ClaimedTask, Error, Inner, Store, TaskBack};
-
-/// A claim in the writer.
-pub(crate) struct WaitingClaim {
-    pub claim: Claim,
-    pub reply: oneshot::Sender<Result<Vec<ClaimedTask>, Error>>,
-}
-
-/// What a claim got, and when the model may have more.
-pub(crate) struct Claimed {
-    pub tasks: Vec<ClaimedTask>,
-    pub more_at: Option<Timestamp>,
-    /// The instance is being stopped, or has ended.
-    pub is_over: bool,
-}
+use crate::writer::{Claimed, Op, Tx, WaitingClaim};
+use crate::{Change, Claim, ClaimedTask, Error, Inner, Store};
 
 /// Most tasks in one job.
 const MOST_TASKS: i64 = 512;
@@ -38,29 +24,6 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.send(Op::Claim(WaitingClaim { claim, reply })).await?;
         answer.await.map_err(|_| Error::unavailable("the store is closed"))?
-    }
-}
-
-impl WaitingClaim {
-    /// Hands the tasks over; if nobody is there any more they go back to the queue.
-    pub(crate) fn answer(self, tasks: Vec<ClaimedTask>, inner: &std::sync::Arc<Inner>) {
-        if let Err(Ok(tasks)) = self.reply.send(Ok(tasks)) {
-            let store = Store { inner: std::sync::Arc::clone(inner) };
-            tokio::spawn(async move {
-                let again = muster_core::retry::Retry::Again {
-                    after: std::time::Duration::ZERO,
-                    counts: false,
-                };
-                let back = |task: ClaimedTask| TaskBack {
-                    key: task.key,
-                    attempt: task.attempt,
-                    retry: again.clone(),
-                };
-                if let Err(error) = store.give_back(tasks.into_iter().map(back).collect()).await {
-                    tracing::warn!(%error, "tasks nobody took wait for their lease to end");
-                }
-            });
-        }
     }
 }
 

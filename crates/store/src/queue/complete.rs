@@ -15,8 +15,9 @@ use crate::db::batch;
 use crate::db::batch::Hex;
 use crate::db::conn::on;
 use crate::db::dialect;
+use crate::requests::end::{end, note_ended};
 use crate::requests::parts;
-use crate::requests::{RequestRow, end, note_ended, request};
+use crate::requests::{RequestRow, request};
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Store, TaskBack, TaskDone, aside_if, crash_point};
 

@@ -1,17 +1,16 @@
 //! Leases: extending them, taking over running jobs, and returning what a dead server held.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use muster_core::{InstanceId, ModelId, RequestId, TaskKey};
+use muster_core::{InstanceId, RequestId, TaskKey};
 use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::conn::on;
 use crate::db::text;
-use crate::instances::rest;
+use crate::requests::end::{requeued, rest};
 use crate::writer::{Tx, work};
 use crate::{ClaimedTask, Error, RemoteJob, Store, crash_point};
 
@@ -207,19 +206,4 @@ impl Store {
         });
         self.answer(op, answer).await
     }
-}
-
-/// Notes that tasks of these models are queued again.
-pub(crate) fn requeued(tx: &mut Tx, models: Vec<String>) -> Result<u64, Error> {
-    let mut counts: HashMap<String, u64> = HashMap::new();
-    for model in models {
-        *counts.entry(model).or_default() += 1;
-    }
-    let mut total = 0;
-    for (model, count) in counts {
-        let model: ModelId = model.parse().map_err(|_| Error::Corrupt("a model id".into()))?;
-        tx.after.queued.push((model, tx.now));
-        total += count;
-    }
-    Ok(total)
 }

@@ -18,7 +18,8 @@ use crate::db::conn::on;
 use crate::db::statement::{row, rows};
 use crate::db::text;
 use crate::instances::servers::leads;
-use crate::requests::{end, phase};
+use crate::requests::end::end;
+use crate::requests::phase;
 use crate::writer::{Tx, work};
 use crate::{Error, Figures, Queue, Store};
 

@@ -2,6 +2,8 @@
 //! and unknown ids are both nothing.
 
 pub mod download;
+pub mod end;
+pub mod notify;
 pub mod pack;
 pub mod parts;
 pub mod submit;
@@ -12,17 +14,21 @@ use std::time::Duration;
 use futures::FutureExt;
 use muster_core::request::{Phase, Progress, Reading};
 use muster_core::{Cause, Ended, ModelId, PhaseName, PrincipalId, Request, RequestId};
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::conn::on;
 use crate::db::dialect;
+use crate::db::dialect::request_columns;
 use crate::db::statement::rows;
-use crate::db::text;
-use crate::instances::rest;
+use crate::db::text::one_of;
 use crate::writer::{Tx, work};
-use crate::{Change, Error, Finished, Page, RequestFilter, Store};
+use crate::{Error, Finished, Page, RequestFilter, Store};
+
+use end::end;
+
+/// Nobody's id: the owner of what is detached, to be cleared.
+pub(crate) const NOBODY: Uuid = Uuid::nil();
 
 pub(crate) type RequestRow = (
     Uuid,
@@ -41,31 +47,18 @@ pub(crate) type RequestRow = (
     String,
 );
 
-macro_rules! columns {
-    () => {
-        "id, principal_id, model_id, model_version, phase, submitted_at, started_at, ended_at, \
-         reason, inputs, done, failed, cached, reading"
-    };
-}
-pub(crate) use columns;
-
-pub(crate) const COLUMNS_SQL: &str = concat!("SELECT ", columns!(), " FROM request WHERE id = $1");
+pub(crate) const COLUMNS_SQL: &str =
+    concat!("SELECT ", request_columns!(), " FROM request WHERE id = $1");
 
 /// Of these requests those that have ended.
-pub(crate) const ENDED_POSTGRES: &str =
-    concat!("SELECT ", columns!(), " FROM request WHERE id = ANY ($1) AND ended_at IS NOT NULL");
-
-const FIND: &str =
-    concat!("SELECT ", columns!(), " FROM request WHERE id = $1 AND principal_id = $2");
-
-const END: &str = concat!(
-    "UPDATE request SET phase = $1, reason = $2, cause = $3, ended_at = $4, version = version + 1 \
-     WHERE id = $5 AND phase IN ('waiting', 'running') RETURNING ",
-    columns!()
+pub(crate) const ENDED_POSTGRES: &str = concat!(
+    "SELECT ",
+    request_columns!(),
+    " FROM request WHERE id = ANY ($1) AND ended_at IS NOT NULL"
 );
 
-const DROP_TASKS: &str = "UPDATE task SET state = 'dropped', lease_until = NULL \
-     WHERE request_id = $1 AND state IN ('queued', 'leased') RETURNING instance_id";
+const FIND: &str =
+    concat!("SELECT ", request_columns!(), " FROM request WHERE id = $1 AND principal_id = $2");
 
 impl Store {
     pub async fn find_request(
@@ -150,53 +143,6 @@ impl Store {
             None => self.find_request(principal, id).await,
         }
     }
-}
-
-/// Texts as a JSON array; nothing if any will do.
-pub(crate) fn one_of<T: Serialize>(texts: &[T]) -> Option<String> {
-    if texts.is_empty() { None } else { serde_json::to_string(texts).ok() }
-}
-
-/// Ends a request as a whole: whatever is still to be done of it is dropped. False if it had ended.
-/// `cause` says the same as the reason to those who may not read that.
-pub(crate) async fn end(
-    tx: &mut Tx,
-    id: RequestId,
-    how: Ended,
-    cause: Cause,
-) -> Result<bool, Error> {
-    let reason = match &how {
-        Ended::Completed => None,
-        Ended::Failed { reason } | Ended::Cancelled { reason } => Some(text::words(reason)),
-    };
-    let now = tx.now;
-    // Tasks before their request, as a completion does, or the two would wait for each other.
-    let dropped: Vec<Option<Uuid>> = on!(&mut tx.conn, c => {
-        sqlx::query_scalar(DROP_TASKS).bind(id.0).fetch_all(c).await?
-    });
-    let row: Option<RequestRow> = on!(&mut tx.conn, c => {
-        sqlx::query_as(END)
-            .bind(how.phase().name())
-            .bind(reason)
-            .bind(cause.name())
-            .bind(Ts(now))
-            .bind(id.0)
-            .fetch_optional(c)
-            .await?
-    });
-    let Some(row) = row else { return Ok(false) };
-    rest(tx, dropped.into_iter().flatten().collect()).await?;
-    let request = Arc::new(request(row)?);
-    tx.backlogs.clear();
-    tx.after.changes.push(Change::Cancelled { id });
-    note_ended(tx, request, None);
-    Ok(true)
-}
-
-pub(crate) fn note_ended(tx: &mut Tx, request: Arc<Request>, part: Option<Arc<muster_core::Part>>) {
-    let (id, principal, phase) = (request.id, request.principal, request.phase.in_a_word());
-    tx.after.changes.push(Change::Request { id, principal, phase });
-    tx.after.ended.push(Finished { request, part });
 }
 
 pub(crate) fn phase(text: &str) -> Result<PhaseName, Error> {

@@ -7,12 +7,12 @@ use muster_core::stats::AuthType;
 use muster_core::{PrincipalId, Timestamp};
 use uuid::Uuid;
 
-use super::{Snapshot, auth, to_the_end};
+use super::{Snapshot, to_the_end};
 use crate::db::Ts;
 use crate::db::conn::Conn;
 use crate::db::statement::rows;
-use crate::db::text;
-use crate::people::users::pattern;
+use crate::db::text::{self, pattern};
+use crate::people::auth;
 use crate::{Error, Store};
 
 const MODELS: &str = "SELECT model_id, requests, last_at FROM model_seen";

@@ -13,23 +13,16 @@ pub use rollup::RolledUp;
 pub use verify::Difference;
 
 use muster_core::PrincipalId;
-use muster_core::stats::{AuthType, EndedRequest, How};
+use muster_core::stats::{EndedRequest, How};
 use uuid::Uuid;
 
 use crate::Error;
 use crate::db::conn::Conn;
 use crate::db::{Db, Ts};
+use crate::people::auth;
 
 /// A row of `ended`, without its request.
 type EndedRow = (String, Uuid, String, String, i64, i64, i64, Ts, Option<Ts>, Ts);
-
-macro_rules! ended_columns {
-    () => {
-        "model_id, principal_id, auth_type, phase, inputs, failed, cached, submitted_at, \
-         started_at, ended_at"
-    };
-}
-pub(crate) use ended_columns;
 
 fn ended(row: EndedRow) -> Result<EndedRequest, Error> {
     let (model, principal, kind, phase, inputs, failed, cached, submitted, started, ended) = row;
@@ -46,10 +39,6 @@ fn ended(row: EndedRow) -> Result<EndedRequest, Error> {
         started_at: started.map(|at| at.0),
         ended_at: ended.0,
     })
-}
-
-pub(crate) fn auth(kind: &str) -> Result<AuthType, Error> {
-    kind.parse().map_err(|_| Error::Corrupt("the kind of a principal".into()))
 }
 
 fn unreadable(error: muster_core::stats::Corrupt) -> Error {

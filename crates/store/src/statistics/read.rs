@@ -10,11 +10,12 @@ use muster_core::{PhaseName, PrincipalId};
 use uuid::Uuid;
 
 use super::rollup::name;
-use super::{EndedRow, Snapshot, auth, ended, ended_columns, to_the_end, unreadable};
+use super::{EndedRow, Snapshot, ended, to_the_end, unreadable};
 use crate::db::batch::{self, Hex};
 use crate::db::conn::Conn;
-use crate::db::dialect;
+use crate::db::dialect::{self, ended_columns};
 use crate::db::statement::rows;
+use crate::people::auth;
 use crate::{Error, Store};
 
 const READ_MODELS: &str = "SELECT model_id, period, figures \

@@ -5,6 +5,7 @@
 //! and its claim, or a completion and the next claim, are one commit.
 
 mod op;
+pub mod pace;
 mod tx;
 pub mod waiters;
 
@@ -16,11 +17,9 @@ use muster_core::{ModelId, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::db::conn::Conn;
-use crate::queue::claim::WaitingClaim;
-use crate::requests::submit::{Submission, Submissions};
 use crate::{Error, Inner, crash_point};
 
-pub(crate) use op::{Op, Work, work};
+pub(crate) use op::{Claimed, Op, Subjects, WaitingClaim, Work, work};
 use tx::{After, begin};
 pub(crate) use tx::{Tx, beside};
 
@@ -36,9 +35,9 @@ const TRIES: u32 = 3;
 const LOCK_EACH: &str = "PRAGMA busy_timeout = 1";
 const LOCK_WITHIN: Duration = Duration::from_secs(5);
 
-pub(crate) struct Writer {
+pub(crate) struct Writer<S: Subjects> {
     inner: Arc<Inner>,
-    ops: mpsc::Receiver<Op>,
+    ops: mpsc::Receiver<Op<S>>,
     /// In the order in which they came.
     claims: Vec<WaitingClaim>,
     /// Kept between transactions, never inside one: what the pool does before it lends a
@@ -60,27 +59,26 @@ enum Failed {
 }
 
 /// What came in for the next transaction.
-#[derive(Default)]
-struct Arrived {
+struct Arrived<S: Subjects> {
     works: Vec<Box<dyn Work>>,
-    submissions: Vec<Submission>,
+    submissions: Vec<S::Submission>,
 }
 
-impl Arrived {
+impl<S: Subjects> Arrived<S> {
     fn len(&self) -> usize {
         self.works.len() + self.submissions.len()
     }
 
     fn into_works(mut self) -> Vec<Box<dyn Work>> {
         if !self.submissions.is_empty() {
-            self.works.push(Submissions::new(self.submissions));
+            self.works.push(S::submissions(self.submissions));
         }
         self.works
     }
 }
 
-impl Writer {
-    pub(crate) fn new(inner: Arc<Inner>, ops: mpsc::Receiver<Op>) -> Self {
+impl<S: Subjects> Writer<S> {
+    pub(crate) fn new(inner: Arc<Inner>, ops: mpsc::Receiver<Op<S>>) -> Self {
         Self {
             inner,
             ops,
@@ -94,7 +92,7 @@ impl Writer {
     /// Runs until the store is closed.
     pub(crate) async fn run(mut self) {
         loop {
-            let mut arrived = Arrived::default();
+            let mut arrived = Arrived { works: Vec::new(), submissions: Vec::new() };
             let due = self.next_due();
             tokio::select! {
                 op = self.ops.recv() => match op {
@@ -120,7 +118,7 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, op: Op, arrived: &mut Arrived) {
+    fn take(&mut self, op: Op<S>, arrived: &mut Arrived<S>) {
         match op {
             Op::Work(work) => arrived.works.push(work),
             Op::Submit(submission) => arrived.submissions.push(submission),
@@ -168,7 +166,7 @@ impl Writer {
     }
 
     /// Ends when a waiting claim should be looked at although nothing arrived.
-    fn next_due(&self) -> impl Future<Output = ()> + Send + use<> {
+    fn next_due(&self) -> impl Future<Output = ()> + Send + use<S> {
         let now = self.inner.now();
         let dues = self.claims.iter().filter_map(|claim| self.due(claim));
         let mut wait = dues.min().map(|due| due.since(now).max(Duration::from_millis(1)));
@@ -318,7 +316,7 @@ impl Writer {
             }
             due -= 1;
             tx.is_last = due == 0;
-            let claimed = match crate::queue::claim::claim(tx, &claim.claim, &self.inner).await {
+            let claimed = match S::claim(tx, &claim.claim, &self.inner).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
                     left.push(claim);

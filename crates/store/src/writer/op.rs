@@ -1,19 +1,71 @@
 //! What the writer is asked for.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures::future::BoxFuture;
+use muster_core::Timestamp;
+use muster_core::retry::Retry;
 use tokio::sync::oneshot;
 
 use super::Tx;
-use crate::Error;
-use crate::queue::claim::WaitingClaim;
-use crate::requests::submit::Submission;
+use crate::{Claim, ClaimedTask, Error, Inner, Store, TaskBack};
 
-pub(crate) enum Op {
+/// What the subjects above do for the writer, which knows none of them.
+pub(crate) trait Subjects: Send + 'static {
+    type Submission: Send;
+
+    /// Submissions that arrived together, as one work.
+    fn submissions(all: Vec<Self::Submission>) -> Box<dyn Work>;
+
+    /// Takes tasks for a claim that waits.
+    fn claim<'a>(
+        tx: &'a mut Tx,
+        claim: &'a Claim,
+        inner: &'a Inner,
+    ) -> impl Future<Output = Result<Claimed, Error>> + Send + 'a;
+}
+
+pub(crate) enum Op<S: Subjects> {
     Work(Box<dyn Work>),
-    Submit(Submission),
+    Submit(S::Submission),
     Claim(WaitingClaim),
     /// Another server may have queued something.
     Look,
+}
+
+/// A claim in the writer.
+pub(crate) struct WaitingClaim {
+    pub claim: Claim,
+    pub reply: oneshot::Sender<Result<Vec<ClaimedTask>, Error>>,
+}
+
+/// What a claim got, and when the model may have more.
+pub(crate) struct Claimed {
+    pub tasks: Vec<ClaimedTask>,
+    pub more_at: Option<Timestamp>,
+    /// The instance is being stopped, or has ended.
+    pub is_over: bool,
+}
+
+impl WaitingClaim {
+    /// Hands the tasks over; if nobody is there any more they go back to the queue.
+    pub(crate) fn answer(self, tasks: Vec<ClaimedTask>, inner: &Arc<Inner>) {
+        if let Err(Ok(tasks)) = self.reply.send(Ok(tasks)) {
+            let store = Store { inner: Arc::clone(inner) };
+            tokio::spawn(async move {
+                let again = Retry::Again { after: Duration::ZERO, counts: false };
+                let back = |task: ClaimedTask| TaskBack {
+                    key: task.key,
+                    attempt: task.attempt,
+                    retry: again.clone(),
+                };
+                if let Err(error) = store.give_back(tasks.into_iter().map(back).collect()).await {
+                    tracing::warn!(%error, "tasks nobody took wait for their lease to end");
+                }
+            });
+        }
+    }
 }
 
 /// Something to do in a transaction; it may be done again if the first one fails.
@@ -58,8 +110,9 @@ where
     }
 }
 
-pub(crate) fn work<F, T>(body: F) -> (Op, oneshot::Receiver<Result<T, Error>>)
+pub(crate) fn work<S, F, T>(body: F) -> (Op<S>, oneshot::Receiver<Result<T, Error>>)
 where
+    S: Subjects,
     F: for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     T: Send + 'static,
 {

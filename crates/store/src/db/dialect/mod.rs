@@ -1,12 +1,10 @@
 //! The statements that must differ between the databases, side by side, each with its reason.
 
+mod columns;
 mod oversight;
 mod statistics;
 
-use crate::clearing::mark;
-use crate::instances::record;
-use crate::requests::columns;
-
+pub(crate) use columns::{ended_columns, mark, record, request_columns};
 pub(crate) use oversight::{Walk, oversight, walks};
 pub(crate) use statistics::{LOCK_FOLDS_POSTGRES, VACUUM_POSTGRES, begin_snapshot, statistics};
 
@@ -36,7 +34,7 @@ macro_rules! requests {
     ($database:ident) => {
         concat!(
             "SELECT ",
-            columns!(),
+            request_columns!(),
             " FROM request WHERE principal_id = $1 AND ($2 IS NULL OR id < $2) \
              AND ($3 IS NULL OR model_id IN ",
             texts!($database, "$3"),
@@ -227,7 +225,7 @@ const BATCHES_SQLITE: Batches = Batches {
          ended_at = CASE WHEN open_tasks = j.value ->> 'j_tasks' THEN $2 ELSE ended_at END \
          FROM jsonb_each($1) AS j WHERE request.id = unhex(j.value ->> 'j_request') \
          AND request.phase IN ('waiting', 'running') RETURNING ",
-        columns!(),
+        request_columns!(),
         "; UPDATE instance SET idle_since = $2 WHERE id = $3 AND NOT EXISTS \
          (SELECT 1 FROM task WHERE instance_id = $3 AND state = 'leased')"
     ),
@@ -320,7 +318,7 @@ const BATCHES_POSTGRES: Batches = Batches {
          WHERE id = j_request AND phase IN ('waiting', 'running') AND ",
         few!("j_tasks"),
         " RETURNING ",
-        columns!()
+        request_columns!()
     ),
     keep: "INSERT INTO prediction (model_id, model_version, input_hash, part, created_at) \
          SELECT j_model, j_version, decode(j_hash, 'hex'), decode(j_part, 'hex'), $2 \

@@ -1,7 +1,6 @@
 //! Statements of the statistics: rolling up what ended, and reading.
 
-use super::few;
-use crate::statistics::ended_columns;
+use super::{ended_columns, few};
 
 /// Statements of the statistics.
 pub(crate) struct Statistics {

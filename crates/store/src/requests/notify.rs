@@ -10,9 +10,8 @@ use sqlx::{PgPool, Postgres};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use crate::requests::{ENDED_POSTGRES, RequestRow, request};
-use crate::writer::Op;
-use crate::{Change, Error, Finished, Inner, Store};
+use super::{ENDED_POSTGRES, RequestRow, request};
+use crate::{Change, Error, Finished, Inner, Op, Store};
 
 /// At most one notification in this time.
 const COALESCE: Duration = Duration::from_millis(20);

@@ -16,10 +16,10 @@ use crate::db::Db;
 use crate::db::checkpoint;
 use crate::db::conn::on;
 use crate::db::schema;
-use crate::instances::notify;
 use crate::objects::ObjectFolder;
-use crate::writer::{Op, Writer};
-use crate::{Clock, Database, Error, Inner, Store, StoreConfig};
+use crate::requests::notify;
+use crate::writer::Writer;
+use crate::{Clock, Database, Error, Inner, Op, Store, StoreConfig};
 
 /// Operations that may wait for the writer; more make their callers wait.
 const OPS: usize = 4096;
