@@ -1,5 +1,6 @@
 //! The cases of the table. Each has a hub, a model and a folder of its own.
 
+mod ask;
 mod batches;
 mod big;
 mod clean;

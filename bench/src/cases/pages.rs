@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Bench;
+use super::ask::ask;
 use super::fill::PEOPLE;
-use super::stats::ask;
 use crate::Result;
 use crate::load::client::Client;
 use crate::load::millis;

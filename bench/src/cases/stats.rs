@@ -5,11 +5,11 @@
 
 use std::time::Instant;
 
-use hdrhistogram::Histogram;
 use muster_core::Timestamp;
 use muster_core::stats::{Day, Grain};
 use serde_json::json;
 
+use super::ask::ask;
 use super::fill::Sql;
 use super::{Bench, database};
 use crate::Result;
@@ -98,22 +98,6 @@ fn questions(now: i64) -> [(&'static str, String, f64); 6] {
         ("by user of one model, everything", stats("group_by=user&model=model-7"), 2000.0),
         ("filters", "/api/v1/stats/filters".into(), 50.0),
     ]
-}
-
-pub async fn ask(
-    client: &mut Client,
-    token: &str,
-    path: &str,
-    times: u64,
-) -> Result<Histogram<u64>> {
-    let mut took = Histogram::new_with_max(600_000_000, 3)?;
-    client.get::<serde_json::Value>(path, token).await?;
-    for _ in 0..times {
-        let begun = Instant::now();
-        client.get::<serde_json::Value>(path, token).await?;
-        took.record(begun.elapsed().as_micros() as u64)?;
-    }
-    Ok(took)
 }
 
 /// Milliseconds of the fastest of three.

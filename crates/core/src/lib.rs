@@ -21,6 +21,7 @@ pub mod quota;
 pub mod rank;
 pub mod request;
 pub mod retry;
+pub mod rule;
 pub mod session;
 pub mod slice;
 pub mod stats;

@@ -1,7 +1,7 @@
 //! Which passwords are refused: any characters are allowed, nothing is trimmed or changed, and
 //! what is made only of words that everybody tries first is no secret.
 
-use crate::person::Rule;
+use crate::rule::Rule;
 
 /// In characters.
 pub const SHORTEST: usize = 15;

@@ -1,20 +1,37 @@
 //! What a client sends: parameters and inputs. What is wrong with them is said as the contract says
 //! errors, `{"detail": ..}`.
 
+use axum::Json;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-
-use crate::Limits;
-use crate::routes::detail;
+use serde_json::json;
 
 pub(crate) const NDJSON: &str = "application/x-ndjson";
+
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub body_bytes: usize,
+    pub inputs: usize,
+    pub log_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes: 64 << 20, inputs: 1_000_000, log_bytes: 64 << 10 }
+    }
+}
+
+/// What is wrong, as the contract says it.
+pub(crate) fn detail(status: StatusCode, text: impl Into<String>) -> Response {
+    (status, Json(json!({ "detail": text.into() }))).into_response()
+}
 
 /// Query parameters.
 pub(crate) struct Params<T>(pub T);

@@ -20,8 +20,9 @@ mod worker;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub use body::Limits;
 pub use folder::{Fault, Folder, Form, Kind, Note};
-pub use serve::{Limits, Listen, ServeError, ServeOptions, State, serve};
+pub use serve::{Listen, ServeError, ServeOptions, State, serve};
 pub use walls::Allowed;
 
 /// What a model's processes find on this machine.

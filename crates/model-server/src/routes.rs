@@ -20,13 +20,12 @@ use tokio::sync::watch;
 use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::body::{NDJSON, Params, inputs};
+use crate::Folder;
+use crate::body::{Limits, NDJSON, Params, detail, inputs};
 use crate::jobs::{Job, JobState, Jobs};
 use crate::logs::Logs;
 use crate::orient::{lines, orient};
-use crate::serve::ServeOptions;
 use crate::worker::{Outcome, Worker, timed_out};
-use crate::{Folder, Limits};
 
 /// Longest `?wait=`.
 const LONGEST_WAIT: u64 = 60;
@@ -48,14 +47,14 @@ type Model = State<Arc<Served>>;
 impl Served {
     pub(crate) fn new(
         folder: Folder,
-        options: &ServeOptions,
+        (limits, instance): (Limits, Option<&str>),
         logs: Logs,
         worker: watch::Receiver<Option<Arc<Worker>>>,
     ) -> Self {
-        let instance = options.instance.as_deref().and_then(|id| id.parse().ok());
+        let instance = instance.and_then(|id| id.parse().ok());
         Self {
             folder,
-            limits: options.limits,
+            limits,
             instance,
             logs,
             worker,
@@ -119,10 +118,6 @@ async fn prove(State(served): Model, request: Request, next: Next) -> Response {
         response.headers_mut().insert(HeaderName::from_static("muster-instance"), instance.clone());
     }
     response
-}
-
-pub(crate) fn detail(status: StatusCode, text: impl Into<String>) -> Response {
-    (status, Json(json!({ "detail": text.into() }))).into_response()
 }
 
 /// As published images say who they are.

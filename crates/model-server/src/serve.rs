@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::body::Limits;
 use crate::folder::Mlflow;
 use crate::logs::Logs;
 use crate::passing;
@@ -49,19 +50,6 @@ pub enum State {
         reason: String,
         fault: StartFault,
     },
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    pub body_bytes: usize,
-    pub inputs: usize,
-    pub log_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { body_bytes: 64 << 20, inputs: 1_000_000, log_bytes: 64 << 10 }
-    }
 }
 
 pub struct ServeOptions {
@@ -131,7 +119,12 @@ async fn start(options: &ServeOptions) -> Result<impl Future<Output = ()> + use<
         write_port_file(file, plain).map_err(ServeError::PortFile)?;
     }
     let (worker, ready) = watch::channel(None);
-    let served = Arc::new(Served::new(folder.clone(), options, logs.clone(), ready));
+    let served = Arc::new(Served::new(
+        folder.clone(),
+        (options.limits, options.instance.as_deref()),
+        logs.clone(),
+        ready,
+    ));
     let accepting = tokio::spawn(accept(listener, router(served), options.shutdown.clone()));
     let (runner, missing) = runner(&folder, options, logs).await.map_err(ServeError::Start)?;
     // Whoever asks from now on gets predictions.

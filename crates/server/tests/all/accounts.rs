@@ -1,6 +1,6 @@
 //! Signing up, changing and deleting one's account, and administering others.
 
-use muster_core::person::Rule;
+use muster_core::rule::Rule;
 use reqwest::Method;
 use serde_json::{Value, json};
 
