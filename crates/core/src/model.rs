@@ -69,6 +69,15 @@ pub struct Card {
     pub tags: Vec<String>,
 }
 
+impl Card {
+    /// The description's first sentence, or its first line if that is shorter.
+    pub fn sentence(&self) -> &str {
+        let line = self.description.trim_start().lines().next().unwrap_or_default();
+        let end = line.match_indices(". ").map(|(at, _)| at + 1).next();
+        end.map_or(line, |end| &line[..end]).trim_end()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputColumn {
     pub name: String,
@@ -235,6 +244,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_card_begins_with_its_first_sentence() {
+        for (description, sentence) in [
+            ("Weight of a molecule. From its SMILES.", "Weight of a molecule."),
+            ("At 25.5 degrees, in water", "At 25.5 degrees, in water"),
+            ("\n One line \nand more. Here.", "One line"),
+            ("", ""),
+        ] {
+            let card = Card { description: description.into(), ..Card::default() };
+            assert_eq!(card.sentence(), sentence);
+        }
+    }
 
     #[test]
     fn a_merge_patch_changes_what_it_names() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Each crate and what it may use of ours.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("core", &[]),
     ("store", &["core"]),
     ("cluster", &["core"]),
@@ -12,7 +12,8 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("model-server", &["core", "sandbox"]),
     ("engine", &["core", "store", "cluster"]),
     ("server", &["core", "store"]),
-    ("muster", &["core", "store", "cluster", "sandbox", "model-server", "engine", "server"]),
+    ("web", &[]),
+    ("muster", &["core", "store", "cluster", "sandbox", "model-server", "engine", "server", "web"]),
     (BENCH, &["core"]),
 ];
 

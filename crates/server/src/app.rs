@@ -15,6 +15,7 @@ use crate::http::listen::{Life, stopping};
 use crate::http::problem::{Kind, Problem};
 use crate::http::share::{Full, Hold, Share};
 use crate::identity::Caller;
+use crate::web::Web;
 use crate::identity::cache::Sessions;
 use crate::identity::password::Passwords;
 use crate::identity::rate::{Lines, Mails, Rates};
@@ -41,6 +42,7 @@ pub struct App {
     downloads: Arc<Share>,
     pub streams: Streams,
     pub overview: Overview,
+    pub web: Web,
     life: watch::Receiver<Life>,
 }
 
@@ -60,6 +62,7 @@ impl App {
             downloads: Share::new(config.download_bytes, config.download_bytes_each),
             streams: Streams::new(&config),
             overview: Overview::default(),
+            web: Web::new(config.web),
             store,
             config,
             life,

@@ -10,6 +10,7 @@ use crate::api::catalogue::address::Origin;
 use crate::http::network::Addresses;
 use crate::http::pace::Times;
 use crate::identity::mail::Mail;
+use crate::web::WebFiles;
 use crate::identity::rate::SessionLimits;
 use crate::identity::secret::Cookie;
 
@@ -57,6 +58,8 @@ pub struct ServerConfig {
     pub event_streams: u32,
     pub event_streams_network: u32,
     pub event_streams_each: u32,
+    /// The web app; without files a page that says how to build it.
+    pub web: WebFiles,
 }
 
 impl ServerConfig {
@@ -105,6 +108,7 @@ impl Default for ServerConfig {
             event_streams: 512,
             event_streams_network: 128,
             event_streams_each: 8,
+            web: WebFiles::default(),
         }
     }
 }

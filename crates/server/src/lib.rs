@@ -9,6 +9,7 @@ mod identity;
 mod legacy;
 mod reading;
 mod routes;
+mod web;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 pub use crate::http::network::Addresses;
 pub use crate::http::pace::Times;
 pub use crate::http::problem;
+pub use web::WebFiles;
 pub use api::catalogue::address::Origin;
 pub use config::ServerConfig;
 pub use identity::mail::{Mail, PASSWORD_PAGE, link};

@@ -69,7 +69,8 @@ use crate::docs::{
     openapi_json, refer_to_items,
 };
 use crate::http::counts::Counts;
-use crate::http::door::{no_method, no_route, redirect};
+use crate::http::door::{no_method, no_route};
+use crate::web::{front, page_or_file};
 use crate::{docs, legacy};
 
 /// The routes of the API and their description. `below`: where browsers reach the hub, if not at the root
@@ -177,7 +178,7 @@ const PAGES: [&str; 4] = ["/", "/api/docs", "/api/docs/", "/api/docs/{file}"];
 /// The router, and the paths that it has.
 pub fn router(app: Arc<App>) -> (Router, Vec<String>) {
     let pages = Router::new()
-        .route(PAGES[0], get(async || redirect("api/docs/")))
+        .route(PAGES[0], get(front))
         .route(PAGES[1], get(docs_root))
         .route(PAGES[2], get(docs_index))
         .route(PAGES[3], get(docs_file))
@@ -185,7 +186,7 @@ pub fn router(app: Arc<App>) -> (Router, Vec<String>) {
     let below = app.config.public_url.as_deref().filter(|_| !app.config.base_path().is_empty());
     let (api, description) = api(below);
     let paths = description.paths.paths.into_keys().chain(PAGES.map(str::to_owned)).collect();
-    let all = api.merge(pages).fallback(no_route).method_not_allowed_fallback(no_method);
+    let all = api.merge(pages).fallback(page_or_file).method_not_allowed_fallback(no_method);
     (all.with_state(app), paths)
 }
 

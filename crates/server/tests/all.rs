@@ -49,5 +49,7 @@ mod slow;
 mod smtp;
 #[path = "all/statistics.rs"]
 mod statistics;
+#[path = "all/web.rs"]
+mod web;
 #[path = "all/wire.rs"]
 mod wire;

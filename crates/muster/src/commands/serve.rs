@@ -12,7 +12,7 @@ use muster_core::input::InputLimits;
 use muster_core::plan::Policy;
 use muster_engine::{Engine, EngineConfig};
 use muster_model_server::folder;
-use muster_server::{Cookie, Server, ServerConfig, SessionLimits, Times};
+use muster_server::{Cookie, Server, ServerConfig, SessionLimits, Times, WebFiles};
 use muster_store::{Clock, Error, Store, StoreConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -91,6 +91,7 @@ async fn run(
             ..SessionLimits::default()
         },
         times: Times { leave: serve.leave, ..Times::default() },
+        web: WebFiles(muster_web::FILES),
         ..ServerConfig::default()
     };
     let cookie = match (config.cookie.clone(), config.base_path()) {

@@ -30,14 +30,16 @@ use crate::identity::secret::TokenHash;
 
 /// A request is told of at most so often.
 const EVERY: Duration = Duration::from_millis(200);
+/// That anybody's request changed is told to an administrator at most so often.
+const ANYBODYS_EVERY: Duration = Duration::from_secs(1);
 /// More changed requests at one time are told as one `resync`.
 const MOST_REQUESTS: usize = 50;
 
 /// Follow your requests
 ///
 /// Events: `request` with `{id, phase, done, failed, inputs}` when one of your requests changed;
-/// `models` when the state of models may have changed; `instances`, to administrators, when instances or
-/// what they do changed; `session` when your rights may have: renew;
+/// `models` when the state of models may have changed; to administrators `instances`, when instances or
+/// what they do changed, and `requests`, when anybody's requests did; `session` when your rights may have: renew;
 /// `resync` when too much changed to tell: read again what you show. Comments keep the connection
 /// open.
 #[utoipa::path(
@@ -52,7 +54,7 @@ pub async fn follow_events(
     caller: Caller,
 ) -> Result<Response, Problem> {
     let listener = Streams::open(&app, &caller, is_admin(caller.session()))?;
-    let stream = Stream { app, listener, session: caller.hash, told: None };
+    let stream = Stream { app, listener, session: caller.hash, told: None, told_anybodys: None };
     Ok(answer(futures::stream::unfold(stream, Stream::next)))
 }
 
@@ -80,6 +82,8 @@ pub struct Streams {
 #[derive(Default)]
 struct Open {
     streams: HashMap<PrincipalId, Vec<Arc<Listener>>>,
+    /// Those of administrators.
+    admins: Vec<Arc<Listener>>,
     count: u32,
     pumped: bool,
 }
@@ -87,8 +91,6 @@ struct Open {
 /// What one stream has to tell.
 #[derive(Default)]
 struct Listener {
-    /// Of somebody who was an administrator when it was opened.
-    admin: bool,
     news: Mutex<News>,
     wake: Notify,
 }
@@ -96,6 +98,8 @@ struct Listener {
 #[derive(Default)]
 struct News {
     requests: BTreeSet<RequestId>,
+    /// A request of anybody.
+    anybodys: bool,
     models: bool,
     instances: bool,
     resync: bool,
@@ -104,7 +108,8 @@ struct News {
 
 impl News {
     fn is_empty(&self) -> bool {
-        self.requests.is_empty() && !self.models && !self.instances && !self.resync && !self.session
+        let other = self.models || self.instances || self.resync || self.session;
+        self.requests.is_empty() && !self.anybodys && !other
     }
 }
 
@@ -158,8 +163,11 @@ impl Streams {
         if own >= streams.each as usize {
             return Err(full());
         }
-        let listener = Arc::new(Listener { admin, ..Listener::default() });
+        let listener = Arc::new(Listener::default());
         open.streams.entry(principal).or_default().push(listener.clone());
+        if admin {
+            open.admins.push(listener.clone());
+        }
         open.count += 1;
         if !open.pumped {
             open.pumped = true;
@@ -181,6 +189,7 @@ impl Drop for Listening {
     fn drop(&mut self) {
         let mut open = self.app.streams.lock();
         open.count -= 1;
+        open.admins.retain(|listener| !Arc::ptr_eq(listener, &self.listener));
         if let Some(own) = open.streams.get_mut(&self.principal) {
             own.retain(|listener| !Arc::ptr_eq(listener, &self.listener));
             if own.is_empty() {
@@ -209,6 +218,8 @@ async fn pump(app: Arc<App>, mut changes: tokio::sync::broadcast::Receiver<Chang
                         news.requests.insert(id);
                     });
                 }
+                // Nobody else is woken by what they may not see.
+                open.admins.iter().for_each(|listener| listener.tell(|news| news.anybodys = true));
             }
             Ok(Change::Cancelled { .. }) => {}
             Ok(Change::Models) => tell_all(&open, |news| news.models = true),
@@ -217,9 +228,7 @@ async fn pump(app: Arc<App>, mut changes: tokio::sync::broadcast::Receiver<Chang
                 news.instances = true;
             }),
             Ok(Change::Noted) => {
-                // Nobody else is woken by what they may not see.
-                let admins = open.streams.values().flatten().filter(|listener| listener.admin);
-                admins.for_each(|listener| listener.tell(|news| news.instances = true));
+                open.admins.iter().for_each(|listener| listener.tell(|news| news.instances = true));
             }
             Ok(_) | Err(_) => tell_all(&open, |news| news.resync = true),
         }
@@ -240,6 +249,8 @@ struct Stream {
     session: TokenHash,
     /// When it last told something.
     told: Option<Instant>,
+    /// When it last told that anybody's request changed.
+    told_anybodys: Option<Instant>,
 }
 
 impl Stream {
@@ -256,7 +267,12 @@ impl Stream {
         let known = app.sessions.find(&app, &self.session).await.ok()??;
         let text = match news {
             Some(mut news) => {
-                news.instances &= is_admin(&known.session);
+                let admin = is_admin(&known.session);
+                news.instances &= admin;
+                news.anybodys &= admin;
+                if news.anybodys {
+                    self.told_anybodys = Some(Instant::now());
+                }
                 write_events(&app.store, self.listener.principal, news).await?
             }
             None => ": still here\n\n".into(),
@@ -275,7 +291,19 @@ impl Stream {
         if let Some(told) = self.told {
             sleep_until(told + EVERY).await;
         }
-        Some(listener.take())
+        let mut news = listener.take();
+        let next = self.told_anybodys.map(|told| told + ANYBODYS_EVERY);
+        if let Some(next) = next.filter(|next| news.anybodys && *next > Instant::now()) {
+            news.anybodys = false;
+            if news.is_empty() {
+                sleep_until(next).await;
+                news = listener.take();
+                news.anybodys = true;
+            } else {
+                listener.tell(|later| later.anybodys = true);
+            }
+        }
+        Some(news)
     }
 }
 
@@ -295,6 +323,9 @@ async fn write_events(store: &Store, principal: PrincipalId, news: News) -> Opti
     }
     if news.models {
         text.push_str("event: models\ndata: {}\n\n");
+    }
+    if news.anybodys {
+        text.push_str("event: requests\ndata: {}\n\n");
     }
     if news.instances {
         text.push_str("event: instances\ndata: {}\n\n");

@@ -59,7 +59,9 @@ pub async fn list_models(
     });
     let found: Vec<_> = rest.take(query.limit as usize + 1).collect();
     let id = |model: &&Arc<Model>| model.id.to_string();
-    json(StatusCode::OK, &PageView::cut(found, query.limit, id, |model| seen.summary(model)))
+    json(StatusCode::OK, &PageView::cut(found, query.limit, id, |model| {
+        seen.summary(model, app.store.held(&model.id))
+    }))
 }
 
 /// Find a model
@@ -80,7 +82,8 @@ pub async fn find_model(
 }
 
 fn view<'m>(app: &App, seen: &Seen, model: &'m Model) -> ModelView<'m> {
-    let (summary, ours) = (seen.summary(model), &app.config.limits);
+    let (held, ours) = (app.store.held(&model.id), &app.config.limits);
+    let summary = seen.summary(model, held);
     let limits = LimitsView {
         batch_size: model.limits.batch_size,
         max_instances: model.limits.max_instances,
@@ -92,15 +95,12 @@ fn view<'m>(app: &App, seen: &Seen, model: &'m Model) -> ModelView<'m> {
     };
     ModelView {
         queue: QueueView { waiting: summary.waiting, running: summary.running },
-        usual_start_seconds: seen.figures(model).start_seconds,
         summary,
         card: CardView::new(model),
-        input: InputView { name: &model.input.name, description: &model.input.description },
         outputs: model.outputs.iter().map(OutputView::new).collect(),
         limits,
         example: &model.example,
         cache: model.cache,
-        held: app.store.held(&model.id),
         disabled: app.store.disabled(&model.id).map(|reason| reason.to_string()),
     }
 }
@@ -152,17 +152,22 @@ impl Seen {
         }
     }
 
-    fn summary(&self, model: &Model) -> ModelSummaryView {
+    fn summary<'m>(&self, model: &'m Model, held: Option<String>) -> ModelSummaryView<'m> {
         let figures = self.figures(model);
         let title = &model.card.title;
         ModelSummaryView {
             id: model.id.clone(),
             title: if title.is_empty() { model.id.to_string() } else { title.clone() },
+            sentence: model.card.sentence(),
+            tags: &model.card.tags,
+            input: InputView::new(model),
             version: model.version.clone(),
             state: self.state(model),
             waiting: figures.waiting,
             running: figures.running,
             p50_seconds: figures.p50_seconds,
+            usual_start_seconds: figures.start_seconds,
+            held,
         }
     }
 }

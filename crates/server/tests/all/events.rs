@@ -123,3 +123,27 @@ async fn a_burst_of_changes_is_told_as_one() {
     futures::future::join_all((0..120).map(|_| person.submit(&inputs))).await;
     while stream.next().await.expect("an event") != "event: resync\ndata: {}" {}
 }
+
+#[tokio::test]
+async fn administrators_are_told_once_a_second_that_anybodys_requests_changed() {
+    const TOLD: &str = "event: requests\ndata: {}";
+    let hub = Hub::start().await;
+    let (admin, person, other) = (hub.admin("grace").await, hub.person().await, hub.person().await);
+    let (mut to_admin, mut to_other) = (follow(&admin).await, follow(&other).await);
+    person.submit(&["CCO"]).await;
+    while to_admin.next().await.expect("an event") != TOLD {}
+    let first = std::time::Instant::now();
+    person.submit(&["CC"]).await;
+    while to_admin.next().await.expect("an event") != TOLD {}
+    // The answers' way here takes some time as well.
+    assert!(first.elapsed() > Duration::from_millis(900), "{:?}", first.elapsed());
+    // What others are told of it says nothing of requests.
+    other.submit(&["C"]).await;
+    loop {
+        let event = to_other.next().await.expect("an event");
+        assert_ne!(event, TOLD);
+        if event.starts_with("event: request\n") {
+            break;
+        }
+    }
+}

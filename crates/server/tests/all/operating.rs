@@ -124,10 +124,10 @@ async fn a_model_says_what_a_newcomer_needs() {
         model,
         json!({
             "id": "lengths", "title": "Lengths", "version": "1.0.0+00000000", "state": "cold",
-            "waiting": 0, "running": 0, "p50_seconds": null,
+            "waiting": 0, "running": 0, "p50_seconds": null, "sentence": "", "tags": [],
             "card": {"title": "Lengths", "description": "", "interpretation": "", "licence": "",
                 "publication": "", "source_code": "", "tags": []},
-            "input": {"name": "smiles", "description": "A molecule"},
+            "input": {"name": "smiles", "description": "A molecule", "also": ["structure"]},
             "outputs": [
                 {"name": "length", "kind": "integer", "description": "a"},
                 {"name": "half", "kind": "float", "description": "a"},

@@ -186,10 +186,14 @@ impl<'r> ReadingView<'r> {
 /// What lists show of a model.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelSummary)]
-pub struct ModelSummaryView {
+pub struct ModelSummaryView<'m> {
     #[schema(value_type = String, example = "rdkit-descriptors")]
     pub id: ModelId,
     pub title: String,
+    /// The first sentence of its description.
+    pub sentence: &'m str,
+    pub tags: &'m [String],
+    pub input: InputView<'m>,
     pub version: String,
     #[schema(value_type = ModelState)]
     pub state: &'static str,
@@ -199,6 +203,10 @@ pub struct ModelSummaryView {
     pub running: u64,
     /// Median time from submission to end of recent completed requests, seconds.
     pub p50_seconds: Option<f64>,
+    /// How long an instance usually takes to start, if one started lately.
+    pub usual_start_seconds: Option<f64>,
+    /// Why its requests wait, if they do.
+    pub held: Option<String>,
 }
 
 /// `ready`: an instance runs. `starting`: one starts. `cold`: one starts when somebody needs it.
@@ -216,9 +224,8 @@ pub enum ModelState {
 #[schema(as = Model)]
 pub struct ModelView<'m> {
     #[serde(flatten)]
-    pub summary: ModelSummaryView,
+    pub summary: ModelSummaryView<'m>,
     pub card: CardView<'m>,
-    pub input: InputView<'m>,
     /// The columns it declares; it may answer more.
     pub outputs: Vec<OutputView<'m>>,
     pub limits: LimitsView,
@@ -226,11 +233,7 @@ pub struct ModelView<'m> {
     pub example: &'m [String],
     /// Are predictions kept and used again?
     pub cache: bool,
-    /// How long an instance usually takes to start, if one started lately.
-    pub usual_start_seconds: Option<f64>,
     pub queue: QueueView,
-    /// Why its requests wait, if they do.
-    pub held: Option<String>,
     /// Why it takes no new requests, if it takes none.
     pub disabled: Option<String>,
 }
@@ -253,6 +256,15 @@ pub struct InputView<'m> {
     #[schema(example = "smiles")]
     pub name: &'m str,
     pub description: &'m str,
+    /// Other header names that mean this column.
+    pub also: &'m [String],
+}
+
+impl<'m> InputView<'m> {
+    pub fn new(model: &'m Model) -> Self {
+        let input = &model.input;
+        Self { name: &input.name, description: &input.description, also: &input.also }
+    }
 }
 
 #[derive(Serialize, ToSchema)]

@@ -1,0 +1,172 @@
+import { Service, computed, inject, signal } from '@angular/core';
+import { Router } from '@angular/router';
+
+import { Failure } from '../api/failure';
+import type { Schemas } from '../api/api';
+import { Session } from '../session/session';
+import { type Dialect, CONTENT_TYPES, dialectOf, sheet, type Wish } from './sheet';
+
+/** So much of a file is looked at here; the hub reads all of it. */
+const HEAD = 4 << 20;
+/** Requests of so many inputs are waited for: the table comes at once. */
+const SMALL = 100;
+const FIRST_REST = 1_000;
+const LONGEST_REST = 8_000;
+
+export interface Choice {
+  readonly column: string | null;
+  readonly header: Wish['header'];
+  readonly cache: boolean;
+}
+
+const NO_CHOICE: Choice = { column: null, header: 'auto', cache: true };
+
+/** What was pasted or dropped and not sent yet. It stays while one looks at models. */
+@Service()
+export class Draft {
+  readonly #session = inject(Session);
+  readonly #router = inject(Router);
+  readonly text = signal('');
+  readonly file = signal<File | null>(null);
+  readonly choice = signal(NO_CHOICE);
+  /** Why the file cannot be taken. */
+  readonly refused = signal<string | null>(null);
+  readonly sending = signal<{ sent: number; of: number; trouble: string | null } | null>(null);
+  readonly failure = signal<Failure | null>(null);
+  #abort: (() => void) | null = null;
+
+  readonly empty = computed(() => this.text().trim() === '' && !this.file());
+  readonly dialect = computed<Dialect>(() => dialectOf(this.text(), this.file()?.name));
+  readonly bytes = computed(() => this.file()?.size ?? new Blob([this.text()]).size);
+  /** Only the file's head is here. */
+  readonly cut = computed(() => (this.file()?.size ?? 0) > HEAD);
+
+  sheet(names: readonly string[]) {
+    const { column, header } = this.choice();
+    return sheet(this.text(), this.dialect(), { names, column, header });
+  }
+
+  paste(text: string): void {
+    this.text.set(text);
+    this.#new(null);
+  }
+
+  async drop(file: File): Promise<void> {
+    const bytes = new Uint8Array(await file.slice(0, HEAD).arrayBuffer());
+    const refused = whyNotText(bytes, file.name);
+    this.refused.set(refused);
+    if (refused) return;
+    this.text.set(new TextDecoder().decode(bytes));
+    this.#new(file);
+    this.refused.set(null);
+  }
+
+  clear(): void {
+    this.paste('');
+  }
+
+  #new(file: File | null): void {
+    this.file.set(file);
+    this.choice.set(NO_CHOICE);
+    this.failure.set(null);
+    this.refused.set(null);
+  }
+
+  /** Sends it under one key, however often that takes, and goes to the request. */
+  async run(model: string, inputs: number): Promise<void> {
+    const key = crypto.randomUUID();
+    const body: Blob = this.file() ?? new Blob([this.text()]);
+    const { column, header, cache } = this.choice();
+    const query = new URLSearchParams({ model });
+    if (column !== null) query.set('column', column);
+    if (header !== 'auto') query.set('header', header);
+    if (!cache) query.set('cache', 'false');
+    if (inputs <= SMALL && !this.cut()) query.set('wait', '5');
+    this.failure.set(null);
+    this.sending.set({ sent: 0, of: body.size, trouble: null });
+    let stopped = false;
+    try {
+      for (let rest = FIRST_REST; ; rest = Math.min(LONGEST_REST, rest * 2)) {
+        try {
+          await this.#session.begin();
+          const request = await new Promise<Schemas['Request']>((resolve, reject) => {
+            this.#abort = send(`/api/v1/requests?${query}`, body, { 'content-type': CONTENT_TYPES[this.dialect()], 'idempotency-key': key }, (sent) => this.sending.set({ sent, of: body.size, trouble: null }), resolve, reject);
+          });
+          this.clear();
+          await this.#router.navigate(['/requests', request.id]);
+          return;
+        } catch (error) {
+          const failure = Failure.of(error);
+          if (failure.status === 401 && (await this.#session.renew())) continue;
+          if (!failure.passes) throw failure;
+          this.sending.set({ sent: 0, of: body.size, trouble: failure.detail });
+          await new Promise<void>((resolve) => {
+            const timer = setTimeout(resolve, rest);
+            this.#abort = () => {
+              stopped = true;
+              clearTimeout(timer);
+              resolve();
+            };
+          });
+          if (stopped) return;
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof Aborted)) this.failure.set(Failure.of(error));
+    } finally {
+      this.#abort = null;
+      this.sending.set(null);
+    }
+  }
+
+  stop(): void {
+    this.#abort?.();
+  }
+}
+
+class Aborted extends Error {}
+
+/** By XMLHttpRequest, which tells how much is sent. */
+function send(
+  address: string,
+  body: Blob,
+  headers: { [name: string]: string },
+  progress: (sent: number) => void,
+  resolve: (answer: Schemas['Request']) => void,
+  reject: (error: Error) => void,
+): () => void {
+  const request = new XMLHttpRequest();
+  request.open('POST', address);
+  for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+  request.upload.onprogress = (event) => progress(event.loaded);
+  request.onerror = () => reject(Failure.unreachable());
+  request.onabort = () => reject(new Aborted());
+  request.onload = () => {
+    const { status, statusText } = request;
+    if (status >= 200 && status < 300) return resolve(JSON.parse(request.responseText) as Schemas['Request']);
+    const answered = new Headers();
+    for (const name of ['content-type', 'x-request-id', 'retry-after']) {
+      const value = request.getResponseHeader(name);
+      if (value) answered.set(name, value);
+    }
+    void Failure.from(new Response(request.responseText, { status, statusText, headers: answered })).then(reject);
+  };
+  request.send(body);
+  return () => request.abort();
+}
+
+/** What the hub would say of it, before it is sent. */
+export function whyNotText(bytes: Uint8Array, name: string): string | null {
+  const begins = (...signature: number[]) => signature.every((byte, at) => bytes[at] === byte);
+  if (bytes.length === 0) return `${name} is empty.`;
+  if (begins(0x25, 0x50, 0x44, 0x46)) return `${name} is a PDF. Copy the SMILES out of it, or save the table as CSV.`;
+  if (begins(0x50, 0x4b, 0x03, 0x04)) return `${name} is a ZIP or an Excel file. Save the sheet as CSV (UTF-8).`;
+  if (begins(0xff, 0xfe) || begins(0xfe, 0xff)) return `${name} is UTF-16. Save it as UTF-8.`;
+  if (bytes.subarray(0, 8192).includes(0)) return `${name} is not a text. CSV, TSV or one input a line is what models read.`;
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, bytes.length - 4));
+  } catch {
+    return `${name} is not UTF-8. Save it as UTF-8.`;
+  }
+  return null;
+}

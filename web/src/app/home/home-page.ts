@@ -1,0 +1,132 @@
+import { Component, computed, inject, input, linkedSignal } from '@angular/core';
+import { Router } from '@angular/router';
+
+import { Catalogue, type ModelSummary } from '../model/catalogue';
+import { takesMolecules } from '../model/words';
+import { Api } from '../api/api';
+import { Choice, type Option } from '../ui/choice';
+import { count } from '../ui/format';
+import { Icon } from '../ui/icon';
+import { Sending } from '../ui/sending';
+import { Failed, Void } from '../ui/void';
+import { Draft } from './draft';
+import { ModelCell } from './model-cell';
+import { MOLECULES, PasteBox } from './paste-box';
+import { inputsOf } from './sheet';
+
+const STATES: Option[] = [
+  { value: '', label: 'any' },
+  { value: 'ready', label: 'ready' },
+  { value: 'starting', label: 'starting' },
+  { value: 'cold', label: 'cold' },
+];
+const SORTS: Option[] = [
+  { value: '', label: 'name' },
+  { value: 'fast', label: 'fastest' },
+  { value: 'ready', label: 'ready first' },
+];
+const RANK: { [state: string]: number } = { ready: 0, starting: 1, cold: 2 };
+
+@Component({
+  selector: 'm-home-page',
+  imports: [Choice, Failed, Icon, ModelCell, PasteBox, Sending, Void],
+  template: `<header class="head big"><div class="ht"><h1>Paste molecules or drop a file</h1></div></header>
+    <m-paste-box [names]="names()" [molecules]="molecules()">
+      <button example type="button" class="btn txt" (click)="example()" [disabled]="!chosen()">Try an example</button>
+      @if (options().length > 0) {<m-choice label="Model" [options]="options()" [value]="model()" [none]="model()" (valueChange)="model.set($event)" />}
+      <button type="button" class="btn pri" [disabled]="draft.empty() || !chosen() || inputs() === 0 || !!draft.sending()" (click)="run()">{{ draft.empty() ? 'Run' : 'Run ' + said() }}</button>
+    </m-paste-box>
+    <m-sending />
+    <div class="h2r"><h2>Models</h2>@if (catalogue.read.value()) {<span class="mut">{{ shown().length === catalogue.models().length ? count(shown().length) : shown().length + ' of ' + catalogue.models().length }}</span>}</div>
+    @if (catalogue.models().length > 1 || filtered()) {
+      <div class="bar">
+        <label class="ctl inp"><m-icon name="search" /><input #search type="search" placeholder="Search title, sentence, tag" aria-label="Search models" [value]="q()" (input)="go({ q: search.value }, true)" /></label>
+        <m-choice label="Task" [options]="tags()" [value]="task()" (valueChange)="go({ task: $event })" />
+        <m-choice label="State" [options]="states" [value]="state()" (valueChange)="go({ state: $event })" />
+        @if (filtered()) {<button type="button" class="btn txt" (click)="go({ q: '', task: '', state: '' })">Show all {{ catalogue.models().length }}</button>}
+        <div class="end"><m-choice label="Sort" [options]="sorts" [value]="sort()" (valueChange)="go({ sort: $event })" /></div>
+      </div>
+    }
+    @if (catalogue.read.failure(); as failure) {<m-failed [failure]="failure" (again)="catalogue.read.again()" />}
+    @if (catalogue.read.value() && catalogue.models().length === 0) {
+      <div class="sheet"><m-void title="No models yet">Whoever runs this hub adds them: a folder with a model.toml, or a server elsewhere.<a step class="btn" href="/api/docs/">API and help</a></m-void></div>
+    } @else if (catalogue.read.value() && shown().length === 0) {
+      <div class="sheet"><m-void title="No model is like that">The filter leaves none of {{ catalogue.models().length }}.<button step type="button" class="btn" (click)="go({ q: '', task: '', state: '' })">Show all</button></m-void></div>
+    } @else {
+      <div class="sheet mgrid">
+        @for (one of shown(); track one.id) {<m-model-cell [model]="one" />} @empty {
+          @if (catalogue.read.loading()) {
+            @for (n of [1, 2, 3]; track n) {<div class="mcell" aria-hidden="true"><div class="mh"><i class="sk a"></i><i class="sk b"></i></div><p><i class="sk a"></i></p></div>}
+          }
+        }
+      </div>
+    }`,
+})
+export class HomePage {
+  protected readonly catalogue = inject(Catalogue);
+  protected readonly draft = inject(Draft);
+  readonly #router = inject(Router);
+  readonly #api = inject(Api);
+  readonly q = input('', { transform: text });
+  readonly task = input('', { transform: text });
+  readonly state = input('', { transform: text });
+  readonly sort = input('', { transform: text });
+  protected readonly states = STATES;
+  protected readonly sorts = SORTS;
+  protected readonly count = count;
+  protected readonly options = computed(() => this.catalogue.models().map((one) => ({ value: one.id, label: one.title || one.id, more: one.state })));
+  /** The first that takes molecules, until somebody chooses. */
+  protected readonly model = linkedSignal<readonly ModelSummary[], string>({
+    source: this.catalogue.models,
+    computation: (models, before) => {
+      if (before && models.some((one) => one.id === before.value)) return before.value;
+      const useful = models.filter(takesMolecules).sort((a, b) => Number(/weight/i.test(a.id)) - Number(/weight/i.test(b.id)));
+      return (useful[0] ?? models[0])?.id ?? '';
+    },
+  });
+  protected readonly chosen = computed(() => this.catalogue.models().find((one) => one.id === this.model()));
+  protected readonly molecules = computed(() => !this.chosen() || takesMolecules(this.chosen() as ModelSummary));
+  protected readonly names = computed(() => {
+    const input = this.chosen()?.input;
+    return input ? [input.name, 'input', ...input.also] : MOLECULES;
+  });
+  protected readonly inputs = computed(() => inputsOf(this.draft.sheet(this.names())).length);
+  protected readonly said = computed(() => (this.draft.cut() ? 'the file' : `${count(this.inputs())} ${this.inputs() === 1 ? 'input' : 'inputs'}`));
+  protected readonly tags = computed<Option[]>(() => {
+    const all = [...new Set(this.catalogue.models().flatMap((one) => one.tags))].sort();
+    return [{ value: '', label: 'any' }, ...all.map((tag) => ({ value: tag, label: tag }))];
+  });
+  protected readonly filtered = computed(() => !!(this.q() || this.task() || this.state()));
+  protected readonly shown = computed(() => {
+    const q = this.q().toLowerCase();
+    const found = this.catalogue.models().filter((one) => {
+      const text = [one.title, one.sentence, one.id, ...one.tags].join(' ').toLowerCase();
+      return text.includes(q) && (!this.task() || one.tags.includes(this.task())) && (!this.state() || one.state === this.state());
+    });
+    const by: { [sort: string]: (a: ModelSummary, b: ModelSummary) => number } = {
+      '': (a, b) => (a.title || a.id).localeCompare(b.title || b.id),
+      fast: (a, b) => (a.p50_seconds ?? Infinity) - (b.p50_seconds ?? Infinity),
+      ready: (a, b) => (RANK[a.state] ?? 3) - (RANK[b.state] ?? 3),
+    };
+    return found.sort(by[this.sort()] ?? by['']);
+  });
+
+  /** What is filtered stands in the address. */
+  protected go(change: { [name: string]: string }, typing = false): void {
+    const queryParams = Object.fromEntries(Object.entries(change).map(([name, value]) => [name, value || null]));
+    void this.#router.navigate([], { queryParams, queryParamsHandling: 'merge', replaceUrl: typing });
+  }
+
+  protected async example(): Promise<void> {
+    const model = await this.#api.get('/api/v1/models/{id}', { path: { id: this.model() } });
+    this.draft.paste(model.example.join('\n'));
+  }
+
+  protected run(): void {
+    void this.draft.run(this.model(), this.inputs());
+  }
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}

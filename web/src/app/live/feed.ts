@@ -1,0 +1,104 @@
+import { effect, inject, Service, signal } from '@angular/core';
+
+import { Session } from '../session/session';
+import { Events, type HubEvent } from './events';
+
+export interface RequestNews {
+  readonly id: string;
+  readonly phase: string;
+  readonly done: number;
+  readonly failed: number;
+  readonly inputs: number;
+}
+
+const FIRST_WAIT = 1_000;
+const LONGEST_WAIT = 30_000;
+/** What changes many times a second is read again at most so often. */
+const COALESCE = 500;
+
+/**
+ * What the hub says that changed. One tab of the browser listens and tells the others. News are
+ * hints: pages read again what they show.
+ */
+@Service()
+export class Feed {
+  readonly #session = inject(Session);
+  readonly #channel = new BroadcastChannel('muster.events');
+  /** Count up when something of their kind changed. */
+  readonly models = signal(0);
+  readonly instances = signal(0);
+  readonly requests = signal(0);
+  /** Anybody's requests, told to administrators. */
+  readonly everybodys = signal(0);
+  /** The newest of one request. */
+  readonly request = signal<RequestNews | null>(null);
+  readonly live = signal(false);
+  readonly #later = new Map<string, ReturnType<typeof setTimeout>>();
+
+  constructor() {
+    this.#channel.onmessage = (message: MessageEvent<HubEvent>) => this.#take(message.data);
+    let principal: string | undefined;
+    let stop = new AbortController();
+    effect(() => {
+      const now = this.#session.ended() ? undefined : this.#session.live()?.principal.id;
+      if (now === principal) return;
+      principal = now;
+      stop.abort();
+      stop = new AbortController();
+      if (now) void this.#lead(stop.signal);
+    });
+  }
+
+  /** Waits for its turn to listen, and listens. */
+  async #lead(stop: AbortSignal): Promise<void> {
+    if (!('locks' in navigator)) return this.#listen(stop);
+    await navigator.locks.request('muster.events', { signal: stop }, () => this.#listen(stop)).catch(() => {});
+  }
+
+  async #listen(stop: AbortSignal): Promise<void> {
+    for (let wait = FIRST_WAIT; !stop.aborted; wait = Math.min(LONGEST_WAIT, wait * 2)) {
+      try {
+        const response = await fetch('/api/v1/events', { signal: stop });
+        if (response.ok && response.body) {
+          this.#tell({ name: 'open', data: '' });
+          wait = FIRST_WAIT;
+          const events = new Events();
+          for await (const bytes of response.body) for (const event of events.take(bytes)) this.#tell(event);
+        }
+      } catch {
+        if (stop.aborted) return;
+      }
+      this.#tell({ name: 'closed', data: '' });
+      // A stream does not say why it ended.
+      if (!(await this.#session.renew()) && this.#session.ended()) return;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+
+  #tell(event: HubEvent): void {
+    this.#channel.postMessage(event);
+    this.#take(event);
+  }
+
+  #take({ name, data }: HubEvent): void {
+    if (name === 'open') this.live.set(true);
+    if (name === 'closed') this.live.set(false);
+    if (name === 'session') void this.#session.renew();
+    if (name === 'request') {
+      this.request.set(JSON.parse(data) as RequestNews);
+      this.#count('requests');
+    }
+    if (name === 'models' || name === 'instances') this.#count(name);
+    if (name === 'requests') this.#count('everybodys');
+    if (name === 'resync' || name === 'open') for (const kind of ['models', 'instances', 'requests', 'everybodys'] as const) this.#count(kind);
+  }
+
+  #count(kind: 'models' | 'instances' | 'requests' | 'everybodys'): void {
+    if (this.#later.has(kind)) return;
+    const timer = setTimeout(() => {
+      this.#later.delete(kind);
+      this[kind].update((n) => n + 1);
+    }, COALESCE);
+    this.#later.set(kind, timer);
+  }
+}

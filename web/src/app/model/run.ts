@@ -1,0 +1,194 @@
+import { Component, computed, effect, inject, input, signal } from '@angular/core';
+
+import type { Schemas } from '../api/api';
+import { read } from '../api/read';
+import { Chemist } from '../chem/chemist';
+import { Draft } from '../home/draft';
+import { PasteBox } from '../home/paste-box';
+import { inputsOf } from '../home/sheet';
+import { Session } from '../session/session';
+import { Choice, type Option } from '../ui/choice';
+import { Code } from '../ui/code';
+import { Dialog } from '../ui/dialog';
+import { binary, bytes, count, counted, duration } from '../ui/format';
+import { Icon } from '../ui/icon';
+import { Mol } from '../ui/mol';
+import { Sending } from '../ui/sending';
+import type { Unreadable } from '../../workers/chem-messages';
+import { wanted } from './api-tab';
+import { LANGUAGES, type Language, snippet } from './snippets';
+import { takesMolecules } from './words';
+
+/** So many are checked before they are sent; the model has the last word anyway. */
+const CHECKED = 5_000;
+const FIRST_ROWS = 6;
+
+interface Line {
+  readonly line: number;
+  readonly cells: readonly string[];
+  readonly problem?: string;
+  /** Rows that are not shown before this one. */
+  readonly gap: number;
+}
+
+/** What is about to be sent to a model: the first rows, what is wrong with some, how long it takes. */
+@Component({
+  selector: 'm-run',
+  imports: [Choice, Code, Dialog, Icon, Mol, PasteBox, Sending],
+  template: `<div class="two"><div>
+    @if (draft.empty()) {
+      <m-paste-box [names]="names()" [molecules]="molecules()" [label]="'Paste inputs for ' + model().title" [placeholder]="molecules() ? 'Paste SMILES, one a line, or a table with a header' : 'Paste one input a line, or a table with a header'">
+        <button example type="button" class="btn txt" (click)="draft.paste(model().example.join('\\n'))">Try an example</button>
+      </m-paste-box>
+    } @else {
+      <div class="sheet">
+        <div class="filebar"><m-icon name="file" /><span class="nm">{{ draft.file()?.name ?? 'Pasted' }}</span><span class="mut">{{ about() }}</span>
+          <div class="end"><button type="button" class="btn" (click)="draft.clear()">{{ draft.file() ? 'Other file' : 'Clear' }}</button></div></div>
+        <div class="why">
+          <p>@if (sheet().at < 0) {<b>Which column has the inputs?</b> None has the name {{ model().input.name }}, which the model knows.} @else if (sheet().header) {<b>{{ sheet().columns[sheet().at] }}</b> is the input: {{ sheet().why }}{{ checked() }}.} @else {<b>Each line</b> is an input{{ checked() }}.}</p>
+          @if (columns().length > 1) {<m-choice label="Input column" [options]="columns()" [value]="sheet().columns[sheet().at] ?? ''" none="" (valueChange)="change({ column: $event })" />}
+          @if (columns().length <= 1) {<m-choice label="First line" [options]="headers" [value]="sheet().header ? 'used' : 'absent'" none="absent" (valueChange)="change({ header: $event })" />}
+        </div>
+        <div class="tw-x"><table class="t prev">
+          @if (sheet().header) {<thead><tr><th class="ln"><span class="vh">Line</span></th>
+            @for (name of sheet().columns; track $index) {
+              <th [class.key]="$index === sheet().at" [attr.colspan]="$index === sheet().at && molecules() ? 2 : null">{{ name }}@if ($index === sheet().at) {<span class="tag">input</span>}</th>
+            }</tr></thead>}
+          <tbody>
+            @for (row of rows(); track row.line) {
+              @if (row.gap > 0) {<tr class="gap"><td class="ln">⋮</td><td [attr.colspan]="width()">{{ counted(row.gap, 'row') }}</td></tr>}
+              <tr [class.prob]="row.problem"><td class="ln">{{ row.line }}</td>
+                @for (cell of row.cells; track $index) {
+                  <td [class.key]="$index === sheet().at && !row.problem" [class.mono]="$index === sheet().at" [class.mut]="$index !== sheet().at"><span class="cell">{{ cell }}</span></td>
+                  @if ($index === sheet().at && molecules()) {<td class="pm" [class.key]="!row.problem">@if (!row.problem) {<m-mol [smiles]="cell" [width]="68" [height]="34" />}</td>}
+                }
+              </tr>
+              @if (row.problem) {<tr class="caret"><td class="ln"></td><td class="mono" [attr.colspan]="width()">{{ row.problem }}</td></tr>}
+            }
+          </tbody></table></div>
+      </div>
+      @if (unreadable().length > 0) {
+        <div class="note f mt"><m-icon name="warn" /><span><b class="strong">{{ counted(unreadable().length, 'line') }} of {{ count(inputs().length) }} cannot be read as SMILES</b> and may get no prediction: {{ lines() }}. The others are not affected.</span></div>
+      }
+    }
+    <m-sending />
+  </div>
+  <aside class="rail"><div class="sheet pad">
+    <div class="mini">{{ expected().before }}</div><p class="exp">{{ expected().time }}</p><div class="mini">{{ expected().after }}</div><hr />
+    <div class="lines">
+      @for (bar of bars(); track bar.what) {
+        <div><div class="row"><span>{{ bar.what }}</span><span [class.bad]="bar.share > 1">{{ bar.said }}</span></div>
+        <svg class="gauge" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect class="g0" width="100" height="4" /><rect [attr.class]="bar.share > 1 ? 'g2' : 'g1'" [attr.width]="bar.width" height="4" /></svg></div>
+      }
+    </div>
+    @if (model().cache) {<hr /><label class="check"><input type="checkbox" class="cb" [checked]="draft.choice().cache" (change)="change({ cache: !draft.choice().cache })" /><span>Use known predictions<span>Inputs seen before are answered at once.</span></span></label>}
+    <div class="dockact"><button type="button" class="btn pri big wide" [disabled]="!ready()" (click)="draft.run(model().id, inputs().length)">{{ button() }}</button></div>
+    <p class="mini mt2">As @for (one of languages; track one.id) {<button type="button" class="link" (click)="language.set(one.id)">{{ one.label }}</button>@if ($index < 2) {{{ $index === 1 ? ' or ' : ', ' }}}}</p>
+  </div></aside></div>
+  @if (language(); as one) {
+    <m-dialog [label]="'This request with ' + one" [wide]="true" (closed)="language.set(null)"><h2>This request with {{ labelOf(one) }}</h2><p class="lead">The same inputs, column and choices as on the screen.</p><m-code [text]="code()" /></m-dialog>
+  }`,
+})
+export class Run {
+  readonly model = input.required<Schemas['Model']>();
+  protected readonly draft = inject(Draft);
+  readonly #chemist = inject(Chemist);
+  readonly #session = inject(Session);
+  protected readonly count = count;
+  protected readonly counted = counted;
+  protected readonly languages = LANGUAGES;
+  protected readonly language = signal<Language | null>(null);
+  protected readonly headers: Option[] = [
+    { value: 'used', label: 'header' },
+    { value: 'absent', label: 'an input' },
+  ];
+  protected readonly names = computed(() => [this.model().input.name, 'input', ...this.model().input.also]);
+  protected readonly molecules = computed(() => takesMolecules(this.model()));
+  protected readonly sheet = computed(() => this.draft.sheet(this.names()));
+  protected readonly inputs = computed(() => inputsOf(this.sheet()));
+  protected readonly columns = computed<Option[]>(() => this.sheet().columns.map((name) => ({ value: name, label: name })));
+  protected readonly width = computed(() => Math.max(1, this.sheet().columns.length) + (this.molecules() ? 1 : 0));
+  protected readonly unreadable = signal<readonly Unreadable[]>([]);
+  readonly #done = signal(0);
+  readonly #limits = read('/api/v1/me/limits', () => (this.#session.live() ? { quiet: true } : undefined));
+
+  protected readonly about = computed(() => {
+    const rows = this.draft.cut() ? 'the first rows were looked at' : counted(this.inputs().length, 'row');
+    const columns = this.sheet().columns.length > 1 ? `, ${this.sheet().columns.length} columns` : '';
+    return `${bytes(this.draft.bytes())}, ${rows}${columns}`;
+  });
+  protected readonly checked = computed(() => {
+    const done = this.#done();
+    return done > 0 ? `, and ${count(done - this.unreadable().length)} of ${count(done)} read as molecules` : '';
+  });
+  protected readonly lines = computed(() => {
+    const all = this.unreadable().map(({ at }) => this.sheet().rows[at]?.line ?? 0);
+    return all.slice(0, 8).join(', ') + (all.length > 8 ? ` and ${all.length - 8} more` : '');
+  });
+  protected readonly rows = computed<Line[]>(() => {
+    const rows = this.sheet().rows;
+    const wrong = new Map(this.unreadable().slice(0, 3).map(({ at, problem }) => [at, problem]));
+    const shown = [...new Set([...rows.keys()].slice(0, FIRST_ROWS).concat([...wrong.keys()]))].sort((a, b) => a - b);
+    return shown.flatMap((at, place) => {
+      const row = rows[at];
+      if (!row) return [];
+      const gap = at - (shown[place - 1] ?? -1) - 1;
+      const problem = wrong.get(at);
+      return [{ line: row.line, cells: row.cells, gap, ...(problem === undefined ? {} : { problem }) }];
+    });
+  });
+  protected readonly expected = computed(() => {
+    const { state, waiting, p50_seconds, usual_start_seconds, held } = this.model();
+    const start = state === 'cold' ? (usual_start_seconds ?? null) : 0;
+    const before = held && waiting > 0 ? 'Waits for now' : state === 'ready' ? 'Starts now' : state === 'starting' ? 'Starts soon' : 'Starts when you run it';
+    const after = held && waiting > 0 ? held : waiting > 0 ? `${counted(waiting, 'request')} ${waiting === 1 ? 'is' : 'are'} ahead; you take turns.` : state === 'ready' ? 'An instance is ready, nobody is ahead.' : start ? `An instance takes about ${duration(start)} to start.` : 'Nobody is ahead.';
+    const time = p50_seconds === null || p50_seconds === undefined ? 'not known yet' : `usually ${duration(p50_seconds + (start ?? 0))}`;
+    return { before, time, after };
+  });
+  protected readonly bars = computed(() => {
+    const { inputs, body_bytes } = this.model().limits;
+    const number = this.inputs().length;
+    const size = this.draft.bytes();
+    const bars = [
+      { what: 'Inputs', share: number / inputs, said: `${count(number)} of ${count(inputs)}` },
+      { what: this.draft.file() ? 'File' : 'Size', share: size / body_bytes, said: `${bytes(size)} of ${binary(body_bytes)}` },
+    ];
+    const mine = this.#limits.value();
+    if (mine) {
+      const today = mine.used.day_inputs + number;
+      bars.push({ what: 'Today, with this', share: today / mine.limits.day_inputs, said: `${count(today)} of ${count(mine.limits.day_inputs)}` });
+    }
+    return bars.map((bar) => ({ ...bar, width: bar.share === 0 ? 0 : Math.max(0.6, Math.min(100, bar.share * 100)) }));
+  });
+  protected readonly ready = computed(() => !this.draft.empty() && this.inputs().length > 0 && !this.draft.sending() && !this.model().disabled);
+  protected readonly button = computed(() => (this.draft.empty() ? 'Run' : this.draft.cut() ? 'Run the file' : `Run ${counted(this.inputs().length, 'input')}`));
+  protected readonly code = computed(() => snippet(this.language() ?? 'curl', wanted(this.draft, this.model())));
+
+  constructor() {
+    effect((onCleanup) => {
+      const some = this.molecules() ? this.inputs().slice(0, CHECKED) : [];
+      let old = false;
+      onCleanup(() => (old = true));
+      const timer = setTimeout(() => {
+        void this.#chemist.check(some).then((found) => {
+          if (old) return;
+          this.unreadable.set(found);
+          this.#done.set(this.#chemist.refused() ? 0 : some.length);
+        });
+      }, 150);
+      onCleanup(() => clearTimeout(timer));
+    });
+  }
+
+  protected labelOf(language: Language): string {
+    return LANGUAGES.find((one) => one.id === language)?.label ?? language;
+  }
+
+  protected change(change: { column?: string; header?: string; cache?: boolean }): void {
+    this.draft.choice.update((choice) => ({
+      column: change.column ?? choice.column,
+      header: change.header === 'used' || change.header === 'absent' ? change.header : choice.header,
+      cache: change.cache ?? choice.cache,
+    }));
+  }
+}

@@ -1,0 +1,22 @@
+import type { Schemas } from '../api/api';
+import { duration } from '../ui/format';
+
+type Summary = Schemas['ModelSummary'];
+
+export function takesMolecules(model: Pick<Summary, 'input'>): boolean {
+  return /smiles|molecul/i.test(`${model.input.name} ${model.input.description}`);
+}
+
+/** Its state, and what that means for whoever runs it now. */
+export function stateOf(model: Summary): { is: string; said: string } {
+  if (model.held && model.waiting > 0) return { is: 'held', said: `held: ${model.held}` };
+  const start = model.usual_start_seconds ? `, about ${duration(model.usual_start_seconds)}` : '';
+  if (model.state === 'starting') return { is: 'starting', said: `starting${start}` };
+  if (model.state === 'cold') return { is: 'cold', said: start ? `cold${start} to start` : 'cold' };
+  return { is: 'ready', said: 'ready' };
+}
+
+export function queueOf(model: Summary): string {
+  const parts = [model.waiting > 0 ? `${model.waiting} waiting` : '', model.running > 0 ? `${model.running} running` : ''];
+  return parts.filter(Boolean).join(', ') || 'nobody waits';
+}

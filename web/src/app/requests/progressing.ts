@@ -1,0 +1,96 @@
+import { Component, computed, effect, inject, input, signal, untracked } from '@angular/core';
+
+import type { Schemas } from '../api/api';
+import { read } from '../api/read';
+import { Feed } from '../live/feed';
+import { Clock } from '../ui/clock';
+import { count, counted, duration, moment } from '../ui/format';
+import { Icon } from '../ui/icon';
+
+/** Cells of the strip that shows how much is done. */
+const CELLS = 40;
+/** The rate is that of the last minute. */
+const MEMORY = 60_000;
+
+/** A request that did not end yet: why it waits, or how fast it goes. */
+@Component({
+  selector: 'm-progressing',
+  imports: [Icon],
+  template: `<div class="sheet" aria-live="polite">
+    @if (request().phase === 'waiting') {
+      <div class="whyline warnc"><m-icon name="s-starting" /><div class="tx"><b>{{ why() }}</b><p>Your request runs by itself; you can close this page.</p></div></div>
+      <dl class="big4">
+        <div><dt>Waiting since</dt><dd>{{ waiting() }}</dd><dd class="small">submitted {{ moment(request().submitted_at, clock.now()) }}</dd></div>
+        <div><dt>In the queue of this model</dt><dd>{{ queue() }}</dd><dd class="small">people take turns</dd></div>
+        <div><dt>The model</dt><dd>{{ state() }}</dd><dd class="small">{{ start() }}</dd></div>
+        <div><dt>Others took</dt><dd>{{ usual() }}</dd><dd class="small">median of recent requests</dd></div>
+      </dl>
+    } @else {
+      <div class="whyline"><span class="acr"><m-icon name="s-running" /></span><div class="tx"><b>{{ count(request().done) }} of {{ counted(request().inputs, 'input') }} are done.</b><p>Predictions come when all inputs are done. You can close this page.</p></div></div>
+      <dl class="big4">
+        <div><dt>Done</dt><dd>{{ percent() }} %</dd><dd class="small">{{ count(request().done) }} of {{ count(request().inputs) }}</dd></div>
+        <div><dt>Rate</dt><dd>{{ rate() ? said(rate()) : '–' }}</dd><dd class="small">over the last minute</dd></div>
+        <div><dt>Time left</dt><dd>{{ left() }}</dd><dd class="small">at this rate</dd></div>
+        <div><dt>Without prediction</dt><dd>{{ count(request().failed) }}</dd><dd class="small">{{ request().cached > 0 ? count(request().cached) + ' known before' : 'so far' }}</dd></div>
+      </dl>
+      <div class="strip"><h3>Inputs<span>{{ count(request().inputs) }}, in the order in which they are answered</span></h3><div class="jb" role="img" [attr.aria-label]="percent() + ' % are done'">@for (cell of cells(); track $index) {<i [class]="cell"></i>}</div></div>
+    }
+  </div>`,
+})
+export class Progressing {
+  readonly request = input.required<Schemas['Request']>();
+  protected readonly clock = inject(Clock);
+  readonly #feed = inject(Feed);
+  protected readonly count = count;
+  protected readonly counted = counted;
+  protected readonly moment = moment;
+  readonly #model = read('/api/v1/models/{id}', () => {
+    this.#feed.models();
+    return { path: { id: this.request().model }, quiet: true };
+  });
+  readonly #seen = signal<readonly { at: number; done: number }[]>([]);
+
+  protected readonly why = computed(() => {
+    const reason = this.request().waiting_reason ?? this.#model.value()?.held;
+    if (reason) return `${reason.charAt(0).toUpperCase()}${reason.slice(1)}.`;
+    const state = this.#model.value()?.state;
+    return state === 'ready' ? 'It is next in the queue.' : 'An instance of the model starts.';
+  });
+  protected readonly waiting = computed(() => duration((this.clock.now() - Date.parse(this.request().submitted_at)) / 1000));
+  protected readonly queue = computed(() => counted(this.#model.value()?.waiting ?? 1, 'request'));
+  protected readonly state = computed(() => this.#model.value()?.state ?? '–');
+  protected readonly start = computed(() => {
+    const start = this.#model.value()?.usual_start_seconds;
+    return start ? `starts in about ${duration(start)}` : 'starts when somebody needs it';
+  });
+  protected readonly usual = computed(() => {
+    const p50 = this.#model.value()?.p50_seconds;
+    return p50 ? duration(p50) : '–';
+  });
+  protected readonly percent = computed(() => Math.floor((this.request().done / Math.max(1, this.request().inputs)) * 100));
+  protected readonly cells = computed(() => {
+    const done = (this.request().done / Math.max(1, this.request().inputs)) * CELLS;
+    return Array.from({ length: CELLS }, (_, at) => (at + 1 <= done ? 'd' : at < done + 1 ? 'n' : ''));
+  });
+  protected readonly rate = computed(() => {
+    const seen = this.#seen();
+    const [first, last] = [seen[0], seen.at(-1)];
+    return first && last && last.at > first.at ? ((last.done - first.done) / (last.at - first.at)) * 1000 : 0;
+  });
+  protected readonly left = computed(() => {
+    const rate = this.rate();
+    return rate > 0 ? duration((this.request().inputs - this.request().done) / rate) : '–';
+  });
+
+  constructor() {
+    effect(() => {
+      const done = this.request().done;
+      const now = Date.now();
+      untracked(() => this.#seen.update((seen) => [...seen.filter((one) => now - one.at < MEMORY), { at: now, done }]));
+    });
+  }
+
+  protected said(rate: number): string {
+    return rate >= 1 ? `${count(Math.round(rate))} a second` : `${count(Math.round(rate * 60))} a minute`;
+  }
+}

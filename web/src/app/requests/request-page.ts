@@ -1,0 +1,230 @@
+import { Component, DestroyRef, computed, effect, inject, input, signal, untracked, viewChild } from '@angular/core';
+import { Router, RouterLink } from '@angular/router';
+
+import { Api, type Schemas } from '../api/api';
+import { Failure } from '../api/failure';
+import { read } from '../api/read';
+import { Draft } from '../home/draft';
+import { Feed } from '../live/feed';
+import { Catalogue } from '../model/catalogue';
+import { Clock } from '../ui/clock';
+import { count, counted, duration, exact, moment, tail } from '../ui/format';
+import { Icon } from '../ui/icon';
+import { Phase } from '../ui/phase';
+import { Pop } from '../ui/pop';
+import { asText } from '../ui/query';
+import { Toasts } from '../ui/toasts';
+import { Failed, Void } from '../ui/void';
+import { Progressing } from './progressing';
+import { Result } from './result';
+import { ResultTable } from './result-table';
+
+const UNDO = 5_000;
+const FORMATS = [
+  { id: 'csv', label: 'CSV', what: 'yours and the predictions' },
+  { id: 'json', label: 'JSON', what: 'one list' },
+  { id: 'ndjson', label: 'NDJSON', what: 'one row a line' },
+  { id: 'parquet', label: 'Parquet', what: 'typed columns' },
+  { id: 'arrow', label: 'Arrow', what: 'for notebooks' },
+];
+
+@Component({
+  selector: 'm-request-page',
+  imports: [Failed, Icon, Phase, Pop, Progressing, ResultTable, RouterLink, Void],
+  template: `@if (read.value(); as request) {
+      <header class="head big"><div class="ht">
+        <div class="crumbs"><a routerLink="/requests">My requests</a> <span class="sl">/</span> <span class="mono id" [title]="request.id">{{ tail(request.id) }}</span></div>
+        <h1>{{ title() }}<m-phase [is]="request.phase" [said]="leaving() ? 'cancelling' : undefined" /></h1>
+        <p class="sub"><a [routerLink]="['/models', request.model]">{{ catalogue.title(request.model) }}</a> {{ version() }}, <b>{{ counted(request.inputs, 'input') }}</b>{{ outcome() }}</p>
+      </div>
+      <div class="acts">
+        @if (open()) {
+          <span class="live"><i [class.off]="!feed.live()"></i>{{ feed.live() ? 'Live' : 'Reconnecting' }}</span>
+          <button type="button" class="btn danger" [disabled]="leaving()" (click)="cancel()"><m-icon name="s-cancelled" />Cancel</button>
+        } @else {
+          <button type="button" class="btn" [disabled]="!again()" (click)="runAgain()"><m-icon name="again" />Run again</button>
+          @if (request.phase === 'completed') {
+            <button type="button" class="btn pri" #button aria-haspopup="dialog" [attr.aria-expanded]="menu.open()" (click)="menu.toggle(button)"><m-icon name="download" />Download<m-icon name="down" /></button>
+          }
+          <button type="button" class="btn icon" aria-label="Delete" title="Delete" (click)="remove()"><m-icon name="x" /></button>
+        }
+        <div mPop #menu="mPop" class="dl" role="group" aria-label="Download">
+          @for (format of formats; track format.id) {
+            <a class="mi" [href]="'/api/v1/requests/' + request.id + '/result?format=' + format.id" [download]="request.model + '-' + request.id.slice(-6) + '.' + format.id" (click)="menu.close()"><b>{{ format.label }}</b><i>{{ format.what }}</i></a>
+          }
+          @if (result.columns() && filtered()) {<button type="button" class="mi" (click)="saveShown(); menu.close()"><b>CSV</b><i>the {{ count(result.shown()?.number ?? 0) }} rows that are shown</i></button>}
+          <p>Rows in the order of the inputs.@if (request.expires_at; as at) { Kept until {{ moment(at, clock.now()) }}.}</p>
+        </div>
+      </div></header>
+      @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
+      @if (open()) {
+        <m-progressing [request]="request" />
+      } @else {
+        <div class="tl">
+          <div class="e"><b>Submitted</b><span [title]="exact(request.submitted_at)">{{ moment(request.submitted_at, clock.now()) }}</span></div>
+          <div class="seg1 w">waiting {{ waited() }}</div>
+          @if (request.started_at; as at) {<div class="e"><b>Started</b><span [title]="exact(at)">{{ moment(at, clock.now()) }}</span></div><div class="seg1 r">running {{ ran() }}</div>}
+          @if (request.ended_at; as at) {<div class="e"><b>{{ ended() }}</b><span [title]="exact(at)">{{ moment(at, clock.now()) }}</span></div>}
+        </div>
+        @if (request.phase !== 'completed') {
+          <div class="note mb5" [class.f]="request.phase === 'failed'"><m-icon name="info" /><span><b class="strong">{{ request.phase === 'failed' ? 'It failed.' : 'It was cancelled.' }}</b> {{ request.reason }} {{ request.phase === 'failed' ? 'Nothing was charged to your limits but the inputs of today; try it again, or with another model.' : '' }}</span></div>
+        }
+        <m-result-table [hidden]="request.phase !== 'completed'" [result]="result" [request]="request" [model]="model.value()" [q]="q()" [sortedBy]="sort()" [ranged]="range()" [only]="only()" [colour]="colour()" [paged]="page()" />
+      }
+      @if (request.phase !== 'completed') {
+        <div class="h2r"><h2>What was read</h2></div>
+        <div class="sheet pad"><dl class="kv">
+          <dt>Input column</dt><dd>{{ request.reading.column ?? 'each line is an input' }}{{ request.reading.header === 'used' ? ', the first line is the header' : '' }}</dd>
+          <dt>Rows</dt><dd>{{ count(request.reading.rows) }}{{ request.reading.blank_lines_skipped > 0 ? ', ' + counted(request.reading.blank_lines_skipped, 'blank line') + ' skipped' : '' }}</dd>
+          @if (others(); as names) {<dt>Other columns</dt><dd>{{ names }}: they come back beside the predictions</dd>}
+        </dl></div>
+      }
+    } @else if (read.failure(); as failure) {
+      @if (failure.kind === 'not-found' || failure.status === 401 || failure.status === 400) {
+        <div class="sheet"><m-void title="There is no such request">It was deleted or cleared, or it belongs to somebody else.<a step class="btn pri" routerLink="/requests">My requests</a></m-void></div>
+      } @else {<m-failed [failure]="failure" (again)="read.again()" />}
+    } @else {
+      <header class="head big"><div class="ht"><h1><i class="sk a"></i></h1><p class="sub"><i class="sk c"></i></p></div></header>
+    }`,
+})
+export class RequestPage {
+  readonly id = input.required<string>();
+  readonly q = input('', { transform: asText });
+  readonly sort = input('', { transform: asText });
+  readonly range = input('', { transform: asText });
+  readonly only = input('', { transform: asText });
+  readonly colour = input('', { transform: asText });
+  readonly page = input('', { transform: asText });
+  protected readonly feed = inject(Feed);
+  protected readonly clock = inject(Clock);
+  protected readonly catalogue = inject(Catalogue);
+  readonly #api = inject(Api);
+  readonly #toasts = inject(Toasts);
+  readonly #router = inject(Router);
+  readonly #draft = inject(Draft);
+  protected readonly formats = FORMATS;
+  protected readonly count = count;
+  protected readonly counted = counted;
+  protected readonly tail = tail;
+  protected readonly moment = moment;
+  protected readonly exact = exact;
+  protected readonly result = new Result();
+  protected readonly table = viewChild(ResultTable);
+  readonly #news = signal(0);
+  protected readonly read = read('/api/v1/requests/{id}', () => {
+    const quiet = this.#news() > 0;
+    return { path: { id: this.id() }, quiet };
+  });
+  protected readonly model = read('/api/v1/models/{id}', () => {
+    const id = this.read.value()?.model;
+    return id ? { path: { id }, quiet: true } : undefined;
+  });
+  protected readonly leaving = signal(false);
+  #undo: ReturnType<typeof setTimeout> | undefined;
+
+  protected readonly open = computed(() => ['waiting', 'running'].includes(this.read.value()?.phase ?? ''));
+  protected readonly filtered = computed(() => !!(this.q() || this.range() || this.only()));
+  protected readonly again = computed(() => this.read.value()?.phase === 'completed' && !!this.result.columns());
+  protected readonly version = computed(() => this.read.value()?.model_version.split('+')[0] ?? '');
+  protected readonly title = computed(() => {
+    const request = this.read.value();
+    return request ? `${this.catalogue.title(request.model)}, ${counted(request.inputs, 'input')}` : '';
+  });
+  protected readonly ended = computed(() => {
+    const phase = this.read.value()?.phase ?? '';
+    return phase.charAt(0).toUpperCase() + phase.slice(1);
+  });
+  protected readonly outcome = computed(() => {
+    const request = this.read.value();
+    if (!request) return '';
+    const { done, failed, cached, expires_at } = request;
+    const known = cached > 0 ? `, ${count(cached)} of them known before` : '';
+    const predictions = request.phase === 'completed' ? `, ${counted(done - failed, 'prediction')}${known}` : '';
+    const left = expires_at ? `. Deleted in ${duration((Date.parse(expires_at) - this.clock.now()) / 1000)}.` : '';
+    return `${predictions}${left}`;
+  });
+  protected readonly others = computed(() => {
+    const reading = this.read.value()?.reading;
+    return reading?.columns?.filter((name) => name !== reading.column).join(', ') ?? '';
+  });
+  protected readonly waited = computed(() => between(this.read.value()?.submitted_at, this.read.value()?.started_at ?? this.read.value()?.ended_at));
+  protected readonly ran = computed(() => between(this.read.value()?.started_at, this.read.value()?.ended_at));
+
+  constructor() {
+    let opened = '';
+    effect(() => {
+      const request = this.read.value();
+      if (request?.phase !== 'completed' || opened === request.id) return;
+      opened = request.id;
+      untracked(() => this.result.open(`/api/v1/requests/${request.id}/result?format=ndjson`));
+    });
+    effect(() => {
+      const news = this.feed.request();
+      const known = untracked(this.read.value);
+      if (!news || news.id !== untracked(this.id) || !known) return;
+      // What the news say is shown; what they do not say is read when it ended.
+      untracked(() => this.read.set({ ...known, done: news.done, failed: news.failed }));
+      if (news.phase !== known.phase) untracked(() => this.#news.update((n) => n + 1));
+    });
+    effect(() => {
+      if (this.feed.requests() + this.feed.models() > 0 && untracked(this.open)) untracked(() => this.#news.update((n) => n + 1));
+    });
+    inject(DestroyRef).onDestroy(() => {
+      if (this.leaving()) void this.#cancelNow();
+    });
+  }
+
+  /** Five seconds to think again. Whoever leaves the page meant it. */
+  protected cancel(): void {
+    this.leaving.set(true);
+    this.#undo = setTimeout(() => void this.#cancelNow(), UNDO);
+    this.#toasts.say('It is cancelled in 5 s.', {
+      label: 'Undo',
+      run: () => {
+        clearTimeout(this.#undo);
+        this.leaving.set(false);
+      },
+    });
+  }
+
+  async #cancelNow(): Promise<void> {
+    clearTimeout(this.#undo);
+    const id = this.id();
+    this.leaving.set(false);
+    try {
+      this.read.set((await this.#api.post('/api/v1/requests/{id}/cancel', { path: { id } })) as Schemas['Request']);
+    } catch (error) {
+      this.#toasts.say(Failure.of(error).detail);
+    }
+  }
+
+  protected saveShown(): void {
+    void this.table()?.saveRows(null, 'shown');
+  }
+
+  protected async runAgain(): Promise<void> {
+    const request = this.read.value();
+    if (!request) return;
+    const csv = await this.result.text('tsv', null);
+    const own = request.reading.columns?.length ? request.reading.columns : [request.reading.column ?? 'input'];
+    const lines = csv.trimEnd().split('\n').map((line) => line.split('\t'));
+    const at = own.map((name) => lines[0]?.indexOf(name) ?? -1).filter((place) => place >= 0);
+    const kept = lines.map((line) => at.map((place) => line[place] ?? '').join('\t'));
+    this.#draft.paste((own.length > 1 ? kept : kept.slice(1)).join('\n'));
+    void this.#router.navigate(['/models', request.model]);
+  }
+
+  protected async remove(): Promise<void> {
+    try {
+      await this.#api.call('delete', '/api/v1/requests/{id}', { path: { id: this.id() } });
+      this.#toasts.say('It is deleted, with its inputs and its result.');
+      await this.#router.navigateByUrl('/requests');
+    } catch (error) {
+      this.#toasts.say(Failure.of(error).detail);
+    }
+  }
+}
+
+function between(from: string | null | undefined, to: string | null | undefined): string {
+  return from && to ? duration((Date.parse(to) - Date.parse(from)) / 1000) : '–';
+}

@@ -1,0 +1,125 @@
+import { Component, computed, effect, inject, input, untracked } from '@angular/core';
+import { RouterLink } from '@angular/router';
+
+import { Api, type Schemas, url } from '../api/api';
+import { Failure } from '../api/failure';
+import { read } from '../api/read';
+import { Feed } from '../live/feed';
+import { Catalogue } from '../model/catalogue';
+import { Session } from '../session/session';
+import { Choice, type Option } from '../ui/choice';
+import { Clock } from '../ui/clock';
+import { count, counted, duration, tail } from '../ui/format';
+import { Icon } from '../ui/icon';
+import { Phase } from '../ui/phase';
+import { asText, queryChanger } from '../ui/query';
+import { Toasts } from '../ui/toasts';
+import { Failed, Void } from '../ui/void';
+import { When } from '../ui/when';
+
+const PHASES: Option[] = ['', 'waiting', 'running', 'completed', 'failed', 'cancelled'].map((value) => ({ value, label: value || 'any' }));
+
+@Component({
+  selector: 'm-requests-page',
+  imports: [Choice, Failed, Icon, Phase, RouterLink, Void, When],
+  template: `<header class="head big dup"><div class="ht"><h1>My requests</h1><p class="sub">{{ session.name() ? 'Yours, in all your sessions.' : 'Of this browser. Sign in to take them along; without an account nobody can see them but here.' }}</p></div>
+      <div class="acts"><span class="live"><i [class.off]="!feed.live()"></i>{{ feed.live() ? 'Live' : 'Not live' }}</span>
+        @if (items().length > 0) {<a class="btn" [href]="csv()" download="requests.csv"><m-icon name="download" />CSV</a>}
+        <a class="btn pri" routerLink="/">New request</a></div></header>
+    @if (items().length > 0 || filtered()) {
+      <div class="bar">
+        <m-choice label="State" [options]="phases" [value]="phase()" (valueChange)="go({ phase: $event, after: null })" />
+        <m-choice label="Model" [options]="models()" [value]="model()" (valueChange)="go({ model: $event, after: null })" />
+        @if (filtered()) {<button type="button" class="btn txt" (click)="go({ phase: null, model: null, after: null })">Clear</button>}
+        <span class="lbl end"><b class="strong tx">{{ active() }}</b> active on this page</span>
+      </div>
+    }
+    @if (read.failure(); as failure) {@if (failure.status !== 401) {<m-failed [failure]="failure" (again)="read.again()" />}}
+    @if (items().length > 0) {
+      <div class="tw cards"><table class="t reqs"><thead><tr><th>Model</th><th>Inputs</th><th>State</th><th class="p3"><span class="vh">Note</span></th><th class="num">Done</th><th class="num p2">Time</th><th class="num">Submitted</th><th class="num p2">Deleted in</th><th><span class="vh">Actions</span></th></tr></thead>
+        <tbody>
+          @for (request of items(); track request.id) {
+            <tr>
+              <td class="ttl"><a class="tx strong" [routerLink]="['/requests', request.id]">{{ catalogue.title(request.model) }}</a> <span class="mono id" [title]="request.id">{{ tail(request.id) }}</span></td>
+              <td class="full mut">{{ counted(request.inputs, 'input') }}</td>
+              <td class="sta"><m-phase [is]="request.phase" /></td>
+              <td class="full whyc p3"><span class="mut">{{ note(request) }}</span>@if (request.failed > 0) {<span class="bad">{{ count(request.failed) }} without</span>}</td>
+              <td class="num" data-l="Done"><span class="v">@if (request.phase === 'running') {<svg class="prog" viewBox="0 0 64 4" aria-hidden="true"><rect class="p0" width="64" height="4" /><rect class="p1" [attr.width]="(64 * request.done) / request.inputs" height="4" /></svg>}{{ count(request.done) }}@if (request.done < request.inputs) {<span class="mut"> of {{ count(request.inputs) }}</span>}</span></td>
+              <td class="num p2" data-l="Time"><span class="v">{{ took(request) }}</span></td>
+              <td class="num" data-l="Submitted"><span class="v"><m-when [at]="request.submitted_at" [relative]="false" /></span></td>
+              <td class="num mut p2" [class.nil]="!request.expires_at" data-l="Deleted in"><span class="v">{{ left(request) }}</span></td>
+              <td class="r act">@if (isOpen(request)) {<button type="button" class="btn txt" (click)="cancel(request)">Cancel</button>} @else if (request.phase === 'completed') {<a class="btn txt" [href]="'/api/v1/requests/' + request.id + '/result?format=csv'" [download]="request.model + '-' + request.id.slice(-6) + '.csv'">CSV</a>}</td>
+            </tr>
+          }
+        </tbody></table></div>
+      <div class="under"><span>{{ counted(items().length, 'request') }} on this page</span><span class="end">
+        @if (after()) {<button type="button" class="btn" (click)="go({ after: null })">Newest</button>}
+        @if (read.value()?.next; as next) {<button type="button" class="btn" (click)="go({ after: next })">Older</button>}</span></div>
+    } @else if (read.loading() && session.live()) {
+      <div class="tw" aria-busy="true"><table class="t reqs"><tbody>@for (n of [1, 2, 3]; track n) {<tr><td><i class="sk a"></i></td><td><i class="sk b"></i></td><td><i class="sk c"></i></td><td class="num"><i class="sk d"></i></td></tr>}</tbody></table></div>
+    } @else if (filtered()) {
+      <div class="sheet"><m-void title="No request is like that">None of yours is {{ phase() || 'there' }}{{ model() ? ' of ' + catalogue.title(model()) : '' }}.<button step type="button" class="btn" (click)="go({ phase: null, model: null, after: null })">Show all</button></m-void></div>
+    } @else {
+      <div class="sheet"><m-void title="You have no requests yet">What you run appears here, with its state and its result, until it is cleared.<a step class="btn pri" routerLink="/">Paste molecules</a>@if (!session.name()) {<a step class="btn" routerLink="/sign-in">Sign in</a>}</m-void></div>
+    }`,
+})
+export class RequestsPage {
+  readonly phase = input('', { transform: asText });
+  readonly model = input('', { transform: asText });
+  readonly after = input('', { transform: asText });
+  protected readonly session = inject(Session);
+  protected readonly feed = inject(Feed);
+  protected readonly catalogue = inject(Catalogue);
+  protected readonly clock = inject(Clock);
+  readonly #api = inject(Api);
+  readonly #toasts = inject(Toasts);
+  protected readonly go = queryChanger();
+  protected readonly phases = PHASES;
+  protected readonly count = count;
+  protected readonly counted = counted;
+  protected readonly tail = tail;
+  readonly #query = computed(() => ({ phase: this.phase() || undefined, model: this.model() || undefined }) as { phase?: string; model?: string });
+  protected readonly read = read('/api/v1/requests', () => {
+    if (!this.session.live()) return undefined;
+    return { query: { ...this.#query(), ...(this.after() ? { after: this.after() } : {}) } };
+  });
+  protected readonly items = computed(() => this.read.value()?.items ?? []);
+  protected readonly filtered = computed(() => !!(this.phase() || this.model() || this.after()));
+  protected readonly active = computed(() => this.items().filter((one) => this.isOpen(one)).length);
+  protected readonly models = computed<Option[]>(() => [{ value: '', label: 'any' }, ...this.catalogue.models().map((one) => ({ value: one.id, label: one.title || one.id }))]);
+  protected readonly csv = computed(() => url('/api/v1/requests', { query: { ...this.#query(), format: 'csv' } }));
+
+  constructor() {
+    effect(() => {
+      if (this.feed.requests() > 0) untracked(() => this.read.again());
+    });
+  }
+
+  protected isOpen(request: Schemas['Request']): boolean {
+    return request.phase === 'waiting' || request.phase === 'running';
+  }
+
+  protected note(request: Schemas['Request']): string {
+    if (request.phase === 'waiting') return request.waiting_reason ?? '';
+    if (request.phase === 'failed' || request.phase === 'cancelled') return request.reason ?? '';
+    return '';
+  }
+
+  protected took(request: Schemas['Request']): string {
+    const end = request.ended_at ? Date.parse(request.ended_at) : this.clock.now();
+    return duration((end - Date.parse(request.submitted_at)) / 1000);
+  }
+
+  protected left(request: Schemas['Request']): string {
+    return request.expires_at ? duration((Date.parse(request.expires_at) - this.clock.now()) / 1000) : '–';
+  }
+
+  protected async cancel(request: Schemas['Request']): Promise<void> {
+    try {
+      await this.#api.post('/api/v1/requests/{id}/cancel', { path: { id: request.id } });
+      this.read.again();
+    } catch (error) {
+      this.#toasts.say(Failure.of(error).detail);
+    }
+  }
+}

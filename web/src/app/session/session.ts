@@ -1,0 +1,138 @@
+import { computed, Service, signal } from '@angular/core';
+
+import { Failure } from '../api/failure';
+import { Keeper, type Live, type Message, type State } from './keeper';
+
+const CACHE = 'muster.session';
+const USED_EVERY = 5 * 60_000;
+const LONGEST_ASK = 10_000;
+
+/** Who uses the app, and what they may do. */
+@Service()
+export class Session {
+  readonly #channel = new BroadcastChannel('muster.session');
+  readonly #keeper: Keeper;
+  readonly #state = signal<State>({ live: null, ended: null, reachable: true });
+  readonly #resumed = signal(0);
+  #wake = () => {};
+  #used = false;
+
+  readonly live = computed(() => this.#state().live);
+  readonly ended = computed(() => this.#state().ended);
+  readonly reachable = computed(() => this.#state().reachable);
+  readonly account = computed(() => (this.live()?.principal.kind === 'account' ? this.live() : null));
+  readonly name = computed(() => this.account()?.principal.name ?? null);
+  /** Changes when what failed is worth reading again: the hub is back, or somebody signed in. */
+  readonly resumed = this.#resumed.asReadonly();
+  /** The hub was asked once, or cannot be. */
+  readonly ready: Promise<unknown>;
+
+  constructor() {
+    const cached = remembered();
+    this.#keeper = new Keeper(
+      {
+        renew: ask,
+        lock: (work) => ('locks' in navigator ? navigator.locks.request('muster.session', work) : work()),
+        tell: (message) => this.#channel.postMessage(message),
+        rest: (milliseconds) => this.#rest(milliseconds),
+        changed: (state) => this.#changed(state),
+        startOver: () => location.reload(),
+      },
+      cached,
+    );
+    this.#state.set(this.#keeper.state);
+    this.#channel.onmessage = (event: MessageEvent<Message>) => this.#keeper.hear(event.data, true);
+    this.ready = this.#keeper.renew();
+    addEventListener('online', () => this.#wake());
+    addEventListener('offline', () => this.lost());
+    document.addEventListener('visibilitychange', () => this.#wake());
+    for (const sign of ['pointerdown', 'keydown']) addEventListener(sign, () => (this.#used = true), { passive: true });
+    setInterval(() => {
+      if (this.#used && this.live()) void this.#keeper.renew();
+      this.#used = false;
+    }, USED_EVERY);
+  }
+
+  may(permission: string): boolean {
+    return this.live()?.permissions.includes(permission) ?? false;
+  }
+
+  send(request: () => Promise<Response>): Promise<Response> {
+    return this.#keeper.send(request);
+  }
+
+  renew(): Promise<boolean> {
+    return this.#keeper.renew();
+  }
+
+  lost(): void {
+    this.#keeper.lost();
+  }
+
+  /** A session without an account, if there is none yet. */
+  async begin(): Promise<void> {
+    await this.ready;
+    if (!this.live()) this.#keeper.hear({ live: await post('/api/v1/sessions', { kind: 'cookie' }) });
+  }
+
+  async signIn(name: string, password: string): Promise<void> {
+    this.#keeper.hear({ live: await post('/api/v1/session', { name, password, kind: 'cookie' }) });
+  }
+
+  async signOut(): Promise<void> {
+    await fetch('/api/v1/session', { method: 'DELETE' }).catch(() => {
+      throw Failure.unreachable();
+    });
+    this.#keeper.hear({ out: true });
+  }
+
+  #changed(state: State): void {
+    const before = this.#state();
+    this.#state.set(state);
+    try {
+      if (state.live) localStorage.setItem(CACHE, JSON.stringify(state.live));
+      else localStorage.removeItem(CACHE);
+    } catch {
+      // Storage may be refused: then the name is shown a moment later.
+    }
+    const back = (!before.reachable && state.reachable) || (before.ended && !state.ended);
+    if (back || before.live?.principal.id !== state.live?.principal.id) this.#resumed.update((n) => n + 1);
+  }
+
+  #rest(milliseconds: number): Promise<void> {
+    const jitter = 0.75 + Math.random() / 2;
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds * jitter);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+async function ask(): Promise<unknown> {
+  const response = await fetch('/api/v1/session/renew', { method: 'POST', signal: AbortSignal.timeout(LONGEST_ASK) });
+  return response.ok ? response.json() : undefined;
+}
+
+async function post(path: string, body: unknown): Promise<Live> {
+  const response = await fetch(path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  }).catch(() => {
+    throw Failure.unreachable();
+  });
+  if (!response.ok) throw await Failure.from(response);
+  return (await response.json()) as Live;
+}
+
+/** What was seen last: shown at once, asked about at once. */
+function remembered(): Live | null {
+  try {
+    return JSON.parse(localStorage.getItem(CACHE) ?? 'null') as Live | null;
+  } catch {
+    return null;
+  }
+}

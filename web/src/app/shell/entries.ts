@@ -1,0 +1,28 @@
+/** A place of the app: an entry of the sidebar and the palette, a route, and who may go there. */
+export interface Entry {
+  readonly path: string;
+  readonly label: string;
+  readonly icon: string;
+  /** The permission that it takes; nothing for everybody. */
+  readonly need?: string;
+  /** In the bar at the bottom of a phone. */
+  readonly tab?: string;
+  /** `g` and this key go there. */
+  readonly key?: string;
+}
+
+/** The one table: the sidebar, the guards, the palette and the tests read it. */
+export const ENTRIES: readonly Entry[] = [
+  { path: '', label: 'Models', icon: 'models', tab: 'Models', key: 'm' },
+  { path: 'requests', label: 'My requests', icon: 'requests', tab: 'Requests', key: 'r' },
+  { path: 'admin/statistics', label: 'Statistics', icon: 'stats', need: 'ADMIN', key: 's' },
+  { path: 'admin/requests', label: 'Requests', icon: 'inbox', need: 'ADMIN', key: 'a' },
+  { path: 'admin/instances', label: 'Instances', icon: 'instances', need: 'ADMIN', key: 'i' },
+  { path: 'admin/history', label: 'History', icon: 'history', need: 'ADMIN', key: 'h' },
+];
+
+export function entry(path: string): Entry {
+  const found = ENTRIES.find((one) => one.path === path);
+  if (!found) throw new Error(`${path} is not in the table of entries`);
+  return found;
+}

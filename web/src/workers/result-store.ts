@@ -1,0 +1,151 @@
+import type { ResultColumn, ResultRow, Value, View } from './result-messages';
+
+const BINS = 20;
+/** Beyond these the first are shown. */
+const MOST_ROWS = 100_000;
+const MOST_BYTES = 32 << 20;
+
+interface Column {
+  readonly values: Value[];
+  numbers: boolean;
+}
+
+/** The rows of a result, by column: sorted, filtered and counted here, away from the page. */
+export class ResultStore {
+  readonly #columns = new Map<string, Column>();
+  readonly #errors: (string | null)[] = [];
+  #info: ResultColumn[] = [];
+  #order: number[] = [];
+  #bytes = 0;
+  cut = false;
+
+  get total(): number {
+    return this.#errors.length;
+  }
+
+  get shown(): number {
+    return this.#order.length;
+  }
+
+  /** Takes a line of the NDJSON; says no when there are enough. */
+  take(line: string): boolean {
+    this.#bytes += line.length;
+    if (this.total >= MOST_ROWS || this.#bytes > MOST_BYTES) {
+      this.cut = true;
+      return false;
+    }
+    const row = JSON.parse(line) as { [name: string]: unknown };
+    const at = this.total;
+    for (const [name, given] of Object.entries(row)) {
+      if (name === 'error') continue;
+      let column = this.#columns.get(name);
+      if (!column) this.#columns.set(name, (column = { values: Array<Value>(at).fill(null), numbers: true }));
+      const value = typeof given === 'number' || given === null ? given : typeof given === 'string' ? given : JSON.stringify(given);
+      if (typeof value === 'string') column.numbers = false;
+      column.values.push(value);
+    }
+    for (const column of this.#columns.values()) if (column.values.length === at) column.values.push(null);
+    this.#errors.push(typeof row['error'] === 'string' ? row['error'] : null);
+    return true;
+  }
+
+  /** Everything was taken. */
+  end(): readonly ResultColumn[] {
+    this.#order = [...this.#errors.keys()];
+    this.#info = [...this.#columns].map(([name, { values, numbers }]) => {
+      let least = Infinity;
+      let most = -Infinity;
+      let whole = true;
+      for (const value of values) {
+        if (typeof value !== 'number') continue;
+        least = Math.min(least, value);
+        most = Math.max(most, value);
+        whole &&= Number.isInteger(value);
+      }
+      const number = numbers && least <= most;
+      const info: ResultColumn = { name, kind: number ? 'number' : 'text', whole, least, most, bins: [] };
+      return number ? { ...info, bins: this.#bins(info, null) } : info;
+    });
+    return this.#info;
+  }
+
+  /** How many have no prediction, and the reasons, the most frequent first. */
+  failed(): { failed: number; errors: [string, number][] } {
+    const reasons = new Map<string, number>();
+    for (const error of this.#errors) if (error !== null) reasons.set(error, (reasons.get(error) ?? 0) + 1);
+    const errors = [...reasons].sort((a, b) => b[1] - a[1]).slice(0, 5);
+    return { failed: this.#errors.filter((error) => error !== null).length, errors };
+  }
+
+  view({ sort, down, ranges, text, failed }: View): { [column: string]: readonly number[] } {
+    const sought = text.trim().toLowerCase();
+    const texts = [...this.#columns.values()].filter((column) => !column.numbers);
+    const limits = ranges.flatMap(({ column, low, high }) => {
+      const found = this.#columns.get(column);
+      return found ? [{ values: found.values, low, high }] : [];
+    });
+    this.#order = [...this.#errors.keys()].filter((at) => {
+      if (failed && this.#errors[at] === null) return false;
+      for (const { values, low, high } of limits) {
+        const value = values[at];
+        if (typeof value !== 'number' || value < low || value > high) return false;
+      }
+      return !sought || texts.some(({ values }) => String(values[at] ?? '').toLowerCase().includes(sought));
+    });
+    const column = sort === null ? undefined : this.#columns.get(sort);
+    if (column) {
+      const { values } = column;
+      this.#order.sort((a, b) => compare(values[a] ?? null, values[b] ?? null, down) || a - b);
+    }
+    const numbers = this.#info.filter((one) => one.kind === 'number');
+    return Object.fromEntries(numbers.map((one) => [one.name, this.#bins(one, this.#order)]));
+  }
+
+  slice(from: number, to: number): ResultRow[] {
+    return this.#order.slice(from, to).map((at) => this.#row(at));
+  }
+
+  /** A table as text; CSV quotes what needs it, and texts that a spreadsheet would run get a `'`. */
+  text(format: 'tsv' | 'csv', rows: readonly number[] | null): string {
+    const names = this.#info.map((one) => one.name);
+    const withErrors = this.#errors.some((error) => error !== null);
+    const cell = (value: Value): string => {
+      if (typeof value !== 'string') return String(value ?? '');
+      if (format === 'tsv') return value.replace(/[\t\r\n]+/g, ' ');
+      const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+      return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+    };
+    const line = (cells: readonly Value[]) => cells.map(cell).join(format === 'tsv' ? '\t' : ',');
+    const lines = [line(withErrors ? [...names, 'error'] : names)];
+    for (const at of rows ?? this.#order) {
+      const { values, error } = this.#row(at);
+      lines.push(line(withErrors ? [...values, error] : values));
+    }
+    return `${lines.join(format === 'tsv' ? '\n' : '\r\n')}\n`;
+  }
+
+  #row(at: number): ResultRow {
+    const values = this.#info.map((one) => this.#columns.get(one.name)?.values[at] ?? null);
+    return { at, values, error: this.#errors[at] ?? null };
+  }
+
+  #bins({ name, least, most }: ResultColumn, order: readonly number[] | null): number[] {
+    const bins = Array<number>(BINS).fill(0);
+    const values = this.#columns.get(name)?.values ?? [];
+    const add = (value: Value | undefined) => {
+      if (typeof value !== 'number') return;
+      const bin = most > least ? Math.min(BINS - 1, Math.floor(((value - least) / (most - least)) * BINS)) : 0;
+      bins[bin] = (bins[bin] ?? 0) + 1;
+    };
+    if (order) for (const at of order) add(values[at]);
+    else for (const value of values) add(value);
+    return bins;
+  }
+}
+
+/** What is empty stands last, up or down. */
+function compare(a: Value, b: Value, down: boolean): number {
+  if (a === null || b === null) return a === b ? 0 : a === null ? 1 : -1;
+  const order = typeof a === 'number' && typeof b === 'number' ? a - b : String(a).localeCompare(String(b), 'en', { numeric: true });
+  return down ? -order : order;
+}
