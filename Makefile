@@ -1,5 +1,9 @@
 # make demo   build Muster, run 1,000 molecules through a real model, leave the hub running
 # make test   everything CI checks
+# make web    build the web app into web/dist, from where the binary takes it
+# make web-dev  the web app from its sources, beside a hub at 127.0.0.1:8080
+# make web-test  the web app alone: its units, and a real browser before a real hub
+# make screenshots  every page, for desktop and phone, light and dark, into target/screenshots
 # make fmt    format the code, and write openapi.json anew
 # make bench  measure speed and memory with the release build; make bench-quick: fewer and shorter runs ([BENCH=..])
 # make chaos  break everything under load, heal it, look whether anything was lost ([SEED=..] [MINUTES=5] [DB=sqlite|postgres] [KILLS=..] [CHAOS=..])
@@ -13,9 +17,14 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo nextest run || echo test)
 
-.PHONY: demo test fmt bench bench-quick simulate fuzz-api mutants chaos chaos-quick chaos-sqlite chaos-postgres deny
+.PHONY: demo test web web-dev web-units web-browser web-test screenshots fmt bench bench-quick simulate fuzz-api mutants chaos chaos-quick chaos-sqlite chaos-postgres deny
 
+# Who lacks Node and cannot get it has the API and the command line all the same.
 demo:
+	scripts/web || printf '%s\n' \
+		"The web app is not built: it takes Node 24.15 or newer in PATH, or Python 3 with venv, PyPI and npm." \
+		"The API and the command line work without it; the hub's front page says how to build it." \
+		"Later: make web, then make demo again."
 	$(CARGO) build --release -p muster
 	scripts/demo $(TARGET)/release/muster
 
@@ -30,10 +39,39 @@ test:
 	scripts/need-smtp
 	scripts/need-nginx
 	scripts/need-clients
+	scripts/need-chromium
+	scripts/web
 	$(CARGO) fmt --check
 	$(CARGO) $(TEST) --workspace
+	$(MAKE) web-units web-browser
 	$(MAKE) chaos-quick
 	$(MAKE) fuzz-api EXAMPLES=5
+
+web:
+	scripts/web
+
+web-dev:
+	scripts/web
+	scripts/web node_modules/.bin/ng serve
+
+web-units:
+	scripts/web node_modules/.bin/vitest run
+
+# Before the binary that the tests have built, or that MUSTER names.
+web-browser:
+	scripts/need-chromium
+	scripts/web node --test --test-concurrency=1 'tests/*.test.mjs'
+
+web-test:
+	scripts/web
+	$(BUILD_AS_TESTED)
+	$(MAKE) web-units web-browser
+
+screenshots:
+	scripts/need-chromium
+	scripts/web
+	$(CARGO) build -p muster
+	scripts/web node tests/screenshots.mjs
 
 fmt:
 	$(CARGO) fmt

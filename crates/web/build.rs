@@ -73,7 +73,9 @@ fn warn_if_stale(web: &Path, built: &[PathBuf]) -> io::Result<()> {
     };
     let (sources, built) = (newest(&sources)?, newest(built)?);
     if built.is_none() {
-        println!("cargo:warning=the web app is not built: `make web` first puts it into the binary");
+        println!(
+            "cargo:warning=the web app is not built: `make web` first puts it into the binary"
+        );
     } else if sources > built {
         println!("cargo:warning=web/dist is older than its sources: `make web` builds it anew");
     }

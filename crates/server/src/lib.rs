@@ -22,7 +22,6 @@ use tokio::sync::watch;
 pub use crate::http::network::Addresses;
 pub use crate::http::pace::Times;
 pub use crate::http::problem;
-pub use web::WebFiles;
 pub use api::catalogue::address::Origin;
 pub use config::ServerConfig;
 pub use identity::mail::{Mail, PASSWORD_PAGE, link};
@@ -30,6 +29,7 @@ pub use identity::password::hash as hash_password;
 pub use identity::rate::SessionLimits;
 pub use identity::secret::{Cookie, Secret};
 pub use routes::openapi;
+pub use web::WebFiles;
 
 use crate::http::counts::Counts;
 use crate::http::door::{Door, Hosts, Sites};

@@ -182,7 +182,8 @@ fn takes(headers: &HeaderMap, coding: &str) -> bool {
 /// Does the name change with what is in the file (`main-4QZ2XWPB.js`)?
 fn is_hashed(name: &str) -> bool {
     let Some((stem, "js" | "css" | "woff2")) = name.rsplit_once('.') else { return false };
-    let Some((stem, hash)) = stem.len().checked_sub(8).and_then(|at| stem.split_at_checked(at)) else {
+    let Some((stem, hash)) = stem.len().checked_sub(8).and_then(|at| stem.split_at_checked(at))
+    else {
         return false;
     };
     stem.ends_with('-') && hash.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
@@ -221,7 +222,8 @@ mod tests {
 
     #[test]
     fn only_names_with_a_hash_are_kept_for_good() {
-        for hashed in ["main-4QZ2XWPB.js", "chunk-Dv_o-R8q.js", "media/inter-normal-ABCD1234.woff2"] {
+        for hashed in ["main-4QZ2XWPB.js", "chunk-Dv_o-R8q.js", "media/inter-normal-ABCD1234.woff2"]
+        {
             assert!(is_hashed(hashed), "{hashed}");
         }
         for other in ["favicon.svg", "licences-of-all.txt", "main-short.js", "icons-12345678.svg"] {

@@ -12,6 +12,6 @@ export const config: ApplicationConfig = {
       withComponentInputBinding(),
       withInMemoryScrolling({ scrollPositionRestoration: 'enabled', anchorScrolling: 'enabled' }),
     ),
-    { provide: TitleStrategy, useClass: Title },
+    { provide: TitleStrategy, useExisting: Title },
   ],
 };

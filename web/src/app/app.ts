@@ -8,6 +8,7 @@ import { Palette } from './shell/palette';
 import { Progress } from './shell/progress';
 import { SessionEnded } from './shell/session-ended';
 import { Theme } from './shell/theme';
+import { Title } from './shell/title';
 import { Icon } from './ui/icon';
 import { Logo } from './ui/logo';
 import { ToastList } from './ui/toasts';
@@ -25,7 +26,7 @@ import { ToastList } from './ui/toasts';
       <nav class="side" aria-label="Main">
         <div class="brow"><a class="brand" routerLink="/"><m-logo /><span>Muster</span></a>
           <button type="button" class="btn icon bare fold" [attr.aria-label]="folded() ? 'Unfold the menu' : 'Fold the menu'" [attr.aria-expanded]="!folded()" (click)="fold()"><m-icon name="menu" /></button></div>
-        <button type="button" class="find" (click)="finding.set(true)" aria-label="Find a page or a model"><m-icon name="search" /><span>Find</span><kbd>Ctrl K</kbd></button>
+        <button type="button" class="find" (click)="finding.set(true)" title="Find"><m-icon name="search" /><span>Find</span><kbd>Ctrl K</kbd></button>
         <div class="ents">
           @for (entry of everybodys(); track entry.path) {
             <a class="ent" [routerLink]="'/' + entry.path" routerLinkActive="on" ariaCurrentWhenActive="page" [routerLinkActiveOptions]="{ exact: entry.path === '' }" [title]="entry.label"><m-icon [name]="entry.icon" /><span>{{ entry.label }}</span></a>
@@ -40,7 +41,7 @@ import { ToastList } from './ui/toasts';
           </div>
         }
         <div class="foot">
-          <button type="button" class="ent" (click)="theme.next()" [attr.aria-label]="'Theme: ' + theme.name()" title="Theme"><m-icon name="eye" /><span>Theme</span><span class="cnt">{{ theme.name() }}</span></button>
+          <button type="button" class="ent" (click)="theme.next()" title="Theme"><m-icon name="eye" /><span>Theme</span><span class="cnt">{{ theme.name() }}</span></button>
           <a class="ent" href="/api/docs/" title="API and help"><m-icon name="info" /><span>API and help</span></a>
           @if (session.name(); as name) {
             <a class="ent who" routerLink="/account" routerLinkActive="on" title="Your account"><m-icon name="user" /><span>{{ name }}</span></a>
@@ -73,7 +74,7 @@ export class App {
   readonly #router = inject(Router);
   protected readonly finding = signal(false);
   protected readonly folded = signal(localStorage.getItem('muster.folded') === 'yes');
-  protected readonly title = signal('Muster');
+  protected readonly title = inject(Title).said;
   readonly #allowed = computed(() => ENTRIES.filter((one) => !one.need || this.session.may(one.need)));
   protected readonly everybodys = computed(() => this.#allowed().filter((one) => !one.need));
   protected readonly admins = computed(() => this.#allowed().filter((one) => one.need));
@@ -87,15 +88,15 @@ export class App {
     inject(Feed);
     this.#router.events.subscribe((event) => {
       if (!(event instanceof NavigationEnd)) return;
-      this.title.set(document.title.replace(/ · Muster$/, ''));
       // Whoever listens to the page hears the new one's beginning.
       if (this.#went++ > 0 && !event.urlAfterRedirects.includes('?')) document.getElementById('main')?.focus({ preventScroll: true });
     });
-    // A right that came or went changes which pages there are.
-    let rights = this.session.live()?.permissions.join();
+    // A right that came or went changes what is at the address.
+    const held = () => this.session.live()?.permissions.join() ?? '';
+    let rights = held();
     effect(() => {
-      const now = this.session.live()?.permissions.join();
-      if (now !== rights && this.#router.navigated) void this.#router.navigateByUrl(this.#router.url, { onSameUrlNavigation: 'reload' });
+      const now = held();
+      if (now !== rights && this.#router.url.startsWith('/admin')) void this.#router.navigateByUrl(this.#router.url, { onSameUrlNavigation: 'reload' });
       rights = now;
     });
   }

@@ -121,7 +121,8 @@ export class ResultStore {
       const { values, error } = this.#row(at);
       lines.push(line(withErrors ? [...values, error] : values));
     }
-    return `${lines.join(format === 'tsv' ? '\n' : '\r\n')}\n`;
+    const end = format === 'tsv' ? '\n' : '\r\n';
+    return lines.join(end) + end;
   }
 
   #row(at: number): ResultRow {

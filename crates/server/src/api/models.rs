@@ -59,9 +59,12 @@ pub async fn list_models(
     });
     let found: Vec<_> = rest.take(query.limit as usize + 1).collect();
     let id = |model: &&Arc<Model>| model.id.to_string();
-    json(StatusCode::OK, &PageView::cut(found, query.limit, id, |model| {
-        seen.summary(model, app.store.held(&model.id))
-    }))
+    json(
+        StatusCode::OK,
+        &PageView::cut(found, query.limit, id, |model| {
+            seen.summary(model, app.store.held(&model.id))
+        }),
+    )
 }
 
 /// Find a model

@@ -1,7 +1,6 @@
 import { Component, computed, input, model, signal } from '@angular/core';
 
-/** As on the hub: `core::person`. */
-export const LEAST_PASSWORD = 15;
+import { LEAST_PASSWORD } from './rules';
 
 /** A new password, with how much of it is there. */
 @Component({

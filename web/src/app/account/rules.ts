@@ -1,5 +1,7 @@
 import type { Failure } from '../api/failure';
-import { LEAST_PASSWORD } from './password-field';
+
+/** As on the hub: `core::person`. */
+export const LEAST_PASSWORD = 15;
 
 export interface Person {
   readonly name: string;

@@ -57,7 +57,7 @@ const BARS = 40;
       <div class="h2r"><h2>As a table</h2><span class="mut">{{ counted(rows().length, 'instance') }}{{ rows().length === most ? ', the newest' : '' }}</span></div>
       <div class="tw cards"><table class="t compact"><thead><tr><th>Model</th><th class="num">Started</th><th class="p3">Why</th><th class="num">To ready</th><th class="num">Lived</th><th>Ended because</th><th class="num p2">Jobs</th><th class="num p2">Idle</th><th class="p3">Node</th></tr></thead><tbody>
         @for (one of rows(); track one.id) {
-          <tr [class.on]="opened() === one.id"><td class="ttl"><a class="tx" [routerLink]="[]" [queryParams]="{ open: one.id }" queryParamsHandling="merge">{{ catalogue.title(one.model) }}</a> <span class="mono id" [title]="one.id">{{ tail(one.id) }}</span></td>
+          <tr [class.on]="opened() === one.id"><td class="ttl"><a class="tx" [routerLink]="[]" [queryParams]="{ open: one.id }" queryParamsHandling="merge">{{ catalogue.title(one.model) }}</a>&ngsp;<span class="mono id" [title]="one.id">{{ tail(one.id) }}</span></td>
             <td class="num" data-l="Started"><span class="v"><m-when [at]="one.launched_at" [relative]="false" /></span></td>
             <td class="p3 mut full"><span class="cutw">{{ one.launch_cause }}</span></td>
             <td class="num" data-l="To ready"><span class="v" [class.z]="one.start_seconds == null">{{ one.start_seconds == null ? '–' : duration(one.start_seconds) }}</span></td>

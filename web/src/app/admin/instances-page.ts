@@ -38,7 +38,7 @@ const STATES: Option[] = ['starting', 'ready', 'draining', 'Pending', 'Running',
       <div class="tw cards"><table class="t compact"><thead><tr><th>Model</th><th>Status</th><th class="num">Started</th><th class="p2">Node</th><th class="num">CPU</th><th class="num">Memory</th><th class="num p3">Idle</th><th class="num p3">Jobs</th><th>Works on</th></tr></thead><tbody>
         @for (row of rows(); track row.id) {
           <tr [class.on]="opened() === row.id">
-            <td class="ttl"><a class="tx" [routerLink]="[]" [queryParams]="{ open: row.id }" queryParamsHandling="merge">{{ catalogue.title(row.model) }}</a> <span class="mono id" [title]="row.id">{{ tail(row.id) }}</span></td>
+            <td class="ttl"><a class="tx" [routerLink]="[]" [queryParams]="{ open: row.id }" queryParamsHandling="merge">{{ catalogue.title(row.model) }}</a>&ngsp;<span class="mono id" [title]="row.id">{{ tail(row.id) }}</span></td>
             <td class="sta"><m-phase [is]="row.stop && row.state !== 'ended' ? 'stopping' : row.state" [said]="said(row)" /></td>
             <td class="num" data-l="Started"><span class="v"><m-when [at]="row.launched_at" [relative]="false" /></span></td>
             <td class="p2" data-l="Node"><span class="v" [class.z]="!row.node">{{ row.node ?? '–' }}</span></td>

@@ -5,12 +5,6 @@ import { Catalogue } from '../model/catalogue';
 import type { Option } from '../ui/choice';
 import { count, tail } from '../ui/format';
 
-export const WHO: readonly Option[] = [
-  { value: '', label: 'All' },
-  { value: 'account', label: 'Accounts' },
-  { value: 'anonymous', label: 'Anonymous' },
-];
-
 /** Everything there is to filter by: read once, whatever is filtered. */
 @Service()
 export class Filters {
@@ -24,12 +18,4 @@ export class Filters {
     const sessions = (all?.sessions ?? []).map((one) => ({ value: `s:${one.id}`, label: `anonymous ${tail(one.id)}`, more: count(one.requests) }));
     return [...users, ...sessions];
   });
-}
-
-export function usersOf(people: readonly string[]): string[] {
-  return people.filter((one) => one.startsWith('u:')).map((one) => one.slice(2));
-}
-
-export function sessionsOf(people: readonly string[]): string[] {
-  return people.filter((one) => one.startsWith('s:')).map((one) => one.slice(2));
 }

@@ -19,8 +19,9 @@ import { Seg } from '../ui/seg';
 import { Toasts } from '../ui/toasts';
 import { Failed, Void } from '../ui/void';
 import { When } from '../ui/when';
-import { Filters, sessionsOf, usersOf, WHO } from './people';
+import { Filters } from './people';
 import { RequestDrawer } from './request-drawer';
+import { sessionsOf, usersOf, WHO } from './who';
 
 type Overseen = Schemas['AdminRequest'];
 type Action = 'requeue' | 'front' | 'cancel';
@@ -60,7 +61,7 @@ const DONE: { readonly [action in Action]: string } = { requeue: 'tried again', 
               <td class="num" data-l="Submitted"><span class="v"><m-when [at]="row.submitted_at" [relative]="false" /></span></td>
               <td class="ttl"><a class="tx" [routerLink]="[]" [queryParams]="{ open: row.id }" queryParamsHandling="merge">{{ catalogue.title(row.model) }}</a></td>
               <td class="sta"><m-phase [is]="row.phase" /></td>
-              <td class="per" data-l="Person"><span class="v">@if (row.user_name) {{{ row.user_name }}} @else if (row.user) {<span class="mut">account</span> <span class="mono id" [title]="row.user">{{ tail(row.user) }}</span>} @else {<span class="mut">anonymous</span> <span class="mono id" [title]="row.session">{{ tail(row.session ?? '') }}</span>}</span></td>
+              <td class="per" data-l="Person"><span class="v">@if (row.user_name) {{{ row.user_name }}} @else if (row.user) {<span class="mut">account</span>&ngsp;<span class="mono id" [title]="row.user">{{ tail(row.user) }}</span>} @else {<span class="mut">anonymous</span>&ngsp;<span class="mono id" [title]="row.session">{{ tail(row.session ?? '') }}</span>}</span></td>
               <td class="num" data-l="Inputs"><span class="v">{{ count(row.inputs) }}</span></td>
               <td class="num p3" [class.nil]="row.done === 0" data-l="Done"><span class="v" [class.z]="row.done === 0">{{ count(row.done) }}</span></td>
               <td class="num p2" [class.nil]="row.failed === 0" data-l="Errors"><span class="v" [class.z]="row.failed === 0" [class.bad]="row.failed > 0">{{ count(row.failed) }}</span></td>

@@ -14,7 +14,7 @@ const TIMES: readonly { id: Times; label: string }[] = [
 @Component({
   selector: 'm-statistics-detail',
   imports: [Box, BoxAxis],
-  template: `<div class="detin"><div>
+  template: `<div class="detin"><div tabindex="0" role="group" [attr.aria-label]="'Times of ' + measured()">
       <h3>Times of {{ measured() }}<span>seconds, logarithmic, a line every factor of 10</span></h3>
       <table class="b5"><thead><tr><th></th><th class="bxx"><m-box-axis [axis]="axis()" [width]="190" /></th><th>least</th><th>p50</th><th>p95</th><th>p99</th><th>most</th><th>mean</th><th>sum</th></tr></thead><tbody>
         @for (one of times; track one.id) {

@@ -15,10 +15,11 @@ import { Spark } from '../ui/spark';
 import { Toasts } from '../ui/toasts';
 import { Failed, Void } from '../ui/void';
 import { Box, BoxAxis } from './box';
-import { Filters, WHO } from './people';
+import { Filters } from './people';
 import { decades, five, type Row, type Times } from './scale';
 import { StatisticsDetail } from './statistics-detail';
 import { type Group, GROUP_NAMES, GROUPS, groupsOf, query, SIZES } from './statistics-query';
+import { WHO } from './who';
 
 const FEW = 20;
 const PHASES: Option[] = ['waiting', 'running', 'completed', 'failed', 'cancelled'].map((value) => ({ value, label: value }));

@@ -1,5 +1,5 @@
 import { resolve } from '../ui/days';
-import { sessionsOf, usersOf } from './people';
+import { sessionsOf, usersOf } from './who';
 
 /** What the address says of the page of statistics. */
 export interface Asked {

@@ -34,6 +34,8 @@ export interface Given<V extends Verb, P extends Route<V>> {
   signal?: AbortSignal;
   /** Not shown in the bar over the page. */
   quiet?: boolean;
+  /** Goes on when the page is left. */
+  keepalive?: boolean;
 }
 
 /** Calls of the hub, typed by its description. */
@@ -50,6 +52,7 @@ export class Api {
       headers: { accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...given.headers },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: given.signal ?? null,
+      keepalive: given.keepalive ?? false,
     }, given.quiet);
     return (await response.json()) as Answer<V, P>;
   }

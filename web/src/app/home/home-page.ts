@@ -34,7 +34,7 @@ const RANK: { [state: string]: number } = { ready: 0, starting: 1, cold: 2 };
     <m-paste-box [names]="names()" [molecules]="molecules()">
       <button example type="button" class="btn txt" (click)="example()" [disabled]="!chosen()">Try an example</button>
       @if (options().length > 0) {<m-choice label="Model" [options]="options()" [value]="model()" [none]="model()" (valueChange)="model.set($event)" />}
-      <button type="button" class="btn pri" [disabled]="draft.empty() || !chosen() || inputs() === 0 || !!draft.sending()" (click)="run()">{{ draft.empty() ? 'Run' : 'Run ' + said() }}</button>
+      <button type="button" class="btn pri" [disabled]="draft.empty() || !chosen() || inputs() === 0 || !!draft.sending()" (click)="run()">{{ inputs() === 0 ? 'Run' : 'Run ' + said() }}</button>
     </m-paste-box>
     <m-sending />
     <div class="h2r"><h2>Models</h2>@if (catalogue.read.value()) {<span class="mut">{{ shown().length === catalogue.models().length ? count(shown().length) : shown().length + ' of ' + catalogue.models().length }}</span>}</div>

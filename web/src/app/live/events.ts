@@ -9,7 +9,7 @@ export class Events {
   #rest = '';
 
   take(bytes: Uint8Array): HubEvent[] {
-    this.#rest += this.#decoder.decode(bytes, { stream: true }).replaceAll('\r\n', '\n');
+    this.#rest += this.#decoder.decode(bytes, { stream: true }).replaceAll('\r', '');
     const blocks = this.#rest.split('\n\n');
     this.#rest = blocks.pop() ?? '';
     return blocks.flatMap((block) => {

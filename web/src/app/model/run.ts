@@ -161,7 +161,7 @@ export class Run {
     return bars.map((bar) => ({ ...bar, width: bar.share === 0 ? 0 : Math.max(0.6, Math.min(100, bar.share * 100)) }));
   });
   protected readonly ready = computed(() => !this.draft.empty() && this.inputs().length > 0 && !this.draft.sending() && !this.model().disabled);
-  protected readonly button = computed(() => (this.draft.empty() ? 'Run' : this.draft.cut() ? 'Run the file' : `Run ${counted(this.inputs().length, 'input')}`));
+  protected readonly button = computed(() => (this.inputs().length === 0 ? 'Run' : this.draft.cut() ? 'Run the file' : `Run ${counted(this.inputs().length, 'input')}`));
   protected readonly code = computed(() => snippet(this.language() ?? 'curl', wanted(this.draft, this.model())));
 
   constructor() {

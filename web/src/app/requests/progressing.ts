@@ -52,7 +52,7 @@ export class Progressing {
 
   protected readonly why = computed(() => {
     const reason = this.request().waiting_reason ?? this.#model.value()?.held;
-    if (reason) return `${reason.charAt(0).toUpperCase()}${reason.slice(1)}.`;
+    if (reason) return `${reason.charAt(0).toUpperCase()}${reason.slice(1).replace(/\.$/, '')}.`;
     const state = this.#model.value()?.state;
     return state === 'ready' ? 'It is next in the queue.' : 'An instance of the model starts.';
   });

@@ -33,7 +33,7 @@ const FORMATS = [
   imports: [Failed, Icon, Phase, Pop, Progressing, ResultTable, RouterLink, Void],
   template: `@if (read.value(); as request) {
       <header class="head big"><div class="ht">
-        <div class="crumbs"><a routerLink="/requests">My requests</a> <span class="sl">/</span> <span class="mono id" [title]="request.id">{{ tail(request.id) }}</span></div>
+        <div class="crumbs"><a routerLink="/requests">My requests</a> <span class="sl">/</span>&ngsp;<span class="mono id" [title]="request.id">{{ tail(request.id) }}</span></div>
         <h1>{{ title() }}<m-phase [is]="request.phase" [said]="leaving() ? 'cancelling' : undefined" /></h1>
         <p class="sub"><a [routerLink]="['/models', request.model]">{{ catalogue.title(request.model) }}</a> {{ version() }}, <b>{{ counted(request.inputs, 'input') }}</b>{{ outcome() }}</p>
       </div>
@@ -169,8 +169,13 @@ export class RequestPage {
     effect(() => {
       if (this.feed.requests() + this.feed.models() > 0 && untracked(this.open)) untracked(() => this.#news.update((n) => n + 1));
     });
-    inject(DestroyRef).onDestroy(() => {
+    const leave = () => {
       if (this.leaving()) void this.#cancelNow();
+    };
+    addEventListener('pagehide', leave);
+    inject(DestroyRef).onDestroy(() => {
+      removeEventListener('pagehide', leave);
+      leave();
     });
   }
 
@@ -192,7 +197,7 @@ export class RequestPage {
     const id = this.id();
     this.leaving.set(false);
     try {
-      this.read.set((await this.#api.post('/api/v1/requests/{id}/cancel', { path: { id } })) as Schemas['Request']);
+      this.read.set((await this.#api.post('/api/v1/requests/{id}/cancel', { path: { id }, keepalive: true })) as Schemas['Request']);
     } catch (error) {
       this.#toasts.say(Failure.of(error).detail);
     }

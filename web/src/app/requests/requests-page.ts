@@ -40,7 +40,7 @@ const PHASES: Option[] = ['', 'waiting', 'running', 'completed', 'failed', 'canc
         <tbody>
           @for (request of items(); track request.id) {
             <tr>
-              <td class="ttl"><a class="tx strong" [routerLink]="['/requests', request.id]">{{ catalogue.title(request.model) }}</a> <span class="mono id" [title]="request.id">{{ tail(request.id) }}</span></td>
+              <td class="ttl"><a class="tx strong" [routerLink]="['/requests', request.id]">{{ catalogue.title(request.model) }}</a>&ngsp;<span class="mono id" [title]="request.id">{{ tail(request.id) }}</span></td>
               <td class="full mut">{{ counted(request.inputs, 'input') }}</td>
               <td class="sta"><m-phase [is]="request.phase" /></td>
               <td class="full whyc p3"><span class="mut">{{ note(request) }}</span>@if (request.failed > 0) {<span class="bad">{{ count(request.failed) }} without</span>}</td>

@@ -1,0 +1,136 @@
+// What administrators see and do, and what they never see.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+
+import { Eyes, Hub, signIn, table } from './world.mjs';
+
+const CANARY = 'CANARYSMILES';
+let hub, eyes, admin;
+before(async () => {
+  [hub, eyes] = await Promise.all([Hub.start(), Eyes.open()]);
+  hub.admin('grace');
+  admin = await hub.signIn('grace');
+  const person = await hub.person();
+  await hub.request(person, 'atoms', [`C${CANARY}`, 'bad']);
+  for (let n = 0; n < 60; n++) await hub.request(person, 'atoms', ['CCO']);
+  const ada = await hub.account('lovelace');
+  await hub.request(ada, 'broken', [`C${CANARY}`]);
+  await hub.request(ada, 'atoms', ['CC', 'CCC']);
+}, { timeout: 120_000 });
+after(async () => {
+  await eyes?.close();
+  await hub?.stop();
+});
+
+test('the table of statistics is what the hub counts, and its CSV is the table', async () => {
+  const { page, check } = await eyes.person(hub);
+  await signIn(page, 'grace');
+  await page.goto('/admin/statistics?sort=-total');
+  await page.getByRole('button', { name: 'Atoms' }).waitFor();
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: /Download CSV/ }).click()]);
+  const csv = readFileSync(await download.path(), 'utf8').trim().split(/\r?\n/).map((line) => line.split(','));
+  const [head, ...lines] = csv;
+  const of = (line, column) => Number(line[head.indexOf(column)]);
+  const rows = (await table(page, 'table.stats')).filter((row) => row.length > 5);
+  assert.deepEqual(rows.map((row) => [row[0], ...row.slice(1, 6).map(Number)]), lines.slice(0, -1).map((line) => [{ atoms: 'Atoms', broken: 'Broken' }[line[0]], ...['total', 'succeeded', 'failed', 'cancelled', 'active'].map((column) => of(line, column))]));
+  assert.equal(lines.at(-1)[0], '(all)');
+  // An opened row has every number; the address opens it again.
+  await page.getByRole('button', { name: 'Atoms' }).click();
+  await page.getByText('Times of 62 successes').waitFor();
+  const copy = (await eyes.person(hub)).page;
+  await signIn(copy, 'grace');
+  await copy.goto(page.url());
+  await copy.getByText('Times of 62 successes').waitFor();
+  assert.deepEqual(await table(copy, 'table.stats'), await table(page, 'table.stats'));
+  check();
+}, { timeout: 60_000 });
+
+test('filters stand in the address, and Back takes the last one away', async () => {
+  const { page, check } = await eyes.person(hub);
+  await signIn(page, 'grace');
+  await page.goto('/admin/requests');
+  await page.getByText('50 requests on this page').waitFor();
+  await page.getByRole('button', { name: 'Accounts' }).click();
+  await page.getByText('2 requests on this page').waitFor();
+  await page.getByRole('button', { name: /^State/ }).click();
+  await page.getByRole('checkbox', { name: 'failed' }).click();
+  await page.getByText('1 request on this page').waitFor();
+  assert.match(page.url(), /who=account.*phase=failed/);
+  await page.keyboard.press('Escape');
+  await page.goBack();
+  await page.getByText('2 requests on this page').waitFor();
+  await page.goBack();
+  await page.getByText('50 requests on this page').waitFor();
+  await page.getByRole('button', { name: 'Older' }).click();
+  await page.getByText('13 requests on this page').waitFor();
+  check();
+}, { timeout: 60_000 });
+
+test('new requests are counted, and nothing jumps', async () => {
+  const { page, check } = await eyes.person(hub);
+  await signIn(page, 'grace');
+  await page.goto('/admin/requests');
+  await page.getByText('Live').waitFor();
+  await page.getByText('50 requests on this page').waitFor();
+  const first = await page.locator('tbody tr').first().innerText();
+  await hub.request(await hub.person(), 'atoms', ['CCO']);
+  await page.getByRole('button', { name: '1 new' }).waitFor();
+  assert.equal(await page.locator('tbody tr').first().innerText(), first);
+  await page.getByRole('button', { name: '1 new' }).click();
+  await page.getByRole('button', { name: '1 new' }).waitFor({ state: 'detached' });
+  check();
+}, { timeout: 60_000 });
+
+test('several requests are acted on at once, and each that cannot be is named', async () => {
+  const { page, check } = await eyes.person(hub, { expected: [/409/] });
+  await signIn(page, 'grace');
+  await page.goto('/admin/requests?who=account');
+  await page.getByLabel('Select all').click();
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByText('1 request could not be changed').waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByText('1 selected').waitFor();
+  check();
+}, { timeout: 60_000 });
+
+test('an instance is looked at and stopped by the keyboard alone', async () => {
+  const { page, check } = await eyes.person(hub);
+  await hub.request(await hub.person(), 'atoms', ['CCCO']);
+  await signIn(page, 'grace');
+  await page.goto('/admin/instances');
+  await page.getByRole('link', { name: 'Atoms' }).first().focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('it takes work').first().waitFor();
+  await page.getByText('job_done').first().waitFor();
+  await page.getByRole('button', { name: 'Stop…' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('Stop this instance of Atoms?').waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Cancel', 'the focus is on the way out');
+  await page.getByRole('textbox', { name: 'Reason' }).fill('It hangs');
+  await page.keyboard.press('Enter');
+  await page.getByText('grace asked for it').waitFor();
+  await page.getByText('Reason: It hangs.').waitFor();
+  await page.goto('/admin/history');
+  await page.getByText('stopped').first().waitFor();
+  check();
+}, { timeout: 90_000 });
+
+test('what people sent is on no page of an administrator', async () => {
+  const { page, context, check } = await eyes.person(hub);
+  const heard = [];
+  context.on('response', async (response) => {
+    if (response.url().includes('/api/')) heard.push(await response.text().catch(() => ''));
+  });
+  await signIn(page, 'grace');
+  const all = await hub.call('admin/requests?limit=200', { token: admin });
+  const instances = await hub.call('instances?ended=false', { token: admin });
+  for (const path of ['statistics', 'requests', `requests?open=${all.items.at(-1).id}`, 'instances', `instances?open=${instances.items[0]?.id ?? ''}`, 'history']) {
+    await page.goto(`/admin/${path}`);
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    await page.waitForLoadState('load');
+    assert.ok(!(await page.content()).includes(CANARY), path);
+  }
+  assert.ok(heard.length > 5 && heard.every((text) => !text.includes(CANARY)));
+  check();
+}, { timeout: 60_000 });

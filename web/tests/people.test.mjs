@@ -1,0 +1,214 @@
+// People who use a hub: without an account, with one, with a session that ended, with a hub that is gone.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+
+import { Eyes, Hub, PASSWORD, signIn, table } from './world.mjs';
+
+let hub, eyes;
+before(async () => {
+  [hub, eyes] = await Promise.all([Hub.start(), Eyes.open()]);
+  hub.admin('grace');
+});
+after(async () => {
+  await eyes?.close();
+  await hub?.stop();
+});
+
+const MOLECULES = 'name,smiles\nethanol,CCO\n<img src=x onerror=alert(1)>,c1ccccc1\nbroken,bad one\n';
+
+/** Pastes and runs, and waits for the table. */
+async function run(page, text = MOLECULES) {
+  await page.goto('/models/atoms');
+  await page.getByLabel('Paste inputs for Atoms').fill(text);
+  await page.getByRole('button', { name: /^Run \d/ }).click();
+  await page.waitForURL('**/requests/*');
+  await page.getByText('completed').first().waitFor();
+}
+
+async function downloaded(page, click) {
+  const [download] = await Promise.all([page.waitForEvent('download'), click()]);
+  return readFileSync(await download.path(), 'utf8');
+}
+
+test('anybody gets from the front page to a CSV, and takes it along to an account', async () => {
+  const { page, check } = await eyes.person(hub);
+  await page.goto('/');
+  await page.getByLabel('Paste molecules or drop a file').fill(MOLECULES);
+  await page.getByText('3 molecules in column smiles of 2').waitFor();
+  await page.getByRole('button', { name: /^Model / }).click();
+  await page.locator('label.mi', { hasText: 'Atoms' }).click();
+  await page.getByRole('button', { name: 'Run 3 inputs' }).click();
+  await page.waitForURL('**/requests/*');
+  await page.getByText('1 without prediction').waitFor();
+  const rows = await table(page, 'table.res');
+  assert.deepEqual(rows.slice(1).map((row) => row.at(-1)), ['0.667', '1.000', 'ring not closed']);
+  assert.ok(rows[2].some((cell) => cell.includes('<img src=x')), 'a name with markup is text');
+  await page.getByRole('button', { name: 'Download' }).click();
+  const csv = await downloaded(page, () => page.getByRole('link', { name: 'CSV yours and the predictions' }).click());
+  assert.match(csv, /^name,smiles,carbons,mass,share,error\r?\nethanol,CCO,2,40.021,0.66/);
+  const address = page.url();
+
+  await page.goto('/sign-up');
+  await page.getByRole('button', { name: 'Make account' }).click();
+  assert.equal(await page.locator('.field .err').count(), 5, 'each field says what it needs');
+  await page.getByLabel('User name').fill('lovelace');
+  await page.getByLabel('First name').fill('Ada');
+  await page.getByLabel('Last name').fill('Lovelace');
+  await page.getByLabel('Email').fill('ada@example.org');
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Make account' }).click();
+  await page.waitForURL('**/requests');
+  await page.getByRole('link', { name: 'lovelace' }).waitFor();
+  await page.getByText('3 inputs').waitFor();
+  await page.goto(address);
+  await page.getByText('1 without prediction').waitFor();
+  check();
+});
+
+test('somebody who knows only what is on the screen runs an example and downloads it within a minute', async () => {
+  const { page, check } = await eyes.person(hub);
+  const begun = Date.now();
+  await page.goto('/');
+  await page.getByRole('button', { name: 'Try an example' }).click();
+  await page.getByRole('button', { name: 'Run 3 inputs' }).click();
+  await page.getByRole('button', { name: 'Download' }).click();
+  const csv = await downloaded(page, () => page.getByRole('link', { name: /^CSV/ }).first().click());
+  assert.equal(csv.trim().split('\n').length, 4);
+  assert.ok(Date.now() - begun < 60_000);
+  check();
+});
+
+test('what cannot be read is said before it is sent, with what to do', async () => {
+  const { page, check } = await eyes.person(hub);
+  await page.goto('/models/atoms');
+  const choose = (name, content) => page.locator('input[type=file]').setInputFiles({ name, mimeType: 'text/csv', buffer: Buffer.from(content) });
+  await choose('report.csv', '%PDF-1.7 ..');
+  await page.getByText('report.csv is a PDF. Copy the SMILES out of it').waitFor();
+  await choose('two.csv', 'a,b\nCCO,1\nCC,2\n');
+  await page.getByText('Which column has the inputs?').waitFor();
+  assert.ok(await page.getByRole('button', { name: 'Run', exact: true }).isDisabled());
+  await page.getByRole('button', { name: /^Input column/ }).click();
+  await page.locator('label.mi', { hasText: /^a$/ }).click();
+  await page.getByRole('button', { name: 'Run 2 inputs' }).waitFor();
+  await page.getByRole('button', { name: 'Other file' }).click();
+  await page.getByLabel('Paste inputs for Atoms').fill('CCO\nC1CC\n');
+  await page.getByText('1 line of 2 cannot be read as SMILES').waitFor();
+  // The hub refuses what it cannot read, in its words and with nothing lost.
+  await page.getByRole('button', { name: 'Clear' }).click();
+  await choose('twice.csv', 'smiles,x,x\nCCO,1,2\n');
+  await page.getByRole('button', { name: 'Run 1 input' }).click();
+  await page.getByText('Columns 2 and 3 are both named').waitFor();
+  await page.getByText('twice.csv').waitFor();
+}, { timeout: 60_000 });
+
+test('a request says why it failed, and one that runs is cancelled with a way back', async () => {
+  const { page, check } = await eyes.person(hub);
+  await page.goto('/models/broken');
+  await page.getByLabel('Paste inputs for Broken').fill('CCO');
+  await page.getByRole('button', { name: 'Run 1 input' }).click();
+  await page.getByText('It failed.').waitFor();
+  await page.goto('/models/sleepy');
+  await page.getByRole('heading', { name: 'Sleepy <b>model</b>' }).waitFor();
+  await page.getByLabel(/Paste inputs for/).fill('0.2\n0.2\n60\n60\n');
+  await page.getByRole('button', { name: 'Run 4 inputs' }).click();
+  await page.waitForURL('**/requests/*');
+  await page.getByText('2 of 4 inputs are done.').waitFor();
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await page.getByText('running').first().waitFor();
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.goto('/requests');
+  await page.getByText('cancelled').first().waitFor();
+  check();
+}, { timeout: 90_000 });
+
+test('a hub that is killed takes nothing away: page, form and name stay, and it comes back by itself', async () => {
+  await hub.account('babbage');
+  const { page } = await eyes.person(hub);
+  await signIn(page, 'babbage');
+  await page.goto('/models/atoms');
+  await page.getByLabel('Paste inputs for Atoms').fill('CCO\nCC\n');
+  await hub.kill();
+  await page.getByRole('button', { name: 'Run 2 inputs' }).click();
+  await page.getByText('Trying again.').waitFor();
+  await page.getByText('The hub cannot be reached.').first().waitFor();
+  assert.ok(await page.getByRole('link', { name: 'babbage' }).isVisible(), 'the name stays');
+  await hub.run();
+  await page.waitForURL('**/requests/*');
+  await page.getByText('completed').first().waitFor();
+  await page.getByText('The hub cannot be reached.').first().waitFor({ state: 'detached' });
+}, { timeout: 90_000 });
+
+test('only a session that ended asks for a sign-in, over the page, in every tab', async () => {
+  await hub.account('hopper');
+  const { page, context } = await eyes.person(hub);
+  await signIn(page, 'hopper');
+  await run(page, 'CCO\n');
+  const other = await context.newPage();
+  await other.goto('/requests');
+  await other.getByText('1 input').first().waitFor();
+  // Ended elsewhere.
+  const token = await hub.signIn('hopper');
+  const sessions = await hub.call('me/sessions', { token });
+  const cookie = sessions.items.find((one) => one.kind === 'cookie');
+  await hub.call(`me/sessions/${cookie.id}/end`, { token, body: {} });
+  await page.bringToFront();
+  await page.getByText('Your session ended').waitFor();
+  await other.bringToFront();
+  await other.getByText('Your session ended').waitFor();
+  assert.equal(await page.getByLabel('User name').inputValue(), 'hopper', 'the name is there');
+  await page.bringToFront();
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('dialog').getByRole('button', { name: 'Sign in' }).click();
+  await page.getByText('Your session ended').waitFor({ state: 'detached' });
+  await page.getByText('1 input').first().waitFor();
+  await other.bringToFront();
+  await other.getByText('Your session ended').waitFor({ state: 'detached' });
+}, { timeout: 90_000 });
+
+test('going from page to page asks nothing about the session', async () => {
+  const { page, check } = await eyes.person(hub);
+  await signIn(page, 'grace');
+  const asked = [];
+  page.on('request', (request) => request.url().includes('/session') && asked.push(request.url()));
+  for (const name of ['Statistics', 'Instances', 'History', 'My requests', 'Models']) {
+    await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name, exact: true }).click();
+    await page.getByRole('heading', { level: 1 }).waitFor();
+  }
+  assert.deepEqual(asked, []);
+  check();
+});
+
+test('who lacks a permission sees no entry, and the page names it; a permission that comes shows at once', async () => {
+  await hub.account('jones');
+  const { page } = await eyes.person(hub);
+  await signIn(page, 'jones');
+  assert.equal(await page.getByText('Administration').count(), 0);
+  await page.goto('/admin/statistics');
+  await page.getByText('This page is for administrators').waitFor();
+  await page.getByText('ADMIN', { exact: true }).waitFor();
+  const admin = await hub.signIn('grace');
+  const [jones] = (await hub.call('users?search=jones', { token: admin })).items;
+  await hub.call(`users/${jones.id}/grant`, { token: admin, body: { permission: 'ADMIN' } });
+  await page.getByRole('heading', { name: 'Statistics' }).waitFor();
+}, { timeout: 60_000 });
+
+test('the link of a mail sets a new password, and its secret leaves the address', async () => {
+  await hub.account('turing');
+  const admin = await hub.signIn('grace');
+  const [turing] = (await hub.call('users?search=turing', { token: admin })).items;
+  const { link } = await hub.call(`users/${turing.id}/reset-link`, { token: admin, body: {} });
+  const { page, check } = await eyes.person(hub);
+  const { pathname, hash } = new URL(link, hub.url);
+  await page.goto(pathname + hash);
+  await page.getByLabel('New password').fill(`${PASSWORD} again`);
+  assert.equal(new URL(page.url()).hash, '');
+  await page.getByRole('button', { name: 'Set the password' }).click();
+  await page.waitForURL('**/sign-in');
+  await page.getByLabel('User name').fill('turing');
+  await page.getByLabel('Password').fill(`${PASSWORD} again`);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.waitForURL('**/requests');
+  check();
+});

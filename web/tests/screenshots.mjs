@@ -1,0 +1,78 @@
+// Every page, for desktop and phone, light and dark, of a hub with the real sample models: `make screenshots`.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+import { Eyes, Hub, signIn } from './world.mjs';
+
+const root = resolve(import.meta.dirname, '../..');
+const target = resolve(root, process.env.CARGO_TARGET_DIR ?? 'target');
+const out = join(target, 'screenshots');
+const environments = join(target, 'tmp/environments');
+const muster = resolve(root, process.env.MUSTER ?? join(target, 'debug/muster'));
+mkdirSync(out, { recursive: true });
+for (const model of readdirSync(join(root, 'models'))) {
+  execFileSync(muster, ['model', 'prepare', join(root, 'models', model), '--environments', environments], { stdio: 'inherit' });
+}
+
+const hub = await Hub.start({ models: join(root, 'models'), environments });
+const eyes = await Eyes.open();
+try {
+  hub.admin('hub-admin');
+  const admin = await hub.signIn('hub-admin');
+  const table = readFileSync(join(root, 'examples/molecules.csv'), 'utf8').replace('CC1=CC(=O)C=CC1=O', 'C1=CC=CC=C');
+  const submit = (token, model, body) => hub.call(`requests?model=${model}`, { token, method: 'POST', body, headers: { 'content-type': 'text/csv' } });
+  const end = async (token, request) => {
+    let now = request;
+    while (['waiting', 'running'].includes(now.phase)) now = await hub.call(`requests/${request.id}?wait=30`, { token });
+    return now;
+  };
+  const done = await end(admin, await submit(admin, 'rdkit-descriptors', table));
+  const lines = table.trim().split('\n');
+  for (const [name, sizes] of [['a.kovacs', [40, 200, 7]], ['t.nakano', [120, 3]], [null, [2, 15, 600]]]) {
+    const token = name ? await hub.account(name) : await hub.person();
+    for (const [n, size] of sizes.entries()) await end(token, await submit(token, n === 1 ? 'molecular-weight' : 'rdkit-descriptors', [lines[0], ...lines.slice(1 + n, 1 + n + size)].join('\n')));
+    await hub.request(token, 'primer-tm', ['GTAAAACGACGGCCAGT', 'CAGGAAACAGCTATGAC']);
+  }
+  const waiting = await submit(admin, 'molecular-weight', lines.slice(0, 900).join('\n'));
+  await hub.call(`requests/${waiting.id}/cancel`, { token: admin, body: {} });
+  const [instance] = (await hub.call('instances?ended=false', { token: admin })).items;
+  const pages = [
+    ['home', '', 'Try an example'],
+    ['model', 'models/rdkit-descriptors', 'About'],
+    ['about', 'models/rdkit-descriptors?tab=about', 'Columns of the result'],
+    ['api', 'models/rdkit-descriptors?tab=api', 'description'],
+    ['requests', 'requests', 'on this page'],
+    ['result', `requests/${done.id}?colour=qed&range=logp:1.2..4`, 'Download'],
+    ['account', 'account', 'Sessions and tokens'],
+    ['sign-up', 'sign-up', 'Make an account'],
+    ['statistics', 'admin/statistics?open=rdkit-descriptors', 'Times of'],
+    ['admin-requests', 'admin/requests', 'on this page'],
+    ['admin-request', `admin/requests?open=${done.id}`, 'Timeline'],
+    ['instances', `admin/instances`, 'Works on'],
+    ['instance', `admin/instances?open=${instance.id}`, 'Events'],
+    ['history', 'admin/history', 'As a table'],
+    ['not-found', 'nowhere', 'no page'],
+  ];
+  for (const [look, options] of Object.entries({ light: {}, dark: { dark: true }, phone: { phone: true }, 'phone-dark': { phone: true, dark: true } })) {
+    const { page } = await eyes.person(hub, options);
+    await page.goto('/sign-in');
+    await page.screenshot({ path: join(out, `sign-in-${look}.png`) });
+    await signIn(page, 'hub-admin');
+    for (const [name, path, words] of pages) {
+      await page.goto(`/${path}`);
+      await page.getByText(words).first().waitFor({ state: 'attached' });
+      if (name === 'home') await page.getByLabel('Paste molecules or drop a file').fill('CC(=O)Oc1ccccc1C(=O)O\nCN1C=NC2=C1C(=O)N(C(=O)N2C)C\nCC(C)Cc1ccc(cc1)C(C)C(=O)O\nCCN(CC)CC(=O)Nc1c(C)cccc1C');
+      if (name === 'model') await page.locator('input[type=file]').setInputFiles({ name: 'library-plate-07.csv', mimeType: 'text/csv', buffer: Buffer.from(table) });
+      if (['home', 'model', 'result'].includes(name)) await page.locator('.mol img').nth(3).waitFor();
+      if (name === 'result') await page.waitForFunction(() => document.querySelectorAll('.mol img').length >= 8);
+      await page.evaluate(() => document.fonts.ready);
+      await page.screenshot({ path: join(out, `${name}-${look}.png`) });
+    }
+    await page.context().close();
+  }
+  console.log(`The pictures are in ${out}`);
+} finally {
+  await eyes.close();
+  await hub.stop();
+}

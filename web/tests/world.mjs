@@ -1,0 +1,164 @@
+// A real hub with its processes, and a browser that looks at it. Every page that a test opens is
+// watched: an error in the console or a violation of the page's policy fails the test.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const root = resolve(import.meta.dirname, '../..');
+export const PASSWORD = 'tangible orchard 42 sings';
+const PATIENCE = 20_000;
+
+/** Where the binary is that the tests look at. */
+const muster = resolve(root, process.env.MUSTER ?? join(process.env.CARGO_TARGET_DIR ?? 'target', 'debug/muster'));
+
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((done) => server.once('listening', done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
+export class Hub {
+  static async start({ models = join(root, 'web/tests/models'), environments } = {}) {
+    assert.ok(existsSync(muster), `${muster} is not built: cargo build -p muster`);
+    const hub = new Hub();
+    hub.folder = mkdtempSync(join(tmpdir(), 'muster-web-'));
+    hub.models = models;
+    if (environments) {
+      mkdirSync(join(hub.folder, 'data'));
+      symlinkSync(environments, join(hub.folder, 'data/environments'));
+    }
+    hub.port = await freePort();
+    hub.url = `http://127.0.0.1:${hub.port}`;
+    await hub.run();
+    return hub;
+  }
+
+  async run() {
+    const ready = join(this.folder, 'port');
+    rmSync(ready, { force: true });
+    const log = join(this.folder, 'log');
+    this.process = spawn('sh', ['-c', `exec "$0" "$@" 2>>'${log}' >>'${log}'`, muster, 'serve', '--data-dir', join(this.folder, 'data'), '--models', this.models, '--listen', `127.0.0.1:${this.port}`, '--port-file', ready], {
+      env: { ...process.env, MUSTER_INSECURE_COOKIES: 'true' },
+    });
+    const until = Date.now() + PATIENCE;
+    while (!existsSync(ready) || readFileSync(ready, 'utf8') === '') {
+      if (Date.now() > until || this.process.exitCode !== null) throw new Error(`The hub does not start:\n${readFileSync(log, 'utf8')}`);
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  }
+
+  /** Without a word, as by a power cut. */
+  async kill() {
+    const gone = new Promise((done) => this.process.once('exit', done));
+    this.process.kill('SIGKILL');
+    await gone;
+  }
+
+  async stop() {
+    if (this.process.exitCode === null) {
+      const gone = new Promise((done) => this.process.once('exit', done));
+      this.process.kill('SIGTERM');
+      await gone;
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  admin(name) {
+    const password = join(this.folder, 'password');
+    writeFileSync(password, PASSWORD);
+    execFileSync(muster, ['admin', 'create', name, '--email', `${name}@example.org`, '--password-file', password, '--data-dir', join(this.folder, 'data')], { stdio: 'ignore' });
+  }
+
+  /** Of the API, as a script calls it. */
+  async call(path, { token, body, method = body ? 'POST' : 'GET', headers = {} } = {}) {
+    const response = await fetch(`${this.url}/api/v1/${path}`, {
+      method,
+      headers: { ...(body ? { 'content-type': 'application/json' } : {}), ...(token ? { authorization: `Bearer ${token}` } : {}), ...headers },
+      ...(body ? { body: typeof body === 'string' ? body : JSON.stringify(body) } : {}),
+    });
+    const type = response.headers.get('content-type') ?? '';
+    const answer = type.includes('json') ? await response.json() : await response.text();
+    assert.ok(response.ok, `${path}: ${JSON.stringify(answer)}`);
+    return answer;
+  }
+
+  async person() {
+    return (await this.call('sessions', { body: {} })).token;
+  }
+
+  async account(name) {
+    await this.call('accounts', { body: { name, first_name: 'Ada', last_name: 'Lovelace', email: `${name}@example.org`, password: PASSWORD } });
+    return this.signIn(name);
+  }
+
+  async signIn(name) {
+    return (await this.call('session', { body: { name, password: PASSWORD } })).token;
+  }
+
+  /** A request that ended. */
+  async request(token, model, inputs) {
+    let request = await this.call('requests?wait=30', { token, body: { model, inputs } });
+    while (['waiting', 'running'].includes(request.phase)) request = await this.call(`requests/${request.id}?wait=30`, { token });
+    return request;
+  }
+}
+
+export class Eyes {
+  static async open() {
+    const eyes = new Eyes();
+    const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', process.env.CHROME_BIN].find((path) => path && existsSync(path));
+    eyes.browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'] });
+    return eyes;
+  }
+
+  /** A browser that nobody used before. `expected` are errors that a test provokes. */
+  async person(hub, { phone = false, dark = false, expected = [], ...more } = {}) {
+    const context = await this.browser.newContext({
+      baseURL: hub.url,
+      viewport: phone ? { width: 390, height: 844 } : { width: 1440, height: 900 },
+      hasTouch: phone,
+      colorScheme: dark ? 'dark' : 'light',
+      reducedMotion: 'reduce',
+      locale: 'en-GB',
+      timezoneId: 'UTC',
+      acceptDownloads: true,
+      ...more,
+    });
+    context.setDefaultTimeout(PATIENCE);
+    const faults = [];
+    context.on('weberror', (error) => faults.push(String(error.error())));
+    context.on('console', (message) => {
+      const text = message.text();
+      if (message.type() === 'error' && !expected.some((one) => one.test(text))) faults.push(text);
+    });
+    await context.addInitScript(() => {
+      document.addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
+    });
+    const page = await context.newPage();
+    return { context, page, faults, check: () => assert.deepEqual(faults, [], 'the console is silent') };
+  }
+
+  close() {
+    return this.browser.close();
+  }
+}
+
+/** Signs in by the form. */
+export async function signIn(page, name) {
+  await page.goto('/sign-in');
+  await page.getByLabel('User name').fill(name);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.waitForURL('**/requests');
+}
+
+/** The texts of a table on the page, without what is only for the eye. */
+export function table(page, selector = 'table') {
+  return page.locator(`${selector} tbody tr`).evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
+}
