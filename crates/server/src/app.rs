@@ -15,10 +15,10 @@ use crate::http::listen::{Life, stopping};
 use crate::http::problem::{Kind, Problem};
 use crate::http::share::{Full, Hold, Share};
 use crate::identity::Caller;
-use crate::web::Web;
 use crate::identity::cache::Sessions;
 use crate::identity::password::Passwords;
 use crate::identity::rate::{Lines, Mails, Rates};
+use crate::web::Web;
 
 /// What is in memory for a download beside the piece that its client reads: parts that were fetched,
 /// and what compresses them.

@@ -10,9 +10,9 @@ use crate::api::catalogue::address::Origin;
 use crate::http::network::Addresses;
 use crate::http::pace::Times;
 use crate::identity::mail::Mail;
-use crate::web::WebFiles;
 use crate::identity::rate::SessionLimits;
 use crate::identity::secret::Cookie;
+use crate::web::WebFiles;
 
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
