@@ -109,7 +109,7 @@ test('an instance is looked at and stopped by the keyboard alone', async () => {
   assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Cancel', 'the focus is on the way out');
   await page.getByRole('textbox', { name: 'Reason' }).fill('It hangs');
   await page.keyboard.press('Enter');
-  await page.getByText('grace asked for it').waitFor();
+  await page.getByText('asked for it').waitFor();
   await page.getByText('Reason: It hangs.').waitFor();
   await page.goto('/admin/history');
   await page.getByText('stopped').first().waitFor();

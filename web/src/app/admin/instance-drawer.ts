@@ -26,7 +26,7 @@ const LINES = 400;
     @if (read.value(); as one) {
       <div class="bar mt3"><m-phase [is]="one.stop && one.state !== 'ended' ? 'stopping' : one.state" [said]="words()" />
         @if (one.state !== 'ended') {<div class="end"><button type="button" class="btn danger" [disabled]="!!one.stop" (click)="asking.set(true)"><m-icon name="stop" />{{ one.stop ? 'Stopping' : 'Stop…' }}</button></div>}</div>
-      @if (one.stop; as stop) {<div class="note w mt"><m-icon name="info" /><span>{{ stop.by }} asked for it <m-when [at]="stop.asked_at" />: {{ workOf(stop.work) }}.@if (stop.reason) { Reason: {{ stop.reason }}.}</span></div>}
+      @if (one.stop; as stop) {<div class="note w mt"><m-icon name="info" /><span><span [title]="stop.by">An administrator</span> asked for it <m-when [at]="stop.asked_at" />: {{ workOf(stop.work) }}.@if (stop.reason) { Reason: {{ stop.reason }}.}</span></div>}
       @if (one.end; as end) {<div class="note mt"><m-icon name="s-ended" /><span><b class="strong">{{ end.cause }}</b> {{ end.message }}@if (end.exit_code != null) {, exit code {{ end.exit_code }}}</span></div>}
       <div class="sec"><h3>Timeline</h3><div class="ph">
         @for (phase of phases(); track $index) {<span [class.ln1]="!$last" [class.p0]="$last"><span class="dot {{ phase.dot }}"></span></span><span>{{ phase.phase }}</span><span class="m">{{ phase.said }}</span><span class="m" [title]="exact(phase.at)"><m-when [at]="phase.at" [relative]="false" /></span>}
