@@ -39,11 +39,10 @@ test:
 	scripts/need-smtp
 	scripts/need-nginx
 	scripts/need-clients
-	scripts/need-chromium
 	scripts/web
 	$(CARGO) fmt --check
 	$(CARGO) $(TEST) --workspace
-	$(MAKE) web-units web-browser
+	$(MAKE) web-units
 	$(MAKE) chaos-quick
 	$(MAKE) fuzz-api EXAMPLES=5
 
