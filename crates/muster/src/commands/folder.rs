@@ -187,7 +187,7 @@ fn as_json(report: &Report) -> serde_json::Value {
 pub fn walls(arguments: &Walls) -> Result<(), Failure> {
     let walls = muster_sandbox::probe(arguments.scratch.clone());
     let walls = walls.map_err(|error| Failure::failed(error.to_string()))?;
-    table::print(&serde_json::json!(walls).to_string())
+    table::print(&json!(walls).to_string())
 }
 
 /// What the model's processes find here; they end with this process.
