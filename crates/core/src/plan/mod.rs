@@ -203,7 +203,7 @@ fn not_prepared(seconds: u32, doing: &str) -> EndCause {
     let reason = format!(
         "its environment was not made within {seconds} seconds (prepare_seconds); it was at: {doing}"
     );
-    EndCause::NotStarted { reason }
+    EndCause::NotStarted { reason, fault: StartFault::Passing }
 }
 
 impl World {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use muster_core::model::{Card, InputColumn, ModelLimits};
+use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::{Column, ColumnKind, Model, Source};
 use serde::Deserialize;
 use serde_json::Value;

@@ -171,9 +171,9 @@ fn cells(row: &Row) -> Vec<String> {
 fn as_json(report: &Report) -> serde_json::Value {
     let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
     let notes: Vec<String> = report.notes.iter().map(ToString::to_string).collect();
-    let example = report.example.as_ref().map(|(inputs, part)| {
-        json!({ "inputs": inputs, "columns": part.columns, "rows": part.rows })
-    });
+    let example = report.example.as_ref().map(
+        |(inputs, part)| json!({ "inputs": inputs, "columns": part.columns, "rows": part.rows }),
+    );
     json!({
         "model": report.folder.as_ref().map(|folder| &folder.model),
         "notes": notes,

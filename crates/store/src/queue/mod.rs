@@ -12,7 +12,7 @@ use futures::FutureExt;
 use muster_core::{Cause, Ended, ModelId, PhaseName, RequestId};
 use uuid::Uuid;
 
-use crate::clearing::{Pace, Took};
+use crate::writer::pace::{Pace, Took};
 use crate::db::Ts;
 use crate::db::conn::on;
 use crate::db::statement::{row, rows};
