@@ -33,7 +33,9 @@ const PASSING: [&str; 25] = [
 ];
 
 pub(crate) fn fault_of(words: &str) -> StartFault {
-    if PASSING.iter().any(|sign| words.contains(sign)) {
+    // What the walls refuse they refuse next time as well.
+    let walled = words.contains("runs without a network");
+    if !walled && PASSING.iter().any(|sign| words.contains(sign)) {
         StartFault::Passing
     } else {
         StartFault::Lasting
@@ -43,6 +45,14 @@ pub(crate) fn fault_of(words: &str) -> StartFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_that_a_model_does_not_have_is_not_away() {
+        let away = "OSError: [Errno 101] Network is unreachable";
+        assert_eq!(fault_of(away), StartFault::Passing);
+        let walled = format!("{away}. This model runs without a network: its model.toml ..");
+        assert_eq!(fault_of(&walled), StartFault::Lasting);
+    }
 
     /// As pip 24 and uv 0.5 wrote them.
     #[test]
