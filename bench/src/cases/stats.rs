@@ -13,7 +13,6 @@ use super::ask::ask;
 use super::fill::Sql;
 use super::{Bench, database};
 use crate::Result;
-use crate::load::client::Client;
 use crate::load::millis;
 use crate::postgres::Postgres;
 use crate::report::Line;

@@ -107,7 +107,11 @@ pub(crate) fn hear_end(
                     tell.send_replace(Some(cause));
                     return;
                 }
-                Some(ObservedState::Starting { .. } | ObservedState::Ready { .. }) => {}
+                Some(
+                    ObservedState::Preparing { .. }
+                    | ObservedState::Starting { .. }
+                    | ObservedState::Ready { .. },
+                ) => {}
                 None => return,
             }
             tokio::select! {

@@ -12,7 +12,6 @@ use futures::FutureExt;
 use muster_core::{Cause, Ended, ModelId, PhaseName, RequestId};
 use uuid::Uuid;
 
-use crate::writer::pace::{Pace, Took};
 use crate::db::Ts;
 use crate::db::conn::on;
 use crate::db::statement::{row, rows};
@@ -20,6 +19,7 @@ use crate::db::text;
 use crate::instances::servers::leads;
 use crate::requests::end::end;
 use crate::requests::phase;
+use crate::writer::pace::{Pace, Took};
 use crate::writer::{Tx, work};
 use crate::{Error, Figures, Queue, Store};
 

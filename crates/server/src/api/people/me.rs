@@ -191,7 +191,7 @@ pub async fn change_password(
     Network(network): Network,
     request: Request,
 ) -> Result<Response, Problem> {
-    let secret = Secret::of(request.headers(), app.config.cookie).ok_or_else(nobody)?;
+    let secret = Secret::of(request.headers(), &app.config.cookie).ok_or_else(nobody)?;
     let form = Form::<NewPassword>::read(&app, request).await?;
     let current = form.needed("current")?.to_owned();
     let new = check_password(&person.account, form.needed("new")?, "new")?;
