@@ -158,6 +158,7 @@ fn making_an_environment_has_a_limit_of_its_own() {
     let mut world = World {
         models: vec![waiting(model("m", limits), 1)],
         instances: vec![instance(0, "m", preparing)],
+        stranded: vec![],
     };
     let waits = plan(&world, &Policy::default(), at(399));
     assert_eq!(waits.actions, []);

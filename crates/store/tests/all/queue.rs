@@ -7,7 +7,7 @@ use muster_core::{Ended, InstanceId, Phase, RequestId};
 use muster_store::{Claim, NewRequest};
 use uuid::Uuid;
 
-use crate::lab::{LONG, Lab, claim, complete, model, nothing_for};
+use crate::lab::{LEASE, LONG, Lab, claim, complete, model, nothing_for};
 
 on_both!(
     a_claim_takes_whole_tasks_up_to_its_size,
