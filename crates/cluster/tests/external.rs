@@ -101,8 +101,10 @@ async fn a_server_is_only_no_longer_watched_when_it_is_stopped() {
 #[tokio::test]
 async fn a_literal_address_of_metadata_is_never_called() {
     let cluster = cluster();
-    for host in ["169.254.169.254", "0xa9fea9fe", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"] {
-        cluster.launch(launch(&format!("http://{host}/latest")));
+    let hosts = ["169.254.169.254", "0xa9fea9fe", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"];
+    for (n, host) in hosts.into_iter().enumerate() {
+        let instance = InstanceId(uuid::Uuid::from_u128(n as u128));
+        cluster.launch(Launch { instance, ..launch(&format!("http://{host}/latest")) });
         let refused = |state: &ObservedState| match state {
             ObservedState::Ended { cause: EndCause::NotStarted { reason, .. } } => {
                 reason.contains("never calls")

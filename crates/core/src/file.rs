@@ -42,7 +42,7 @@ fn may_separate(byte: u8) -> bool {
 /// It is the one below which the first line names the input; else the comma, if it cuts the lines; else
 /// one that cuts all lines into equally many cells. A file that none of them cuts has one column.
 pub fn recognise(head: &str, whole: bool, is_header: impl Fn(&[String]) -> bool) -> Recognised {
-    if let Some((separator, said_in)) = said(head) {
+    if let Some((separator, said_in)) = said(head, whole) {
         return Recognised { separator, said_in, below_header: false };
     }
     let lines = lines(head, whole);
@@ -52,13 +52,14 @@ pub fn recognise(head: &str, whole: bool, is_header: impl Fn(&[String]) -> bool)
 }
 
 /// A first line `sep=;`.
-fn said(head: &str) -> Option<(u8, usize)> {
-    let line = &head[..head.find(['\n', '\r'])?];
+fn said(head: &str, whole: bool) -> Option<(u8, usize)> {
+    let end = head.find(['\n', '\r']).or(whole.then_some(head.len()))?;
+    let line = &head[..end];
     let bare = line.trim_start_matches('\u{feff}').trim_matches('"');
     let name = bare.get(..4).filter(|name| name.eq_ignore_ascii_case("sep="))?;
     let &[separator] = &bare.as_bytes()[name.len()..] else { return None };
-    let end = if head[line.len()..].starts_with("\r\n") { 2 } else { 1 };
-    may_separate(separator).then_some((separator, line.len() + end))
+    let after = if head[end..].starts_with("\r\n") { 2 } else { 1 };
+    may_separate(separator).then_some((separator, (end + after).min(head.len())))
 }
 
 /// A line: where it is, and how many cells each separator cuts it into.
@@ -216,7 +217,8 @@ mod tests {
         assert_eq!(said("sep=;\na;b\n"), (';', 6));
         assert_eq!(said("\u{feff}SEP=\t\r\na\tb\r\n"), ('\t', 10));
         assert_eq!(said("\"sep=,\"\na;b\n"), (',', 8));
-        for other in ["sep=\na\n", "sep=ab\n", "sep=x\n", "sep=;", "separator\n"] {
+        assert_eq!(said("sep=;"), (';', 5), "it is no row");
+        for other in ["sep=\na\n", "sep=ab\n", "sep=x\n", "separator\n"] {
             assert_eq!(said(other), (',', 0), "{other:?}");
         }
     }

@@ -19,7 +19,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::app::App;
-use crate::http::door::no_route;
+use crate::http::door::{no_route, redirect};
 use crate::http::problem::Problem;
 
 /// Stands in the page where the nonce of an answer goes.
@@ -107,9 +107,9 @@ fn policy(nonce: &str) -> String {
     )
 }
 
-/// The front page.
+/// The front page. Below a path of a host there is the API alone: the app needs a name of its own.
 pub async fn front(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    app.web.page()
+    if app.config.base_path().is_empty() { app.web.page() } else { Ok(redirect("api/docs/")) }
 }
 
 /// What no route has: a file of the app, its page where somebody opens a path in a browser, or a
@@ -120,7 +120,8 @@ pub async fn page_or_file(
 ) -> Result<Response, Problem> {
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !reads || path == "/api" || path.starts_with("/api/") {
+    let is_below = !app.config.base_path().is_empty();
+    if !reads || is_below || path == "/api" || path.starts_with("/api/") {
         return Err(no_route(request.uri().clone()).await);
     }
     if let Some((&name, file)) = app.web.files.get_key_value(path.trim_start_matches('/')) {

@@ -182,7 +182,8 @@ mod tests {
         drop(other);
         assert!(share.hold(None, 4).is_ok());
         drop(one);
-        assert_eq!((share.lock().all, share.lock().each.len()), (0, 0));
+        let held = share.lock();
+        assert_eq!((held.all, held.each.len()), (0, 0));
     }
 
     #[tokio::test]
