@@ -1,4 +1,4 @@
-//! Model servers that run elsewhere and outlive the hub: they are watched, never started or ended.
+//! External servers outlive the hub: they are watched, never started or ended.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -57,12 +57,12 @@ pub enum SimCommand {
 
 /// See the module.
 pub struct Simulator {
-    world: Mutex<World>,
+    world: Mutex<Simulation>,
     changed: watch::Sender<u64>,
     now: Now,
 }
 
-struct World {
+struct Simulation {
     policy: SimPolicy,
     random: u64,
     instances: BTreeMap<InstanceId, Simulated>,
@@ -89,7 +89,7 @@ struct Fate {
 impl Simulator {
     pub fn new(seed: u64, policy: SimPolicy, now: Now) -> Arc<Self> {
         let world =
-            World { policy, random: seed, instances: BTreeMap::new(), commands: Vec::new() };
+            Simulation { policy, random: seed, instances: BTreeMap::new(), commands: Vec::new() };
         Arc::new(Self { world: Mutex::new(world), changed: watch::Sender::new(0), now })
     }
 
@@ -131,7 +131,7 @@ impl Simulator {
         self.changed.send_modify(|version| *version += 1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, World> {
+    fn lock(&self) -> MutexGuard<'_, Simulation> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -205,7 +205,7 @@ impl Cluster for Simulator {
     }
 }
 
-impl World {
+impl Simulation {
     /// Lets everything happen that is due. True if an observation changed.
     fn move_to(&mut self, now: Timestamp) -> bool {
         let mut news = false;

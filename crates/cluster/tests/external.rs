@@ -1,4 +1,4 @@
-//! Model servers that run elsewhere, played by a few lines of HTTP.
+//! External servers, played by a few lines of HTTP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -24,7 +24,7 @@ pub struct Model {
     pub limits: ModelLimits,
     /// May predictions be kept and used again?
     pub cache: bool,
-    /// What its own code may reach; a server that runs elsewhere sees to that itself.
+    /// What its own code may reach; an external server sees to that itself.
     #[serde(default)]
     pub network: Network,
 }
@@ -53,7 +53,7 @@ impl Network {
 pub enum Source {
     /// A folder that `muster model-server` serves, one process an instance.
     Folder { path: String },
-    /// A model server that runs elsewhere and outlives the hub. One instance.
+    /// An external server: it outlives the hub. One instance.
     Server { url: String },
 }
 

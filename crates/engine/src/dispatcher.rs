@@ -26,7 +26,7 @@ pub(crate) struct Dispatcher {
     /// Stop what runs as well, and give it back: the hub stops.
     pub abort: CancellationToken,
     pub health: Health,
-    /// Changes when a server died: it may have left jobs running elsewhere.
+    /// Changes when a server died: it may have left jobs running on external servers.
     pub reaped: watch::Receiver<u64>,
 }
 

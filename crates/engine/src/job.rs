@@ -9,14 +9,14 @@ use muster_core::bisect::{Bisection, Verdict};
 use muster_core::instance::EndCause;
 use muster_core::retry::{JobFailure, reason};
 use muster_core::{InstanceId, Model, Part, Row, Source, TaskKey};
-use muster_store::{ClaimedTask, Store, TaskDone, aside_if};
+use muster_store::{ClaimedTask, Known, Store, TaskDone, aside_if};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::ModelServer;
-use crate::pack::{Known, cut, join, merge};
+use crate::pack::{cut, join, merge};
 use crate::record::Recorder;
 
 /// How long a broken connection waits to learn whether the instance ended.

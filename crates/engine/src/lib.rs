@@ -35,7 +35,7 @@ pub struct EngineConfig {
     pub store: Store,
     /// Runs models that are folders.
     pub local: Arc<dyn Cluster>,
-    /// Watches model servers that run elsewhere.
+    /// Watches external servers.
     pub external: Arc<dyn Cluster>,
     pub policy: Policy,
     /// What is cleared by itself, and when.

@@ -115,7 +115,7 @@ impl Loop {
                     return Leave::Ended(EndCause::not_started("its address cannot be called"));
                 }
             };
-            // A server elsewhere may take its time to answer.
+            // An external server may take its time to answer.
             let splits = !external || server.splits_batches().await;
             let runner =
                 Runner { store, recorder, model, instance, server, splits, ended, stopping };
@@ -174,7 +174,7 @@ impl Loop {
             if !instance.local && !known && draining {
                 self.reap(instance).await;
             } else if !instance.local && !known {
-                // Every server calls servers elsewhere, whoever put them into the books.
+                // All servers call external ones, whoever put them into the books.
                 self.adopt(instance);
             } else if ours && !known {
                 // Written down, but never launched.
@@ -195,7 +195,7 @@ impl Loop {
         }
     }
 
-    /// Nobody here calls this server elsewhere any more. It has ended when nobody else does.
+    /// Nobody here calls this external server any more. It has ended when nobody else does.
     async fn reap(&mut self, instance: &Instance) {
         let over = instance.stop.as_ref().is_some_and(|order| order.until <= self.store.now());
         if over || self.store.is_free(instance.id).await.unwrap_or(false) {
@@ -222,7 +222,7 @@ impl Loop {
         }
     }
 
-    /// Watches a server elsewhere and gives it work; false if its model is not the one of the books.
+    /// Watches an external server and gives it work; false if its model is not the one of the books.
     fn adopt(&mut self, instance: &Instance) -> bool {
         let model = self.store.find_model(&instance.model);
         let Some(model) = model.filter(|model| model.version == instance.version) else {

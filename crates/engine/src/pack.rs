@@ -3,14 +3,10 @@
 //! Inputs travel as JSON array text, so packing is joining: nothing is parsed unless predictions
 //! are looked up.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
 use muster_core::answer::Table;
 use muster_core::{Cell, Column, ColumnKind, Part, Row};
-
-/// A known prediction: its columns and its row.
-pub(crate) type Known = (Arc<[(String, ColumnKind)]>, Row);
+use muster_store::Known;
 
 /// Joins JSON arrays.
 pub(crate) fn join<'b>(arrays: impl IntoIterator<Item = &'b Bytes>) -> Bytes {
@@ -95,6 +91,8 @@ pub(crate) fn align(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]

@@ -15,7 +15,7 @@ use crate::running::{Leave, Tokens};
 
 /// How long a process may take to end after it was asked to.
 const STOP_GRACE: Duration = Duration::from_secs(5);
-/// How often it is looked at whether other servers' work on an instance elsewhere is done.
+/// How often it is looked at whether other servers' work on an external server is done.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The loop's handle on an instance that was ready.
@@ -172,7 +172,7 @@ impl Ending {
         }
     }
 
-    /// Every server calls a server elsewhere: it has ended for all of them, so what the others work on
+    /// All servers call an external one: it has ended for all of them, so what the others work on
     /// there is waited for.
     async fn others_are_done(&self, halt: &CancellationToken) {
         while !halt.is_cancelled() && !self.store.is_free(self.instance).await.unwrap_or(false) {

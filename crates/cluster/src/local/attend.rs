@@ -16,7 +16,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
-use super::{Known, Order};
+use super::{Order, Running};
 use crate::book::Book;
 use crate::child::Isolation;
 use crate::sweep;
@@ -29,7 +29,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(2);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 pub(super) struct Attended {
-    pub book: Arc<Book<Known>>,
+    pub book: Arc<Book<Running>>,
     pub instance: InstanceId,
     pub child: Child,
     pub orders: UnboundedReceiver<Order>,

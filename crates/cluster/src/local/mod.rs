@@ -50,7 +50,7 @@ pub struct LocalConfig {
 
 /// Runs instances as child processes that end with the hub, however it ends.
 pub struct LocalProcesses {
-    book: Arc<Book<Known>>,
+    book: Arc<Book<Running>>,
     launches: mpsc::Sender<Started>,
     /// The name of this machine.
     host: Option<String>,
@@ -59,7 +59,7 @@ pub struct LocalProcesses {
 }
 
 /// What is kept of an instance beside its state.
-struct Known {
+struct Running {
     /// While its process runs.
     pid: Option<u32>,
     memory_mib: u32,
@@ -121,7 +121,7 @@ impl Cluster for LocalProcesses {
         let (orders, received) = unbounded_channel();
         let memory_mib = model.limits.memory_mib;
         let (log, usage) = (Tail::default(), Usage::default());
-        let known = Known { pid: None, memory_mib, orders, log, usage, looked: None };
+        let known = Running { pid: None, memory_mib, orders, log, usage, looked: None };
         let starting = ObservedState::Starting { doing: "starting its process".to_owned() };
         if !self.book.enter(instance, starting, known) {
             return;

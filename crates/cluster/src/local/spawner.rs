@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::attend::{Attended, attend};
-use super::{Known, Order};
+use super::{Order, Running};
 use crate::book::Book;
 use crate::child::{Child, Isolation};
 use crate::proc;
@@ -28,7 +28,7 @@ use crate::proc;
 const USAGE_CHECK: Duration = Duration::from_millis(500);
 
 pub(super) struct Spawner {
-    pub book: Arc<Book<Known>>,
+    pub book: Arc<Book<Running>>,
     pub program: PathBuf,
     /// As instances get it in their environment.
     pub run_dir: PathBuf,
@@ -186,7 +186,7 @@ fn fault_of(error: &io::Error) -> StartFault {
     }
 }
 
-impl Known {
+impl Running {
     /// Its processes used so much processor time since they began, and hold so much memory.
     fn note(&mut self, used: Duration, memory: u64, now: Instant) {
         let before = self.looked.replace((now, used));

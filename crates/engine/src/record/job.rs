@@ -27,9 +27,9 @@ enum Step {
 
 /// How often jobs came to each step, and what is told of the last one.
 #[derive(Default)]
-pub(super) struct Jobs(BTreeMap<Step, Seen>);
+pub(super) struct Jobs(BTreeMap<Step, Reached>);
 
-struct Seen {
+struct Reached {
     count: u64,
     first_at: Timestamp,
     last_at: Timestamp,
@@ -139,7 +139,7 @@ impl Step {
         }
     }
 
-    /// Every server that calls a server elsewhere counts its own jobs.
+    /// Every server that calls an external one counts its own jobs.
     fn uid(self, server: ServerId) -> String {
         format!("{}-{} {server}", self.kind(), self.failure().unwrap_or_default())
     }
@@ -147,7 +147,7 @@ impl Step {
 
 impl Jobs {
     fn add(&mut self, step: Step, parts: Parts, at: Timestamp, took: Duration) {
-        let seen = self.0.entry(step).or_insert_with(|| Seen {
+        let seen = self.0.entry(step).or_insert_with(|| Reached {
             count: 0,
             first_at: at,
             last_at: at,
@@ -176,7 +176,7 @@ impl Jobs {
     }
 }
 
-impl Seen {
+impl Reached {
     fn event(&self, step: Step, server: ServerId) -> Event {
         let Parts { inputs, requests, named } = &self.last;
         let seconds = self.took.as_secs_f64();

@@ -106,7 +106,7 @@ pub enum Kind {
     Command { command: Vec<String>, dir: PathBuf },
     /// An MLflow model, kept loaded.
     Mlflow(Mlflow),
-    /// A server that runs elsewhere.
+    /// An external server.
     Http { url: String },
 }
 
