@@ -8,6 +8,7 @@ mod counters;
 mod crash;
 mod db;
 mod error;
+mod examine;
 mod instances;
 mod objects;
 mod open;
@@ -37,8 +38,8 @@ pub use clearing::{Clear, Cleared, ClearedBy};
 pub use counters::{Counter, Counters};
 pub use crash::crash_point;
 pub use db::clock::Clock;
-pub use db::examine::{Examined, examine_database, examine_objects};
 pub use error::Error;
+pub use examine::{Examined, examine_database, examine_objects};
 pub use instances::{
     InstanceFilter, InstanceNotes, InstanceRecord, LogPiece, Phase, Seen, Served, Stop, StopWish,
     Stopped, WhichEvents,

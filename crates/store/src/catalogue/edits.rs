@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::catalogue::restart;
 use crate::db::Ts;
-use crate::db::statement::{row, rows, run};
+use crate::db::statement::{named_row, row, rows, run};
 use crate::db::text;
 use crate::people::audit::{AuditEntry, note};
 use crate::writer::{Tx, work};
@@ -20,7 +20,16 @@ macro_rules! entry_columns {
 }
 pub(crate) use entry_columns;
 
-pub(crate) type EntryRow = (String, String, String, Option<String>, i64, bool);
+named_row! {
+    pub(crate) struct EntryRow {
+        spec: String,
+        edits: String,
+        owner: String,
+        disabled: Option<String>,
+        revision: i64,
+        enabled: bool,
+    }
+}
 
 const ALL: &str = concat!(
     "SELECT ",
@@ -138,7 +147,7 @@ fn read(spec: &Value, edits: &Value) -> Result<Model, String> {
 }
 
 pub(crate) fn entry(row: EntryRow) -> Result<Entry, Error> {
-    let (spec, edits, owner, disabled, revision, offered) = row;
+    let EntryRow { spec, edits, owner, disabled, revision, enabled: offered } = row;
     let value = |text: &str| {
         serde_json::from_str::<Value>(text).map_err(|_| Error::Corrupt("a model".into()))
     };

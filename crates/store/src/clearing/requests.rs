@@ -21,7 +21,7 @@ use crate::db::batch::{self, Hex};
 use crate::db::clock::last_id;
 use crate::db::conn::on;
 use crate::db::dialect::{self, mark};
-use crate::db::statement::{row, rows, run};
+use crate::db::statement::{named_row, row, rows, run};
 use crate::requests::NOBODY;
 use crate::writer::pace::{Pace, Took};
 use crate::writer::{Tx, work};
@@ -61,7 +61,15 @@ const MARK_RESULTS: &str = mark!(
 
 const DELETE_TASKS: &str = "DELETE FROM task WHERE request_id = $1 AND position < $2";
 
-type FoundRow = (Uuid, Option<String>, Option<Ts>, i64, Option<i64>);
+named_row! {
+    struct FoundRow {
+        id: Uuid,
+        kind: Option<String>,
+        ended_at: Option<Ts>,
+        bytes: i64,
+        tasks: Option<i64>,
+    }
+}
 
 /// Until when requests have to have ended; `None`: they are kept.
 #[derive(Clone, Copy)]
@@ -99,7 +107,7 @@ impl Over {
     }
 
     fn find(self, row: FoundRow) -> Option<Found> {
-        let (id, kind, ended_at, bytes, tasks) = row;
+        let FoundRow { id, kind, ended_at, bytes, tasks } = row;
         let auth: AuthType = kind?.parse().ok()?;
         let found = Found { id, bytes: bytes as u64, tasks: tasks.unwrap_or(0) };
         self.includes(auth, ended_at?.0).then_some(found)
@@ -119,7 +127,7 @@ impl Run<'_> {
             let page: Vec<FoundRow> = rows!(&mut conn, FIND, after, until, Ts(latest), PAGE as i64);
             drop(conn);
             let Some(last) = page.last() else { break };
-            after = last.0;
+            after = last.id;
             let found = page.into_iter().filter_map(|row| over.find(row)).collect();
             self.delete_requests(found, over).await?;
         }

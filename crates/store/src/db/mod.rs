@@ -5,7 +5,6 @@ pub mod checkpoint;
 pub mod clock;
 pub mod conn;
 pub mod dialect;
-pub mod examine;
 pub mod pooler;
 pub mod schema;
 pub mod statement;

@@ -9,7 +9,7 @@ macro_rules! run {
     };
 }
 
-/// Its first row, if any, as a tuple.
+/// Its first row, if any: a tuple, or a row with names.
 macro_rules! row {
     ($conn:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         $crate::db::conn::on!($conn, c => {
@@ -18,7 +18,7 @@ macro_rules! row {
     };
 }
 
-/// All its rows, as tuples.
+/// All its rows.
 macro_rules! rows {
     ($conn:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         $crate::db::conn::on!($conn, c => {
@@ -27,4 +27,24 @@ macro_rules! rows {
     };
 }
 
-pub(crate) use {row, rows, run};
+/// A row whose columns have names: read by position, in the order of the statement.
+macro_rules! named_row {
+    ($(#[$doc:meta])* $vis:vis struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$doc])*
+        $vis struct $name { $($vis $field: $type),* }
+
+        impl<'r, R> sqlx::FromRow<'r, R> for $name
+        where
+            R: sqlx::Row,
+            usize: sqlx::ColumnIndex<R>,
+            $($type: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,)*
+        {
+            fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+                let mut columns = 0_usize..;
+                Ok(Self { $($field: row.try_get(columns.next().unwrap_or(usize::MAX))?),* })
+            }
+        }
+    };
+}
+
+pub(crate) use {named_row, row, rows, run};

@@ -4,7 +4,7 @@ use muster_core::news::{Event, Level};
 use muster_core::{InstanceId, Timestamp};
 
 use crate::db::Ts;
-use crate::db::statement::{rows, run};
+use crate::db::statement::{named_row, rows, run};
 use crate::db::text;
 use crate::writer::Tx;
 use crate::{Error, Store};
@@ -43,7 +43,19 @@ pub struct Phase {
     pub cause: String,
 }
 
-type EventRow = (String, String, String, String, String, i64, Ts, Ts, Option<String>);
+named_row! {
+    struct EventRow {
+        source: String,
+        uid: String,
+        kind: String,
+        level: String,
+        message: String,
+        count: i64,
+        first_at: Ts,
+        last_at: Ts,
+        raw: Option<String>,
+    }
+}
 
 impl Store {
     /// The newest first.
@@ -94,7 +106,7 @@ pub(crate) async fn note(tx: &mut Tx, id: InstanceId, event: &Event) -> Result<(
 }
 
 fn event(row: EventRow) -> Result<Event, Error> {
-    let (source, uid, kind, level, message, count, first_at, last_at, raw) = row;
+    let EventRow { source, uid, kind, level, message, count, first_at, last_at, raw } = row;
     let raw = raw.map(|raw| serde_json::from_str(&raw)).transpose();
     Ok(Event {
         source,

@@ -6,7 +6,6 @@ use muster_core::instance::{EndCause, StateName, StopWork};
 use muster_core::news::{Gauge, Usage};
 use muster_core::{InstanceId, ModelId, PrincipalId, RequestId, ServerId, Timestamp};
 use serde_json::Value;
-use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use uuid::Uuid;
 
 use super::{Served, state};
@@ -14,7 +13,7 @@ use crate::db::Ts;
 use crate::db::batch;
 use crate::db::clock::LATEST;
 use crate::db::dialect::{self, record};
-use crate::db::statement::{row, rows};
+use crate::db::statement::{named_row, row, rows};
 use crate::db::text::{self, one_of};
 use crate::{Error, Store};
 
@@ -92,81 +91,50 @@ pub struct Seen {
     pub has_log_object: bool,
 }
 
-/// How, why, who, since when and until when.
-type StopColumns = (Option<String>, Option<String>, Option<Uuid>, Option<Ts>, Option<Ts>);
-
-/// A row of `record!`.
-pub(crate) struct RecordRow {
-    id: Uuid,
-    model: String,
-    version: String,
-    slot: i64,
-    local: bool,
-    server: Uuid,
-    state: String,
-    why: String,
-    launched_at: Ts,
-    ready_at: Option<Ts>,
-    idle_since: Option<Ts>,
-    ended_at: Option<Ts>,
-    end_cause: Option<String>,
-    jobs: i64,
-    stop: StopColumns,
-    node: Option<String>,
-    pod_status: Option<String>,
-    pod: Option<String>,
-    /// `busy` and what follows it.
-    numbers: [i64; 8],
-    has_log_object: bool,
+named_row! {
+    /// A row of `record!`.
+    pub(crate) struct RecordRow {
+        id: Uuid,
+        model: String,
+        version: String,
+        slot: i64,
+        local: bool,
+        server: Uuid,
+        state: String,
+        why: String,
+        launched_at: Ts,
+        ready_at: Option<Ts>,
+        idle_since: Option<Ts>,
+        ended_at: Option<Ts>,
+        end_cause: Option<String>,
+        jobs: i64,
+        stop_work: Option<String>,
+        stop_reason: Option<String>,
+        stop_actor: Option<Uuid>,
+        stop_asked_at: Option<Ts>,
+        stop_until: Option<Ts>,
+        node: Option<String>,
+        pod_status: Option<String>,
+        pod: Option<String>,
+        busy: Option<i64>,
+        samples: Option<i64>,
+        cpu_now: Option<i64>,
+        cpu_peak: Option<i64>,
+        cpu_sum: Option<i64>,
+        memory_now: Option<i64>,
+        memory_peak: Option<i64>,
+        memory_sum: Option<i64>,
+        has_log_object: bool,
+    }
 }
 
-impl<'r, R> FromRow<'r, R> for RecordRow
-where
-    R: Row,
-    usize: ColumnIndex<R>,
-    Uuid: Decode<'r, R::Database> + Type<R::Database>,
-    String: Decode<'r, R::Database> + Type<R::Database>,
-    i64: Decode<'r, R::Database> + Type<R::Database>,
-    bool: Decode<'r, R::Database> + Type<R::Database>,
-    Ts: Decode<'r, R::Database> + Type<R::Database>,
-    Option<Uuid>: Decode<'r, R::Database> + Type<R::Database>,
-    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
-    Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
-    Option<Ts>: Decode<'r, R::Database> + Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
-        let mut numbers = [0; 8];
-        for (n, number) in numbers.iter_mut().enumerate() {
-            *number = row.try_get::<Option<i64>, _>(22 + n)?.unwrap_or(0);
-        }
-        Ok(Self {
-            id: row.try_get(0)?,
-            model: row.try_get(1)?,
-            version: row.try_get(2)?,
-            slot: row.try_get(3)?,
-            local: row.try_get(4)?,
-            server: row.try_get(5)?,
-            state: row.try_get(6)?,
-            why: row.try_get(7)?,
-            launched_at: row.try_get(8)?,
-            ready_at: row.try_get(9)?,
-            idle_since: row.try_get(10)?,
-            ended_at: row.try_get(11)?,
-            end_cause: row.try_get(12)?,
-            jobs: row.try_get(13)?,
-            stop: (
-                row.try_get(14)?,
-                row.try_get(15)?,
-                row.try_get(16)?,
-                row.try_get(17)?,
-                row.try_get(18)?,
-            ),
-            node: row.try_get(19)?,
-            pod_status: row.try_get(20)?,
-            pod: row.try_get(21)?,
-            numbers,
-            has_log_object: row.try_get(30)?,
-        })
+named_row! {
+    struct ServedRow {
+        request: Uuid,
+        jobs: i64,
+        inputs: i64,
+        first_at: Ts,
+        last_at: Ts,
     }
 }
 
@@ -219,16 +187,15 @@ impl Store {
         after: Option<RequestId>,
         limit: u32,
     ) -> Result<Vec<Served>, Error> {
-        type ServedRow = (Uuid, i64, i64, Ts, Ts);
         let mut conn = self.inner.db.read().await?;
         let after = after.map(|after| after.0);
         let found: Vec<ServedRow> = rows!(&mut conn, SERVED, id.0, after, i64::from(limit));
-        let served = |(request, jobs, inputs, first, last): ServedRow| Served {
-            request: RequestId(request),
-            jobs: jobs as u64,
-            inputs: inputs as u64,
-            first_at: first.0,
-            last_at: last.0,
+        let served = |row: ServedRow| Served {
+            request: RequestId(row.request),
+            jobs: row.jobs as u64,
+            inputs: row.inputs as u64,
+            first_at: row.first_at.0,
+            last_at: row.last_at.0,
         };
         Ok(found.into_iter().map(served).collect())
     }
@@ -266,7 +233,8 @@ fn read(row: RecordRow) -> Result<InstanceRecord, Error> {
         }
         _ => None,
     };
-    let stop = match row.stop {
+    let stop = (row.stop_work, row.stop_reason, row.stop_actor, row.stop_asked_at, row.stop_until);
+    let stop = match stop {
         (Some(work), Some(reason), Some(actor), Some(asked), Some(until)) => Some(Stop {
             work: work.parse().map_err(|_| corrupt("a stop"))?,
             reason,
@@ -277,12 +245,13 @@ fn read(row: RecordRow) -> Result<InstanceRecord, Error> {
         _ => None,
     };
     let pod = row.pod.map(|pod| serde_json::from_str(&pod)).transpose();
-    let [busy, samples, cpu_now, cpu_peak, cpu_sum, memory_now, memory_peak, memory_sum] =
-        row.numbers.map(|number| number as u64);
+    // Nothing was seen of it yet.
+    let number = |number: Option<i64>| number.unwrap_or(0) as u64;
+    let gauge = |now, peak, sum| Gauge { now: number(now), peak: number(peak), sum: number(sum) };
     let usage = Usage {
-        samples,
-        cpu: Gauge { now: cpu_now, peak: cpu_peak, sum: cpu_sum },
-        memory: Gauge { now: memory_now, peak: memory_peak, sum: memory_sum },
+        samples: number(row.samples),
+        cpu: gauge(row.cpu_now, row.cpu_peak, row.cpu_sum),
+        memory: gauge(row.memory_now, row.memory_peak, row.memory_sum),
     };
     Ok(InstanceRecord {
         id: InstanceId(row.id),
@@ -303,7 +272,7 @@ fn read(row: RecordRow) -> Result<InstanceRecord, Error> {
             node: row.node,
             pod_status: row.pod_status,
             pod: pod.map_err(|_| corrupt("a pod"))?,
-            busy,
+            busy: number(row.busy),
             usage,
             has_log_object: row.has_log_object,
         },

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::conn::on;
-use crate::db::statement::run;
+use crate::db::statement::{named_row, run};
 use crate::db::text;
 use crate::instances::servers::leads;
 use crate::requests::end::requeued;
@@ -52,23 +52,25 @@ const ALIVE: &str = "SELECT id, model_id, model_version, slot, is_local, server_
 /// Tasks that an instance works on, whoever called it.
 const HELD: &str = "SELECT COUNT(*) FROM task WHERE state = 'leased' AND instance_id = $1";
 
-type Row = (
-    Uuid,
-    String,
-    String,
-    i64,
-    bool,
-    Uuid,
-    String,
-    Option<String>,
-    Ts,
-    Option<Ts>,
-    Option<Ts>,
-    i64,
-    Option<String>,
-    Option<Ts>,
-    Option<String>,
-);
+named_row! {
+    struct AliveRow {
+        id: Uuid,
+        model: String,
+        version: String,
+        slot: i64,
+        local: bool,
+        server: Uuid,
+        state: String,
+        address: Option<String>,
+        launched_at: Ts,
+        ready_at: Option<Ts>,
+        idle_since: Option<Ts>,
+        jobs: i64,
+        stop_work: Option<String>,
+        stop_until: Option<Ts>,
+        stop_reason: Option<String>,
+    }
+}
 
 impl Store {
     /// Writes down that an instance shall be; false if its place is taken, or another server plans by now.
@@ -177,7 +179,7 @@ impl Store {
     /// Those that did not end.
     pub async fn instances(&self) -> Result<Vec<Instance>, Error> {
         let mut conn = self.inner.db.read().await?;
-        let rows: Vec<Row> = on!(&mut conn, c => sqlx::query_as(ALIVE).fetch_all(c).await?);
+        let rows: Vec<AliveRow> = on!(&mut conn, c => sqlx::query_as(ALIVE).fetch_all(c).await?);
         rows.into_iter().map(instance).collect()
     }
 
@@ -209,52 +211,35 @@ fn state(text: &str) -> Result<StateName, Error> {
     text.parse().map_err(|_| Error::Corrupt("the state of an instance".into()))
 }
 
-fn instance(row: Row) -> Result<Instance, Error> {
-    let (
-        id,
-        model,
-        version,
-        slot,
-        local,
-        server,
-        name,
-        address,
-        launched,
-        ready,
-        idle,
-        jobs,
-        stop,
-        until,
-        reason,
-    ) = row;
-    let address: Option<Address> = match address {
+fn instance(row: AliveRow) -> Result<Instance, Error> {
+    let address: Option<Address> = match row.address {
         Some(text) => {
             Some(serde_json::from_str(&text).map_err(|_| Error::Corrupt("an address".into()))?)
         }
         None => None,
     };
-    let state = match (state(&name)?, address) {
+    let state = match (state(&row.state)?, address) {
         (StateName::Ready, Some(address)) => InstanceState::Ready { address },
         (StateName::Draining, address) => InstanceState::Draining { address },
         _ => InstanceState::Starting,
     };
     Ok(Instance {
-        id: InstanceId(id),
-        model: model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
-        version,
-        slot: slot as u32,
-        local,
-        server: Some(ServerId(server)),
+        id: InstanceId(row.id),
+        model: row.model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
+        version: row.version,
+        slot: row.slot as u32,
+        local: row.local,
+        server: Some(ServerId(row.server)),
         state,
-        launched_at: launched.0,
-        ready_at: ready.map(|at| at.0),
-        idle_since: idle.map(|at| at.0),
-        jobs: jobs as u64,
-        stop: match stop {
+        launched_at: row.launched_at.0,
+        ready_at: row.ready_at.map(|at| at.0),
+        idle_since: row.idle_since.map(|at| at.0),
+        jobs: row.jobs as u64,
+        stop: match row.stop_work {
             Some(work) => Some(crate::StopOrder {
                 work: work.parse::<StopWork>().map_err(|_| Error::Corrupt("a stop".into()))?,
-                until: until.map_or(launched.0, |at| at.0),
-                reason: reason.unwrap_or_default(),
+                until: row.stop_until.map_or(row.launched_at.0, |at| at.0),
+                reason: row.stop_reason.unwrap_or_default(),
             }),
             None => None,
         },

@@ -8,7 +8,7 @@ use muster_core::{Cause, Ended, PhaseName, PrincipalId, RequestId, Timestamp};
 use uuid::Uuid;
 
 use crate::db::Ts;
-use crate::db::statement::{row, run};
+use crate::db::statement::{named_row, row, run};
 use crate::db::text;
 use crate::people::audit::{AuditEntry, note};
 use crate::requests::end::end;
@@ -34,7 +34,18 @@ const FAILED: &str = "SELECT r.principal_id, r.model_id, r.phase, r.inputs, r.re
      (SELECT use_cache FROM task WHERE request_id = r.id ORDER BY position LIMIT 1) \
      FROM request r WHERE r.id = $1 AND r.principal_id <> $2";
 
-type FailedRow = (Uuid, String, String, i64, String, Vec<u8>, Option<i64>, Option<bool>);
+named_row! {
+    struct FailedRow {
+        principal: Uuid,
+        model: String,
+        phase: String,
+        inputs: i64,
+        reading: String,
+        body_hash: Vec<u8>,
+        bytes: Option<i64>,
+        use_cache: Option<bool>,
+    }
+}
 
 /// Whoever tries the same request again waits here for others who do.
 const LOCK: &str = "UPDATE request SET requeued_from = requeued_from WHERE id = $1 \
@@ -141,7 +152,7 @@ impl Store {
         let again: Option<(Uuid,)> = row!(&mut conn, AGAIN, id.0);
         drop(conn);
         let Some(failed) = found else { return Ok(Requeued::Unknown) };
-        if phase(&failed.2)? != PhaseName::Failed {
+        if phase(&failed.phase)? != PhaseName::Failed {
             return Ok(Requeued::NotFailed);
         }
         if let Some((again,)) = again {
@@ -177,7 +188,8 @@ impl Store {
         old: RequestId,
         failed: FailedRow,
     ) -> Result<Result<Prepared, Requeued>, Error> {
-        let (principal, model, _, inputs, reading, body_hash, bytes, use_cache) = failed;
+        let FailedRow { principal, model, inputs, reading, body_hash, bytes, use_cache, .. } =
+            failed;
         let model = model.parse().map_err(|_| Error::Corrupt("a model id".into()))?;
         let Some(model) = self.find_model(&model) else { return Ok(Err(Requeued::NoModel)) };
         if let Some(why) = self.disabled(&model.id) {

@@ -18,7 +18,7 @@ use crate::db::Ts;
 use crate::db::batch::{self, Hex};
 use crate::db::conn::Conn;
 use crate::db::dialect;
-use crate::db::statement::rows;
+use crate::db::statement::{named_row, rows};
 use crate::people::auth;
 use crate::requests::{NOBODY, phase};
 use crate::{Error, Store};
@@ -71,24 +71,26 @@ pub struct Step {
     pub at: Timestamp,
 }
 
-type OverseenRow = (
-    Uuid,
-    String,
-    String,
-    Uuid,
-    String,
-    Option<String>,
-    String,
-    Ts,
-    Option<Ts>,
-    Option<Ts>,
-    String,
-    Option<String>,
-    Option<String>,
-    Option<i64>,
-    Option<Uuid>,
-    Option<Uuid>,
-);
+named_row! {
+    struct OverseenRow {
+        id: Uuid,
+        model: String,
+        model_version: String,
+        principal: Uuid,
+        kind: String,
+        user: Option<String>,
+        phase: String,
+        submitted_at: Ts,
+        started_at: Option<Ts>,
+        ended_at: Option<Ts>,
+        counts: String,
+        cause: Option<String>,
+        reason: Option<String>,
+        retried: Option<i64>,
+        requeued_from: Option<Uuid>,
+        requeued_as: Option<Uuid>,
+    }
+}
 
 impl Store {
     /// Anybody's request, with all its instances.
@@ -132,46 +134,28 @@ async fn read(conn: &mut Conn, ids: &[Uuid], tasks: i64) -> Result<Vec<Overseen>
 }
 
 fn request(row: OverseenRow) -> Result<Overseen, Error> {
-    let (
-        id,
-        model,
-        model_version,
-        principal,
-        kind,
-        user,
-        name,
-        submitted,
-        started,
-        ended,
-        counts,
-        cause,
-        reason,
-        retried,
-        from,
-        to,
-    ) = row;
-    let counts: [u64; 4] = serde_json::from_str(&counts)
+    let counts: [u64; 4] = serde_json::from_str(&row.counts)
         .map_err(|_| Error::Corrupt("the counts of a request".into()))?;
     let [inputs, done, failed, cached] = counts;
     // Without a cause an older server ended it: nobody knows whose words they are.
-    let cause: Option<Cause> = cause.and_then(|cause| cause.parse().ok());
+    let cause: Option<Cause> = row.cause.and_then(|cause| cause.parse().ok());
     Ok(Overseen {
-        id: RequestId(id),
-        model: model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
-        model_version,
-        principal: PrincipalId(principal),
-        auth: auth(&kind)?,
-        name: user,
-        phase: phase(&name)?,
-        submitted_at: submitted.0,
-        started_at: started.map(|at| at.0),
-        ended_at: ended.map(|at| at.0),
+        id: RequestId(row.id),
+        model: row.model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
+        model_version: row.model_version,
+        principal: PrincipalId(row.principal),
+        auth: auth(&row.kind)?,
+        name: row.user,
+        phase: phase(&row.phase)?,
+        submitted_at: row.submitted_at.0,
+        started_at: row.started_at.map(|at| at.0),
+        ended_at: row.ended_at.map(|at| at.0),
         progress: Progress { inputs, done, failed, cached },
         cause,
-        error: cause.zip(reason).map(|(cause, reason)| cause.harmless(&reason)),
-        attempts: retried.map_or(u32::from(started.is_some()), |most| most as u32),
+        error: cause.zip(row.reason).map(|(cause, reason)| cause.harmless(&reason)),
+        attempts: row.retried.map_or(u32::from(row.started_at.is_some()), |most| most as u32),
         instances: Vec::new(),
-        requeued_from: from.map(RequestId),
-        requeued_as: to.map(RequestId),
+        requeued_from: row.requeued_from.map(RequestId),
+        requeued_as: row.requeued_as.map(RequestId),
     })
 }

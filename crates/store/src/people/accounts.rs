@@ -9,7 +9,7 @@ use muster_core::{Permission, PrincipalId, SessionId, Timestamp};
 use uuid::Uuid;
 
 use crate::db::Ts;
-use crate::db::statement::{row, rows, run};
+use crate::db::statement::{named_row, row, rows, run};
 use crate::people::changes::{end_all, note_changed};
 use crate::people::logins::account_subject;
 use crate::writer::{Tx, work};
@@ -141,24 +141,34 @@ pub struct NewLink {
     pub lifetime: Duration,
 }
 
-pub(crate) type AccountRow =
-    (Uuid, String, String, String, String, Option<Ts>, String, Option<Ts>, i64, Ts);
+named_row! {
+    pub(crate) struct AccountRow {
+        id: Uuid,
+        name: String,
+        first_name: String,
+        last_name: String,
+        email: String,
+        verified_at: Option<Ts>,
+        permissions: String,
+        disabled_at: Option<Ts>,
+        version: i64,
+        created_at: Ts,
+    }
+}
 
 pub(crate) fn account(row: AccountRow) -> Result<Account, Error> {
-    let (id, name, first_name, last_name, email, verified, permissions, disabled, version, at) =
-        row;
-    let permissions = permissions.split_whitespace().map(str::parse).collect::<Result<_, _>>();
+    let permissions = row.permissions.split_whitespace().map(str::parse).collect::<Result<_, _>>();
     Ok(Account {
-        id: PrincipalId(id),
-        name,
-        first_name,
-        last_name,
-        email,
-        verified_at: verified.map(|at| at.0),
+        id: PrincipalId(row.id),
+        name: row.name,
+        first_name: row.first_name,
+        last_name: row.last_name,
+        email: row.email,
+        verified_at: row.verified_at.map(|at| at.0),
         permissions: permissions.map_err(|_| Error::Corrupt("a permission".into()))?,
-        disabled_at: disabled.map(|at| at.0),
-        version,
-        created_at: at.0,
+        disabled_at: row.disabled_at.map(|at| at.0),
+        version: row.version,
+        created_at: row.created_at.0,
     })
 }
 
@@ -298,7 +308,7 @@ impl Store {
                 run!(&mut tx.conn, VERIFIED, id.0, &email, Ts(tx.now));
                 let named: Option<AccountRow> = row!(&mut tx.conn, ACCOUNT, id.0);
                 if let Some(named) = named {
-                    run!(&mut tx.conn, FORGIVE, account_subject(&named.1));
+                    run!(&mut tx.conn, FORGIVE, account_subject(&named.name));
                 }
                 end_all(tx, id, None, EndReason::Revoked).await?;
                 Ok(Some(id))

@@ -4,7 +4,7 @@ use muster_core::{PrincipalId, Timestamp};
 use uuid::Uuid;
 
 use crate::db::Ts;
-use crate::db::statement::{rows, run};
+use crate::db::statement::{named_row, rows, run};
 use crate::writer::Tx;
 use crate::{Error, Store};
 
@@ -26,7 +26,16 @@ pub struct AuditEntry {
     pub detail: String,
 }
 
-type AuditRow = (Uuid, Ts, Option<Uuid>, String, Option<Uuid>, String);
+named_row! {
+    struct AuditRow {
+        id: Uuid,
+        at: Ts,
+        actor: Option<Uuid>,
+        action: String,
+        subject: Option<Uuid>,
+        detail: String,
+    }
+}
 
 impl Store {
     /// The newest first; at most `limit` that are older than `after`.
@@ -37,13 +46,13 @@ impl Store {
     ) -> Result<Vec<AuditEntry>, Error> {
         let mut conn = self.inner.db.read().await?;
         let found: Vec<AuditRow> = rows!(&mut conn, LIST, after, i64::from(limit));
-        let entry = |(id, at, actor, action, subject, detail): AuditRow| AuditEntry {
-            id,
-            at: at.0,
-            actor: actor.map(PrincipalId),
-            action,
-            subject: subject.map(PrincipalId),
-            detail,
+        let entry = |row: AuditRow| AuditEntry {
+            id: row.id,
+            at: row.at.0,
+            actor: row.actor.map(PrincipalId),
+            action: row.action,
+            subject: row.subject.map(PrincipalId),
+            detail: row.detail,
         };
         Ok(found.into_iter().map(entry).collect())
     }

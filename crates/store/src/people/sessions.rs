@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::conn::{Conn, on};
-use crate::db::statement::{row, rows, run};
+use crate::db::statement::{named_row, row, rows, run};
 use crate::people::accounts::{ACCOUNT, Account, AccountRow, account};
 use crate::people::changes::note_changed;
 use crate::writer::pace::Took;
@@ -205,21 +205,35 @@ pub enum Rotation {
 /// A token with its session.
 type TokenRow = (Uuid, Uuid, Option<Ts>, Option<Vec<u8>>);
 
-type SessionRow = (Uuid, Uuid, String, String, String, Ts, Ts, Ts, Option<String>, i64, Option<Ts>);
+named_row! {
+    struct SessionRow {
+        id: Uuid,
+        principal: Uuid,
+        kind: String,
+        name: String,
+        scopes: String,
+        created_at: Ts,
+        seen_at: Ts,
+        expires_at: Ts,
+        end_reason: Option<String>,
+        permissions_version: i64,
+        replaced_at: Option<Ts>,
+    }
+}
 
 fn session(row: SessionRow, account: Option<Account>) -> Session {
-    let (id, principal, kind, name, scopes, created, seen, expires, reason, version, replaced) =
-        row;
+    let ended = row.end_reason.map(|reason| EndReason::of(&reason).unwrap_or(EndReason::Revoked));
+    let (created, seen, expires) = (row.created_at.0, row.seen_at.0, row.expires_at.0);
     Session {
-        id: SessionId(id),
-        principal: PrincipalId(principal),
-        kind: SessionKind::of(&kind),
-        name,
-        scopes,
-        times: Times { created: created.0, seen: seen.0, expires: expires.0 },
-        ended: reason.map(|reason| EndReason::of(&reason).unwrap_or(EndReason::Revoked)),
-        permissions_version: version,
-        replaced: replaced.map(|at| at.0),
+        id: SessionId(row.id),
+        principal: PrincipalId(row.principal),
+        kind: SessionKind::of(&row.kind),
+        name: row.name,
+        scopes: row.scopes,
+        times: Times { created, seen, expires },
+        ended,
+        permissions_version: row.permissions_version,
+        replaced: row.replaced_at.map(|at| at.0),
         account,
     }
 }
@@ -261,7 +275,7 @@ impl Store {
         let found: Option<SessionRow> = row!(&mut conn, FIND, token_hash.to_vec());
         let Some(found) = found else { return Ok(None) };
         learn_time(&mut conn, &self.inner).await?;
-        let owner: Option<AccountRow> = row!(&mut conn, ACCOUNT, found.1);
+        let owner: Option<AccountRow> = row!(&mut conn, ACCOUNT, found.principal);
         Ok(Some(session(found, owner.map(account).transpose()?)))
     }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::db::Ts;
 use crate::db::conn::on;
 use crate::db::dialect;
+use crate::db::statement::named_row;
 use crate::db::text;
 use crate::writer::{Claimed, Op, Tx, WaitingClaim};
 use crate::{Change, Claim, ClaimedTask, Error, Inner, Store};
@@ -27,27 +28,30 @@ impl Store {
     }
 }
 
-/// A leased task; or, without one, when the model may have more, and a 1 if the instance gets nothing.
-type Row = (
-    Option<Uuid>,
-    Option<i64>,
-    Option<i64>,
-    Option<i64>,
-    Option<i64>,
-    Option<bool>,
-    Option<Vec<u8>>,
-    Option<i64>,
-    Option<i64>,
-    Option<Uuid>,
-    Option<Ts>,
-);
+named_row! {
+    /// A leased task; or, without one, when the model may have more (`rank`), and a 1 as `position` if the
+    /// instance gets nothing.
+    struct TaskRow {
+        request: Option<Uuid>,
+        position: Option<i64>,
+        count: Option<i64>,
+        attempt: Option<i64>,
+        failures: Option<i64>,
+        use_cache: Option<bool>,
+        input: Option<Vec<u8>>,
+        input_at: Option<i64>,
+        input_len: Option<i64>,
+        principal: Option<Uuid>,
+        rank: Option<Ts>,
+    }
+}
 
 pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, inner: &Inner) -> Result<Claimed, Error> {
     let (now, until) = (tx.now, tx.now + claim.lease);
     let most = i64::from(claim.max_inputs).clamp(1, MOST_TASKS);
     let text = dialect::batches(inner.db.is_postgres()).claim;
     let text = tx.conn.joined(text, tx.is_last);
-    let rows: Vec<Row> = on!(&mut tx.conn, c => {
+    let rows: Vec<TaskRow> = on!(&mut tx.conn, c => {
         sqlx::query_as(text)
             .bind(claim.model.as_str())
             .bind(&claim.version)
@@ -63,7 +67,7 @@ pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, inner: &Inner) -> Result<C
     let (mut more_at, mut is_over) = (None, false);
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
-        let (at, over) = (row.10.map(|at| at.0), row.1 == Some(1));
+        let (at, over) = (row.rank.map(|at| at.0), row.position == Some(1));
         match task(row) {
             Some((task, principal)) => found.push((at, task, principal)),
             None => (more_at, is_over) = (at, over),
@@ -82,18 +86,16 @@ pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, inner: &Inner) -> Result<C
     Ok(Claimed { tasks, more_at, is_over })
 }
 
-fn task(row: Row) -> Option<(ClaimedTask, PrincipalId)> {
-    let (request, position, count, attempt, failures, use_cache, input, at, len, principal, _) =
-        row;
+fn task(row: TaskRow) -> Option<(ClaimedTask, PrincipalId)> {
     let task = ClaimedTask {
-        key: TaskKey { request: RequestId(request?), position: position? as u32 },
-        attempt: attempt? as u32,
-        failures: failures? as u32,
-        count: count? as u32,
-        inputs: input.map(Bytes::from),
-        use_cache: use_cache?,
+        key: TaskKey { request: RequestId(row.request?), position: row.position? as u32 },
+        attempt: row.attempt? as u32,
+        failures: row.failures? as u32,
+        count: row.count? as u32,
+        inputs: row.input.map(Bytes::from),
+        use_cache: row.use_cache?,
         remote_job: None,
-        range: at.zip(len).map(|(at, len)| (at as u64, len as u64)),
+        range: row.input_at.zip(row.input_len).map(|(at, len)| (at as u64, len as u64)),
     };
-    Some((task, PrincipalId(principal?)))
+    Some((task, PrincipalId(row.principal?)))
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::conn::on;
+use crate::db::statement::named_row;
 use crate::db::text;
 use crate::requests::end::{requeued, rest};
 use crate::writer::{Tx, work};
@@ -42,6 +43,29 @@ const FAR: Duration = Duration::from_secs(300);
 
 const PUT_OFF: &str = "UPDATE task SET not_before = $1 \
      WHERE state = 'queued' AND not_before > $2 RETURNING model_id";
+
+named_row! {
+    struct JobRow {
+        job: String,
+        model: String,
+        version: String,
+        request: Uuid,
+        position: i64,
+        attempt: i64,
+    }
+}
+
+named_row! {
+    struct AdoptedRow {
+        count: i64,
+        failures: i64,
+        use_cache: bool,
+        input: Option<Vec<u8>>,
+        input_at: Option<i64>,
+        input_len: Option<i64>,
+        remote_job: Option<String>,
+    }
+}
 
 impl Store {
     /// Extends the lease of tasks; returns those that are no longer the instance's.
@@ -107,7 +131,6 @@ impl Store {
 
     /// Jobs that servers which are gone left running on external model servers.
     pub async fn running_remote_jobs(&self) -> Result<Vec<RemoteJob>, Error> {
-        type JobRow = (String, String, String, Uuid, i64, i64);
         let alive = self.inner.now() - crate::instances::servers::DEAD_AFTER;
         let mut conn = self.inner.db.read().await?;
         let rows: Vec<JobRow> = on!(&mut conn, c => {
@@ -118,7 +141,7 @@ impl Store {
                 .await?
         });
         let mut jobs: Vec<RemoteJob> = Vec::new();
-        for (job, model, version, request, position, attempt) in rows {
+        for JobRow { job, model, version, request, position, attempt } in rows {
             let key = TaskKey { request: RequestId(request), position: position as u32 };
             let task = (key, attempt as u32);
             match jobs.last_mut().filter(|last| last.job == job) {
@@ -147,9 +170,7 @@ impl Store {
                 let until = tx.now + lease;
                 let mut adopted = Vec::new();
                 for (key, attempt) in tasks {
-                    type Row =
-                        (i64, i64, bool, Option<Vec<u8>>, Option<i64>, Option<i64>, Option<String>);
-                    let row: Option<Row> = on!(&mut tx.conn, c => {
+                    let row: Option<AdoptedRow> = on!(&mut tx.conn, c => {
                         sqlx::query_as(ADOPT)
                             .bind(server.0)
                             .bind(instance.0)
@@ -160,18 +181,19 @@ impl Store {
                             .fetch_optional(c)
                             .await?
                     });
-                    let Some((count, failures, use_cache, input, at, len, remote_job)) = row else {
-                        continue;
-                    };
+                    let Some(row) = row else { continue };
                     adopted.push(ClaimedTask {
                         key,
                         attempt,
-                        failures: failures as u32,
-                        count: count as u32,
-                        inputs: input.map(Bytes::from),
-                        use_cache,
-                        remote_job,
-                        range: at.zip(len).map(|(at, len)| (at as u64, len as u64)),
+                        failures: row.failures as u32,
+                        count: row.count as u32,
+                        inputs: row.input.map(Bytes::from),
+                        use_cache: row.use_cache,
+                        remote_job: row.remote_job,
+                        range: row
+                            .input_at
+                            .zip(row.input_len)
+                            .map(|(at, len)| (at as u64, len as u64)),
                     });
                 }
                 Ok(adopted)

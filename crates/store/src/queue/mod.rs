@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::conn::on;
-use crate::db::statement::{row, rows};
+use crate::db::statement::{named_row, row, rows};
 use crate::db::text;
 use crate::instances::servers::leads;
 use crate::requests::end::end;
@@ -62,11 +62,20 @@ const LAST_COMPLETED: &str = "SELECT submitted_at, ended_at FROM request \
 const LAST_STARTS: &str = "SELECT launched_at, ready_at FROM instance \
      WHERE model_id = $1 AND ready_at IS NOT NULL ORDER BY id DESC LIMIT 21";
 
+named_row! {
+    struct HeadRow {
+        version: String,
+        tasks: i64,
+        inputs: i64,
+        oldest: Ts,
+        due: Ts,
+    }
+}
+
 impl Store {
     /// The waiting tasks of each version of a model that has some: of each model the first ones, as many
     /// as its instances can be given together. More would change nothing that is planned.
     pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
-        type Row = (String, i64, i64, Ts, Ts);
         let mut conn = self.inner.db.read().await?;
         let queued: Vec<(String,)> = rows!(&mut conn, QUEUED);
         let mut queues = Vec::new();
@@ -74,9 +83,9 @@ impl Store {
             let model: ModelId = id.parse().map_err(|_| Error::Corrupt("a model id".into()))?;
             let most = self.find_model(&model).map_or(1, |model| model.limits.most_at_once());
             let most = i64::try_from(most).unwrap_or(i64::MAX);
-            let head: Vec<Row> = rows!(&mut conn, HEAD, &id, most);
-            let counted: i64 = head.iter().map(|(_, tasks, ..)| tasks).sum();
-            for (version, tasks, inputs, oldest, due) in head {
+            let head: Vec<HeadRow> = rows!(&mut conn, HEAD, &id, most);
+            let counted: i64 = head.iter().map(|row| row.tasks).sum();
+            for HeadRow { version, tasks, inputs, oldest, due } in head {
                 let mut due = due.0;
                 if due > self.inner.now() && counted == most {
                     // Those behind them may have to wait less.

@@ -20,7 +20,7 @@ use crate::db::Ts;
 use crate::db::conn::on;
 use crate::db::dialect;
 use crate::db::dialect::request_columns;
-use crate::db::statement::rows;
+use crate::db::statement::{named_row, rows};
 use crate::db::text::one_of;
 use crate::writer::{Tx, work};
 use crate::{Error, Finished, Page, RequestFilter, Store};
@@ -30,22 +30,24 @@ use end::end;
 /// Nobody's id: the owner of what is detached, to be cleared.
 pub(crate) const NOBODY: Uuid = Uuid::nil();
 
-pub(crate) type RequestRow = (
-    Uuid,
-    Uuid,
-    String,
-    String,
-    String,
-    Ts,
-    Option<Ts>,
-    Option<Ts>,
-    Option<String>,
-    i64,
-    i64,
-    i64,
-    i64,
-    String,
-);
+named_row! {
+    pub(crate) struct RequestRow {
+        id: Uuid,
+        principal: Uuid,
+        model: String,
+        model_version: String,
+        phase: String,
+        submitted_at: Ts,
+        started_at: Option<Ts>,
+        ended_at: Option<Ts>,
+        reason: Option<String>,
+        inputs: i64,
+        done: i64,
+        failed: i64,
+        cached: i64,
+        reading: String,
+    }
+}
 
 pub(crate) const COLUMNS_SQL: &str =
     concat!("SELECT ", request_columns!(), " FROM request WHERE id = $1");
@@ -150,49 +152,33 @@ pub(crate) fn phase(text: &str) -> Result<PhaseName, Error> {
 }
 
 pub(crate) fn request(row: RequestRow) -> Result<Request, Error> {
-    let (
-        id,
-        principal,
-        model,
-        model_version,
-        name,
-        submitted_at,
-        started,
-        ended,
-        reason,
-        inputs,
-        done,
-        failed,
-        cached,
-        reading,
-    ) = row;
-    let started_at = started.map(|at| at.0);
-    let reason = reason.unwrap_or_default();
-    let how = match phase(&name)? {
+    let started_at = row.started_at.map(|at| at.0);
+    let reason = row.reason.unwrap_or_default();
+    let how = match phase(&row.phase)? {
         PhaseName::Waiting | PhaseName::Running => None,
         PhaseName::Completed => Some(Ended::Completed),
         PhaseName::Failed => Some(Ended::Failed { reason }),
         PhaseName::Cancelled => Some(Ended::Cancelled { reason }),
     };
-    let phase = match (how, ended, started_at) {
+    let phase = match (how, row.ended_at, started_at) {
         (Some(how), Some(ended), _) => Phase::Ended { started_at, ended_at: ended.0, how },
         (_, _, Some(started_at)) => Phase::Running { started_at },
         _ => Phase::Waiting,
     };
     Ok(Request {
-        id: RequestId(id),
-        principal: PrincipalId(principal),
-        model: model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
-        model_version,
-        submitted_at: submitted_at.0,
+        id: RequestId(row.id),
+        principal: PrincipalId(row.principal),
+        model: row.model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
+        model_version: row.model_version,
+        submitted_at: row.submitted_at.0,
         phase,
         progress: Progress {
-            inputs: inputs as u64,
-            done: done as u64,
-            failed: failed as u64,
-            cached: cached as u64,
+            inputs: row.inputs as u64,
+            done: row.done as u64,
+            failed: row.failed as u64,
+            cached: row.cached as u64,
         },
-        reading: serde_json::from_str::<Reading>(&reading)
+        reading: serde_json::from_str::<Reading>(&row.reading)
             .map_err(|_| Error::Corrupt("how a request was read".into()))?,
     })
 }

@@ -55,12 +55,12 @@ pub(crate) struct Prepared {
     pub object: Option<(String, [u8; 32])>,
     pub input_bytes: u64,
     /// The whole result, when all inputs were known.
-    pub known: Option<Known>,
+    pub known: Option<KnownResult>,
 }
 
 /// A result and how it is stored.
 #[derive(Clone)]
-pub(crate) struct Known {
+pub(crate) struct KnownResult {
     part: Arc<Part>,
     encoded: Vec<u8>,
     columns: String,
@@ -264,7 +264,7 @@ impl Store {
         &self,
         new: &NewRequest,
         hashes: Option<Vec<[u8; 32]>>,
-    ) -> Result<Option<Known>, Error> {
+    ) -> Result<Option<KnownResult>, Error> {
         let Some(hashes) = hashes else { return Ok(None) };
         let known = self.predictions_or_none(&new.model.id, &new.model.version, &hashes).await?;
         let Some(known) = known else { return Ok(None) };
@@ -275,7 +275,7 @@ impl Store {
         }
         let Ok(part) = table.finish() else { return Ok(None) };
         let (encoded, columns) = (parts::encode(&part)?, parts::columns_text(&part)?);
-        Ok(Some(Known { part: Arc::new(part), encoded, columns }))
+        Ok(Some(KnownResult { part: Arc::new(part), encoded, columns }))
     }
 }
 

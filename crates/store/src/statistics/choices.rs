@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Snapshot, to_the_end};
 use crate::db::Ts;
 use crate::db::conn::Conn;
-use crate::db::statement::rows;
+use crate::db::statement::{named_row, rows};
 use crate::db::text::{self, pattern};
 use crate::people::auth;
 use crate::{Error, Store};
@@ -38,7 +38,16 @@ const LIVE: [&str; 2] = [
      GROUP BY r.model_id, p.kind, r.principal_id, a.name",
 ];
 
-type LiveRow = (String, String, Uuid, Option<String>, i64, Ts);
+named_row! {
+    struct LiveRow {
+        model: String,
+        kind: String,
+        principal: Uuid,
+        name: Option<String>,
+        requests: i64,
+        last_at: Ts,
+    }
+}
 
 /// How many requests, and when the last one came or ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,11 +128,12 @@ async fn gather(conn: &mut Conn, filter: &ChoiceFilter) -> Result<Choices, Error
     let mut live: HashMap<(AuthType, Uuid), (Option<String>, Choice)> = HashMap::new();
     for statement in LIVE {
         let found: Vec<LiveRow> = rows!(conn, statement);
-        for (model, kind, id, name, requests, last) in found {
-            let kind = auth(&kind)?;
-            models.entry(model).or_default().add(requests, last);
+        for row in found {
+            let (kind, requests, last) = (auth(&row.kind)?, row.requests, row.last_at);
+            models.entry(row.model).or_default().add(requests, last);
             kinds.entry(kind).or_default().add(requests, last);
-            let person = live.entry((kind, id)).or_insert((name, Choice::default()));
+            let who = (kind, row.principal);
+            let person = live.entry(who).or_insert((row.name, Choice::default()));
             person.1.add(requests, last);
         }
     }

@@ -18,26 +18,39 @@ use uuid::Uuid;
 
 use crate::Error;
 use crate::db::conn::Conn;
+use crate::db::statement::named_row;
 use crate::db::{Db, Ts};
 use crate::people::auth;
 
-/// A row of `ended`, without its request.
-type EndedRow = (String, Uuid, String, String, i64, i64, i64, Ts, Option<Ts>, Ts);
+named_row! {
+    /// A row of `ended`, without its request.
+    struct EndedRow {
+        model: String,
+        principal: Uuid,
+        auth_type: String,
+        phase: String,
+        inputs: i64,
+        failed: i64,
+        cached: i64,
+        submitted_at: Ts,
+        started_at: Option<Ts>,
+        ended_at: Ts,
+    }
+}
 
 fn ended(row: EndedRow) -> Result<EndedRequest, Error> {
-    let (model, principal, kind, phase, inputs, failed, cached, submitted, started, ended) = row;
-    let how = How::ALL.into_iter().find(|how| how.phase().name() == phase);
+    let how = How::ALL.into_iter().find(|how| how.phase().name() == row.phase);
     Ok(EndedRequest {
-        model,
-        principal: PrincipalId(principal),
-        auth: auth(&kind)?,
+        model: row.model,
+        principal: PrincipalId(row.principal),
+        auth: auth(&row.auth_type)?,
         how: how.ok_or_else(|| Error::Corrupt("how a request ended".into()))?,
-        inputs: inputs as u64,
-        failed: failed as u64,
-        cached: cached as u64,
-        submitted_at: submitted.0,
-        started_at: started.map(|at| at.0),
-        ended_at: ended.0,
+        inputs: row.inputs as u64,
+        failed: row.failed as u64,
+        cached: row.cached as u64,
+        submitted_at: row.submitted_at.0,
+        started_at: row.started_at.map(|at| at.0),
+        ended_at: row.ended_at.0,
     })
 }
 

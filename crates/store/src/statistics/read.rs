@@ -14,7 +14,7 @@ use super::{EndedRow, Snapshot, ended, to_the_end, unreadable};
 use crate::db::batch::{self, Hex};
 use crate::db::conn::Conn;
 use crate::db::dialect::{self, ended_columns};
-use crate::db::statement::rows;
+use crate::db::statement::{named_row, rows};
 use crate::people::auth;
 use crate::{Error, Store};
 
@@ -29,7 +29,20 @@ const ENDED: &str = concat!("SELECT ", ended_columns!(), " FROM ended ORDER BY r
 
 const CLAIMED: &str = "SELECT id FROM principal WHERE claimed_by = $1";
 
-type OpenRow = (String, Option<Uuid>, String, String, i64, i64, i64, i64, i64, i64);
+named_row! {
+    struct OpenRow {
+        model: String,
+        principal: Option<Uuid>,
+        kind: String,
+        phase: String,
+        day: i64,
+        size: i64,
+        requests: i64,
+        inputs: i64,
+        failed: i64,
+        cached: i64,
+    }
+}
 
 /// The groups in the order of what they are of, and all of them together.
 pub struct Answer {
@@ -159,18 +172,17 @@ fn answer(query: Query, material: Material) -> Result<Answer, Error> {
 }
 
 fn open(row: OpenRow) -> Result<OpenRequests, Error> {
-    let (model, principal, kind, phase, day, size, requests, inputs, failed, cached) = row;
     Ok(OpenRequests {
-        model,
-        principal: principal.map(PrincipalId),
-        auth: auth(&kind)?,
-        running: crate::requests::phase(&phase)? == PhaseName::Running,
-        day: Day(day as i32),
-        size: size as u8,
-        requests: requests as u64,
-        inputs: inputs as u64,
-        failed: failed as u64,
-        cached: cached as u64,
+        model: row.model,
+        principal: row.principal.map(PrincipalId),
+        auth: auth(&row.kind)?,
+        running: crate::requests::phase(&row.phase)? == PhaseName::Running,
+        day: Day(row.day as i32),
+        size: row.size as u8,
+        requests: row.requests as u64,
+        inputs: row.inputs as u64,
+        failed: row.failed as u64,
+        cached: row.cached as u64,
     })
 }
 

@@ -44,7 +44,7 @@ type Stored<K> = (String, i64, K, Vec<u8>);
 struct Cells<K> {
     /// By grain, whether it is broken down, period and what it is of.
     figures: HashMap<(Grain, bool, Day, K), Cell>,
-    seen: HashMap<K, Seen>,
+    seen: HashMap<K, Gain>,
 }
 
 struct Cell {
@@ -58,7 +58,8 @@ enum Figures {
     Detail(Detail),
 }
 
-struct Seen {
+/// How many more requests of somebody or something ended, and when the last one did.
+struct Gain {
     auth: AuthType,
     requests: u64,
     last: Timestamp,
@@ -234,7 +235,7 @@ impl<K: Subject> Cells<K> {
             }
         }
         let (auth, last) = (request.auth, request.ended_at);
-        let seen = self.seen.entry(of.clone()).or_insert(Seen { auth, requests: 0, last });
+        let seen = self.seen.entry(of.clone()).or_insert(Gain { auth, requests: 0, last });
         seen.requests += 1;
         seen.last = seen.last.max(last);
     }

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_core::stats::{By, Day, Dimension, Grain, Group, Groups, Query, Rows, Source, Value};
 
+use uuid::Uuid;
+
 use super::read::everything;
 use super::{EndedRow, ended, unreadable};
-use crate::db::statement::rows;
+use crate::db::Ts;
+use crate::db::statement::{named_row, rows};
 use crate::{Error, Store};
 
 /// Requests that are still there, page by page.
@@ -17,19 +20,21 @@ const PRESENT: &str = "SELECT r.id, r.model_id, r.principal_id, p.kind, r.phase,
 
 const PAGE: i64 = 10_000;
 
-type PresentRow = (
-    uuid::Uuid,
-    String,
-    uuid::Uuid,
-    String,
-    String,
-    i64,
-    i64,
-    i64,
-    crate::db::Ts,
-    Option<crate::db::Ts>,
-    crate::db::Ts,
-);
+named_row! {
+    struct PresentRow {
+        id: Uuid,
+        model: String,
+        principal: Uuid,
+        auth_type: String,
+        phase: String,
+        inputs: i64,
+        failed: i64,
+        cached: i64,
+        submitted_at: Ts,
+        started_at: Option<Ts>,
+        ended_at: Ts,
+    }
+}
 
 /// Something that is not as it should be, or that cannot be told any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,12 +91,22 @@ impl Store {
             let page: Vec<PresentRow> = rows!(&mut conn, PRESENT, after, PAGE);
             drop(conn);
             let Some(last) = page.last() else { break };
-            after = Some(last.0);
-            for (_, model, who, kind, phase, inputs, failed, cached, submitted, started, end) in
-                page
-            {
-                let row: EndedRow =
-                    (model, who, kind, phase, inputs, failed, cached, submitted, started, end);
+            after = Some(last.id);
+            for row in page {
+                let PresentRow { model, principal, auth_type, phase, inputs, failed, .. } = row;
+                let PresentRow { cached, submitted_at, started_at, ended_at, .. } = row;
+                let row = EndedRow {
+                    model,
+                    principal,
+                    auth_type,
+                    phase,
+                    inputs,
+                    failed,
+                    cached,
+                    submitted_at,
+                    started_at,
+                    ended_at,
+                };
                 groups.add_ended(&ended(row)?).map_err(unreadable)?;
             }
         }

@@ -17,6 +17,7 @@ use muster_core::table::ResultNames;
 use muster_core::{Cell, ColumnKind, Ended, Part, Phase, PrincipalId, RequestId, Row};
 
 use crate::db::conn::on;
+use crate::db::statement::named_row;
 use crate::requests::parts;
 use crate::{Download, Error, INLINE, Store, aside, aside_if};
 use size::Size;
@@ -36,19 +37,21 @@ const PARTS: &str = "SELECT position, inputs, input, input_at, input_len, record
 
 const OBJECT: &str = "SELECT input_object, result_sizes FROM request WHERE id = $1";
 
-type PartRow = (
-    i64,
-    i64,
-    Option<Vec<u8>>,
-    Option<i64>,
-    Option<i64>,
-    Option<Vec<u8>>,
-    Option<i64>,
-    Option<i64>,
-    Option<Vec<u8>>,
-    Option<String>,
-    Option<Vec<u8>>,
-);
+named_row! {
+    struct PartRow {
+        position: i64,
+        count: i64,
+        input: Option<Vec<u8>>,
+        input_at: Option<i64>,
+        input_len: Option<i64>,
+        records: Option<Vec<u8>>,
+        records_at: Option<i64>,
+        records_len: Option<i64>,
+        result: Option<Vec<u8>>,
+        object: Option<String>,
+        sha: Option<Vec<u8>>,
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -222,7 +225,8 @@ impl Store {
     pub async fn find_inputs(&self, request: &Request) -> Result<Vec<String>, Error> {
         let mut tasks = Tasks::of(self, request.id, request.progress.inputs).await?;
         let mut all = Vec::new();
-        while let Some((_, _, input, at, len, ..)) = tasks.next_row().await? {
+        while let Some(row) = tasks.next_row().await? {
+            let PartRow { input, input_at: at, input_len: len, .. } = row;
             all.extend(parts::read_inputs(&tasks.bytes(input, at, len).await?)?);
         }
         Ok(all)
@@ -238,7 +242,8 @@ impl Store {
     ) -> Result<(), Error> {
         let mut tasks = Tasks::of(self, request, inputs).await?;
         while let Some(row) = tasks.next_row().await? {
-            let (_, count, input, at, len, records, records_at, records_len, ..) = row;
+            let PartRow { count, input, input_at: at, input_len: len, records, .. } = row;
+            let PartRow { records_at, records_len, .. } = row;
             let input = tasks.bytes(input, at, len).await?;
             let lines = match (&records, records_at) {
                 (None, None) => None,
@@ -318,19 +323,8 @@ impl Reader {
     }
 
     async fn load(&mut self, row: PartRow) -> Result<Loaded, Error> {
-        let (
-            position,
-            count,
-            input,
-            at,
-            len,
-            records,
-            records_at,
-            records_len,
-            result,
-            object,
-            sha,
-        ) = row;
+        let PartRow { position, count, input, input_at: at, input_len: len, records, .. } = row;
+        let PartRow { records_at, records_len, result, object, sha, .. } = row;
         let part = match (result, object) {
             (Some(bytes), _) => Stored::Inline(bytes),
             (None, Some(path)) => {
@@ -423,11 +417,11 @@ impl Tasks {
                     .fetch_all(c)
                     .await?
             });
-            self.next = rows.last().map_or(self.next, |row| row.0 + 1);
+            self.next = rows.last().map_or(self.next, |row| row.position + 1);
             self.waiting = rows.into();
         }
         let row = self.waiting.pop_front();
-        self.left -= row.as_ref().map_or(0, |row| row.1);
+        self.left -= row.as_ref().map_or(0, |row| row.count);
         // A result that ends too early looks like a whole one.
         if row.is_none() && self.left > 0 { Err(cleared()) } else { Ok(row) }
     }
