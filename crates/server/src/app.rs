@@ -3,21 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::FromRef;
 use muster_core::PrincipalId;
 use muster_store::Store;
 use tokio::sync::watch;
 
-use crate::api::events::Streams;
-use crate::api::models::Overview;
-use crate::api::requests::quota::Uses;
 use crate::config::ServerConfig;
-use crate::http::listen::{Life, stopping};
+use crate::http::listen::{Life, until_stopping};
+use crate::http::network::Addresses;
 use crate::http::problem::{Kind, Problem};
 use crate::http::share::{Full, Hold, Share};
-use crate::identity::Caller;
 use crate::identity::cache::Sessions;
 use crate::identity::password::Passwords;
 use crate::identity::rate::{Lines, Mails, Rates};
+use crate::identity::{Caller, Registry};
+use crate::reading::{HasReader, Reader};
+use crate::state::overview::Overview;
+use crate::state::streams::Streams;
+use crate::state::uses::Uses;
 use crate::web::Web;
 
 /// What is in memory for a download beside the piece that its client reads: parts that were fetched,
@@ -30,39 +33,50 @@ const FEW: u64 = 100;
 pub struct App {
     pub store: Store,
     pub config: ServerConfig,
-    pub sessions: Sessions,
+    pub sessions: Arc<Sessions>,
     pub passwords: Passwords,
     pub rates: Rates,
     pub mails: Mails,
     /// Of the log, about what was refused.
     pub lines: Lines,
     pub uses: Arc<Uses>,
-    /// Memory of uploads and of downloads, bytes.
-    pub uploads: Arc<Share>,
+    pub reader: Reader,
+    /// Memory of downloads, bytes.
     downloads: Arc<Share>,
-    pub streams: Streams,
+    pub streams: Arc<Streams>,
     pub overview: Overview,
-    pub web: Web,
+    web: Web,
     life: watch::Receiver<Life>,
 }
 
 impl App {
     pub fn new(config: ServerConfig, store: Store, life: watch::Receiver<Life>) -> Self {
+        let sessions = Sessions::new(store.clone(), config.sessions.policy, config.cookie.clone());
+        let reader = Reader {
+            store: store.clone(),
+            space: Share::new(
+                config.upload_bytes.max(config.limits.body_bytes),
+                config.upload_bytes_each.max(config.limits.body_bytes),
+            ),
+            times: config.times,
+            limits: config.limits,
+        };
+        let (all, network) = (config.event_streams, config.event_streams_network);
+        let places = Share::new(all.into(), network.into());
+        let each = config.event_streams_each;
+        let streams = Streams::new((places, each), store.clone(), life.clone());
         Self {
-            sessions: Sessions::default(),
+            sessions: Arc::new(sessions),
             passwords: Passwords::new(),
             rates: Rates::new(config.sessions),
             mails: Mails::new(config.sessions),
             lines: Lines::default(),
             uses: Arc::new(Uses::new(config.quotas)),
-            uploads: Share::new(
-                config.upload_bytes.max(config.limits.body_bytes),
-                config.upload_bytes_each.max(config.limits.body_bytes),
-            ),
+            reader,
             downloads: Share::new(config.download_bytes, config.download_bytes_each),
-            streams: Streams::new(&config),
+            streams: Arc::new(streams),
             overview: Overview::default(),
-            web: Web::new(config.web),
+            web: Web::new(config.web, !config.base_path().is_empty()),
             store,
             config,
             life,
@@ -74,18 +88,9 @@ impl App {
         *self.life.borrow() != Life::Serving
     }
 
-    /// Ends when the server begins to stop: nobody waits for anything longer than that.
-    pub async fn stopping(&self) {
-        stopping(&mut self.life.clone()).await;
-    }
-
-    /// What `wait` gives, or nothing if the server begins to stop before that.
+    /// What `wait` gives, or nothing if the server begins to stop before that: nobody waits longer.
     pub async fn until_stopping<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            done = wait => Some(done),
-            () = self.stopping() => None,
-        }
+        until_stopping(&self.life, wait).await
     }
 
     /// May somebody download a result of so many inputs? What this holds is held until its end.
@@ -105,6 +110,32 @@ impl App {
     pub fn forget(&self, changed: &[PrincipalId]) {
         self.sessions.forget(changed);
         self.streams.wake(changed);
+    }
+}
+
+impl Registry for Arc<App> {
+    fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    fn proxies(&self) -> &[Addresses] {
+        &self.config.proxies
+    }
+
+    fn lines(&self) -> &Lines {
+        &self.lines
+    }
+}
+
+impl FromRef<Arc<App>> for Web {
+    fn from_ref(app: &Arc<App>) -> Self {
+        app.web.clone()
+    }
+}
+
+impl HasReader for Arc<App> {
+    fn reader(&self) -> &Reader {
+        &self.reader
     }
 }
 

@@ -6,12 +6,12 @@ use muster_core::Retention;
 use muster_core::input::InputLimits;
 use muster_core::quota::Quotas;
 
-use crate::api::catalogue::address::Origin;
 use crate::http::network::Addresses;
 use crate::http::pace::Times;
 use crate::identity::mail::Mail;
 use crate::identity::rate::SessionLimits;
 use crate::identity::secret::Cookie;
+use crate::origin::Origin;
 use crate::web::WebFiles;
 
 #[derive(Clone, Debug)]

@@ -7,8 +7,10 @@ mod docs;
 mod http;
 mod identity;
 mod legacy;
+mod origin;
 mod reading;
 mod routes;
+mod state;
 mod web;
 
 use std::io;
@@ -22,12 +24,12 @@ use tokio::sync::watch;
 pub use crate::http::network::Addresses;
 pub use crate::http::pace::Times;
 pub use crate::http::problem;
-pub use api::catalogue::address::Origin;
 pub use config::ServerConfig;
 pub use identity::mail::{Mail, PASSWORD_PAGE, link};
 pub use identity::password::hash as hash_password;
 pub use identity::rate::SessionLimits;
 pub use identity::secret::{Cookie, Secret};
+pub use origin::Origin;
 pub use routes::openapi;
 pub use web::WebFiles;
 
@@ -118,7 +120,12 @@ impl Server {
             tokio::time::sleep(times.leave).await;
             life.send_replace(Life::Stopping);
         };
-        let follow = identity::follow::follow(app.clone());
+        let follow = identity::follow::follow(
+            app.store.clone(),
+            app.sessions.clone(),
+            life.subscribe(),
+            |changed| app.forget(changed),
+        );
         tokio::join!(api, side, follow, stopped);
         Ok(())
     }

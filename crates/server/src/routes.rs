@@ -29,6 +29,7 @@ use crate::api::oversight::{
     list_all_requests, move_request_to_front, requeue_request,
 };
 use crate::api::people::accounts::{__path_sign_up, sign_up};
+use crate::api::people::limits::{__path_find_my_limits, find_my_limits};
 use crate::api::people::links::{
     __path_ask_email_verification, __path_ask_password_reset, __path_reset_password,
     __path_verify_email, ask_email_verification, ask_password_reset, reset_password, verify_email,
@@ -52,7 +53,6 @@ use crate::api::people::users::{
     __path_reset_link, __path_revoke, delete_user, disable, enable, end_sessions, find_user, grant,
     list_audit, list_user_sessions, list_users, reset_link, revoke,
 };
-use crate::api::requests::quota::{__path_find_my_limits, find_my_limits};
 use crate::api::requests::result::{__path_find_result, compression, find_result, weaken_tag};
 use crate::api::requests::{
     __path_cancel_request, __path_delete_request, __path_find_request, __path_list_requests,

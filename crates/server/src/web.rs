@@ -18,7 +18,6 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::app::App;
 use crate::http::door::{no_route, redirect};
 use crate::http::problem::Problem;
 
@@ -43,10 +42,13 @@ impl fmt::Debug for WebFiles {
 }
 
 /// The app, ready to be served.
+#[derive(Clone)]
 pub struct Web {
     /// What stands between the nonces.
-    page: Option<Vec<&'static str>>,
-    files: HashMap<&'static str, File>,
+    page: Option<Arc<[&'static str]>>,
+    files: Arc<HashMap<&'static str, File>>,
+    /// The hub is below a path of its host.
+    is_below: bool,
 }
 
 #[derive(Default)]
@@ -57,7 +59,7 @@ struct File {
 }
 
 impl Web {
-    pub fn new(files: WebFiles) -> Self {
+    pub fn new(files: WebFiles, is_below: bool) -> Self {
         let mut all: HashMap<&'static str, File> = HashMap::new();
         let mut page = None;
         for &(name, bytes) in files.0 {
@@ -71,7 +73,7 @@ impl Web {
                 all.entry(name).or_default().plain = Some(bytes);
             }
         }
-        Self { page, files: all }
+        Self { page, files: Arc::new(all), is_below }
     }
 
     /// The page, with a nonce that only this answer has.
@@ -108,27 +110,23 @@ fn policy(nonce: &str) -> String {
 }
 
 /// The front page. Below a path of a host there is the API alone: the app needs a name of its own.
-pub async fn front(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    if app.config.base_path().is_empty() { app.web.page() } else { Ok(redirect("api/docs/")) }
+pub async fn front(State(web): State<Web>) -> Result<Response, Problem> {
+    if web.is_below { Ok(redirect("api/docs/")) } else { web.page() }
 }
 
 /// What no route has: a file of the app, its page where somebody opens a path in a browser, or a
 /// problem.
-pub async fn page_or_file(
-    State(app): State<Arc<App>>,
-    request: Request,
-) -> Result<Response, Problem> {
+pub async fn page_or_file(State(web): State<Web>, request: Request) -> Result<Response, Problem> {
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let is_below = !app.config.base_path().is_empty();
-    if !reads || is_below || path == "/api" || path.starts_with("/api/") {
+    if !reads || web.is_below || path == "/api" || path.starts_with("/api/") {
         return Err(no_route(request.uri().clone()).await);
     }
-    if let Some((&name, file)) = app.web.files.get_key_value(path.trim_start_matches('/')) {
+    if let Some((&name, file)) = web.files.get_key_value(path.trim_start_matches('/')) {
         return file.answer(name, request.headers());
     }
     if asks_for_html(request.headers()) {
-        return app.web.page();
+        return web.page();
     }
     Err(no_route(request.uri().clone()).await)
 }

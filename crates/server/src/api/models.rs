@@ -1,15 +1,11 @@
 //! `/api/v1/models`
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::{Model, ModelId};
-use muster_store::{Figures, InstanceState, Store};
-use tokio::sync::Mutex;
 
 use crate::api::requests::view::{
     CardView, InputView, LimitsView, ModelSummaryView, ModelView, OutputView, PageView, QueueView,
@@ -18,9 +14,7 @@ use crate::app::App;
 use crate::http::answer::json;
 use crate::http::extract::{ModelPath, Pairs, Parameters, Query};
 use crate::http::problem::Problem;
-
-/// How old the figures that are shown may be.
-const FRESH: Duration = Duration::from_millis(250);
+use crate::state::overview::Moment;
 
 /// A page of models in the order of their ids.
 pub struct ListModels {
@@ -59,12 +53,10 @@ pub async fn list_models(
     });
     let found: Vec<_> = rest.take(query.limit as usize + 1).collect();
     let id = |model: &&Arc<Model>| model.id.to_string();
-    json(
-        StatusCode::OK,
-        &PageView::cut(found, query.limit, id, |model| {
-            seen.summary(model, app.store.held(&model.id))
-        }),
-    )
+    let page = PageView::cut(found, query.limit, id, |model| {
+        summary(&seen, model, app.store.held(&model.id))
+    });
+    json(StatusCode::OK, &page)
 }
 
 /// Find a model
@@ -84,9 +76,9 @@ pub async fn find_model(
     json(StatusCode::OK, &view(&app, &seen, &model))
 }
 
-fn view<'m>(app: &App, seen: &Seen, model: &'m Model) -> ModelView<'m> {
+fn view<'m>(app: &App, seen: &Moment, model: &'m Model) -> ModelView<'m> {
     let (held, ours) = (app.store.held(&model.id), &app.config.limits);
-    let summary = seen.summary(model, held);
+    let summary = summary(seen, model, held);
     let limits = LimitsView {
         batch_size: model.limits.batch_size,
         max_instances: model.limits.max_instances,
@@ -108,69 +100,21 @@ fn view<'m>(app: &App, seen: &Seen, model: &'m Model) -> ModelView<'m> {
     }
 }
 
-/// How the models do, looked up at most every [`FRESH`] however often it is asked for.
-#[derive(Default)]
-pub struct Overview(Mutex<Option<(Instant, Arc<Seen>)>>);
-
-/// The models' business at one moment.
-#[derive(Default)]
-pub struct Seen {
-    figures: HashMap<ModelId, Figures>,
-    /// Of each model and version: is one of its instances ready? Starting ones are not.
-    instances: HashMap<(ModelId, String), bool>,
-}
-
-impl Overview {
-    pub async fn look(&self, store: &Store) -> Result<Arc<Seen>, Problem> {
-        let mut last = self.0.lock().await;
-        if let Some((at, seen)) = &*last
-            && at.elapsed() < FRESH
-        {
-            return Ok(seen.clone());
-        }
-        let mut seen = Seen { figures: store.model_figures().await?, ..Seen::default() };
-        for instance in store.instances().await? {
-            let ready = matches!(instance.state, InstanceState::Ready { .. });
-            if ready || instance.state == InstanceState::Starting {
-                *seen.instances.entry((instance.model, instance.version)).or_default() |= ready;
-            }
-        }
-        let seen = Arc::new(seen);
-        *last = Some((Instant::now(), seen.clone()));
-        Ok(seen)
-    }
-}
-
-impl Seen {
-    pub fn figures(&self, model: &Model) -> Figures {
-        self.figures.get(&model.id).copied().unwrap_or_default()
-    }
-
-    /// The word for how soon the model could begin.
-    pub fn state(&self, model: &Model) -> &'static str {
-        match self.instances.get(&(model.id.clone(), model.version.clone())) {
-            Some(true) => "ready",
-            Some(false) => "starting",
-            None => "cold",
-        }
-    }
-
-    fn summary<'m>(&self, model: &'m Model, held: Option<String>) -> ModelSummaryView<'m> {
-        let figures = self.figures(model);
-        let title = &model.card.title;
-        ModelSummaryView {
-            id: model.id.clone(),
-            title: if title.is_empty() { model.id.to_string() } else { title.clone() },
-            sentence: model.card.sentence(),
-            tags: &model.card.tags,
-            input: InputView::new(model),
-            version: model.version.clone(),
-            state: self.state(model),
-            waiting: figures.waiting,
-            running: figures.running,
-            p50_seconds: figures.p50_seconds,
-            usual_start_seconds: figures.start_seconds,
-            held,
-        }
+fn summary<'m>(seen: &Moment, model: &'m Model, held: Option<String>) -> ModelSummaryView<'m> {
+    let figures = seen.figures(model);
+    let title = &model.card.title;
+    ModelSummaryView {
+        id: model.id.clone(),
+        title: if title.is_empty() { model.id.to_string() } else { title.clone() },
+        sentence: model.card.sentence(),
+        tags: &model.card.tags,
+        input: InputView::new(model),
+        version: model.version.clone(),
+        state: seen.state(model),
+        waiting: figures.waiting,
+        running: figures.running,
+        p50_seconds: figures.p50_seconds,
+        usual_start_seconds: figures.start_seconds,
+        held,
     }
 }

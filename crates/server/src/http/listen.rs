@@ -45,6 +45,19 @@ pub async fn stopping(life: &mut watch::Receiver<Life>) {
     drop(life.wait_for(|life| *life == Life::Stopping).await);
 }
 
+/// What `wait` gives, or nothing if the server begins to stop before that.
+pub async fn until_stopping<T>(
+    life: &watch::Receiver<Life>,
+    wait: impl Future<Output = T>,
+) -> Option<T> {
+    let mut life = life.clone();
+    tokio::select! {
+        biased;
+        done = wait => Some(done),
+        () = stopping(&mut life) => None,
+    }
+}
+
 /// The address at the other end of the connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);

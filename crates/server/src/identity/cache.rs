@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 
 use muster_core::session::SessionPolicy;
 use muster_core::{PrincipalId, Timestamp};
-use muster_store::{Session, TOUCH};
+use muster_store::{Session, Store, TOUCH};
 use tokio::sync::Notify;
 
-use super::secret::TokenHash;
-use crate::app::App;
+use super::secret::{Cookie, TokenHash};
 use crate::http::problem::Problem;
 
 /// How long a session that was found is not looked up again.
@@ -29,14 +28,14 @@ const MOST_UNKNOWN: usize = 1_000;
 const TRUST: Duration = Duration::from_millis(1900);
 
 /// A session in memory.
-pub struct Known {
+pub struct KnownSession {
     pub session: Session,
     found: Instant,
     /// When it was used last, microseconds; the database knows it up to a minute later.
     seen: AtomicI64,
 }
 
-impl Known {
+impl KnownSession {
     fn left(&self, policy: &SessionPolicy, now: Timestamp) -> bool {
         let seen = Timestamp(self.seen.load(Ordering::Relaxed));
         self.session.left_since(seen, policy, now).is_ok()
@@ -45,13 +44,16 @@ impl Known {
 
 #[derive(Default)]
 struct Shard {
-    known: HashMap<TokenHash, Arc<Known>>,
+    known: HashMap<TokenHash, Arc<KnownSession>>,
     /// Secrets that open nothing.
     unknown: HashMap<TokenHash, Instant>,
 }
 
-#[derive(Default)]
 pub struct Sessions {
+    store: Store,
+    policy: SessionPolicy,
+    /// How browsers keep them.
+    pub cookie: Cookie,
     shards: [Mutex<Shard>; SHARDS],
     /// When the changes were last looked at.
     heard: Mutex<Option<Instant>>,
@@ -60,6 +62,17 @@ pub struct Sessions {
 }
 
 impl Sessions {
+    pub fn new(store: Store, policy: SessionPolicy, cookie: Cookie) -> Self {
+        Self {
+            store,
+            policy,
+            cookie,
+            shards: Default::default(),
+            heard: Mutex::default(),
+            asked: Notify::new(),
+        }
+    }
+
     fn shard(&self, hash: &TokenHash) -> MutexGuard<'_, Shard> {
         let shard = &self.shards[usize::from(hash[0]) % SHARDS];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,17 +94,17 @@ impl Sessions {
     }
 
     /// The session of a secret, if it lives. It counts as used.
-    pub async fn live(&self, app: &App, hash: &TokenHash) -> Result<Option<Arc<Known>>, Problem> {
-        let found = self.find(app, hash).await?;
+    pub async fn live(&self, hash: &TokenHash) -> Result<Option<Arc<KnownSession>>, Problem> {
+        let found = self.find(hash).await?;
         if let Some(known) = &found {
-            touch(app, known);
+            touch(&self.store, known);
         }
         Ok(found)
     }
 
     /// The session of a secret, if it lives.
-    pub async fn find(&self, app: &App, hash: &TokenHash) -> Result<Option<Arc<Known>>, Problem> {
-        let policy = &app.config.sessions.policy;
+    pub async fn find(&self, hash: &TokenHash) -> Result<Option<Arc<KnownSession>>, Problem> {
+        let (store, policy) = (&self.store, &self.policy);
         self.asked.notify_one();
         if self.is_trusted() {
             let shard = self.shard(hash);
@@ -100,12 +113,12 @@ impl Sessions {
             }
             let known = shard.known.get(hash).filter(|known| known.found.elapsed() < KNOWN_FOR);
             // One that seems to be over may have been used on another server: that is looked up.
-            if let Some(known) = known.filter(|known| known.left(policy, app.store.now())) {
+            if let Some(known) = known.filter(|known| known.left(policy, store.now())) {
                 return Ok(Some(known.clone()));
             }
         }
-        let found = app.store.find_session(hash).await?;
-        let found = found.filter(|session| session.left(policy, app.store.now()).is_ok());
+        let found = store.find_session(hash).await?;
+        let found = found.filter(|session| session.left(policy, store.now()).is_ok());
         let Some(session) = found else {
             self.keep_out(*hash);
             return Ok(None);
@@ -123,9 +136,9 @@ impl Sessions {
     }
 
     /// Remembers a session that was found just now.
-    pub fn keep(&self, hash: TokenHash, session: Session) -> Arc<Known> {
+    pub fn keep(&self, hash: TokenHash, session: Session) -> Arc<KnownSession> {
         let seen = AtomicI64::new(session.times.seen.micros());
-        let known = Arc::new(Known { session, found: Instant::now(), seen });
+        let known = Arc::new(KnownSession { session, found: Instant::now(), seen });
         let mut shard = self.shard(&hash);
         shard.unknown.remove(&hash);
         if shard.known.len() >= MOST_KNOWN {
@@ -148,15 +161,15 @@ impl Sessions {
 }
 
 /// Notes that a session is used, once in a while.
-fn touch(app: &App, known: &Known) {
-    let now = app.store.now();
+fn touch(store: &Store, known: &KnownSession) {
+    let now = store.now();
     let seen = known.seen.load(Ordering::Relaxed);
     let due = now.since(Timestamp(seen)) >= TOUCH;
     let order = Ordering::Relaxed;
     if !due || known.seen.compare_exchange(seen, now.micros(), order, order).is_err() {
         return;
     }
-    let (store, id) = (app.store.clone(), known.session.id);
+    let (store, id) = (store.clone(), known.session.id);
     tokio::spawn(async move {
         if let Err(error) = store.touch_session(id).await {
             tracing::debug!(%error, "that a session is used is not written down");

@@ -6,7 +6,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::app::App;
+use muster_core::PrincipalId;
+use muster_store::Store;
+use tokio::sync::watch;
+
+use super::cache::Sessions;
+use crate::http::listen::{Life, until_stopping};
 
 /// How often the changes are looked at while anything happens, here or elsewhere; and when nothing
 /// does.
@@ -18,55 +23,60 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// How often what is over is cleaned up.
 const CLEAN: Duration = Duration::from_secs(600);
 
-/// Looks for changes until the server stops.
-pub async fn follow(app: Arc<App>) {
+/// Looks for changes until the server stops. `forget` is told whose sessions or rights changed.
+pub async fn follow(
+    store: Store,
+    sessions: Arc<Sessions>,
+    life: watch::Receiver<Life>,
+    forget: impl Fn(&[PrincipalId]),
+) {
     let mut cleaned = Instant::now();
-    let mut changes = app.store.changes();
+    let mut changes = store.changes();
     // An idle server hardly asks the database.
     let mut woken = async || {
         tokio::select! {
-            () = app.sessions.asked() => {}
+            () = sessions.asked() => {}
             _ = changes.recv() => changes = changes.resubscribe(),
             () = tokio::time::sleep(REST) => {}
         }
     };
-    while app.until_stopping(woken()).await.is_some() {
-        follow_sessions(&app).await;
-        if let Err(error) = app.store.refresh_models().await {
+    while until_stopping(&life, woken()).await.is_some() {
+        follow_sessions(&store, &sessions, &forget).await;
+        if let Err(error) = store.refresh_models().await {
             tracing::debug!(%error, "changes of the catalogue are not seen");
         }
         if cleaned.elapsed() > CLEAN {
             cleaned = Instant::now();
-            clean(&app).await;
+            clean(&store).await;
         }
-        if app.until_stopping(tokio::time::sleep(LISTEN)).await.is_none() {
+        if until_stopping(&life, tokio::time::sleep(LISTEN)).await.is_none() {
             return;
         }
     }
 }
 
-async fn follow_sessions(app: &App) {
-    let changed = match app.store.changed_principals(AGAIN).await {
+async fn follow_sessions(store: &Store, sessions: &Sessions, forget: impl Fn(&[PrincipalId])) {
+    let changed = match store.changed_principals(AGAIN).await {
         Ok(changed) => changed,
         Err(error) => return tracing::debug!(%error, "changes of sessions are not seen"),
     };
     if !changed.is_empty() {
-        app.forget(&changed);
-        follow_claims(app).await;
+        forget(&changed);
+        follow_claims(store).await;
     }
-    app.sessions.heard();
+    sessions.heard();
 }
 
-async fn follow_claims(app: &App) {
-    if let Err(error) = app.store.claim_late(AGAIN).await {
+async fn follow_claims(store: &Store) {
+    if let Err(error) = store.claim_late(AGAIN).await {
         tracing::debug!(%error, "requests submitted during a claim are not moved yet");
     }
 }
 
-async fn clean(app: &App) {
+async fn clean(store: &Store) {
     let cleaned = async {
-        app.store.clean_logins().await?;
-        app.store.clean_sessions().await
+        store.clean_logins().await?;
+        store.clean_sessions().await
     };
     if let Err(error) = cleaned.await {
         tracing::debug!(%error, "old sessions are not cleaned up yet");

@@ -19,12 +19,24 @@ use muster_core::stats::AuthType;
 use muster_core::{Permission, PrincipalId};
 use muster_store::{Account, Session, SessionKind};
 
-use crate::app::App;
 use crate::http::network;
+use crate::http::network::Addresses;
 use crate::http::problem::{Kind, Problem};
 use crate::http::share::Holder;
-use cache::Known;
+use cache::{KnownSession, Sessions};
+use rate::Lines;
 use secret::{Secret, TokenHash};
+
+/// What says who acts: a router's state has it.
+pub trait Registry: Send + Sync {
+    fn sessions(&self) -> &Sessions;
+
+    /// Proxies that are believed.
+    fn proxies(&self) -> &[Addresses];
+
+    /// Lines of the log about what was refused.
+    fn lines(&self) -> &Lines;
+}
 
 /// What an API token may be used for.
 pub const READ: &str = "read";
@@ -36,7 +48,7 @@ pub const DELETE: &str = "delete";
 pub struct Caller {
     pub principal: PrincipalId,
     pub hash: TokenHash,
-    known: Arc<Known>,
+    known: Arc<KnownSession>,
     address: IpAddr,
 }
 
@@ -50,15 +62,20 @@ impl Caller {
         if self.session().account.is_some() { AuthType::Account } else { AuthType::Anonymous }
     }
 
-    async fn of(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Problem> {
-        let Some(secret) = Secret::of(&parts.headers, &app.config.cookie) else { return Ok(None) };
-        Self::with(app, &secret, parts).await
+    async fn of<S: Registry>(parts: &Parts, state: &S) -> Result<Option<Self>, Problem> {
+        let secret = Secret::of(&parts.headers, &state.sessions().cookie);
+        let Some(secret) = secret else { return Ok(None) };
+        Self::with(state, &secret, parts).await
     }
 
     /// Whoever has the live session of this secret.
-    pub async fn with(app: &App, secret: &Secret, parts: &Parts) -> Result<Option<Self>, Problem> {
-        let (hash, address) = (secret.hash(), peer::address(parts, app)?);
-        let known = app.sessions.live(app, &hash).await?;
+    pub async fn with<S: Registry>(
+        state: &S,
+        secret: &Secret,
+        parts: &Parts,
+    ) -> Result<Option<Self>, Problem> {
+        let (hash, address) = (secret.hash(), peer::address(parts, state)?);
+        let known = state.sessions().live(&hash).await?;
         Ok(known.map(|known| Self { principal: known.session.principal, hash, known, address }))
     }
 
@@ -92,11 +109,11 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<Arc<App>> for Caller {
+impl<S: Registry> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let caller = Self::of(parts, app).await?.ok_or_else(nobody)?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Self::of(parts, state).await?.ok_or_else(nobody)?;
         caller.may(&parts.method)?;
         // What the body takes is theirs.
         parts.extensions.insert(caller.holder());
@@ -107,11 +124,11 @@ impl FromRequestParts<Arc<App>> for Caller {
 /// Whoever has a live session, or nobody.
 pub struct MaybeCaller(pub Option<Caller>);
 
-impl FromRequestParts<Arc<App>> for MaybeCaller {
+impl<S: Registry> FromRequestParts<S> for MaybeCaller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        Caller::of(parts, app).await.map(Self)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Caller::of(parts, state).await.map(Self)
     }
 }
 
@@ -121,11 +138,11 @@ pub struct Person {
     pub caller: Caller,
 }
 
-impl FromRequestParts<Arc<App>> for Person {
+impl<S: Registry> FromRequestParts<S> for Person {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let caller = Caller::of(parts, app).await?.ok_or_else(nobody)?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::of(parts, state).await?.ok_or_else(nobody)?;
         let session = caller.session();
         match &session.account {
             Some(account) if session.kind != SessionKind::Token => {
@@ -143,25 +160,25 @@ impl FromRequestParts<Arc<App>> for Person {
 /// Somebody who logged in and has the permission ADMIN.
 pub struct Admin(pub PrincipalId);
 
-impl FromRequestParts<Arc<App>> for Admin {
+impl<S: Registry> FromRequestParts<S> for Admin {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let wanted = "This needs the permission ADMIN.";
-        with_permission(parts, app, &[Permission::Admin], wanted)
+        with_permission(parts, state, &[Permission::Admin], wanted)
             .await
             .map(|account| Self(account.id))
     }
 }
 
 /// Somebody who logged in and has one of these permissions. A refusal leaves a line in the log.
-async fn with_permission(
+async fn with_permission<S: Registry>(
     parts: &mut Parts,
-    app: &Arc<App>,
+    state: &S,
     wanted: &[Permission],
     needs: &str,
 ) -> Result<Account, Problem> {
-    let person = match Person::from_request_parts(parts, app).await {
+    let person = match Person::from_request_parts(parts, state).await {
         Ok(person) if person.account.permissions.iter().any(|held| wanted.contains(held)) => {
             return Ok(person.account);
         }
@@ -170,9 +187,9 @@ async fn with_permission(
     };
     if let Err(problem) = &person
         && matches!(problem.kind, Kind::Forbidden | Kind::Unauthorised)
-        && let Some(left_out) = app.lines.next()
+        && let Some(left_out) = state.lines().next()
     {
-        let caller = Caller::of(parts, app).await.ok().flatten();
+        let caller = Caller::of(parts, state).await.ok().flatten();
         let id = caller.map(|caller| tracing::field::display(caller.principal));
         let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let (method, why) = (parts.method.as_str(), problem.kind.slug());
@@ -194,13 +211,13 @@ pub struct ModelEditor {
     pub is_admin: bool,
 }
 
-impl FromRequestParts<Arc<App>> for ModelEditor {
+impl<S: Registry> FromRequestParts<S> for ModelEditor {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let editors = [Permission::Admin, Permission::ModelEditor];
         let wanted = "This needs the permission MODEL_EDITOR or ADMIN.";
-        let account = with_permission(parts, app, &editors, wanted).await?;
+        let account = with_permission(parts, state, &editors, wanted).await?;
         let is_admin = account.permissions.contains(&Permission::Admin);
         Ok(Self { id: account.id, is_admin })
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use muster_store::{LoginTry, Rotation, Session, SessionKind};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -26,7 +27,7 @@ use crate::http::problem::{Kind, Problem};
 use crate::identity::peer::Network;
 use crate::identity::secret::{Secret, TokenHash};
 use crate::identity::{Caller, nobody};
-use crate::reading::form::{Form, Shape, TEXT};
+use crate::reading::small::Json;
 
 /// The words before the session in `Authorization`. They grant nothing: rights are the session's.
 const SCHEMES: [&str; 2] = ["ErsiliaAnonymous", "ErsiliaUser"];
@@ -132,22 +133,16 @@ fn chosen_secret(id: &str) -> Result<TokenHash, Problem> {
 }
 
 /// User name and password.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[schema(as = LegacyLogin, example = json!({"encoding": "YWRhOnRhbmdpYmxlIG9yY2hhcmQgNDIgc2luZ3M=",
     "auth_type": "ErsiliaUser"}))]
-#[expect(dead_code, reason = "it only describes what `Login` reads")]
-struct LoginDocument {
+pub struct Login {
     /// Base64 of `user:password`.
     encoding: String,
-    auth_type: Option<String>,
-}
-
-struct Login;
-
-impl Shape for Login {
-    const MEMBERS: &'static [(&'static str, &'static str)] = &[("encoding", TEXT)];
-    const EXAMPLE: &'static str = r#"{"encoding": "BASE64", "auth_type": "ErsiliaUser"}"#;
-    const LENIENT: bool = true;
+    /// Passed over, whatever it is.
+    #[serde(rename = "auth_type")]
+    #[schema(value_type = Option<String>)]
+    _auth_type: Option<IgnoredAny>,
 }
 
 /// User name and password.
@@ -164,16 +159,15 @@ fn decode(encoding: &str) -> Result<(String, String), Problem> {
 /// Log in with an account
 #[utoipa::path(
     post, path = "/api/auth/login", operation_id = "legacy_log_in", tag = TAG,
-    request_body(content((LoginDocument = "application/json"))),
+    request_body(content((Login = "application/json"))),
     responses((status = 200, description = "The session and who you are", body = LoginView)),
 )]
 pub async fn legacy_log_in(
     State(app): State<Arc<App>>,
     Network(network): Network,
-    request: Request,
+    login: Result<Json<Login>, Problem>,
 ) -> Result<Response, Detail> {
-    let form = Form::<Login>::read(&app, request).await?;
-    let (name, password) = decode(form.needed("encoding")?)?;
+    let (name, password) = decode(&login?.0.encoding)?;
     let answer = to_the_end(async move {
         let account = check_login(&app, LoginTry { name, network }, password).await?;
         let lifetime = app.config.sessions.policy.user.absolute;

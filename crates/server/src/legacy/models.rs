@@ -40,5 +40,5 @@ pub async fn legacy_find_model(
     _: Anybody,
     Segment(id): Segment,
 ) -> Result<Response, Detail> {
-    Ok(json(StatusCode::OK, &ModelView::new(&*find_model(&app, &id)?))?)
+    Ok(json(StatusCode::OK, &ModelView::new(&*find_model(&app.reader, &id)?))?)
 }

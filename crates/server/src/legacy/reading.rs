@@ -19,11 +19,11 @@ const EXAMPLE: &str = r#"{"model_id": "ID", "request_payload": {"entries": [".."
 /// Reads what somebody wants predicted.
 pub async fn read(app: &App, request: Request) -> Result<Submission, Problem> {
     let limits = app.config.limits;
-    let mut upload = open(app, request, None).await?;
+    let mut upload = open(&app.reader, request, None).await?;
     let body = read_json(&mut upload, Body { model_id: None, payload: Payload::new(limits) });
     let Body { model_id, payload } = body.await?;
     let id = model_id.ok_or_else(|| missing("model_id", EXAMPLE))?;
-    let model = find_model(app, &id)?;
+    let model = find_model(&app.reader, &id)?;
     let (input, use_cache) = (model.input.clone(), payload.cache);
     let bytes = payload.entries.as_ref().map_or(0, Texts::bytes);
     let (inputs, reading) = aside_if(bytes, move || payload.read(input)).await?;

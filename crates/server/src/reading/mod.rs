@@ -1,10 +1,10 @@
 //! From a body to the inputs of a request.
 
 pub mod body;
-pub mod form;
 pub mod json;
 mod multipart;
 pub mod records;
+pub mod small;
 pub mod table;
 mod text;
 
@@ -16,14 +16,30 @@ use http::header::CONTENT_TYPE;
 use muster_core::input::{BadInput, InputLimits, InputTable, Texts};
 use muster_core::request::{Header, Reading};
 use muster_core::{Model, ModelId};
+use muster_store::Store;
 use serde::de::MapAccess;
 
-use crate::app::App;
 use crate::http::extract::{Pairs, Parameters};
+use crate::http::pace::Times;
 use crate::http::problem::{At, Kind, Problem};
+use crate::http::share::Share;
 use body::{Reserved, Upload};
 use json::{EachText, Fault};
 use table::{Dialect, File, HeaderRule, Rules};
+
+/// What reads bodies: where their models are, and how much and how slowly may come.
+pub struct Reader {
+    pub store: Store,
+    /// Memory that uploads share.
+    pub space: Arc<Share>,
+    pub times: Times,
+    pub limits: InputLimits,
+}
+
+/// A router's state has it.
+pub trait HasReader: Send + Sync {
+    fn reader(&self) -> &Reader;
+}
 
 /// What a person wants predicted.
 pub struct Submission {
@@ -79,16 +95,16 @@ fn separator(text: &str) -> Result<u8, Problem> {
 
 /// Reads the body of a submission, as its Content-Type says. `keyed`: its hash is needed.
 pub async fn read(
-    app: &App,
+    reader: &Reader,
     request: Request,
     query: SubmitQuery,
     keyed: bool,
 ) -> Result<Submission, Problem> {
     let media = media_type(request.headers())?;
     match (media.as_str(), dialect(&media)) {
-        ("application/json", _) => read_json(app, request, query, keyed).await,
-        ("multipart/form-data", _) => multipart::read(app, request, query, keyed).await,
-        (_, Some(dialect)) => read_file(app, request, query, keyed, dialect).await,
+        ("application/json", _) => read_json(reader, request, query, keyed).await,
+        ("multipart/form-data", _) => multipart::read(reader, request, query, keyed).await,
+        (_, Some(dialect)) => read_file(reader, request, query, keyed, dialect).await,
         (_, None) => Err(unsupported(&media)),
     }
 }
@@ -120,12 +136,12 @@ struct Begun {
 }
 
 impl Begun {
-    fn new(app: &App, query: SubmitQuery, dialect: Dialect) -> Result<Self, Problem> {
+    fn new(reader: &Reader, query: SubmitQuery, dialect: Dialect) -> Result<Self, Problem> {
         let Some(id) = &query.model else {
             let detail = "Say which model the file is for: `?model=ID`.";
             return Err(Problem::parameter("model", detail));
         };
-        let model = app.store.find_model(id).ok_or_else(Problem::unknown_model)?;
+        let model = reader.store.find_model(id).ok_or_else(Problem::unknown_model)?;
         let use_cache = query.cache.unwrap_or(true);
         let said = (&query.model, &query.column, query.header, query.separator, use_cache);
         let salt = format!("{dialect:?} {said:?}");
@@ -135,7 +151,7 @@ impl Begun {
             column: query.column,
             separator: query.separator,
             input: model.input.clone(),
-            limits: app.config.limits,
+            limits: reader.limits,
         });
         Ok(Self { model, file, use_cache, salt })
     }
@@ -148,14 +164,14 @@ impl Begun {
 }
 
 async fn read_file(
-    app: &App,
+    reader: &Reader,
     request: Request,
     query: SubmitQuery,
     keyed: bool,
     dialect: Dialect,
 ) -> Result<Submission, Problem> {
-    let mut begun = Begun::new(app, query, dialect)?;
-    let mut upload = open(app, request, keyed.then(|| begun.salt.clone())).await?;
+    let mut begun = Begun::new(reader, query, dialect)?;
+    let mut upload = open(reader, request, keyed.then(|| begun.salt.clone())).await?;
     while let Some(piece) = upload.next().await? {
         begun.file.feed(&piece)?;
     }
@@ -163,7 +179,7 @@ async fn read_file(
 }
 
 async fn read_json(
-    app: &App,
+    reader: &Reader,
     request: Request,
     query: SubmitQuery,
     keyed: bool,
@@ -173,10 +189,11 @@ async fn read_json(
         let detail = "With JSON the model stands in the body: {\"model\": ID, \"inputs\": [..]}.";
         return Err(Problem::parameter("model", detail));
     }
-    let mut upload = open(app, request, keyed.then(|| "json".into())).await?;
-    let body = json::read(&mut upload, SubmitBody::new(app.config.limits)).await?;
+    let mut upload = open(reader, request, keyed.then(|| "json".into())).await?;
+    let body = json::read(&mut upload, SubmitBody::new(reader.limits)).await?;
     let id = body.model.ok_or_else(|| missing("model", SUBMIT_EXAMPLE))?;
-    let model = find_model(app, &id).map_err(|problem| problem.at(At::Pointer("/model".into())))?;
+    let model =
+        find_model(reader, &id).map_err(|problem| problem.at(At::Pointer("/model".into())))?;
     let inputs = body.inputs.ok_or_else(|| missing("inputs", SUBMIT_EXAMPLE))?;
     if inputs.is_empty() {
         let detail = "There is no input. Send at least one: {\"inputs\": [\"..\"]}.";
@@ -190,9 +207,13 @@ async fn read_json(
 }
 
 /// Begins to read a body. `salt`: its hash is needed, after this.
-pub async fn open(app: &App, request: Request, salt: Option<String>) -> Result<Upload, Problem> {
-    let (limit, times) = (app.config.limits.body_bytes, app.config.times);
-    let mut upload = Upload::new(request, &app.uploads, times, limit).await?;
+pub async fn open(
+    reader: &Reader,
+    request: Request,
+    salt: Option<String>,
+) -> Result<Upload, Problem> {
+    let (limit, times) = (reader.limits.body_bytes, reader.times);
+    let mut upload = Upload::new(request, &reader.space, times, limit).await?;
     if let Some(salt) = salt {
         upload.hash_with(salt.as_bytes());
     }
@@ -200,12 +221,16 @@ pub async fn open(app: &App, request: Request, salt: Option<String>) -> Result<U
 }
 
 /// Begins to read a small body that has to be JSON.
-pub async fn open_json(app: &App, request: Request, most_bytes: u64) -> Result<Upload, Problem> {
+pub async fn open_json(
+    reader: &Reader,
+    request: Request,
+    most_bytes: u64,
+) -> Result<Upload, Problem> {
     if media_type(request.headers())? != "application/json" {
         let detail = "Send JSON with `Content-Type: application/json`.";
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
-    Upload::new(request, &app.uploads, app.config.times, most_bytes).await
+    Upload::new(request, &reader.space, reader.times, most_bytes).await
 }
 
 /// The Content-Type without its parameters, lower case; only UTF-8 is read.
@@ -241,8 +266,8 @@ fn unsupported(media: &str) -> Problem {
 }
 
 /// The model of an id as somebody wrote it.
-pub fn find_model(app: &App, id: &str) -> Result<Arc<Model>, Problem> {
-    let found = id.parse().ok().and_then(|id| app.store.find_model(&id));
+pub fn find_model(reader: &Reader, id: &str) -> Result<Arc<Model>, Problem> {
+    let found = id.parse().ok().and_then(|id| reader.store.find_model(&id));
     found.ok_or_else(Problem::unknown_model)
 }
 

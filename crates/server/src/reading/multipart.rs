@@ -10,8 +10,7 @@ use multer::{Field, Multipart};
 use sha2::{Digest, Sha256};
 
 use super::table::Dialect;
-use super::{Begun, Submission, SubmitQuery, dialect, open};
-use crate::app::App;
+use super::{Begun, Reader, Submission, SubmitQuery, dialect, open};
 use crate::http::extract::{Pairs, Parameters};
 use crate::http::problem::{Kind, Problem};
 
@@ -19,7 +18,7 @@ use crate::http::problem::{Kind, Problem};
 const FIELD: usize = 1_000;
 
 pub async fn read(
-    app: &App,
+    reader: &Reader,
     request: Request,
     mut query: SubmitQuery,
     keyed: bool,
@@ -27,7 +26,7 @@ pub async fn read(
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let boundary = kind.and_then(|kind| multer::parse_boundary(kind).ok());
     let boundary = boundary.ok_or_else(|| broken(multer::Error::NoBoundary))?;
-    let mut upload = open(app, request, None).await?;
+    let mut upload = open(reader, request, None).await?;
     // Boundaries are made anew each time: the hash is that of the file alone.
     let mut hash = keyed.then(Sha256::new);
     let mut file = None;
@@ -50,7 +49,7 @@ pub async fn read(
         }
         let dialect = of_part(&field)?;
         let said = std::mem::take(&mut query).joined(std::mem::take(&mut fields))?;
-        let mut begun = Begun::new(app, said, dialect)?;
+        let mut begun = Begun::new(reader, said, dialect)?;
         if let Some(hash) = &mut hash {
             hash.update(begun.salt.as_bytes());
         }

@@ -1,7 +1,6 @@
 //! `/api/v1/catalogue`: models, for those who administer them. See `docs/models.md` for who owns
 //! a model.
 
-pub mod address;
 mod reading;
 mod view;
 
@@ -13,6 +12,7 @@ use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use muster_core::{ModelId, Source};
 use muster_store::{Entry, ModelAct, ModelDone, Owner};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::api::models::ListModels;
@@ -23,25 +23,18 @@ use crate::http::answer::{json, located};
 use crate::http::extract::{ModelPath, Query};
 use crate::http::problem::{At, Kind, Problem};
 use crate::identity::ModelEditor;
-use crate::reading::form::{Form, Shape, TEXT};
+use crate::reading::small::{MaybeJson, reason};
 pub use reading::{ModelChangeDocument, NewModelDocument};
 use view::{CatalogueView, ClearedView};
 
 /// Why the model takes no new requests.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = ModelDisabling, example = json!({"reason": "It is replaced by molecular-weight-2."}))]
-#[expect(dead_code, reason = "it only describes what `Disabling` reads")]
-pub struct DisablingDocument {
+pub struct Disabling {
     /// For those who would use it; at most 500 characters.
     #[schema(max_length = 500)]
     reason: Option<String>,
-}
-
-struct Disabling;
-
-impl Shape for Disabling {
-    const MEMBERS: &'static [(&'static str, &'static str)] = &[("reason", TEXT)];
-    const EXAMPLE: &'static str = r#"{"reason": "It is replaced by molecular-weight-2."}"#;
 }
 
 /// All models, also disabled ones and those whose folder is gone
@@ -191,7 +184,7 @@ pub async fn enable_model(
     post, path = "/api/v1/catalogue/{id}/disable", operation_id = "disable_model",
     tag = "catalogue",
     params(("id" = String, Path, description = "The model's id")),
-    request_body(content((DisablingDocument = "application/json")),
+    request_body(content((Disabling = "application/json")),
         description = "May be left out"),
     responses((status = 200, description = "The model", body = CatalogueView,
         headers(("ETag" = String)))),
@@ -201,10 +194,10 @@ pub async fn disable_model(
     State(app): State<Arc<App>>,
     editor: ModelEditor,
     ModelPath(id): ModelPath,
-    request: Request,
+    MaybeJson(disabling): MaybeJson<Disabling>,
 ) -> Result<Response, Problem> {
-    let form = Form::<Disabling>::read_if_any(&app, request).await?;
-    let reason = form.reason()?.unwrap_or("An administrator disabled it.").to_owned();
+    let reason = reason(disabling.reason)?;
+    let reason = reason.unwrap_or_else(|| "An administrator disabled it.".to_owned());
     let seen = find(&app, &id).await?;
     change(app, editor, seen, ModelAct::Disable { reason }).await
 }

@@ -9,9 +9,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::{address, url};
+use super::url;
 use crate::app::App;
 use crate::http::problem::{At, Kind, Problem};
+use crate::origin;
 use crate::reading::json::escape;
 use crate::reading::open_json;
 
@@ -229,7 +230,7 @@ fn full_version(declared: &str, address: &str) -> String {
 }
 
 fn allowed(app: &App, text: &str) -> Result<String, Problem> {
-    address::check(text, &app.config.model_addresses).map_err(|why| {
+    origin::check(text, &app.config.model_addresses).map_err(|why| {
         Problem::new(Kind::ModelAddress, format!("The address cannot be used: {why}."))
             .at(At::Pointer("/address".into()))
     })
@@ -260,7 +261,7 @@ fn bad(what: impl AsRef<str>) -> Problem {
 }
 
 async fn read_object(app: &App, request: Request) -> Result<Map<String, Value>, Problem> {
-    let mut upload = open_json(app, request, MOST_BYTES).await?;
+    let mut upload = open_json(&app.reader, request, MOST_BYTES).await?;
     let mut body = Vec::new();
     while let Some(piece) = upload.next().await? {
         body.extend_from_slice(&piece);

@@ -14,12 +14,13 @@ use http::header::CONTENT_TYPE;
 use muster_core::InstanceId;
 use tokio::time::Instant;
 
-use crate::api::events::{self, Listening, Streams, is_admin};
+use crate::api::events::{self, is_admin};
 use crate::app::App;
 use crate::http::extract::{InstancePath, Pairs, Parameters, Query};
 use crate::http::problem::Problem;
 use crate::identity::secret::TokenHash;
 use crate::identity::{Admin, Caller};
+use crate::state::streams::Listening;
 
 const LINES: u32 = 200;
 const MOST_LINES: u32 = 10_000;
@@ -80,7 +81,7 @@ pub async fn find_instance_log(
     if !query.follow {
         return Ok((plain, lines.to_owned()).into_response());
     }
-    let listening = Streams::open(&app, &caller, true)?;
+    let listening = app.streams.open(&caller, true)?;
     let mut follower = Follower {
         app,
         _listening: listening,
@@ -129,7 +130,7 @@ impl Follower {
         loop {
             app.until_stopping(tokio::time::sleep(LOOK)).await?;
             // Who is no administrator any more hears nothing any more.
-            let known = app.sessions.find(&app, &self.session).await.ok()??;
+            let known = app.sessions.find(&self.session).await.ok()??;
             if !is_admin(&known.session) {
                 return None;
             }

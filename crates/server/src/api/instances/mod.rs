@@ -5,21 +5,22 @@ mod view;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::instance::StopWork;
 use muster_core::{InstanceId, RequestId, Timestamp};
 use muster_store::{InstanceFilter, InstanceRecord, StopWish, Stopped, WhichEvents};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::api::requests::view::PageView;
 use crate::app::{App, seconds, to_the_end};
 use crate::http::answer::json;
 use crate::http::extract::{InstancePath, Pairs, Parameters, Query};
-use crate::http::problem::{At, Kind, Problem};
+use crate::http::problem::Problem;
 use crate::identity::Admin;
-use crate::reading::form::{Form, NUMBER, Shape, TEXT};
+use crate::reading::small::{Json, reason, wrong};
 pub use logs::{__path_find_instance_log, find_instance_log};
 use view::{DetailsView, EventView, InstanceView, ServedView};
 
@@ -29,28 +30,21 @@ const GRACE: u32 = 86_400;
 const PROCESS_GRACE: u32 = 5;
 
 /// How an instance shall stop.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = InstanceStopping, example = json!({"work": "drain", "grace_seconds": 600, "reason": "It leaks memory."}))]
-#[expect(dead_code, reason = "it only describes what `Stopping` reads")]
-pub struct StoppingDocument {
+pub struct Stopping {
     /// What becomes of its work: `requeue` (another instance does it), `fail` (its requests fail with the
     /// reason) or `drain` (it is finished first).
     work: String,
     /// `drain`: how long that may take, then it goes back to the queue; the model's longest job if not
     /// given. Else: how long its process may take to end before it is killed; 5 if not given. At most
     /// 86,400.
-    grace_seconds: Option<u32>,
+    #[schema(value_type = Option<u32>)]
+    grace_seconds: Option<u64>,
     /// At most 500 characters. People whose requests fail read it.
     #[schema(max_length = 500)]
     reason: Option<String>,
-}
-
-struct Stopping;
-
-impl Shape for Stopping {
-    const MEMBERS: &'static [(&'static str, &'static str)] =
-        &[("work", TEXT), ("grace_seconds", NUMBER), ("reason", TEXT)];
-    const EXAMPLE: &'static str = r#"{"work": "drain", "reason": "It leaks memory."}"#;
 }
 
 pub struct ListInstances(InstanceFilter);
@@ -241,7 +235,7 @@ pub async fn list_instance_requests(
 #[utoipa::path(
     post, path = "/api/v1/instances/{id}/stop", operation_id = "stop_instance", tag = "instances",
     params(("id" = String, Path, description = "The instance's id")),
-    request_body(content((StoppingDocument = "application/json"))),
+    request_body(content((Stopping = "application/json"))),
     responses((status = 200, description = "The instance, which is about to stop or has ended",
         body = DetailsView)),
     security(("session" = [])),
@@ -250,35 +244,29 @@ pub async fn stop_instance(
     State(app): State<Arc<App>>,
     Admin(actor): Admin,
     InstancePath(id): InstancePath,
-    request: Request,
+    Json(stopping): Json<Stopping>,
 ) -> Result<Response, Problem> {
-    let form = Form::<Stopping>::read(&app, request).await?;
     let record = find(&app, id).await?;
-    let wish = wish(&app, &form, &record)?;
-    let stopping = Arc::clone(&app);
+    let wish = wish(&app, stopping, &record)?;
+    let store = app.store.clone();
     let stopped =
-        to_the_end(async move { Ok(stopping.store.stop_instance(actor, id, wish).await?) }).await?;
+        to_the_end(async move { Ok(store.stop_instance(actor, id, wish).await?) }).await?;
     if stopped == Stopped::Unknown {
         return Err(Problem::no_such_thing());
     }
     show(&app, id).await
 }
 
-fn wish(app: &App, form: &Form<Stopping>, record: &InstanceRecord) -> Result<StopWish, Problem> {
-    let bad = |pointer: &str, detail: String| {
-        Problem::new(Kind::BadJson, detail).at(At::Pointer(pointer.into()))
-    };
-    let work: StopWork = form
-        .needed("work")?
-        .parse()
-        .map_err(|_| bad("/work", "`work` is requeue, fail or drain.".into()))?;
-    let reason = form.reason()?.unwrap_or("no reason was given").to_owned();
-    let grace = match (form.number("grace_seconds"), work) {
+fn wish(app: &App, stopping: Stopping, record: &InstanceRecord) -> Result<StopWish, Problem> {
+    let unknown = |_| wrong("work", "`work` is requeue, fail or drain.");
+    let work: StopWork = stopping.work.parse().map_err(unknown)?;
+    let reason = reason(stopping.reason)?.unwrap_or_else(|| "no reason was given".to_owned());
+    let grace = match (stopping.grace_seconds, work) {
         (Some(given), _) => match u32::try_from(given).ok().filter(|given| *given <= GRACE) {
             Some(given) => given,
             None => {
                 let detail = format!("`grace_seconds` is from 0 to {GRACE}.");
-                return Err(bad("/grace_seconds", detail));
+                return Err(wrong("grace_seconds", detail));
             }
         },
         (None, StopWork::Drain) => {

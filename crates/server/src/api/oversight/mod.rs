@@ -5,20 +5,21 @@ mod view;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::{PrincipalId, RequestId};
 use muster_store::{Moved, OversightFilter, Requeued};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::app::{App, to_the_end};
 use crate::http::answer::{json, located};
 use crate::http::csv;
 use crate::http::extract::{Query, RequestPath};
-use crate::http::problem::{At, Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 use crate::identity::Admin;
-use crate::reading::form::{Form, REASON, Shape, TEXT};
+use crate::reading::small::{Json, REASON, wrong};
 use query::ListAllRequests;
 use view::{COLUMNS, OverseenView, OversightPageView, WholeView};
 
@@ -26,20 +27,13 @@ use view::{COLUMNS, OverseenView, OversightPageView, WholeView};
 const AT_ONCE: u32 = 500;
 
 /// Why a request is cancelled.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = AdminCancellation, example = json!({"reason": "The model is taken down for repair."}))]
-#[expect(dead_code, reason = "it only describes what `Cancelling` reads")]
-pub struct CancellingDocument {
+pub struct Cancelling {
     /// For the request's owner; at most 500 characters.
     #[schema(max_length = 500)]
     reason: String,
-}
-
-struct Cancelling;
-
-impl Shape for Cancelling {
-    const MEMBERS: &'static [(&'static str, &'static str)] = &[("reason", TEXT)];
-    const EXAMPLE: &'static str = r#"{"reason": "The model is taken down for repair."}"#;
 }
 
 /// List everybody's requests
@@ -139,7 +133,7 @@ fn unknown() -> Problem {
     post, path = "/api/v1/admin/requests/{id}/cancel", operation_id = "cancel_any_request",
     tag = "administration",
     params(("id" = String, Path, description = "The request's id")),
-    request_body(content((CancellingDocument = "application/json"))),
+    request_body(content((Cancelling = "application/json"))),
     responses((status = 200, description = "The request", body = WholeView)),
     security(("session" = [])),
 )]
@@ -147,13 +141,12 @@ pub async fn cancel_any_request(
     State(app): State<Arc<App>>,
     Admin(actor): Admin,
     RequestPath(id): RequestPath,
-    request: Request,
+    Json(Cancelling { reason }): Json<Cancelling>,
 ) -> Result<Response, Problem> {
-    let form = Form::<Cancelling>::read(&app, request).await?;
-    let reason = form.needed("reason")?.trim();
+    let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > REASON {
         let detail = format!("Say why, for the request's owner, in 1 to {REASON} characters.");
-        return Err(Problem::new(Kind::BadJson, detail).at(At::Pointer("/reason".into())));
+        return Err(wrong("reason", detail));
     }
     let (store, reason) = (app.store.clone(), format!("cancelled by an administrator: {reason}"));
     let known = to_the_end(async move { Ok(store.cancel_overseen(actor, id, &reason).await?) });

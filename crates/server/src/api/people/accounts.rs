@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::person::SignUp;
 use muster_store::{Account, NewAccount};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::api::people::links;
@@ -15,40 +16,26 @@ use crate::app::{App, to_the_end};
 use crate::http::answer::json;
 use crate::http::problem::{At, Kind, Problem};
 use crate::identity::peer::Network;
-use crate::reading::form::{Form, SECRET, Shape, TEXT};
+use crate::reading::small::Json;
 
 /// Who you are.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = SignUp, example = json!({"name": "ada", "first_name": "Ada", "last_name": "Lovelace",
     "email": "ada@example.org", "password": "tangible orchard 42 sings"}))]
-#[expect(dead_code, reason = "it only describes what `NewPerson` reads")]
-pub struct SignUpDocument {
+pub struct NewPerson {
     /// Upper and lower case are the same.
-    #[schema(min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    name: String,
-    #[schema(min_length = 1, max_length = 100)]
-    first_name: String,
-    #[schema(min_length = 1, max_length = 100)]
-    last_name: String,
-    #[schema(max_length = 254, format = "email")]
-    email: String,
+    #[schema(value_type = String, required = true, min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Option<String>,
+    #[schema(value_type = String, required = true, min_length = 1, max_length = 100)]
+    first_name: Option<String>,
+    #[schema(value_type = String, required = true, min_length = 1, max_length = 100)]
+    last_name: Option<String>,
+    #[schema(value_type = String, required = true, max_length = 254, format = "email")]
+    email: Option<String>,
     /// At most 1,024 bytes, any characters. Common ones are refused.
-    #[schema(min_length = 15, max_length = 1024)]
-    password: String,
-}
-
-struct NewPerson;
-
-impl Shape for NewPerson {
-    const MEMBERS: &'static [(&'static str, &'static str)] = &[
-        ("name", TEXT),
-        ("first_name", TEXT),
-        ("last_name", TEXT),
-        ("email", TEXT),
-        ("password", SECRET),
-    ];
-    const EXAMPLE: &'static str = r#"{"name": "ada", "first_name": "Ada", "last_name": "Lovelace",
-        "email": "ada@example.org", "password": ".."}"#;
+    #[schema(value_type = String, required = true, min_length = 15, max_length = 1024, format = Password)]
+    password: Option<String>,
 }
 
 /// Sign up
@@ -57,34 +44,32 @@ impl Shape for NewPerson {
 /// confirmed before the first login.
 #[utoipa::path(
     post, path = "/api/v1/accounts", operation_id = "sign_up", tag = "people",
-    request_body(content((SignUpDocument = "application/json"))),
+    request_body(content((NewPerson = "application/json"))),
     responses((status = 201, description = "The account", body = AccountView)),
 )]
 pub async fn sign_up(
     State(app): State<Arc<App>>,
     Network(network): Network,
-    request: Request,
+    Json(person): Json<NewPerson>,
 ) -> Result<Response, Problem> {
-    let form = Form::<NewPerson>::read(&app, request).await?;
     let values = SignUp {
-        name: form.text("name"),
-        first_name: form.text("first_name"),
-        last_name: form.text("last_name"),
-        email: form.text("email"),
-        password: form.text("password"),
+        name: person.name.as_deref(),
+        first_name: person.first_name.as_deref(),
+        last_name: person.last_name.as_deref(),
+        email: person.email.as_deref(),
+        password: person.password.as_deref(),
     };
     let broken = values.broken();
     if !broken.is_empty() {
         return Err(Problem::values(broken));
     }
     app.rates.admit(network.clone())?;
-    let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
-    let password = text(values.password);
+    let password = person.password.unwrap_or_default();
     let new = NewAccount {
-        name: text(values.name),
-        first_name: text(values.first_name),
-        last_name: text(values.last_name),
-        email: text(values.email),
+        name: person.name.unwrap_or_default(),
+        first_name: person.first_name.unwrap_or_default(),
+        last_name: person.last_name.unwrap_or_default(),
+        email: person.email.unwrap_or_default(),
         password: String::new(),
         permissions: Vec::new(),
     };

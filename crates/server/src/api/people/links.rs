@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::password;
 use muster_core::person::{Broken, SignUp};
 use muster_store::{Account, NewLink, Purpose};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::api::people::view::DoneView;
@@ -19,59 +20,37 @@ use crate::http::problem::{At, Kind, Problem};
 use crate::identity::mail::{EMAIL_PAGE, PASSWORD_PAGE, link};
 use crate::identity::peer::Network;
 use crate::identity::secret::Secret;
-use crate::reading::form::{Form, SECRET, Shape, TEXT};
+use crate::reading::small::Json;
 
 /// How long mailed links work.
 const RESET: Duration = Duration::from_secs(3600);
 const VERIFY: Duration = Duration::from_secs(24 * 3600);
 
 /// Whose account it is: a user name or an address.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = AccountHint, example = json!({"email": "ada@example.org"}))]
-#[expect(dead_code, reason = "it only describes what `Hint` reads")]
-pub struct HintDocument {
+pub struct Hint {
     name: Option<String>,
     email: Option<String>,
 }
 
-struct Hint;
-
-impl Shape for Hint {
-    const MEMBERS: &'static [(&'static str, &'static str)] = &[("name", TEXT), ("email", TEXT)];
-    const EXAMPLE: &'static str = r#"{"email": "ada@example.org"}"#;
-}
-
 /// What stood in the link, and the new password.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = PasswordReset, example = json!({"token": "0f1e2d3c..", "password": "tangible orchard 42 sings"}))]
-#[expect(dead_code, reason = "it only describes what `Reset` reads")]
-pub struct ResetDocument {
+pub struct Reset {
     token: String,
-    #[schema(min_length = 15, max_length = 1024)]
+    #[schema(min_length = 15, max_length = 1024, format = Password)]
     password: String,
 }
 
-struct Reset;
-
-impl Shape for Reset {
-    const MEMBERS: &'static [(&'static str, &'static str)] =
-        &[("token", TEXT), ("password", SECRET)];
-    const EXAMPLE: &'static str = r#"{"token": "..", "password": ".."}"#;
-}
-
 /// What stood in the link.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = EmailVerification, example = json!({"token": "0f1e2d3c.."}))]
-#[expect(dead_code, reason = "it only describes what `Verify` reads")]
-pub struct VerifyDocument {
+pub struct Verify {
     token: String,
-}
-
-struct Verify;
-
-impl Shape for Verify {
-    const MEMBERS: &'static [(&'static str, &'static str)] = &[("token", TEXT)];
-    const EXAMPLE: &'static str = r#"{"token": ".."}"#;
 }
 
 /// Ask for a link to set a forgotten password
@@ -79,15 +58,15 @@ impl Shape for Verify {
 /// The answer is the same whether there is such an account or not.
 #[utoipa::path(
     post, path = "/api/v1/password-resets", operation_id = "ask_password_reset", tag = "people",
-    request_body(content((HintDocument = "application/json"))),
+    request_body(content((Hint = "application/json"))),
     responses((status = 200, description = "Mail is sent if there is such an account", body = DoneView)),
 )]
 pub async fn ask_password_reset(
     State(app): State<Arc<App>>,
     Network(network): Network,
-    request: Request,
+    Json(hint): Json<Hint>,
 ) -> Result<Response, Problem> {
-    ask(app, network, request, Purpose::Password).await
+    ask(app, network, hint, Purpose::Password)
 }
 
 /// Ask for another link to confirm an address
@@ -96,27 +75,21 @@ pub async fn ask_password_reset(
 #[utoipa::path(
     post, path = "/api/v1/email-verifications", operation_id = "ask_email_verification",
     tag = "people",
-    request_body(content((HintDocument = "application/json"))),
+    request_body(content((Hint = "application/json"))),
     responses((status = 200, description = "Mail is sent if there is such an account", body = DoneView)),
 )]
 pub async fn ask_email_verification(
     State(app): State<Arc<App>>,
     Network(network): Network,
-    request: Request,
+    Json(hint): Json<Hint>,
 ) -> Result<Response, Problem> {
-    ask(app, network, request, Purpose::Email).await
+    ask(app, network, hint, Purpose::Email)
 }
 
-async fn ask(
-    app: Arc<App>,
-    network: String,
-    request: Request,
-    purpose: Purpose,
-) -> Result<Response, Problem> {
-    let form = Form::<Hint>::read(&app, request).await?;
-    let whose = match (form.text("name"), form.text("email")) {
-        (Some(name), None) => Whose::Name(name.to_owned()),
-        (None, Some(email)) => Whose::Email(email.to_owned()),
+fn ask(app: Arc<App>, network: String, hint: Hint, purpose: Purpose) -> Result<Response, Problem> {
+    let whose = match (hint.name, hint.email) {
+        (Some(name), None) => Whose::Name(name),
+        (None, Some(email)) => Whose::Email(email),
         _ => {
             let problem = Problem::new(Kind::BadJson, "Send either `name` or `email`.");
             return Err(problem.at(At::Pointer(String::new())));
@@ -205,17 +178,16 @@ async fn new_link(
 /// With what stood in the link, which works once. All sessions and API tokens of the account end.
 #[utoipa::path(
     post, path = "/api/v1/password-resets/complete", operation_id = "reset_password", tag = "people",
-    request_body(content((ResetDocument = "application/json"))),
+    request_body(content((Reset = "application/json"))),
     responses((status = 200, description = "Log in with the new password", body = DoneView)),
 )]
 pub async fn reset_password(
     State(app): State<Arc<App>>,
-    request: Request,
+    Json(reset): Json<Reset>,
 ) -> Result<Response, Problem> {
-    let form = Form::<Reset>::read(&app, request).await?;
-    let secret = Secret::read(form.needed("token")?).ok_or_else(bad_link)?;
+    let secret = Secret::read(&reset.token).ok_or_else(bad_link)?;
     let account = app.store.find_link(secret.hash()).await?.ok_or_else(bad_link)?;
-    let new = check_password(&account, form.needed("password")?, "password")?;
+    let new = check_password(&account, &reset.password, "password")?;
     to_the_end(async move {
         let hashed = app.passwords.hash(new).await?;
         let of = app.store.reset_password(secret.hash(), hashed).await?.ok_or_else(bad_link)?;
@@ -230,15 +202,14 @@ pub async fn reset_password(
 #[utoipa::path(
     post, path = "/api/v1/email-verifications/complete", operation_id = "verify_email",
     tag = "people",
-    request_body(content((VerifyDocument = "application/json"))),
+    request_body(content((Verify = "application/json"))),
     responses((status = 200, description = "The address is confirmed", body = DoneView)),
 )]
 pub async fn verify_email(
     State(app): State<Arc<App>>,
-    request: Request,
+    Json(verify): Json<Verify>,
 ) -> Result<Response, Problem> {
-    let form = Form::<Verify>::read(&app, request).await?;
-    let secret = Secret::read(form.needed("token")?).ok_or_else(bad_link)?;
+    let secret = Secret::read(&verify.token).ok_or_else(bad_link)?;
     to_the_end(async move {
         let of = app.store.verify_email(secret.hash()).await?.ok_or_else(bad_link)?;
         app.forget(&[of]);

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use muster_core::SessionId;
 use muster_core::person::{Broken, check_email, check_personal_name};
 use muster_core::rule::Rule;
 use muster_core::session::EndReason;
 use muster_store::{Session, SessionKind};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::api::people::links::{admit_verification, check_password, mail_verification};
@@ -23,13 +24,13 @@ use crate::http::problem::Problem;
 use crate::identity::peer::Network;
 use crate::identity::secret::Secret;
 use crate::identity::{Person, nobody};
-use crate::reading::form::{Form, SECRET, Shape, TEXT};
+use crate::reading::small::Json;
 
 /// What is to change; members that are not given stay as they are.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = AccountChange, example = json!({"first_name": "Augusta"}))]
-#[expect(dead_code, reason = "it only describes what `Change` reads")]
-pub struct ChangeDocument {
+pub struct Change {
     #[schema(min_length = 1, max_length = 100)]
     first_name: Option<String>,
     #[schema(min_length = 1, max_length = 100)]
@@ -38,48 +39,28 @@ pub struct ChangeDocument {
     #[schema(max_length = 254, format = "email")]
     email: Option<String>,
     /// The current one, for another address.
+    #[schema(format = Password)]
     password: Option<String>,
 }
 
-struct Change;
-
-impl Shape for Change {
-    const MEMBERS: &'static [(&'static str, &'static str)] =
-        &[("first_name", TEXT), ("last_name", TEXT), ("email", TEXT), ("password", SECRET)];
-    const EXAMPLE: &'static str = r#"{"first_name": "Augusta"}"#;
-}
-
 /// The current password, and the new one.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = PasswordChange, example = json!({"current": "tangible orchard 42 sings", "new": "seven lanterns hum above"}))]
-#[expect(dead_code, reason = "it only describes what `NewPassword` reads")]
-pub struct NewPasswordDocument {
+pub struct NewPassword {
+    #[schema(format = Password)]
     current: String,
-    #[schema(min_length = 15, max_length = 1024)]
+    #[schema(min_length = 15, max_length = 1024, format = Password)]
     new: String,
 }
 
-struct NewPassword;
-
-impl Shape for NewPassword {
-    const MEMBERS: &'static [(&'static str, &'static str)] =
-        &[("current", SECRET), ("new", SECRET)];
-    const EXAMPLE: &'static str = r#"{"current": "..", "new": ".."}"#;
-}
-
 /// The current password.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = PasswordProof, example = json!({"password": "tangible orchard 42 sings"}))]
-#[expect(dead_code, reason = "it only describes what `Proof` reads")]
-pub struct ProofDocument {
+pub struct Proof {
+    #[schema(format = Password)]
     password: String,
-}
-
-struct Proof;
-
-impl Shape for Proof {
-    const MEMBERS: &'static [(&'static str, &'static str)] = &[("password", SECRET)];
-    const EXAMPLE: &'static str = r#"{"password": ".."}"#;
 }
 
 /// Your account
@@ -92,10 +73,27 @@ pub async fn find_me(person: Person) -> Result<Response, Problem> {
     json(StatusCode::OK, &AccountView::from(person.account))
 }
 
+impl Change {
+    /// Every rule that the values break.
+    fn broken(&self) -> Vec<Broken> {
+        let check = |field, value: &Option<String>, rule: fn(&str) -> Option<Rule>| {
+            value.as_deref().and_then(rule).map(|rule| Broken { field, rule })
+        };
+        let unproved = self.email.is_some() && self.password.is_none();
+        let fields = [
+            check("first_name", &self.first_name, check_personal_name),
+            check("last_name", &self.last_name, check_personal_name),
+            check("email", &self.email, check_email),
+            unproved.then_some(Broken { field: "password", rule: Rule::Missing }),
+        ];
+        fields.into_iter().flatten().collect()
+    }
+}
+
 /// Change your account
 #[utoipa::path(
     patch, path = "/api/v1/me", operation_id = "change_me", tag = "people",
-    request_body(content((ChangeDocument = "application/json"))),
+    request_body(content((Change = "application/json"))),
     responses((status = 200, description = "The account", body = AccountView)),
     security(("session" = [])),
 )]
@@ -103,27 +101,14 @@ pub async fn change_me(
     State(app): State<Arc<App>>,
     person: Person,
     Network(network): Network,
-    request: Request,
+    Json(change): Json<Change>,
 ) -> Result<Response, Problem> {
-    let form = Form::<Change>::read(&app, request).await?;
-    let check = |field: &'static str, rule: fn(&str) -> Option<Rule>| {
-        form.text(field).and_then(rule).map(|rule| Broken { field, rule })
-    };
-    let fields = [
-        check("first_name", check_personal_name),
-        check("last_name", check_personal_name),
-        check("email", check_email),
-    ];
-    let mut broken: Vec<Broken> = fields.into_iter().flatten().collect();
-    if form.text("email").is_some() && form.text("password").is_none() {
-        broken.push(Broken { field: "password", rule: Rule::Missing });
-    }
+    let broken = change.broken();
     if !broken.is_empty() {
         return Err(Problem::values(broken));
     }
-    let text = |field| form.text(field).map(str::to_owned);
-    let (first, last) = (text("first_name"), text("last_name"));
-    let email = text("email").zip(text("password"));
+    let Change { first_name: first, last_name: last, email, password } = change;
+    let email = email.zip(password);
     let account = to_the_end(async move {
         let (account, store) = (person.account, &app.store);
         if let Some((email, password)) = email {
@@ -151,7 +136,7 @@ pub async fn change_me(
 /// With all its requests and results. What runs is cancelled.
 #[utoipa::path(
     delete, path = "/api/v1/me", operation_id = "delete_me", tag = "people",
-    request_body(content((ProofDocument = "application/json"))),
+    request_body(content((Proof = "application/json"))),
     responses((status = 200, description = "It is gone", body = DoneView)),
     security(("session" = [])),
 )]
@@ -159,10 +144,8 @@ pub async fn delete_me(
     State(app): State<Arc<App>>,
     person: Person,
     Network(network): Network,
-    request: Request,
+    Json(Proof { password }): Json<Proof>,
 ) -> Result<Response, Problem> {
-    let form = Form::<Proof>::read(&app, request).await?;
-    let password = form.needed("password")?.to_owned();
     to_the_end(async move {
         let id = person.account.id;
         confirm(&app, &person.account, network, password).await?;
@@ -181,7 +164,7 @@ pub async fn delete_me(
 /// All your other sessions and your API tokens end; this one gets another token.
 #[utoipa::path(
     post, path = "/api/v1/me/password", operation_id = "change_password", tag = "people",
-    request_body(content((NewPasswordDocument = "application/json"))),
+    request_body(content((NewPassword = "application/json"))),
     responses((status = 201, description = "The session", body = SessionView)),
     security(("session" = [])),
 )]
@@ -189,12 +172,11 @@ pub async fn change_password(
     State(app): State<Arc<App>>,
     person: Person,
     Network(network): Network,
-    request: Request,
+    headers: HeaderMap,
+    Json(NewPassword { current, new }): Json<NewPassword>,
 ) -> Result<Response, Problem> {
-    let secret = Secret::of(request.headers(), &app.config.cookie).ok_or_else(nobody)?;
-    let form = Form::<NewPassword>::read(&app, request).await?;
-    let current = form.needed("current")?.to_owned();
-    let new = check_password(&person.account, form.needed("new")?, "new")?;
+    let secret = Secret::of(&headers, &app.config.cookie).ok_or_else(nobody)?;
+    let new = check_password(&person.account, &new, "new")?;
     to_the_end(async move {
         let id = person.account.id;
         confirm(&app, &person.account, network, current).await?;

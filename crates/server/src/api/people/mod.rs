@@ -1,6 +1,7 @@
 //! People: accounts, sessions, and those who administer them.
 
 pub mod accounts;
+pub mod limits;
 pub mod links;
 pub mod me;
 pub mod session;

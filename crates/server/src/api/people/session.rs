@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{HeaderName, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -11,55 +11,42 @@ use muster_core::PrincipalId;
 use muster_core::person::key;
 use muster_core::session::EndReason;
 use muster_store::{Account, LoginTry, NewSession, Rotation, Session, SessionKind};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::api::people::view::{EndedView, PrincipalView, RenewalView, SessionView, permissions};
 use crate::app::{App, to_the_end};
 use crate::http::answer::json;
-use crate::http::problem::{At, Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 use crate::identity::password::Checked;
 use crate::identity::peer::Network;
 use crate::identity::secret::Secret;
 use crate::identity::{Caller, MaybeCaller, nobody};
-use crate::reading::form::{FLAG, Form, SECRET, Shape, TEXT};
+use crate::reading::small::{Json, MaybeJson, wrong};
 
 const CLEAR: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// How the secret is to be sent.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = NewSession, example = json!({"kind": "cookie"}))]
-#[expect(dead_code, reason = "it only describes what `Start` reads")]
-pub struct StartDocument {
+pub struct Start {
     /// `bearer` (if not given): the answer has a token. `cookie`: the browser gets it.
     kind: Option<String>,
 }
 
-struct Start;
-
-impl Shape for Start {
-    const MEMBERS: &'static [(&'static str, &'static str)] = &[("kind", TEXT)];
-    const EXAMPLE: &'static str = r#"{"kind": "cookie"}"#;
-}
-
 /// User name and password.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = Login, example = json!({"name": "ada", "password": "tangible orchard 42 sings"}))]
-#[expect(dead_code, reason = "it only describes what `Login` reads")]
-pub struct LoginDocument {
+pub struct Login {
     name: String,
+    #[schema(format = Password)]
     password: String,
     /// `bearer` (if not given): the answer has a token. `cookie`: the browser gets it.
     kind: Option<String>,
     /// Do the requests of the anonymous session that comes along become yours? True if not given.
     claim: Option<bool>,
-}
-
-struct Login;
-
-impl Shape for Login {
-    const MEMBERS: &'static [(&'static str, &'static str)] =
-        &[("name", TEXT), ("password", SECRET), ("kind", TEXT), ("claim", FLAG)];
-    const EXAMPLE: &'static str = r#"{"name": "ada", "password": ".."}"#;
 }
 
 /// Start an anonymous session
@@ -68,16 +55,15 @@ impl Shape for Login {
 /// keep it to yourself.
 #[utoipa::path(
     post, path = "/api/v1/sessions", operation_id = "create_session", tag = "sessions",
-    request_body(content((StartDocument = "application/json")), description = "May be left out"),
+    request_body(content((Start = "application/json")), description = "May be left out"),
     responses((status = 201, description = "The session", body = SessionView)),
 )]
 pub async fn create_session(
     State(app): State<Arc<App>>,
     Network(network): Network,
-    request: Request,
+    MaybeJson(start): MaybeJson<Start>,
 ) -> Result<Response, Problem> {
-    let form = Form::<Start>::read_if_any(&app, request).await?;
-    let kind = read_kind(&form)?;
+    let kind = read_kind(start.kind.as_deref())?;
     app.rates.admit(network)?;
     to_the_end(async move { open(&app, None, kind).await }).await
 }
@@ -88,20 +74,16 @@ pub async fn create_session(
 /// ends.
 #[utoipa::path(
     post, path = "/api/v1/session", operation_id = "log_in", tag = "sessions",
-    request_body(content((LoginDocument = "application/json"))),
+    request_body(content((Login = "application/json"))),
     responses((status = 201, description = "The session", body = SessionView)),
 )]
 pub async fn log_in(
     State(app): State<Arc<App>>,
     MaybeCaller(before): MaybeCaller,
     Network(network): Network,
-    request: Request,
+    Json(Login { name, password, kind, claim }): Json<Login>,
 ) -> Result<Response, Problem> {
-    let form = Form::<Login>::read(&app, request).await?;
-    let kind = read_kind(&form)?;
-    let claim = form.flag("claim").unwrap_or(true);
-    let name = form.needed("name")?.to_owned();
-    let password = form.needed("password")?.to_owned();
+    let (kind, claim) = (read_kind(kind.as_deref())?, claim.unwrap_or(true));
     to_the_end(async move {
         let account = check_login(&app, LoginTry { name, network }, password).await?;
         if let Some(before) = before {
@@ -199,14 +181,11 @@ pub async fn sign_out(app: Arc<App>, caller: Caller) -> Result<(), Problem> {
     .await
 }
 
-fn read_kind<S: Shape>(form: &Form<S>) -> Result<SessionKind, Problem> {
-    match form.text("kind") {
+fn read_kind(kind: Option<&str>) -> Result<SessionKind, Problem> {
+    match kind {
         None | Some("bearer") => Ok(SessionKind::Bearer),
         Some("cookie") => Ok(SessionKind::Cookie),
-        Some(_) => {
-            let problem = Problem::new(Kind::BadJson, "`kind` must be bearer or cookie.");
-            Err(problem.at(At::Pointer("/kind".into())))
-        }
+        Some(_) => Err(wrong("kind", "`kind` must be bearer or cookie.")),
     }
 }
 
@@ -254,7 +233,7 @@ async fn authenticate(app: &App, who: LoginTry, password: String) -> Result<Acco
     };
     let right = account.as_ref().filter(|_| checked != Checked::Wrong);
     let Some(account) = right.cloned() else {
-        let problem = wrong();
+        let problem = wrong_login();
         note_failure(app, account.as_ref(), &who.network, &problem);
         return Err(problem);
     };
@@ -265,7 +244,7 @@ async fn authenticate(app: &App, who: LoginTry, password: String) -> Result<Acco
     Ok(account)
 }
 
-fn wrong() -> Problem {
+fn wrong_login() -> Problem {
     let detail = "User name or password is wrong. Forgotten? POST /api/v1/password-resets.";
     Problem::new(Kind::WrongLogin, detail)
 }

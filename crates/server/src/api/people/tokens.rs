@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use muster_store::{NewSession, Session, SessionKind};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::api::people::me::{end, living};
@@ -15,10 +16,10 @@ use crate::api::requests::view::PageView;
 use crate::app::{App, to_the_end};
 use crate::http::answer::json;
 use crate::http::extract::SessionPath;
-use crate::http::problem::{At, Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 use crate::identity::secret::Secret;
 use crate::identity::{DELETE, Person, READ, SUBMIT};
-use crate::reading::form::{Form, NUMBER, Shape, TEXT, TEXTS};
+use crate::reading::small::{Json, wrong};
 
 const SCOPES: [&str; 3] = [READ, SUBMIT, DELETE];
 const USUAL: [&str; 2] = [READ, SUBMIT];
@@ -29,43 +30,34 @@ const DAYS: u64 = 90;
 const MOST: usize = 50;
 
 /// The name of a token, what it is for, and for how long.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = NewApiToken, example = json!({"name": "nightly run", "scopes": ["read", "submit"], "days": 90}))]
-#[expect(dead_code, reason = "it only describes what `NewToken` reads")]
-pub struct NewTokenDocument {
+pub struct NewToken {
     #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// `read` your requests and results, `submit` and cancel requests, `delete` those that ended.
     /// The first two if not given.
     scopes: Option<Vec<String>>,
     /// 90 if not given.
-    #[schema(minimum = 1, maximum = 365)]
-    days: Option<u32>,
-}
-
-struct NewToken;
-
-impl Shape for NewToken {
-    const MEMBERS: &'static [(&'static str, &'static str)] =
-        &[("name", TEXT), ("scopes", TEXTS), ("days", NUMBER)];
-    const EXAMPLE: &'static str = r#"{"name": "nightly run"}"#;
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 365)]
+    days: Option<u64>,
 }
 
 /// Make an API token
 #[utoipa::path(
     post, path = "/api/v1/me/tokens", operation_id = "create_token", tag = "people",
-    request_body(content((NewTokenDocument = "application/json"))),
+    request_body(content((NewToken = "application/json"))),
     responses((status = 201, description = "The token; it is shown only here", body = TokenView)),
     security(("session" = [])),
 )]
 pub async fn create_token(
     State(app): State<Arc<App>>,
     person: Person,
-    request: Request,
+    Json(token): Json<NewToken>,
 ) -> Result<Response, Problem> {
-    let form = Form::<NewToken>::read(&app, request).await?;
     let secret = Secret::new()?;
-    let new = new_token(&form, &person, &secret)?;
+    let new = new_token(token, &person, &secret)?;
     let session = to_the_end(async move {
         if living_tokens(&app, &person).await?.len() >= MOST {
             let detail = format!("You have {MOST}. Revoke one that is not used.");
@@ -77,35 +69,27 @@ pub async fn create_token(
     json(StatusCode::CREATED, &TokenView { token: secret.text().to_owned(), info })
 }
 
-fn new_token(
-    form: &Form<NewToken>,
-    person: &Person,
-    secret: &Secret,
-) -> Result<NewSession, Problem> {
-    let wrong = |field: &str, detail: String| {
-        Err(Problem::new(Kind::BadJson, detail).at(At::Pointer(format!("/{field}"))))
-    };
-    let name = form.needed("name")?;
+fn new_token(token: NewToken, person: &Person, secret: &Secret) -> Result<NewSession, Problem> {
+    let NewToken { name, scopes, days } = token;
     let length = name.chars().count();
     if length > LONGEST_NAME || name.trim().is_empty() || name.chars().any(char::is_control) {
         let detail =
             format!("`name` has 1 to {LONGEST_NAME} characters, none a control character.");
-        return wrong("name", detail);
+        return Err(wrong("name", detail));
     }
-    let usual = USUAL.map(str::to_owned);
-    let scopes = form.texts("scopes").unwrap_or(&usual);
+    let scopes = scopes.unwrap_or_else(|| USUAL.map(str::to_owned).to_vec());
     if scopes.is_empty() || scopes.iter().any(|scope| !SCOPES.contains(&scope.as_str())) {
-        return wrong("scopes", format!("`scopes` are some of {}.", SCOPES.join(", ")));
+        return Err(wrong("scopes", format!("`scopes` are some of {}.", SCOPES.join(", "))));
     }
-    let days = form.number("days").unwrap_or(DAYS);
+    let days = days.unwrap_or(DAYS);
     if !(1..=MOST_DAYS).contains(&days) {
-        return wrong("days", format!("`days` is 1 to {MOST_DAYS}."));
+        return Err(wrong("days", format!("`days` is 1 to {MOST_DAYS}.")));
     }
     Ok(NewSession {
         principal: Some(person.account.id),
         token_hash: secret.hash(),
         kind: SessionKind::Token,
-        name: name.to_owned(),
+        name,
         scopes: scopes.join(" "),
         lifetime: Duration::from_secs(days * 24 * 3600),
     })

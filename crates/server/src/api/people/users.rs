@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::{Permission, PrincipalId};
 use muster_store::{Account, AccountFilter, AdminAct, Administered};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -16,28 +17,21 @@ use crate::api::requests::view::PageView;
 use crate::app::{App, to_the_end};
 use crate::http::answer::json;
 use crate::http::extract::{Pairs, Parameters, Query, UserPath};
-use crate::http::problem::{At, Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 use crate::identity::Admin;
 use crate::identity::mail::{PASSWORD_PAGE, link};
 use crate::identity::secret::Secret;
-use crate::reading::form::{Form, Shape, TEXT};
+use crate::reading::small::{Json, wrong};
 
 /// How long a link that an admin made works.
 const LINK: Duration = Duration::from_secs(24 * 3600);
 
 /// Something accounts may do.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = PermissionChange, example = json!({"permission": "ADMIN"}))]
-#[expect(dead_code, reason = "it only describes what `Change` reads")]
-pub struct PermissionDocument {
+pub struct Change {
     permission: String,
-}
-
-struct Change;
-
-impl Shape for Change {
-    const MEMBERS: &'static [(&'static str, &'static str)] = &[("permission", TEXT)];
-    const EXAMPLE: &'static str = r#"{"permission": "ADMIN"}"#;
 }
 
 pub struct ListUsers(AccountFilter);
@@ -142,19 +136,16 @@ pub fn last_admin() -> Problem {
     Problem::new(Kind::LastAdmin, detail)
 }
 
-async fn permission(app: &App, request: Request) -> Result<Permission, Problem> {
-    let form = Form::<Change>::read(app, request).await?;
-    form.needed("permission")?.parse().map_err(|_| {
-        let problem = Problem::new(Kind::BadJson, "The permissions are: ADMIN, MODEL_EDITOR.");
-        problem.at(At::Pointer("/permission".into()))
-    })
+fn permission(change: &Change) -> Result<Permission, Problem> {
+    let unknown = |_| wrong("permission", "The permissions are: ADMIN, MODEL_EDITOR.");
+    change.permission.parse().map_err(unknown)
 }
 
 /// Grant a permission
 #[utoipa::path(
     post, path = "/api/v1/users/{id}/grant", operation_id = "grant", tag = "users",
     params(("id" = String, Path, description = "The user's id")),
-    request_body(content((PermissionDocument = "application/json"))),
+    request_body(content((Change = "application/json"))),
     responses((status = 200, description = "The account", body = AccountView)),
     security(("session" = [])),
 )]
@@ -162,9 +153,9 @@ pub async fn grant(
     State(app): State<Arc<App>>,
     admin: Admin,
     UserPath(id): UserPath,
-    request: Request,
+    Json(change): Json<Change>,
 ) -> Result<Response, Problem> {
-    let act = AdminAct::Grant(permission(&app, request).await?);
+    let act = AdminAct::Grant(permission(&change)?);
     json(StatusCode::OK, &AccountView::from(administer(app, admin, id, act).await?))
 }
 
@@ -172,7 +163,7 @@ pub async fn grant(
 #[utoipa::path(
     post, path = "/api/v1/users/{id}/revoke", operation_id = "revoke", tag = "users",
     params(("id" = String, Path, description = "The user's id")),
-    request_body(content((PermissionDocument = "application/json"))),
+    request_body(content((Change = "application/json"))),
     responses((status = 200, description = "The account", body = AccountView)),
     security(("session" = [])),
 )]
@@ -180,9 +171,9 @@ pub async fn revoke(
     State(app): State<Arc<App>>,
     admin: Admin,
     UserPath(id): UserPath,
-    request: Request,
+    Json(change): Json<Change>,
 ) -> Result<Response, Problem> {
-    let act = AdminAct::Revoke(permission(&app, request).await?);
+    let act = AdminAct::Revoke(permission(&change)?);
     json(StatusCode::OK, &AccountView::from(administer(app, admin, id, act).await?))
 }
 

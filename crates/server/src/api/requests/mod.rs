@@ -1,7 +1,6 @@
 //! `/api/v1/requests`
 
 pub mod csv;
-pub mod quota;
 pub mod result;
 pub mod rows;
 pub mod submit;
@@ -12,11 +11,10 @@ use std::sync::Arc;
 use axum::extract::{Request as HttpRequest, State};
 use axum::response::Response;
 use http::StatusCode;
-use muster_core::input::check_text;
 use muster_core::stats::AuthType;
 use muster_core::{ModelId, Part, Request, RequestId};
 use muster_store::{RequestFilter, Submitted};
-use serde::de::MapAccess;
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::api::people::view::DoneView;
@@ -26,10 +24,9 @@ use crate::api::requests::view::{PageView, RequestView, view};
 use crate::app::{App, seconds, to_the_end};
 use crate::http::answer::{json, located};
 use crate::http::extract::{Pairs, Parameters, Query, RequestPath, idempotency_key, phase};
-use crate::http::problem::{At, Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 use crate::identity::Caller;
-use crate::reading::body::Upload;
-use crate::reading::json::{Fault, Object, read};
+use crate::reading::small::{MaybeJson, wrong};
 use crate::reading::{HELD_BACK, LONGEST_WAIT, SubmitQuery};
 
 /// The body of a submission.
@@ -100,7 +97,7 @@ pub async fn submit_request(
     request: HttpRequest,
 ) -> Result<Response, Problem> {
     let (wait, key) = (query.wait.filter(|wait| *wait > 0), idempotency_key(request.headers())?);
-    let submission = crate::reading::read(&app, request, query, key.is_some()).await?;
+    let submission = crate::reading::read(&app.reader, request, query, key.is_some()).await?;
     let kept = wait.and_then(|_| Kept::of(&submission));
     let auth = caller.auth();
     let submitted = submit(&app, caller.principal, key, submission).await?;
@@ -241,11 +238,13 @@ pub async fn list_requests(
     json(StatusCode::OK, &PageView { items, next: page.next.map(|id| id.to_string()) })
 }
 
+const REASON_BYTES: usize = 1_000;
+
 /// The body of a cancellation.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = Cancellation, example = json!({"reason": "not needed any more"}))]
-#[expect(dead_code, reason = "it only describes what `CancelBody` reads")]
-pub struct CancelDocument {
+pub struct Cancelling {
     /// At most 1,000 bytes.
     reason: Option<String>,
 }
@@ -256,7 +255,7 @@ pub struct CancelDocument {
 #[utoipa::path(
     post, path = "/api/v1/requests/{id}/cancel", operation_id = "cancel_request", tag = "requests",
     params(("id" = String, Path, description = "The request's id")),
-    request_body(content((CancelDocument = "application/json")),
+    request_body(content((Cancelling = "application/json")),
         description = "May be left out"),
     responses((status = 200, description = "The request", body = RequestView)),
     security(("session" = [])),
@@ -265,9 +264,14 @@ pub async fn cancel_request(
     State(app): State<Arc<App>>,
     caller: Caller,
     RequestPath(id): RequestPath,
-    request: HttpRequest,
+    MaybeJson(Cancelling { reason }): MaybeJson<Cancelling>,
 ) -> Result<Response, Problem> {
-    let reason = read_reason(&app, request).await?;
+    if reason.as_ref().is_some_and(|reason| reason.len() > REASON_BYTES) {
+        let detail = format!("A reason has at most {REASON_BYTES} bytes.");
+        return Err(wrong("reason", detail));
+    }
+    let given = reason.filter(|reason| !reason.trim().is_empty());
+    let reason = given.unwrap_or_else(|| "cancelled by its owner".to_owned());
     let (store, principal) = (app.store.clone(), caller.principal);
     let cancelled =
         to_the_end(async move { Ok(store.cancel_request(principal, id, &reason).await?) });
@@ -301,45 +305,4 @@ pub async fn delete_request(
         }
         None => Err(Problem::no_such_request()),
     }
-}
-
-const CANCEL_BYTES: u64 = 64 << 10;
-const REASON_BYTES: usize = 1_000;
-
-/// `{"reason": ".."}`, or no body.
-struct CancelBody(Option<String>);
-
-impl Object for CancelBody {
-    const MEMBERS: &'static [(&'static str, &'static str)] = &[("reason", "a string")];
-    const EXAMPLE: &'static str = r#"{"reason": "not needed any more"}"#;
-
-    fn member<'de, A: MapAccess<'de>>(
-        &mut self,
-        _: usize,
-        map: &mut A,
-        fault: &mut Fault,
-    ) -> Result<(), A::Error> {
-        let reason: String = map.next_value()?;
-        if reason.len() > REASON_BYTES || check_text(&reason).is_err() {
-            let detail = format!("A reason has at most {REASON_BYTES} bytes and no NUL character.");
-            let problem = Problem::new(Kind::BadJson, detail);
-            return Err(fault.is(problem.at(At::Pointer("/reason".into()))));
-        }
-        self.0 = Some(reason);
-        Ok(())
-    }
-}
-
-async fn read_reason(app: &App, request: HttpRequest) -> Result<String, Problem> {
-    let usual = "cancelled by its owner";
-    if http_body::Body::is_end_stream(request.body()) {
-        return Ok(usual.into());
-    }
-    if crate::reading::media_type(request.headers())? != "application/json" {
-        let detail = "Send JSON with `Content-Type: application/json`, or no body.";
-        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
-    }
-    let mut upload = Upload::new(request, &app.uploads, app.config.times, CANCEL_BYTES).await?;
-    let CancelBody(reason) = read(&mut upload, CancelBody(None)).await?;
-    Ok(reason.filter(|reason| !reason.trim().is_empty()).unwrap_or_else(|| usual.into()))
 }

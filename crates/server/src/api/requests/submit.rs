@@ -6,10 +6,10 @@ use muster_core::quota::Amounts;
 use muster_core::{Model, PrincipalId, RequestId};
 use muster_store::{NewRequest, Submitted};
 
-use crate::api::requests::quota::Admitted;
 use crate::app::{App, to_the_end};
 use crate::http::problem::{Kind, Problem};
 use crate::reading::Submission;
+use crate::state::uses::Admitted;
 
 /// Stores a request, if the person's limits and the model allow it. To its end: a client that
 /// leaves does not stop it half-way.

@@ -9,19 +9,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
-use axum::response::Response;
-use http::StatusCode;
 use muster_core::PrincipalId;
 use muster_core::quota::{Amounts, Limit, Quotas, day_start, until_next_day};
 use muster_store::{Kept, Store};
-use serde::Serialize;
-use utoipa::ToSchema;
 
-use crate::app::App;
-use crate::http::answer::json;
 use crate::http::problem::{Kind, Problem};
-use crate::identity::{Caller, nobody};
+use crate::identity::nobody;
 
 /// How long what the database said is added to.
 const WAITING_FOR: Duration = Duration::from_secs(10);
@@ -36,7 +29,7 @@ const MOST: usize = 50_000;
 /// What people have, as far as this server knows.
 pub struct Uses {
     quotas: Quotas,
-    known: Mutex<HashMap<PrincipalId, Known>>,
+    known: Mutex<HashMap<PrincipalId, Use>>,
     anonymous: Mutex<Together>,
 }
 
@@ -68,7 +61,7 @@ impl Together {
     }
 }
 
-struct Known {
+struct Use {
     anonymous: bool,
     used: Amounts,
     /// All that was ever admitted here.
@@ -80,7 +73,7 @@ struct Known {
     kept_at: Instant,
 }
 
-impl Known {
+impl Use {
     fn take(&mut self, more: Amounts) {
         self.used = self.used + more;
         self.admitted = self.admitted + more;
@@ -125,11 +118,11 @@ impl Uses {
         Self { quotas, known: Mutex::default(), anonymous: Mutex::default() }
     }
 
-    fn quota(&self, anonymous: bool) -> Amounts {
+    pub fn quota(&self, anonymous: bool) -> Amounts {
         if anonymous { self.quotas.anonymous } else { self.quotas.account }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<PrincipalId, Known>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<PrincipalId, Use>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -235,7 +228,7 @@ impl Uses {
     ) -> Result<(), Problem> {
         let begun = Instant::now();
         let day = day_start(store.now()).micros();
-        let mark = |known: &Known| (known.flying, known.admitted);
+        let mark = |known: &Use| (known.flying, known.admitted);
         let (flying, admitted) = self.known().get(&principal).map(mark).unwrap_or_default();
         let waiting = if stale.waiting { Some(store.waiting_of(principal).await?) } else { None };
         let kept = if stale.kept { Some(store.kept_of(principal).await?) } else { None };
@@ -244,7 +237,7 @@ impl Uses {
         let known = match kept {
             // The account was deleted this moment.
             Some(None) => return Err(nobody()),
-            Some(Some(Kept { anonymous, .. })) => all.entry(principal).or_insert(Known {
+            Some(Some(Kept { anonymous, .. })) => all.entry(principal).or_insert(Use {
                 anonymous,
                 used: Amounts::default(),
                 admitted: Amounts::default(),
@@ -271,7 +264,7 @@ impl Uses {
 }
 
 /// Forgets who did nothing lately, when there are many.
-fn make_room(all: &mut HashMap<PrincipalId, Known>) {
+fn make_room(all: &mut HashMap<PrincipalId, Use>) {
     if all.len() < MOST {
         return;
     }
@@ -333,55 +326,4 @@ fn refusal(limit: Limit, refused: &Refused, store: &Store) -> Problem {
     };
     let hint = if refused.anonymous { " People who log in have higher limits." } else { "" };
     Problem::new(kind, format!("{detail}{hint}")).retry_after(after)
-}
-
-/// What you have and may have.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Limits)]
-pub struct LimitsOfView {
-    pub limits: AmountsView,
-    pub used: AmountsView,
-    /// When `day_inputs` begins anew.
-    pub seconds_until_next_day: u64,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Amounts)]
-pub struct AmountsView {
-    /// Requests with inputs that wait.
-    pub waiting_requests: u64,
-    pub waiting_inputs: u64,
-    /// Inputs submitted since midnight UTC.
-    pub day_inputs: u64,
-    /// Of stored inputs and results.
-    pub bytes: u64,
-}
-
-impl From<Amounts> for AmountsView {
-    fn from(amounts: Amounts) -> Self {
-        let Amounts { waiting_requests, waiting_inputs, day_inputs, bytes } = amounts;
-        Self { waiting_requests, waiting_inputs, day_inputs, bytes }
-    }
-}
-
-/// Your limits, and what you have of them
-#[utoipa::path(
-    get, path = "/api/v1/me/limits", operation_id = "find_my_limits", tag = "people",
-    responses((status = 200, description = "Limits and use", body = LimitsOfView)),
-    security(("session" = [])),
-)]
-pub async fn find_my_limits(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-) -> Result<Response, Problem> {
-    let store = &app.store;
-    let waiting = store.waiting_of(caller.principal).await?;
-    let kept = store.kept_of(caller.principal).await?.ok_or_else(nobody)?;
-    let used = Amounts { day_inputs: kept.day_inputs, bytes: kept.bytes, ..waiting };
-    let view = LimitsOfView {
-        limits: app.uses.quota(kept.anonymous).into(),
-        used: used.into(),
-        seconds_until_next_day: until_next_day(store.now()).as_secs(),
-    };
-    json(StatusCode::OK, &view)
 }

@@ -1,0 +1,5 @@
+//! What a server remembers from one request to the next. Knows no routes.
+
+pub mod overview;
+pub mod streams;
+pub mod uses;
