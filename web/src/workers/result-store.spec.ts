@@ -45,13 +45,14 @@ test('tables as text: quoted, and nothing that a spreadsheet would run', () => {
   expect(store().text('tsv', [0]).split('\n')[1]).toBe('b\tCCO\t1.5\t1\t');
 });
 
-test('100,000 rows of ten numbers are sorted and filtered in a blink', () => {
+test('100,000 rows of ten numbers are filtered and sorted, none is lost', () => {
   const one = new ResultStore();
-  for (let at = 0; at < 100_000; at++) one.take(JSON.stringify({ input: `C${at}`, ...Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`v${n}`, (at * (n + 7)) % 1013])) }));
+  const value = (at: number, n: number) => (at * (n + 7)) % 1013;
+  for (let at = 0; at < 100_000; at++) one.take(JSON.stringify({ input: `C${at}`, ...Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`v${n}`, value(at, n)])) }));
   one.end();
-  const begun = performance.now();
   one.view({ ...all, sort: 'v3', ranges: [{ column: 'v1', low: 10, high: 900 }] });
-  // 150 ms on a quiet machine; this one builds a hub beside it.
-  expect(performance.now() - begun).toBeLessThan(1_500);
-  expect(one.total).toBe(100_000);
+  const wanted = Array.from({ length: 100_000 }, (_, at) => at).filter((at) => value(at, 1) >= 10 && value(at, 1) <= 900);
+  expect([one.total, one.shown]).toEqual([100_000, wanted.length]);
+  const shown = one.slice(0, wanted.length).map((row) => Number(row.values[4]));
+  expect(shown).toEqual(wanted.map((at) => value(at, 3)).sort((a, b) => a - b));
 }, 60_000);
