@@ -1,5 +1,6 @@
 # make demo   build Muster, run 1,000 molecules through a real model, leave the hub running
 # make test   everything CI checks
+# make two-hubs  the tests of the API against two hubs on one PostgreSQL
 # make web    build the web app into web/dist, from where the binary takes it
 # make web-dev  the web app from its sources, beside a hub at 127.0.0.1:8080
 # make web-test  the web app alone: its units, and a real browser before a real hub
@@ -17,7 +18,10 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo nextest run || echo test)
 
-.PHONY: demo test web web-dev web-units web-browser web-test screenshots fmt bench bench-quick simulate fuzz-api mutants chaos chaos-quick chaos-sqlite chaos-postgres deny
+# The tests of the API once more: two hubs on one PostgreSQL behind a balancer, their clocks a minute apart.
+API_TESTS := $(if $(findstring nextest,$(TEST)),-E 'package(muster-server) and kind(test)',--test all)
+
+.PHONY: demo test two-hubs web web-dev web-units web-browser web-test screenshots fmt bench bench-quick simulate fuzz-api mutants chaos chaos-quick chaos-sqlite chaos-postgres deny
 
 # Who lacks Node and cannot get it has the API and the command line all the same.
 demo:
@@ -45,6 +49,12 @@ test:
 	$(MAKE) web-units
 	$(MAKE) chaos-quick
 	$(MAKE) fuzz-api EXAMPLES=5
+
+two-hubs: export RUSTC_WORKSPACE_WRAPPER := clippy-driver
+two-hubs: export CLIPPY_ARGS := -Dwarnings__CLIPPY_HACKERY__
+two-hubs:
+	scripts/need-postgres
+	MUSTER_TEST_HUBS=2 $(CARGO) $(TEST) --workspace $(API_TESTS)
 
 web:
 	scripts/web

@@ -56,7 +56,7 @@ impl Stream {
 
 #[tokio::test]
 async fn people_follow_their_own_requests() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let (person, other) = (hub.person().await, hub.person().await);
     let mut stream = follow(&person).await;
     let theirs = other.submit(&["CC"]).await;
@@ -116,7 +116,7 @@ async fn streams_are_limited_and_their_places_come_back() {
 
 #[tokio::test]
 async fn a_burst_of_changes_is_told_as_one() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let person = hub.person().await;
     let mut stream = follow(&person).await;
     let inputs = ["CCO"];
@@ -127,7 +127,7 @@ async fn a_burst_of_changes_is_told_as_one() {
 #[tokio::test]
 async fn administrators_are_told_once_a_second_that_anybodys_requests_changed() {
     const TOLD: &str = "event: requests\ndata: {}";
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let (admin, person, other) = (hub.admin("grace").await, hub.person().await, hub.person().await);
     let (mut to_admin, mut to_other) = (follow(&admin).await, follow(&other).await);
     person.submit(&["CCO"]).await;

@@ -10,7 +10,7 @@ use muster_store::TaskBack;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::hub::{Hub, Person, problem, slug};
+use crate::hub::{Hub, Person, problem, slug, until};
 
 const ALL: &str = "/api/v1/admin/requests";
 
@@ -103,8 +103,11 @@ async fn an_admin_sees_whose_request_it_is_and_how_it_went() {
         .set_held(vec![("lengths".parse().expect("an id"), "Nothing is free.".into())])
         .await
         .expect("an answer");
-    let held = admin.find(&format!("{ALL}/{}", all[4])).await;
-    assert_eq!(held["waiting_reason"], "Nothing is free.");
+    // Another hub hears of it a moment later.
+    until("it is said why it waits", async || {
+        admin.find(&format!("{ALL}/{}", all[4])).await["waiting_reason"] == "Nothing is free."
+    })
+    .await;
 }
 
 /// # brief: RQ-3

@@ -120,7 +120,7 @@ async fn what_was_submitted_before_is_answered_whatever_the_limits() {
 
 #[tokio::test]
 async fn many_at_once_pass_no_limit_and_none_is_lost() {
-    let hub = Hub::with(little(|may| may.waiting_requests = 10)).await;
+    let hub = Hub::alone(little(|may| may.waiting_requests = 10)).await;
     let person = hub.person().await;
     let body = json!({"model": "lengths", "inputs": ["a"]});
     let sent = (0..40).map(|_| person.post(REQUESTS).json(&body).send());

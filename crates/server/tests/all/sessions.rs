@@ -213,7 +213,7 @@ async fn what_another_process_changes_is_noticed_within_two_seconds() {
 
 #[tokio::test]
 async fn api_tokens_do_what_their_scopes_say_and_nothing_else() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let ada = hub.user("ada").await;
     let made =
         ada.send(Method::POST, "/api/v1/me/tokens", json!({"name": "n", "scopes": ["read"]})).await;
@@ -264,7 +264,7 @@ async fn api_tokens_do_what_their_scopes_say_and_nothing_else() {
 
 #[tokio::test]
 async fn an_event_stream_ends_with_its_session() {
-    let hub = Hub::start().await;
+    let hub = Hub::alone(|_| {}).await;
     let ada = hub.user("ada").await;
     let (token, id) = hub.session_of(ada.id, SessionKind::Bearer, "").await;
     let other = hub.with_token(&ada, &token);
