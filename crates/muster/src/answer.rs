@@ -96,7 +96,7 @@ impl Reading {
             None | Some(',') => None,
             Some('\t') => Some("cells separated by tabs".to_owned()),
             Some(' ') => Some("cells separated by spaces".to_owned()),
-            Some(other) => Some(format!("cells separated by {other}")),
+            Some(other) => Some(format!("cells separated by \"{other}\"")),
         };
         let some = |number: u64, what: &str, how: &str| {
             (number > 0).then(|| format!("{} {how}", human::counted(number, what)))

@@ -457,7 +457,7 @@ fn the_command_reads_files_by_their_names() {
         .fails(2, &["cannot be read"]);
     hub.muster(&["run", "smiles", &file("molecules.sdf")]).fails(2, &["another kind", "SD"]);
     let spread = hub.good(&["run", "smiles", &file("semicolon.csv")]);
-    assert!(spread.error.contains("separated by ;"), "{spread:?}");
+    assert!(spread.error.contains("separated by \";\""), "{spread:?}");
     let number =
         ["run", "smiles", &file("headerless_smiles_name.csv"), "--no-header", "--column", "1"];
     assert_eq!(hub.good(&number).text.lines().next(), Some("column_1,column_2,length"));
