@@ -190,7 +190,7 @@ impl Dispatcher {
                     Ok(answered) if is_quick && answered.len() > LONG_ANSWER => {
                         job.answered();
                         *health = Health { took: Some(begun.elapsed()), ..Health::default() };
-                        let keys = tasks.iter().map(|task| task.key).collect();
+                        let keys = tasks.iter().map(|task| (task.key, task.attempt)).collect();
                         let runner = Arc::clone(runner);
                         let read = async move {
                             let mut read = Finished::default();

@@ -12,7 +12,7 @@ use muster_core::{InstanceId, Model, Part, Row, Source, TaskKey};
 use muster_store::{ClaimedTask, Known, Store, TaskDone, aside_if};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::call::ModelServer;
@@ -38,6 +38,9 @@ pub(crate) struct Runner {
     pub ended: watch::Receiver<Option<EndCause>>,
     /// The hub stops: asynchronous jobs of external servers go on without it.
     pub stopping: CancellationToken,
+    /// Held by who calls the instance: it gets one call at a time (I-26), also while an answer of the job
+    /// before is asked for again in pieces.
+    pub calls: Mutex<()>,
 }
 
 /// What is sent for one task.
@@ -111,6 +114,7 @@ impl Runner {
         let answer = if total == 0 {
             Answer::Read(Part { columns: vec![], rows: vec![] })
         } else {
+            let _one = self.calls.lock().await;
             self.watched(tasks, body.clone(), total).await?
         };
         Ok(Answered { sent, body, total, answer })
@@ -132,6 +136,7 @@ impl Runner {
         let part = match read {
             Err(failure) if total > 1 => {
                 let limits = &self.model.limits;
+                let _one = self.calls.lock().await;
                 let pieces = self.find_bad_inputs(&body, total, failure);
                 match tokio::time::timeout(limits.job(), pieces).await {
                     Ok(found) => found?,

@@ -117,8 +117,9 @@ impl Loop {
             };
             // An external server may take its time to answer.
             let splits = !external || server.splits_batches().await;
+            let calls = Mutex::default();
             let runner =
-                Runner { store, recorder, model, instance, server, splits, ended, stopping };
+                Runner { store, recorder, model, instance, server, splits, ended, stopping, calls };
             let (runner, health) = (Arc::new(runner), Health::default());
             Dispatcher { runner, running, tokens, abort, health, reaped }.run().await
         };

@@ -28,7 +28,7 @@ pub(crate) struct Finished {
     pub done: Vec<TaskDone>,
     pub back: Vec<TaskBack>,
     /// Answers that are still being read, each with the tasks it is for.
-    pub reading: Vec<(Vec<TaskKey>, JoinHandle<Finished>)>,
+    pub reading: Vec<(Vec<(TaskKey, u32)>, JoinHandle<Finished>)>,
 }
 
 /// The rounds of one instance that are being saved.
@@ -82,7 +82,7 @@ impl Finished {
     pub(crate) fn has(&self, key: TaskKey) -> bool {
         self.done.iter().any(|task| task.key == key)
             || self.back.iter().any(|task| task.key == key)
-            || self.reading.iter().any(|(keys, _)| keys.contains(&key))
+            || self.reading.iter().flat_map(|(keys, _)| keys).any(|(read, _)| *read == key)
     }
 
     pub(crate) fn add(&mut self, more: Finished) {
@@ -91,21 +91,31 @@ impl Finished {
         self.reading.extend(more.reading);
     }
 
-    async fn save(mut self, runner: &Runner) {
+    /// The leases are extended all the while: an answer that cannot be read is asked for again in pieces.
+    async fn save(self, runner: &Runner) {
+        let done = self.done.iter().map(|task| (task.key, task.attempt));
+        let back = self.back.iter().map(|task| (task.key, task.attempt));
+        let read = self.reading.iter().flat_map(|(keys, _)| keys.iter().copied());
+        let keys: Vec<(TaskKey, u32)> = done.chain(back).chain(read).collect();
+        let store = async {
+            self.read().await.store(runner).await;
+        };
+        tokio::select! {
+            biased;
+            () = store => {}
+            () = keep(runner, &keys, |_| {}) => {}
+        }
+    }
+
+    /// With what came of the answers that were still being read.
+    async fn read(mut self) -> Self {
         for (_, reading) in std::mem::take(&mut self.reading) {
             match reading.await {
                 Ok(read) => self.add(read),
                 Err(error) => tracing::error!(%error, "an answer was not read to its end"),
             }
         }
-        let done = self.done.iter().map(|task| (task.key, task.attempt));
-        let back = self.back.iter().map(|task| (task.key, task.attempt));
-        let keys: Vec<(TaskKey, u32)> = done.chain(back).collect();
-        tokio::select! {
-            biased;
-            () = self.store(runner) => {}
-            () = keep(runner, &keys, |_| {}) => {}
-        }
+        self
     }
 
     /// While the store is away, until the lease is over for good.

@@ -193,3 +193,33 @@ async fn what_was_claimed_ahead_of_a_death_uses_up_no_attempt() {
     let ended = poison.ended.wait(LONG).await.expect("it ends");
     assert_eq!(ended.request.phase.name(), "failed");
 }
+
+/// I-26: also while the long answer of a quick instance, which is read beside its next job, cannot be read
+/// and is asked for again in pieces.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_gets_one_call_at_a_time() {
+    let (open, gate) = watch::channel(false);
+    let hub = Hub::start(move |inputs| match inputs {
+        [_, _] => Reply::Raw("x".repeat(20 << 10)),
+        [bad] if bad == "bad" => Reply::Held(gate.clone(), echoes(inputs)),
+        _ => echo(inputs),
+    })
+    .await;
+    hub.run(&["quick"]).await;
+    let mut happened = hub.cluster.happened();
+    let long = hub.submit(&["bad", "b"]).await;
+    let mut called = async |input: &str| {
+        while !hub.cluster.calls().iter().any(|inputs| inputs == &[input]) {
+            happened.changed().await.expect("it lives");
+        }
+    };
+    tokio::time::timeout(LONG, called("bad")).await.expect("it is asked for in pieces");
+    let next = hub.submit(&["next"]).await;
+    let beside = tokio::time::timeout(Duration::from_millis(300), called("next")).await;
+    assert!(beside.is_err(), "it works already");
+    open.send_replace(true);
+    for submitted in [long, next] {
+        let ended = submitted.ended.wait(LONG).await.expect("it ends");
+        assert_eq!(ended.request.phase.name(), "completed");
+    }
+}
