@@ -117,7 +117,7 @@ impl Loop {
             };
             // An external server may take its time to answer.
             let splits = !external || server.splits_batches().await;
-            let calls = Mutex::default();
+            let calls = Default::default();
             let runner =
                 Runner { store, recorder, model, instance, server, splits, ended, stopping, calls };
             let (runner, health) = (Arc::new(runner), Health::default());

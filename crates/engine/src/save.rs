@@ -22,13 +22,16 @@ pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// memory.
 const MOST: usize = 4;
 
+/// Tasks, each by the attempt that was claimed.
+type Claims = Vec<(TaskKey, u32)>;
+
 /// What is to be saved of a round of work.
 #[derive(Default)]
 pub(crate) struct Finished {
     pub done: Vec<TaskDone>,
     pub back: Vec<TaskBack>,
     /// Answers that are still being read, each with the tasks it is for.
-    pub reading: Vec<(Vec<(TaskKey, u32)>, JoinHandle<Finished>)>,
+    pub reading: Vec<(Claims, JoinHandle<Finished>)>,
 }
 
 /// The rounds of one instance that are being saved.
@@ -96,7 +99,7 @@ impl Finished {
         let done = self.done.iter().map(|task| (task.key, task.attempt));
         let back = self.back.iter().map(|task| (task.key, task.attempt));
         let read = self.reading.iter().flat_map(|(keys, _)| keys.iter().copied());
-        let keys: Vec<(TaskKey, u32)> = done.chain(back).chain(read).collect();
+        let keys: Claims = done.chain(back).chain(read).collect();
         let store = async {
             self.read().await.store(runner).await;
         };
