@@ -46,10 +46,12 @@ test:
 	scripts/web
 	$(CARGO) fmt --check
 	$(CARGO) $(TEST) --workspace
+	MUSTER_TEST_HUBS=2 $(CARGO) $(TEST) --workspace $(API_TESTS)
 	$(MAKE) web-units
 	$(MAKE) chaos-quick
 	$(MAKE) fuzz-api EXAMPLES=5
 
+# A part of make test.
 two-hubs: export RUSTC_WORKSPACE_WRAPPER := clippy-driver
 two-hubs: export CLIPPY_ARGS := -Dwarnings__CLIPPY_HACKERY__
 two-hubs:
