@@ -24,6 +24,11 @@ export const routes: Routes = [
   of('admin/requests', () => import('./admin/requests-page').then((m) => m.AdminRequestsPage)),
   of('admin/instances', () => import('./admin/instances-page').then((m) => m.InstancesPage)),
   of('admin/history', () => import('./admin/history-page').then((m) => m.HistoryPage)),
+  { ...of('admin/instances', () => import('./admin/instance-page').then((m) => m.InstancePage)), path: 'admin/instances/:id', title: 'Instance' },
+  of('admin/catalogue', () => import('./admin/catalogue-page').then((m) => m.CataloguePage)),
+  { ...of('admin/catalogue', () => import('./admin/catalogue-model-page').then((m) => m.CatalogueModelPage)), path: 'admin/catalogue/:id', title: 'Model' },
+  of('admin/users', () => import('./admin/users-page').then((m) => m.UsersPage)),
+  of('admin/audit', () => import('./admin/audit-page').then((m) => m.AuditPage)),
   { path: 'admin', children: [{ path: '**', title: 'Not allowed', loadComponent: () => import('./shell/forbidden-page').then((m) => m.ForbiddenPage) }] },
   { path: '**', title: 'Not found', loadComponent: () => import('./shell/not-found-page').then((m) => m.NotFoundPage) },
 ];

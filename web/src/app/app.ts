@@ -75,7 +75,7 @@ export class App {
   protected readonly finding = signal(false);
   protected readonly folded = signal(localStorage.getItem('muster.folded') === 'yes');
   protected readonly title = inject(Title).said;
-  readonly #allowed = computed(() => ENTRIES.filter((one) => !one.need || this.session.may(one.need)));
+  readonly #allowed = computed(() => ENTRIES.filter((one) => !one.need || this.session.may(...one.need)));
   protected readonly everybodys = computed(() => this.#allowed().filter((one) => !one.need));
   protected readonly admins = computed(() => this.#allowed().filter((one) => one.need));
   protected readonly tabs = computed(() => {

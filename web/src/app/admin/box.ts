@@ -43,7 +43,7 @@ export class BoxAxis {
   readonly width = input(132);
   protected readonly labels = computed(() => {
     const { from, to } = this.axis();
-    const step = to - from > 4 ? 2 : 1;
+    const step = to - from > 3 ? 2 : 1;
     const powers = Array.from({ length: to - from + 1 }, (_, n) => from + n).filter((power) => (power - from) % step === 0);
     return powers.map((power) => ({ x: place(10 ** power, { from, to }) * this.width(), text: tick(power), anchor: power === from ? 'start' : power === to ? 'end' : 'middle' }));
   });

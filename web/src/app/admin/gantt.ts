@@ -1,4 +1,5 @@
 import type { Schemas } from '../api/api';
+import { isBad } from './instance-words';
 
 /** Milliseconds that the drawing goes from and to. */
 export interface Span {
@@ -20,7 +21,6 @@ export interface Bar {
   readonly bad: boolean;
 }
 
-const GOOD = ['idle', 'retired', 'stopped', 'server_gone'];
 const STEPS = [60_000, 300_000, 900_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000, 604_800_000];
 const MOST_LABELS = 8;
 
@@ -35,7 +35,7 @@ export function bars(instances: readonly Schemas['Instance'][], { from, to }: Sp
         const start = at(Date.parse(one.launched_at));
         const end = one.end ? at(Date.parse(one.end.at)) : 100;
         const ready = one.ready_at ? at(Date.parse(one.ready_at)) : end;
-        return { id: one.id, model, first: place === 0, start, starting: Math.max(0.1, ready - start), ready: Math.max(0, end - ready), end, ended: !!one.end, bad: !!one.end && !GOOD.includes(one.end.cause) };
+        return { id: one.id, model, first: place === 0, start, starting: Math.max(0.1, ready - start), ready: Math.max(0, end - ready), end, ended: !!one.end, bad: isBad(one) };
       }),
   );
 }

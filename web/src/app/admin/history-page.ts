@@ -16,6 +16,7 @@ import { Failed, Void } from '../ui/void';
 import { When } from '../ui/when';
 import { bars, hours, type Span } from './gantt';
 import { InstanceDrawer } from './instance-drawer';
+import { isBad, percent } from './instance-words';
 import { launched } from './instances-page';
 import { Filters } from './people';
 
@@ -64,7 +65,7 @@ const BARS = 40;
             <td class="num" data-l="Lived"><span class="v">{{ lived(one) }}</span></td>
             <td data-l="Ended because"><span class="v" [class.bad]="isBad(one)" [title]="one.end?.message">{{ one.end?.cause ?? 'runs' }}</span></td>
             <td class="num p2" data-l="Jobs"><span class="v" [class.z]="one.jobs === 0">{{ one.jobs }}</span></td>
-            <td class="num p2" data-l="Idle"><span class="v">{{ one.idle_share == null ? '–' : percent(one.idle_share) }}</span></td>
+            <td class="num p2" data-l="Idle"><span class="v">{{ percent(one.idle_share) }}</span></td>
             <td class="p3 mut" data-l="Node"><span class="v">{{ one.node ?? '–' }}</span></td></tr>
         }
       </tbody></table></div>
@@ -92,6 +93,8 @@ export class HistoryPage {
   protected readonly counted = counted;
   protected readonly duration = duration;
   protected readonly tail = tail;
+  protected readonly isBad = isBad;
+  protected readonly percent = percent;
   protected readonly read = readBy((signal, quiet) => {
     const query = { model: [...this.model()], ...launched(this.days() || 'today', untracked(this.#clock.now)), limit: 200 };
     return async () => {
@@ -134,14 +137,6 @@ export class HistoryPage {
   protected lived(one: Instance): string {
     const end = one.end ? Date.parse(one.end.at) : this.#clock.now();
     return duration((end - Date.parse(one.launched_at)) / 1000);
-  }
-
-  protected isBad(one: Instance): boolean {
-    return !!one.end && !['idle', 'retired', 'stopped', 'server_gone'].includes(one.end.cause);
-  }
-
-  protected percent(share: number): string {
-    return `${Math.round(share * 100)} %`;
   }
 
   protected short(title: string): string {

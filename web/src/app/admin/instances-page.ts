@@ -1,20 +1,22 @@
 import { Component, computed, effect, inject, input, untracked } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
-import type { Schemas } from '../api/api';
 import { read } from '../api/read';
 import { Feed } from '../live/feed';
+import { LiveMark } from '../live/live-mark';
 import { Catalogue } from '../model/catalogue';
 import { Choices, type Option } from '../ui/choice';
 import { Clock } from '../ui/clock';
 import { resolve } from '../ui/days';
 import { DaysChoice } from '../ui/days-choice';
 import { counted, tail } from '../ui/format';
+import { Pager } from '../ui/pager';
 import { Phase } from '../ui/phase';
 import { asList, asText, queryChanger } from '../ui/query';
 import { Failed, Void } from '../ui/void';
 import { When } from '../ui/when';
 import { InstanceDrawer } from './instance-drawer';
+import { markOf, percent, statusOf } from './instance-words';
 import { Meter } from './meter';
 import { Filters } from './people';
 
@@ -23,9 +25,9 @@ const STATES: Option[] = ['starting', 'ready', 'draining', 'Pending', 'Running',
 /** What runs now. */
 @Component({
   selector: 'm-instances-page',
-  imports: [Choices, DaysChoice, Failed, InstanceDrawer, Meter, Phase, RouterLink, Void, When],
+  imports: [Choices, DaysChoice, Failed, InstanceDrawer, LiveMark, Meter, Pager, Phase, RouterLink, Void, When],
   template: `<div [class.split]="opened()"><div>
-    <header class="head dup"><div class="ht"><h1>Instances</h1></div><div class="acts"><span class="live"><i [class.off]="!feed.live()"></i>{{ feed.live() ? 'Live' : 'Not live' }}</span></div></header>
+    <header class="head dup"><div class="ht"><h1>Instances</h1></div><div class="acts"><m-live /></div></header>
     <div class="bar">
       <m-choices label="Model" [options]="filters.models()" [value]="model()" (valueChange)="go({ model: $event, after: null })" />
       <m-choices label="Status" all="any" [options]="states" [value]="status()" (valueChange)="go({ status: $event, after: null })" />
@@ -39,18 +41,18 @@ const STATES: Option[] = ['starting', 'ready', 'draining', 'Pending', 'Running',
         @for (row of rows(); track row.id) {
           <tr [class.on]="opened() === row.id">
             <td class="ttl"><a class="tx" [routerLink]="[]" [queryParams]="{ open: row.id }" queryParamsHandling="merge">{{ catalogue.title(row.model) }}</a>&ngsp;<span class="mono id" [title]="row.id">{{ tail(row.id) }}</span></td>
-            <td class="sta"><m-phase [is]="row.stop && row.state !== 'ended' ? 'stopping' : row.state" [said]="said(row)" /></td>
+            <td class="sta"><m-phase [is]="markOf(row)" [said]="statusOf(row)" /></td>
             <td class="num" data-l="Started"><span class="v"><m-when [at]="row.launched_at" [relative]="false" /></span></td>
             <td class="p2" data-l="Node"><span class="v" [class.z]="!row.node">{{ row.node ?? '–' }}</span></td>
             <td class="r" data-l="CPU"><span class="v"><m-meter [now]="row.resources?.cpu?.now" [peak]="row.resources?.cpu?.peak" kind="cores" /></span></td>
             <td class="r" data-l="Memory"><span class="v"><m-meter [now]="row.resources?.memory?.now" [peak]="row.resources?.memory?.peak" kind="bytes" /></span></td>
-            <td class="num p3" data-l="Idle"><span class="v">{{ row.idle_share == null ? '–' : percent(row.idle_share) }}</span></td>
+            <td class="num p3" data-l="Idle"><span class="v">{{ percent(row.idle_share) }}</span></td>
             <td class="num p3" data-l="Jobs"><span class="v" [class.z]="row.jobs === 0">{{ row.jobs }}</span></td>
             <td data-l="Works on"><span class="v">@if (row.requests[0]; as first) {<a class="mono" routerLink="/admin/requests" [queryParams]="{ open: first }">{{ tail(first) }}</a>@if (row.requests.length > 1) { +{{ row.requests.length - 1 }}}} @else {<span class="z">–</span>}</span></td>
           </tr>
         }
       </tbody></table></div>
-      <div class="under"><span>{{ counted(rows().length, 'instance') }}</span><span class="end">@if (read.value()?.next; as next) {<button type="button" class="btn" (click)="go({ after: next })">More</button>}</span></div>
+      <div class="under"><span>{{ counted(rows().length, 'instance') }}</span><m-pager [after]="after()" [next]="read.value()?.next" first="From the start" more="More" /></div>
     } @else if (read.value()) {
       <div class="sheet">@if (filtered()) {<m-void title="No instance is like that">The filters leave none of those that run.<button step type="button" class="btn" (click)="go({ model: null, status: null, days: null, after: null })">Clear the filters</button></m-void>} @else {<m-void title="Nothing runs">An instance of a model starts when somebody needs it, and goes when it is idle.<a step class="btn" routerLink="/admin/history">What ran before</a></m-void>}</div>
     } @else if (read.loading()) {
@@ -68,29 +70,23 @@ export class InstancesPage {
   readonly opened = input('', { transform: asText, alias: 'open' });
   protected readonly filters = inject(Filters);
   protected readonly catalogue = inject(Catalogue);
-  protected readonly feed = inject(Feed);
   readonly #clock = inject(Clock);
   protected readonly go = queryChanger();
   protected readonly states = STATES;
   protected readonly counted = counted;
   protected readonly tail = tail;
+  protected readonly markOf = markOf;
+  protected readonly statusOf = statusOf;
+  protected readonly percent = percent;
   protected readonly read = read('/api/v1/instances', () => ({ query: { ended: false, model: [...this.model()], status: [...this.status()], ...launched(this.days(), untracked(this.#clock.now)), limit: 200, ...(this.after() ? { after: this.after() } : {}) } }));
   protected readonly rows = computed(() => this.read.value()?.items ?? []);
   protected readonly filtered = computed(() => !!(this.days() || this.model().length + this.status().length));
 
   constructor() {
+    const feed = inject(Feed);
     effect(() => {
-      if (this.feed.instances() > 0) untracked(() => this.read.again());
+      if (feed.instances() > 0) untracked(() => this.read.again());
     });
-  }
-
-  protected said(row: Schemas['Instance']): string {
-    if (row.stop && row.state !== 'ended') return 'stopping';
-    return row.pod_status ?? row.state;
-  }
-
-  protected percent(share: number): string {
-    return `${Math.round(share * 100)} %`;
   }
 }
 

@@ -5,6 +5,7 @@ import { Api, type Schemas, url } from '../api/api';
 import { Failure } from '../api/failure';
 import { read, readBy } from '../api/read';
 import { Feed } from '../live/feed';
+import { LiveMark } from '../live/live-mark';
 import { Catalogue } from '../model/catalogue';
 import { Choices, type Option } from '../ui/choice';
 import { Clock } from '../ui/clock';
@@ -13,37 +14,40 @@ import { DaysChoice } from '../ui/days-choice';
 import { Dialog } from '../ui/dialog';
 import { count, counted, figure, tail } from '../ui/format';
 import { Icon } from '../ui/icon';
+import { Pager } from '../ui/pager';
 import { Phase } from '../ui/phase';
 import { asList, asText, queryChanger } from '../ui/query';
 import { Seg } from '../ui/seg';
 import { Toasts } from '../ui/toasts';
 import { Failed, Void } from '../ui/void';
 import { When } from '../ui/when';
+import { act, type Act, DONE } from './acts';
+import { CancelDialog } from './cancel-dialog';
 import { Filters } from './people';
 import { RequestDrawer } from './request-drawer';
 import { sessionsOf, usersOf, WHO } from './who';
 
 type Overseen = Schemas['AdminRequest'];
-type Action = 'requeue' | 'front' | 'cancel';
 
 const PAGE = 50;
 const OPEN = ['waiting', 'running'];
 /** A page that was cut goes on by itself so often. */
 const MOST_CUTS = 50;
 const PHASES: Option[] = ['waiting', 'running', 'completed', 'failed', 'cancelled'].map((value) => ({ value, label: value }));
-const DONE: { readonly [action in Action]: string } = { requeue: 'tried again', front: 'moved to the front', cancel: 'cancelled' };
 
 @Component({
   selector: 'm-admin-requests-page',
-  imports: [Choices, DaysChoice, Dialog, Failed, Icon, Phase, RequestDrawer, RouterLink, Seg, Void, When],
-  template: `<header class="head dup"><div class="ht"><h1>Requests</h1><p class="sub">Everybody’s. Inputs, results and file names are not shown here to anyone.</p></div>
-      <div class="acts"><span class="live"><i [class.off]="!feed.live()"></i>{{ feed.live() ? 'Live' : 'Not live' }}</span><a class="btn" [href]="csv()" download="requests.csv"><m-icon name="download" />CSV</a></div></header>
+  imports: [CancelDialog, Choices, DaysChoice, Dialog, Failed, Icon, LiveMark, Pager, Phase, RequestDrawer, RouterLink, Seg, Void, When],
+  template: `<div [class.split]="opened()"><div>
+    <header class="head dup"><div class="ht"><h1>Requests</h1><p class="sub">Everybody’s. Inputs, results and file names are not shown here to anyone.</p></div>
+      <div class="acts"><m-live /><a class="btn" [href]="csv()" download="requests.csv"><m-icon name="download" />CSV</a></div></header>
     <div class="bar">
       <m-seg label="Who" [options]="who_" [value]="who()" (valueChange)="filter({ who: $event })" />
       <m-choices label="Person or session" [options]="filters.people()" [value]="person()" (valueChange)="filter({ person: $event })" />
       <m-choices label="Model" [options]="filters.models()" [value]="model()" (valueChange)="filter({ model: $event })" />
       <m-days-choice [value]="days()" (valueChange)="filter({ days: $event })" />
       <m-choices label="State" all="any" [options]="phases" [value]="phase()" (valueChange)="filter({ phase: $event })" />
+      <form class="ctl inp" (submit)="$event.preventDefault(); go({ open: sought.value.trim() })"><m-icon name="search" /><input #sought type="search" placeholder="Request id" aria-label="Open the request with this id" [value]="opened()" /></form>
       @if (filtered()) {<button type="button" class="btn txt" (click)="filter({ who: null, person: null, model: null, days: null, phase: null })">Clear</button>}
     </div>
     <div class="bar noteb">
@@ -73,9 +77,7 @@ const DONE: { readonly [action in Action]: string } = { requeue: 'tried again', 
             </tr>
           }
         </tbody></table></div>
-      <div class="under"><span>{{ counted(rows().length, 'request') }} on this page</span><span class="end">
-        @if (after()) {<button type="button" class="btn" (click)="go({ after: null })">Newest</button>}
-        @if (read.value()?.next; as next) {<button type="button" class="btn" (click)="go({ after: next })">Older</button>}</span></div>
+      <div class="under"><span>{{ counted(rows().length, 'request') }} on this page</span><m-pager [after]="after()" [next]="read.value()?.next" /></div>
     } @else if (read.value()) {
       <div class="sheet">@if (filtered() || after()) {<m-void title="No request is like that">The filters leave none.<button step type="button" class="btn" (click)="filter({ who: null, person: null, model: null, days: null, phase: null })">Clear the filters</button></m-void>} @else {<m-void title="Nobody asked for anything yet">What people run appears here.<a step class="btn" routerLink="/">Models</a></m-void>}</div>
     } @else if (read.loading()) {
@@ -84,12 +86,9 @@ const DONE: { readonly [action in Action]: string } = { requeue: 'tried again', 
     @if (selected().size > 0) {
       <div class="selbar" role="region" aria-label="Selected requests"><b>{{ selected().size }} selected</b><button type="button" (click)="act('requeue')">Try again</button><button type="button" (click)="act('front')">To the front</button><button type="button" (click)="asking.set(true)">Cancel…</button><i class="sepv"></i><button type="button" (click)="selected.set(none)">Clear</button></div>
     }
-    @if (opened(); as id) {<m-request-drawer [id]="id" (closed)="go({ open: null })" (acted)="read.again()" />}
-    @if (asking()) {
-      <m-dialog label="Cancel requests" (closed)="asking.set(false)"><h2>Cancel {{ counted(selected().size, 'request') }}?</h2><p class="lead">What was done of them is lost. Their owners read the reason.</p>
-        <form (submit)="$event.preventDefault(); asking.set(false); act('cancel', reason.value)"><div class="field"><label for="cancel-reason">Reason</label><input #reason id="cancel-reason" class="in" required maxlength="500" placeholder="Such as: the model is taken down for repair" /></div>
-          <div class="end"><button type="button" class="btn" autofocus (click)="asking.set(false)">Keep them</button><button class="btn danger fill">Cancel {{ counted(selected().size, 'request') }}</button></div></form></m-dialog>
-    }
+    </div>@if (opened(); as id) {<m-request-drawer [id]="id" (closed)="go({ open: null })" (acted)="read.again()" />}
+    </div>
+    @if (asking()) {<m-cancel-dialog [number]="selected().size" (closed)="asking.set(false)" (cancelled)="asking.set(false); act('cancel', $event)" />}
     @if (failures().length > 0) {
       <m-dialog label="What did not work" [wide]="true" (closed)="failures.set([])"><h2>{{ counted(failures().length, 'request') }} could not be changed</h2><p class="lead">They stay selected.</p><dl class="kv mt3">@for (one of failures(); track one.id) {<dt class="mono">{{ tail(one.id) }}</dt><dd>{{ one.why }}</dd>}</dl></m-dialog>
     }`,
@@ -200,14 +199,12 @@ export class AdminRequestsPage {
   }
 
   /** One after the other; what fails is named and stays selected. */
-  protected async act(action: Action, reason = ''): Promise<void> {
+  protected async act(action: Act, reason = ''): Promise<void> {
     const failed: { id: string; why: string }[] = [];
     let done = 0;
     for (const id of this.selected()) {
       try {
-        if (action === 'cancel') await this.#api.post('/api/v1/admin/requests/{id}/cancel', { path: { id }, body: { reason } });
-        else if (action === 'front') await this.#api.post('/api/v1/admin/requests/{id}/front', { path: { id } });
-        else await this.#api.post('/api/v1/admin/requests/{id}/requeue', { path: { id } });
+        await act(this.#api, action, id, reason);
         done++;
       } catch (error) {
         failed.push({ id, why: Failure.of(error).detail });

@@ -3,11 +3,11 @@ import type { CanMatchFn } from '@angular/router';
 
 import { Session } from './session';
 
-/** Who lacks the permission is shown the page that names it, at the same address. */
-export function guard(permission: string): CanMatchFn {
+/** Who has none of the permissions is shown the page that names them, at the same address. */
+export function guard(permissions: readonly string[]): CanMatchFn {
   return async () => {
     const session = inject(Session);
     if (!session.live()) await session.ready;
-    return session.may(permission);
+    return session.may(...permissions);
   };
 }

@@ -53,8 +53,9 @@ export class Session {
     }, USED_EVERY);
   }
 
-  may(permission: string): boolean {
-    return this.live()?.permissions.includes(permission) ?? false;
+  /** Has one of these permissions. */
+  may(...any: string[]): boolean {
+    return any.some((one) => this.live()?.permissions.includes(one));
   }
 
   send(request: () => Promise<Response>): Promise<Response> {

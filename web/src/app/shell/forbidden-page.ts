@@ -3,7 +3,7 @@ import { Router, RouterLink } from '@angular/router';
 
 import { Session } from '../session/session';
 import { Void } from '../ui/void';
-import { ENTRIES } from './entries';
+import { entryAt } from './entries';
 
 @Component({
   selector: 'm-forbidden-page',
@@ -16,5 +16,5 @@ import { ENTRIES } from './entries';
 export class ForbiddenPage {
   protected readonly session = inject(Session);
   protected readonly router = inject(Router);
-  protected readonly need = computed(() => ENTRIES.find((one) => this.router.url.startsWith(`/${one.path}`) && one.need)?.need ?? 'ADMIN');
+  protected readonly need = computed(() => (entryAt(this.router.url)?.need ?? ['ADMIN']).join(' or '));
 }

@@ -38,7 +38,7 @@ export class Palette {
   protected readonly found = computed<Target[]>(() => {
     const text = this.text().trim().toLowerCase();
     if (/^[0-9a-f]{8}-[0-9a-f-]{27}$/.test(text)) return [{ label: text, icon: 'requests', to: `/requests/${text}`, hint: 'request' }];
-    const pages = ENTRIES.filter((one) => !one.need || this.#session.may(one.need)).map((one) => ({ label: one.label, icon: one.icon, to: `/${one.path}`, hint: one.key ? `g ${one.key}` : '' }));
+    const pages = ENTRIES.filter((one) => !one.need || this.#session.may(...one.need)).map((one) => ({ label: one.label, icon: one.icon, to: `/${one.path}`, hint: one.key ? `g ${one.key}` : '' }));
     const models = this.#catalogue.models().map((one) => ({ label: one.title || one.id, icon: 'models', to: `/models/${one.id}`, hint: 'model' }));
     return [...pages, ...models].filter((one) => one.label.toLowerCase().includes(text)).slice(0, 12);
   });

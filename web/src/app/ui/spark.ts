@@ -1,5 +1,7 @@
 import { Component, computed, input } from '@angular/core';
 
+const WIDEST = 12;
+
 /** Bars, the last one now; the same numbers as words. */
 @Component({
   selector: 'm-spark',
@@ -19,7 +21,7 @@ export class Spark {
     const step = width / Math.max(1, values.length);
     return values.map((value, at) => {
       const h = value === 0 ? 1 : Math.max(1, (value / most) * (height - 1));
-      return { x: at * step, y: height - h, w: Math.max(1, step - 2), h };
+      return { x: at * step, y: height - h, w: Math.min(WIDEST, Math.max(1, step - 2)), h };
     });
   });
 }

@@ -1,0 +1,32 @@
+import type { Schemas } from '../api/api';
+
+type Instance = Schemas['Instance'];
+
+/** Ends that nobody has to look at. */
+const GOOD = ['idle', 'retired', 'stopped', 'server_gone'];
+
+export function isBad({ end }: Instance): boolean {
+  return !!end && !GOOD.includes(end.cause);
+}
+
+/** The state that its mark shows. */
+export function markOf(one: Instance): string {
+  return one.stop && one.state !== 'ended' ? 'stopping' : one.state;
+}
+
+/** How it stands, in a list. */
+export function statusOf(one: Instance): string {
+  return one.stop && one.state !== 'ended' ? 'stopping' : (one.pod_status ?? one.state);
+}
+
+/** The same and more, where there is room. */
+export function stateInWords(one: Instance): string {
+  if (one.state === 'ended') return `ended: ${one.end?.cause ?? ''}`;
+  if (one.stop) return 'stopping';
+  const busy = one.requests.length > 0 ? 'busy' : one.state === 'ready' ? 'idle' : '';
+  return [statusOf(one), busy].filter(Boolean).join(', ');
+}
+
+export function percent(share: number | null | undefined): string {
+  return share == null ? '–' : `${Math.round(share * 100)} %`;
+}

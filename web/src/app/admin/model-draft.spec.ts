@@ -1,0 +1,59 @@
+import type { Schemas } from '../api/api';
+import { Failure } from '../api/failure';
+import { changeOf, differences, draftOf, EMPTY, errorsOf, groupsOf, isEdited, modelOf, without } from './model-draft';
+
+const MODEL: Schemas['CatalogueModel'] = {
+  id: 'sol', version: '1.2.0+3fa9c1d2', owner: 'api', offered: true, etag: '"1"', address: 'https://models.example.org',
+  card: { title: 'Solubility', description: '', interpretation: '', licence: 'MIT', publication: '', source_code: '', tags: ['water', 'adme'] },
+  input: { name: 'smiles', description: 'A molecule', also: [] }, outputs: [{ name: 'log_s', kind: 'float', description: '' }], example: ['CCO', 'CC'],
+  limits: { batch_size: 50, min_instances: 0, max_instances: 2, prepare_seconds: 600, start_seconds: 60, job_seconds: 60, idle_seconds: 300, memory_mib: 512, max_attempts: 3 },
+  cache: false, edits: { card: { title: 'Solubility' } },
+};
+const DRAFT = draftOf(MODEL);
+
+test('a draft that is not touched changes nothing, and one field changes its member only', () => {
+  expect(changeOf(DRAFT, DRAFT)).toEqual({});
+  expect(changeOf(DRAFT, { ...DRAFT, 'limits.batch_size': '7', 'card.tags': 'water,  new ', cache: 'true' })).toEqual({ card: { tags: ['water', 'new'] }, limits: { batch_size: 7 }, cache: true });
+  expect(changeOf(DRAFT, { ...DRAFT, example: 'C\n\nCC\n', version: '1.3.0' })).toEqual({ version: '1.3.0', example: ['C', 'CC'] });
+});
+
+test('the version is shown without what the hub adds', () => {
+  expect(DRAFT['version']).toBe('1.2.0');
+});
+
+test('a new model has what was filled in, and what the API needs', () => {
+  const draft = { ...EMPTY, address: 'https://models.example.org', version: '1', 'input.name': 'smiles', 'card.title': 'A' };
+  expect(modelOf('sol', draft)).toEqual({ id: 'sol', address: 'https://models.example.org', version: '1', card: { title: 'A' }, input: { name: 'smiles', description: '' } });
+});
+
+test('what two people changed stands side by side', () => {
+  const theirs = { ...DRAFT, 'card.licence': 'BSD', cache: 'true' };
+  const mine = { ...DRAFT, 'card.title': 'Water', 'card.licence': 'Apache' };
+  expect(differences(DRAFT, theirs, mine)).toEqual([
+    { label: 'Title', seen: 'Solubility', theirs: 'Solubility', mine: 'Water' },
+    { label: 'Licence', seen: 'MIT', theirs: 'BSD', mine: 'Apache' },
+    { label: 'Known predictions are used again', seen: 'no', theirs: 'yes', mine: 'no' },
+  ]);
+});
+
+test('an edit of a folder is known and taken back', () => {
+  expect([isEdited(MODEL, 'card.title'), isEdited(MODEL, 'card.licence'), isEdited(MODEL, 'limits.batch_size')]).toEqual([true, false, false]);
+  expect(without('card.title')).toEqual({ card: { title: null } });
+});
+
+test('what cannot be edited is not offered', () => {
+  const ids = (owner: string, admin: boolean) => groupsOf(owner, admin).flatMap(({ fields }) => fields.map(({ id }) => id));
+  expect(ids('folder', false)).not.toContain('network');
+  expect(ids('folder', true)).toContain('network');
+  expect(ids('folder', true)).not.toContain('address');
+  expect(ids('api', true)).toContain('outputs');
+});
+
+test('errors stand at their fields', () => {
+  const failure = new Failure(422, 'Two things.', { errors: [
+    { type: '/problems/bad-model', pointer: '/limits/batch_size', detail: 'At least 1.' },
+    { type: '/problems/bad-model', pointer: '/outputs/0/kind', detail: 'Not a kind.' },
+    { type: '/problems/bad-model', pointer: '/id', detail: 'Not an id.' },
+  ] });
+  expect(errorsOf(failure)).toEqual({ 'limits.batch_size': 'At least 1.', outputs: 'Not a kind.', id: 'Not an id.' });
+});

@@ -1,0 +1,166 @@
+import type { Schemas } from '../api/api';
+import type { Failure } from '../api/failure';
+
+type Model = Schemas['CatalogueModel'];
+
+/** Something of a model that can be edited. `list` has one a line, `words` has commas between. */
+export interface Field {
+  /** Its place in the API's document: `card.title`. */
+  readonly id: string;
+  readonly label: string;
+  readonly kind: 'line' | 'text' | 'number' | 'list' | 'words' | 'flag' | 'network' | 'outputs';
+  readonly hint?: string;
+  /** Only where that is who describes the model. */
+  readonly of?: 'api' | 'folder';
+  readonly needed?: boolean;
+}
+
+export interface Group {
+  readonly name: string;
+  readonly fields: readonly Field[];
+}
+
+export const GROUPS: readonly Group[] = [
+  {
+    name: 'Server',
+    fields: [
+      { id: 'address', label: 'Address', kind: 'line', of: 'api', needed: true, hint: 'Begins with one of the operator’s model_addresses.' },
+      { id: 'version', label: 'Version', kind: 'line', of: 'api', needed: true, hint: 'Another version means other predictions.' },
+    ],
+  },
+  {
+    name: 'What people read',
+    fields: [
+      { id: 'card.title', label: 'Title', kind: 'line' },
+      { id: 'card.description', label: 'Description', kind: 'text' },
+      { id: 'card.interpretation', label: 'How to read its results', kind: 'text' },
+      { id: 'card.licence', label: 'Licence', kind: 'line' },
+      { id: 'card.tags', label: 'Tags', kind: 'words', hint: 'With commas between.' },
+      { id: 'card.publication', label: 'Publication', kind: 'line' },
+      { id: 'card.source_code', label: 'Source code', kind: 'line' },
+    ],
+  },
+  {
+    name: 'Input and result',
+    fields: [
+      { id: 'input.name', label: 'Input column', kind: 'line', of: 'api', needed: true },
+      { id: 'input.description', label: 'What is in it', kind: 'line', of: 'api' },
+      { id: 'input.also', label: 'Other headers that mean it', kind: 'words', of: 'api', hint: 'With commas between.' },
+      { id: 'example', label: 'Example', kind: 'list', of: 'api', hint: 'One input a line.' },
+      { id: 'outputs', label: 'Columns of the result', kind: 'outputs', of: 'api' },
+    ],
+  },
+  {
+    name: 'How it is run',
+    fields: [
+      { id: 'limits.batch_size', label: 'Inputs in one call', kind: 'number' },
+      { id: 'limits.max_attempts', label: 'Tries of a call', kind: 'number' },
+      { id: 'limits.min_instances', label: 'Instances, at least', kind: 'number' },
+      { id: 'limits.max_instances', label: 'Instances, at most', kind: 'number' },
+      { id: 'limits.memory_mib', label: 'Memory of an instance, MiB', kind: 'number' },
+      { id: 'limits.job_seconds', label: 'Longest call, s', kind: 'number' },
+      { id: 'limits.start_seconds', label: 'Longest start, s', kind: 'number' },
+      { id: 'limits.prepare_seconds', label: 'Longest preparation, s', kind: 'number' },
+      { id: 'limits.idle_seconds', label: 'Idle before it goes, s', kind: 'number' },
+      { id: 'cache', label: 'Known predictions are used again', kind: 'flag' },
+      { id: 'network', label: 'Its code may reach', kind: 'network', of: 'folder' },
+    ],
+  },
+];
+
+export type Output = Schemas['NewModelOutput'];
+/** Every field as text, as it stands in the form. */
+export type Draft = { readonly [field: string]: string };
+
+const FIELDS = GROUPS.flatMap((group) => group.fields);
+export const EMPTY: Draft = Object.fromEntries(FIELDS.map(({ id, kind }) => [id, kind === 'outputs' ? '[]' : kind === 'flag' ? 'false' : '']));
+
+/** Which fields a model has; what its code may reach is for administrators. */
+export function groupsOf(owner: string, admin: boolean): readonly Group[] {
+  const has = (field: Field) => (!field.of || field.of === owner) && (field.kind !== 'network' || admin);
+  return GROUPS.map(({ name, fields }) => ({ name, fields: fields.filter(has) })).filter(({ fields }) => fields.length > 0);
+}
+
+export function draftOf(model: Model): Draft {
+  return Object.fromEntries(FIELDS.map((field) => [field.id, said(field, at(model, field.id))]));
+}
+
+function said({ id, kind }: Field, value: unknown): string {
+  if (kind === 'outputs') return JSON.stringify(value ?? []);
+  if (Array.isArray(value)) return value.join(kind === 'words' ? ', ' : '\n');
+  // The hub adds what stands for the address or the folder.
+  if (id === 'version') return String(value ?? '').replace(/\+[^+]*$/, '');
+  return String(value ?? '');
+}
+
+function meant({ kind }: Field, text: string): unknown {
+  if (kind === 'outputs') return JSON.parse(text) as unknown;
+  if (kind === 'words' || kind === 'list') return text.split(kind === 'words' ? ',' : '\n').map((one) => one.trim()).filter(Boolean);
+  if (kind === 'number') return text.trim() === '' ? null : Number(text);
+  return kind === 'flag' ? text === 'true' : text.trim();
+}
+
+/** What is other than before, as the API takes it. */
+export function changeOf(before: Draft, now: Draft): { [member: string]: unknown } {
+  return together(FIELDS.filter(({ id }) => now[id] !== before[id]).map((field) => [field.id, meant(field, now[field.id] ?? '')]));
+}
+
+/** A new model: what was filled in, and the description of the input, which is needed even if empty. */
+export function modelOf(id: string, draft: Draft): { [member: string]: unknown } {
+  return { id, ...changeOf({ ...EMPTY, 'input.description': '\0' }, draft) };
+}
+
+/** An edit of a folder's model that is taken back. */
+export function without(id: string): { [member: string]: unknown } {
+  return together([[id, null]]);
+}
+
+export function isEdited(model: Model, id: string): boolean {
+  return at(model.edits, id) !== undefined;
+}
+
+export interface Difference {
+  readonly label: string;
+  readonly seen: string;
+  readonly theirs: string;
+  readonly mine: string;
+}
+
+/** What was changed by somebody else or here since it was seen. */
+export function differences(seen: Draft, theirs: Draft, mine: Draft): Difference[] {
+  return FIELDS.filter(({ id }) => theirs[id] !== seen[id] || mine[id] !== seen[id]).map((field) => {
+    const read = (draft: Draft) => readable(field, draft[field.id] ?? '');
+    return { label: field.label, seen: read(seen), theirs: read(theirs), mine: read(mine) };
+  });
+}
+
+function readable({ kind }: Field, text: string): string {
+  if (kind === 'flag') return text === 'true' ? 'yes' : 'no';
+  if (kind !== 'outputs') return text;
+  return (JSON.parse(text) as Output[]).map((one) => `${one.name}: ${one.kind}${one.description ? `, ${one.description}` : ''}`).join('\n');
+}
+
+/** What the hub says of single fields, by their ids; pointers may go deeper than fields do. */
+export function errorsOf({ problem, detail }: Failure): { [field: string]: string } {
+  const all = problem.errors?.length ? problem.errors : problem.pointer ? [{ pointer: problem.pointer, detail }] : [];
+  const errors: { [field: string]: string } = {};
+  for (const { pointer, detail: why } of all) {
+    const path = pointer.slice(1).replaceAll('/', '.');
+    const id = path === 'id' ? 'id' : FIELDS.find((one) => path === one.id || path.startsWith(`${one.id}.`))?.id;
+    if (id) errors[id] = [errors[id], why].filter(Boolean).join(' ');
+  }
+  return errors;
+}
+
+function at(document: unknown, id: string): unknown {
+  return id.split('.').reduce<unknown>((part, name) => (part as { [name: string]: unknown } | null | undefined)?.[name], document);
+}
+
+function together(members: readonly (readonly [id: string, value: unknown])[]): { [member: string]: unknown } {
+  const whole: { [member: string]: unknown } = {};
+  for (const [id, value] of members) {
+    const [first = '', second] = id.split('.');
+    whole[first] = second ? { ...(whole[first] as object | undefined), [second]: value } : value;
+  }
+  return whole;
+}

@@ -1,0 +1,211 @@
+// What administrators and editors of models change: the catalogue, people, instances; and who sees none of it.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { Eyes, Hub, PASSWORD, signIn, table } from './world.mjs';
+
+const ADDRESS = 'http://127.0.0.1:9';
+let hub, eyes, admin;
+before(async () => {
+  process.env.MUSTER_MODEL_ADDRESSES = ADDRESS;
+  [hub, eyes] = await Promise.all([Hub.start(), Eyes.open()]);
+  hub.admin('grace');
+  admin = await hub.signIn('grace');
+  await hub.account('edith');
+  await hub.account('lovelace');
+  await hub.call(`users/${(await user('edith')).id}/grant`, { token: admin, body: { permission: 'MODEL_EDITOR' } });
+}, { timeout: 120_000 });
+after(async () => {
+  await eyes?.close();
+  await hub?.stop();
+});
+
+async function user(name) {
+  return (await hub.call(`users?search=${name}`, { token: admin })).items.find((one) => one.name === name);
+}
+
+async function edit(id, body) {
+  const { etag } = await hub.call(`catalogue/${id}`, { token: admin });
+  return hub.call(`catalogue/${id}`, { token: admin, method: 'PATCH', body, headers: { 'if-match': etag } });
+}
+
+test('an editor of models sees the catalogue and nothing else of administrators', { timeout: 120_000 }, async () => {
+  const { page, check } = await eyes.person(hub);
+  await signIn(page, 'edith');
+  await page.getByRole('link', { name: 'Catalogue' }).click();
+  await page.getByText('4 models').or(page.getByText('3 models')).waitFor();
+  assert.equal(await page.locator('nav.side').getByRole('link', { name: /Statistics|Users|Audit|Instances|History/ }).count(), 0);
+  await page.goto('/admin/catalogue/atoms');
+  await page.getByLabel('Title', { exact: true }).waitFor();
+  assert.equal(await page.getByLabel('Its code may reach').count(), 0, 'what code may reach is for administrators');
+  for (const path of ['users', 'audit', 'statistics', 'instances/x']) {
+    await page.goto(`/admin/${path}`);
+    await page.getByText('It takes the permission ADMIN').waitFor();
+  }
+  check();
+});
+
+test('an edit over somebody else’s change shows both versions first', { timeout: 120_000 }, async () => {
+  const { page, check } = await eyes.person(hub, { expected: [/412/, /422/] });
+  await signIn(page, 'grace');
+  await page.goto('/admin/catalogue/atoms');
+  await page.getByLabel('Licence', { exact: true }).fill('Apache-2.0');
+  await page.getByText('One field was changed.').waitFor();
+  await edit('atoms', { card: { licence: 'BSD', publication: 'doi:1' } });
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Somebody changed this model meanwhile').waitFor();
+  assert.deepEqual(await table(page, 'table.both'), [['Licence', '–', 'BSD', 'Apache-2.0'], ['Publication', '–', 'doi:1', '–']]);
+  await page.getByRole('button', { name: 'Save mine over it' }).click();
+  await page.getByText('Saved.').waitFor();
+  const saved = await hub.call('catalogue/atoms', { token: admin });
+  assert.deepEqual([saved.card.licence, saved.card.publication], ['Apache-2.0', 'doi:1']);
+  assert.equal(await page.getByLabel('Publication', { exact: true }).inputValue(), 'doi:1');
+  // An edit of a folder's model is taken back; what is not saved yet stays.
+  await page.getByLabel('Tags', { exact: true }).fill('one, two');
+  await page.getByRole('button', { name: 'Take back what was edited of Licence' }).click();
+  await page.getByRole('button', { name: 'Take back what was edited of Licence' }).waitFor({ state: 'detached' });
+  assert.equal(await page.getByLabel('Licence', { exact: true }).inputValue(), '');
+  assert.equal(await page.getByLabel('Tags', { exact: true }).inputValue(), 'one, two');
+  await page.getByLabel('Inputs in one call', { exact: true }).fill('0');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('alert').filter({ hasText: 'batch_size' }).waitFor();
+  assert.equal(await page.getByLabel('Inputs in one call', { exact: true }).inputValue(), '0', 'what was filled in stays');
+  check();
+});
+
+test('a model is disabled with a reason that people read, and enabled', { timeout: 120_000 }, async () => {
+  const { page, check } = await eyes.person(hub);
+  await hub.request(await hub.person(), 'atoms', ['CCCCCC']);
+  await signIn(page, 'grace');
+  await page.goto('/admin/catalogue/atoms');
+  await page.getByRole('button', { name: 'Disable…' }).click();
+  await page.getByLabel('Reason').fill('It is being repaired');
+  await page.getByRole('button', { name: 'Disable', exact: true }).click();
+  await page.getByText('It takes no new requests. It is being repaired').waitFor();
+  await page.goto('/admin/catalogue?state=disabled');
+  await page.getByText('1 model of').waitFor();
+  await page.getByRole('link', { name: 'Atoms' }).click();
+  await page.getByRole('button', { name: 'Enable' }).click();
+  await page.getByText('It takes requests.').waitFor();
+  await page.getByRole('button', { name: 'Forget predictions…' }).click();
+  await page.getByRole('button', { name: 'Forget them' }).click();
+  await page.getByText(/\d predictions? (is|are) forgotten/).waitFor();
+  check();
+});
+
+test('a model that runs elsewhere is added, and deleted by its name', { timeout: 120_000 }, async () => {
+  const { page, check } = await eyes.person(hub, { expected: [/422/, /409/] });
+  await signIn(page, 'grace');
+  await page.goto('/admin/catalogue');
+  await page.getByRole('link', { name: 'Add a model' }).click();
+  await page.getByLabel('Id', { exact: true }).fill('sol');
+  await page.getByLabel('Address').fill('https://elsewhere.example.org');
+  await page.getByLabel('Version').fill('1.2');
+  await page.getByLabel('Input column').fill('smiles');
+  await page.getByRole('button', { name: 'Add a column' }).click();
+  await page.getByLabel('Name of column 1').fill('log_s');
+  await page.getByRole('button', { name: 'Add the model' }).click();
+  await page.getByRole('alert').first().waitFor();
+  assert.equal(await page.getByLabel('Name of column 1').inputValue(), 'log_s', 'what was filled in stays');
+  await page.getByLabel('Address').fill(`${ADDRESS}/sol`);
+  await page.getByRole('button', { name: 'Add the model' }).click();
+  await page.waitForURL('**/admin/catalogue/sol');
+  const { outputs } = await hub.call('catalogue/sol', { token: admin });
+  assert.deepEqual(outputs.map(({ name, kind }) => [name, kind]), [['log_s', 'float']]);
+  // In use: it is said why not.
+  const ask = async () => {
+    await page.getByRole('button', { name: 'Delete…' }).click();
+    const sure = page.getByRole('button', { name: 'Delete model' });
+    assert.ok(await sure.isDisabled(), 'not before its name is typed');
+    await page.getByLabel(/^Type/).fill('sol');
+    await sure.click();
+  };
+  await ask();
+  await page.locator('dialog [role=alert]').waitFor();
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('button', { name: 'Disable…' }).click();
+  await page.getByRole('button', { name: 'Disable', exact: true }).click();
+  await page.getByText('It takes no new requests.').first().waitFor();
+  await ask();
+  await page.waitForURL('**/admin/catalogue');
+  await page.getByText('3 models').waitFor();
+  check();
+});
+
+test('people are found, granted, disabled, and deleted by their name; all of it is in the audit', { timeout: 150_000 }, async () => {
+  const { page, check } = await eyes.person(hub, { expected: [/409/, /401/] });
+  const ada = await user('lovelace');
+  await signIn(page, 'grace');
+  await page.goto('/admin/users');
+  await page.getByText('3 users on this page').waitFor();
+  await page.getByLabel('Search the users').fill('lovel');
+  await page.getByText('1 user on this page').waitFor();
+  assert.match(page.url(), /q=lovel/);
+  await page.getByRole('link', { name: 'lovelace' }).click();
+  await page.getByRole('button', { name: 'Grant MODEL_EDITOR' }).click();
+  await page.getByRole('button', { name: 'Grant', exact: true }).click();
+  await page.getByRole('button', { name: 'Revoke MODEL_EDITOR' }).waitFor();
+  assert.deepEqual((await user('lovelace')).permissions, ['MODEL_EDITOR']);
+  await page.getByRole('button', { name: 'End all…' }).click();
+  await page.getByRole('button', { name: 'End all', exact: true }).click();
+  await page.getByText('All sessions are over.').waitFor();
+  await page.getByRole('button', { name: 'Make a reset link' }).click();
+  await page.getByText('/account/password#').waitFor();
+  await page.getByRole('button', { name: 'Disable…' }).click();
+  await page.getByRole('button', { name: 'Disable', exact: true }).click();
+  await page.getByRole('button', { name: 'Enable' }).waitFor();
+  const refused = await fetch(`${hub.url}/api/v1/session`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ name: 'lovelace', password: PASSWORD }) });
+  assert.ok(refused.status >= 400, 'a disabled account cannot sign in');
+  await page.getByRole('button', { name: 'Delete the account…' }).click();
+  await page.getByLabel(/^Type/).fill('lovelace');
+  await page.getByRole('button', { name: 'Delete account' }).click();
+  await page.getByText('The account is deleted.').waitFor();
+  await page.getByText('No user is like that').waitFor();
+  assert.equal(await user('lovelace'), undefined);
+  // The last administrator stays, and the page says why.
+  await page.goto(`/admin/users?open=${(await user('grace')).id}`);
+  assert.equal(await page.getByRole('button', { name: 'Delete the account…' }).count(), 0);
+  await page.getByRole('button', { name: 'Revoke ADMIN' }).click();
+  await page.getByRole('button', { name: 'Revoke', exact: true }).click();
+  await page.getByText('This is the only administrator that is left.').waitFor();
+  await page.goto('/admin/audit');
+  await page.getByText('on this page').waitFor();
+  const acts = (await table(page)).map((row) => row[1]);
+  for (const act of ['delete', 'disable', 'grant', 'end-sessions']) assert.ok(acts.some((one) => one.startsWith(act)), `${act} in ${acts}`);
+  assert.equal((await table(page)).some((row) => row.some((cell) => cell.includes(PASSWORD))), false);
+  assert.ok(ada.id);
+  check();
+});
+
+test('a page of one instance has its life, events, log and usage, at addresses of their own', { timeout: 120_000 }, async () => {
+  const { page, check } = await eyes.person(hub);
+  await hub.request(await hub.person(), 'broken', ['CCO']);
+  const [one] = (await hub.call('instances?model=broken', { token: admin })).items;
+  await signIn(page, 'grace');
+  await page.goto(`/admin/instances?open=${one.id}`);
+  await page.getByRole('link', { name: 'Open', exact: true }).click();
+  await page.getByText('Time to ready').waitFor();
+  for (const [tab, words] of [['Timeline', 'launched'], ['Requests', 'Inputs that were sent again'], ['Events', 'kept since'], ['Usage', /Memory|Nobody looked yet/], ['Pod', 'It has no pod']]) {
+    await page.getByRole('navigation', { name: 'Instance' }).getByRole('link', { name: tab }).click();
+    await page.getByText(words).first().waitFor();
+    assert.match(page.url(), new RegExp(`tab=${tab.toLowerCase()}`));
+  }
+  await page.goto(`/admin/instances/${one.id}?tab=logs`);
+  await page.locator('pre.log').waitFor();
+  const all = (await page.locator('pre.log').innerText()).split('\n').length;
+  await page.getByLabel('Search the log').fill('error');
+  await page.getByText(/^\d+ of \d+ lines$/).waitFor();
+  assert.ok((await page.locator('pre.log').innerText()).split('\n').length < all);
+  await page.getByLabel('Search the log').fill('no such words');
+  await page.getByText('No line has that').waitFor();
+  await page.getByRole('button', { name: 'Show all' }).click();
+  // What is written from now on comes by itself.
+  await page.getByRole('checkbox', { name: 'Follow' }).check();
+  await page.waitForURL(/follow=yes/);
+  await page.locator('pre.log').waitFor();
+  await hub.request(await hub.person(), 'broken', ['C']);
+  await page.waitForFunction((before) => document.querySelector('pre.log').textContent.split('\n').length > before, all);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download' }).click()]);
+  assert.equal(download.suggestedFilename(), `${one.id}.log`);
+  check();
+});
