@@ -1,13 +1,9 @@
 // Every page in both themes and on a phone: WCAG by axe, nothing wider than the screen, how fast it is there.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { createRequire } from 'node:module';
 
-import { Eyes, Hub, signIn } from './world.mjs';
+import { Eyes, faults, Hub, signIn } from './world.mjs';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 let hub, eyes, pages;
 before(async () => {
   [hub, eyes] = await Promise.all([Hub.start(), Eyes.open()]);
@@ -53,17 +49,6 @@ after(async () => {
   await eyes?.close();
   await hub?.stop();
 });
-
-async function faults(page) {
-  // What was injected is the test's, not the page's: it is evaluated apart from the page's policy.
-  await page.evaluate(`window.axe || ${axe}; undefined`);
-  const found = await page.evaluate(async (tags) => {
-    const { violations } = await globalThis.axe.run(document, { runOnly: tags });
-    return violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target} ${node.failureSummary}`).join(' | ').slice(0, 600)}`);
-  }, TAGS);
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  return wide > 0 ? [...found, `${wide} px wider than the screen`] : found;
-}
 
 for (const [name, look] of Object.entries({ light: {}, dark: { dark: true }, phone: { phone: true }, narrow: { viewport: { width: 320, height: 700 } } })) {
   test(`every page is there for everybody: ${name}`, { timeout: 150_000 }, async () => {

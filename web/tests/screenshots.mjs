@@ -37,6 +37,7 @@ try {
   const waiting = await submit(admin, 'molecular-weight', lines.slice(0, 900).join('\n'));
   await hub.call(`requests/${waiting.id}/cancel`, { token: admin, body: {} });
   const [instance] = (await hub.call('instances?ended=false', { token: admin })).items;
+  const [user] = (await hub.call('users?search=kovacs', { token: admin })).items;
   const pages = [
     ['home', '', 'Try an example'],
     ['model', 'models/rdkit-descriptors', 'About'],
@@ -52,6 +53,13 @@ try {
     ['instances', `admin/instances`, 'Works on'],
     ['instance', `admin/instances?open=${instance.id}`, 'Events'],
     ['history', 'admin/history', 'As a table'],
+    ['instance-page', `admin/instances/${instance.id}`, 'Time to ready'],
+    ['instance-log', `admin/instances/${instance.id}?tab=logs`, 'Download'],
+    ['catalogue', 'admin/catalogue', 'Described by'],
+    ['catalogue-model', 'admin/catalogue/rdkit-descriptors', 'Nothing was changed'],
+    ['users', 'admin/users', 'on this page'],
+    ['user', `admin/users?open=${user.id}`, 'Lost password'],
+    ['audit', 'admin/audit', 'on this page'],
     ['not-found', 'nowhere', 'no page'],
   ];
   for (const [look, options] of Object.entries({ light: {}, dark: { dark: true }, phone: { phone: true }, 'phone-dark': { phone: true, dark: true } })) {

@@ -1,4 +1,4 @@
-import { Component, computed, effect, inject, input, untracked } from '@angular/core';
+import { Component, computed, effect, type ElementRef, inject, input, untracked, viewChild } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
 import { Api, type Schemas } from '../api/api';
@@ -42,7 +42,7 @@ const BARS = 40;
     </div>
     @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
     @if (rows().length > 0) {
-      <div class="sheet pad gantt-w" tabindex="0" role="img" aria-label="Instances over time, the same as in the table below"><div class="gantt">
+      <div #wide class="sheet pad gantt-w" tabindex="0" role="img" aria-label="Instances over time, the same as in the table below"><div class="gantt">
         <svg class="gbg" [attr.height]="height()"><defs><pattern id="hw" class="hw" width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0V4" /></pattern></defs></svg>
         <svg class="glab" [attr.height]="height()">@for (bar of drawn(); track bar.id; let i = $index) {@if (bar.first) {<text x="0" [attr.y]="top + i * row + 15">{{ short(catalogue.title(bar.model)) }}</text>}<text class="m mono" x="100%" dx="-12" [attr.y]="top + i * row + 15" text-anchor="end">{{ tail(bar.id) }}</text>}</svg>
         <svg class="gbar" [attr.height]="height()">
@@ -71,6 +71,8 @@ const BARS = 40;
       </tbody></table></div>
     } @else if (read.value()) {
       <div class="sheet"><m-void title="No instance ran then">Choose other days, or another model.<button step type="button" class="btn" (click)="go({ days: '30d', model: null, cause: null })">The last 30 days</button></m-void></div>
+    } @else if (read.loading()) {
+      <div class="tw" aria-busy="true"><table class="t compact"><tbody>@for (n of [1, 2, 3, 4, 5]; track n) {<tr><td><i class="sk a"></i></td><td class="num"><i class="sk d"></i></td><td class="num"><i class="sk d"></i></td><td><i class="sk b"></i></td></tr>}</tbody></table></div>
     }
     </div>@if (opened(); as id) {<m-instance-drawer [id]="id" (closed)="go({ open: null })" />}
   </div>`,
@@ -127,8 +129,15 @@ export class HistoryPage {
   protected readonly hours = computed(() => hours(this.#span()));
   protected readonly height = computed(() => TOP + this.drawn().length * ROW + 4);
 
+  protected readonly wide = viewChild<ElementRef<HTMLElement>>('wide');
+
   constructor() {
     const feed = inject(Feed);
+    // Where it is wider than the screen, the newest is seen first.
+    effect(() => {
+      const box = this.wide()?.nativeElement;
+      if (box) requestAnimationFrame(() => (box.scrollLeft = box.scrollWidth));
+    });
     effect(() => {
       if (feed.instances() > 0) untracked(() => this.read.again());
     });

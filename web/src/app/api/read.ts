@@ -10,7 +10,7 @@ export interface Read<T> {
   readonly value: Signal<T | undefined>;
   readonly failure: Signal<Failure | undefined>;
   readonly loading: Signal<boolean>;
-  /** Reads again, without the bar over the page. */
+  /** Reads again, without the bar over the page if something is on it. */
   again(): void;
   /** What an action answered is shown at once. */
   set(value: T): void;
@@ -46,7 +46,7 @@ export function readBy<T>(
   let wait = FIRST_WAIT;
   let seen = 0;
   effect((onCleanup) => {
-    const quiet = turn() !== seen;
+    const quiet = turn() !== seen && untracked(value) !== undefined;
     seen = turn();
     session.resumed();
     const abort = new AbortController();

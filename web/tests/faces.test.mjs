@@ -1,0 +1,113 @@
+// Each page with nothing to show, with a hub that fails or is slow, and for those who may not see it.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { Eyes, faults, Hub, signIn } from './world.mjs';
+
+let hub, eyes;
+/** Where it is, what it reads, that as an empty answer, what it says then, and with data; whose it is. */
+let pages;
+const NONE = { items: [], next: null };
+before(async () => {
+  [hub, eyes] = await Promise.all([Hub.start(), Eyes.open()]);
+  hub.admin('grace');
+  const grace = await hub.signIn('grace');
+  await hub.account('edith');
+  const [edith] = (await hub.call('users?search=edith', { token: grace })).items;
+  await hub.call(`users/${edith.id}/grant`, { token: grace, body: { permission: 'MODEL_EDITOR' } });
+  await hub.account('lovelace');
+  await hub.request(grace, 'atoms', ['CCO', 'bad one']);
+  const [instance] = (await hub.call('instances?ended=false', { token: grace })).items;
+  const stats = { ...(await hub.call('stats', { token: grace })), items: [] };
+  pages = [
+    { at: 'requests', reads: '**/api/v1/requests*', empty: NONE, says: 'You have no requests yet', has: 'on this page' },
+    { at: 'admin/statistics', reads: '**/api/v1/stats?*', empty: stats, says: 'Nobody asked for anything yet', has: 'Days are UTC', need: 'ADMIN' },
+    { at: 'admin/requests', reads: '**/api/v1/admin/requests?*', empty: NONE, says: 'Nobody asked for anything yet', has: 'on this page', need: 'ADMIN' },
+    { at: 'admin/instances', reads: '**/api/v1/instances?*', empty: NONE, says: 'Nothing runs', has: 'Works on', need: 'ADMIN' },
+    { at: 'admin/history', reads: '**/api/v1/instances?*', empty: NONE, says: 'No instance ran then', has: 'As a table', need: 'ADMIN' },
+    { at: `admin/instances/${instance.id}`, reads: `**/api/v1/instances/${instance.id}`, has: 'Time to ready', need: 'ADMIN' },
+    { at: 'admin/catalogue', reads: '**/api/v1/catalogue?*', empty: NONE, says: 'There is no model yet', has: '3 models', need: 'MODEL_EDITOR' },
+    { at: 'admin/catalogue/atoms', reads: '**/api/v1/catalogue/atoms', has: 'Nothing was changed', need: 'MODEL_EDITOR' },
+    { at: 'admin/users', reads: '**/api/v1/users*', empty: NONE, says: 'No user is like that', has: '3 users on this page', need: 'ADMIN' },
+    { at: 'admin/audit', reads: '**/api/v1/audit*', empty: NONE, says: 'Nothing was done yet', has: 'on this page', need: 'ADMIN' },
+  ];
+}, { timeout: 120_000 });
+after(async () => {
+  await eyes?.close();
+  await hub?.stop();
+});
+
+test('a page without anything says what belongs there, and one step on', { timeout: 150_000 }, async () => {
+  const { page, check } = await eyes.person(hub);
+  await signIn(page, 'grace');
+  for (const { at, reads, empty, says } of pages.filter((one) => one.empty)) {
+    await page.route(reads, (route) => route.fulfill({ json: empty }));
+    await page.goto(`/${at}`);
+    await page.getByText(says).waitFor();
+    const step = await page.locator('main .void').locator('a, button').count();
+    assert.ok(step > 0 || at === 'admin/users', `${at} offers a step`);
+    assert.deepEqual(await faults(page), [], at);
+    await page.unroute(reads);
+  }
+  check();
+});
+
+test('a page that cannot be read says why, with the id to report, and is read again on demand', { timeout: 150_000 }, async () => {
+  const { page, check } = await eyes.person(hub, { expected: [/500/, /ERR_FAILED/] });
+  await signIn(page, 'grace');
+  // Without news from the hub it is read again by the button alone.
+  await page.route('**/api/v1/events', (route) => route.abort());
+  for (const { at, reads, has } of pages) {
+    await page.route(reads, (route) => route.fulfill({ status: 500, contentType: 'application/problem+json', headers: { 'x-request-id': 'abc-42' }, body: JSON.stringify({ type: '/problems/internal', title: 'Something went wrong in the hub', status: 500, detail: 'It is written down.' }) }));
+    await page.goto(`/${at}`);
+    const alert = page.getByRole('alert').filter({ hasText: 'It is written down.' }).first();
+    await alert.filter({ hasText: 'abc-42' }).waitFor();
+    assert.deepEqual(await faults(page), [], at);
+    await page.unroute(reads);
+    await alert.getByRole('button', { name: 'Try again' }).click();
+    await page.getByText(has).first().waitFor();
+    await alert.waitFor({ state: 'detached' });
+  }
+  check();
+});
+
+test('a page whose hub is slow shows that it reads, not that there is nothing', { timeout: 150_000 }, async () => {
+  const { page, check } = await eyes.person(hub);
+  await signIn(page, 'grace');
+  for (const { at, reads, has, says = 'There is no' } of pages) {
+    let go;
+    const held = new Promise((done) => (go = done));
+    await page.route(reads, async (route) => {
+      await held;
+      await route.continue();
+    });
+    await page.goto(`/${at}`);
+    await page.locator('main .sk').first().waitFor();
+    await page.getByRole('progressbar', { name: 'Loading' }).waitFor();
+    assert.equal(await page.getByText(says).count(), 0, `${at} does not say that it is empty`);
+    assert.deepEqual(await faults(page), [], at);
+    go();
+    await page.getByText(has).first().waitFor();
+    await page.unroute(reads);
+  }
+  check();
+});
+
+for (const [who, permissions] of Object.entries({ nobody: [], lovelace: [], edith: ['MODEL_EDITOR'], grace: ['ADMIN', 'MODEL_EDITOR'] })) {
+  test(`each page is for whom it is for: ${who}`, { timeout: 150_000 }, async () => {
+    const { page, check } = await eyes.person(hub);
+    if (who === 'nobody') await page.goto('/');
+    else await signIn(page, who);
+    for (const { at, has, need } of pages.filter((one) => one.need)) {
+      await page.goto(`/${at}`);
+      if (permissions.includes(need)) {
+        await page.getByText(has).first().waitFor();
+      } else {
+        await page.getByText('This page is for administrators').waitFor();
+        await page.getByText(need, { exact: false }).first().waitFor();
+        assert.deepEqual(await faults(page), [], at);
+      }
+    }
+    check();
+  });
+}
