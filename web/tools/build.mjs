@@ -60,6 +60,23 @@ function buildWorkers() {
   writeFileSync('src/generated/workers.ts', urls.sort().join(''));
 }
 
+/**
+ * What every first visit needs is asked for at once, not when the script before it was read: the
+ * pages of everybody, what they import, and the font.
+ */
+function preload() {
+  const names = files('.build/app').map((file) => file.slice('.build/app/'.length));
+  const text = (name) => readFileSync(join('.build/app', name), 'utf8');
+  const pages = names.filter((name) => name.endsWith('.js') && /selectors:\[\[.m-home-page.\]\]/.test(text(name)));
+  if (pages.length !== 1) throw new Error(`The home page is in ${pages.length} files: tools/build.mjs looks for one`);
+  const wanted = new Set(pages);
+  for (const name of wanted) for (const [, other] of text(name).matchAll(/(?:from|import)\s*"\.\/([\w-]+\.js)"/g)) wanted.add(other);
+  const page = text('index.html');
+  const scripts = [...wanted].filter((name) => !page.includes(name)).map((name) => `<link rel="modulepreload" href="${name}">`);
+  const fonts = names.filter((name) => name.endsWith('.woff2')).map((name) => `<link rel="preload" href="${name}" as="font" type="font/woff2" crossorigin>`);
+  writeFileSync('.build/app/index.html', page.replace('</head>', `${[...fonts, ...scripts].join('')}</head>`));
+}
+
 /** Text is kept compressed only; what is small or compressed already as it is. */
 function pack() {
   for (const entry of readdirSync('dist')) {
@@ -100,6 +117,7 @@ if (existsSync('dist/index.html') && existsSync(stamp) && readFileSync(stamp, 'u
   describeApi();
   buildWorkers();
   run('ng', ['build']);
+  preload();
   pack();
   checkBudgets();
   writeFileSync(stamp, print);

@@ -9,17 +9,19 @@ function of(path: string, loadComponent: NonNullable<Routes[number]['loadCompone
   return { path, title: label, loadComponent, canMatch: need ? [guard(need)] : [] };
 }
 
+const everybody = () => import('./everybody');
+
 export const routes: Routes = [
-  { ...of('', () => import('./home/home-page').then((m) => m.HomePage)), pathMatch: 'full' },
-  { path: 'models/:id', title: 'Model', loadComponent: () => import('./model/model-page').then((m) => m.ModelPage) },
-  of('requests', () => import('./requests/requests-page').then((m) => m.RequestsPage)),
-  { path: 'requests/:id', title: 'Request', loadComponent: () => import('./requests/request-page').then((m) => m.RequestPage) },
-  { path: 'sign-in', title: 'Sign in', loadComponent: () => import('./account/sign-in-page').then((m) => m.SignInPage) },
-  { path: 'sign-up', title: 'Sign up', loadComponent: () => import('./account/sign-up-page').then((m) => m.SignUpPage) },
-  { path: 'account', title: 'Account', loadComponent: () => import('./account/account-page').then((m) => m.AccountPage) },
-  { path: 'account/forgotten', title: 'Forgotten password', loadComponent: () => import('./account/forgotten-page').then((m) => m.ForgottenPage) },
-  { path: 'account/password', title: 'New password', loadComponent: () => import('./account/password-page').then((m) => m.PasswordPage) },
-  { path: 'account/email', title: 'Confirm your address', loadComponent: () => import('./account/email-page').then((m) => m.EmailPage) },
+  { ...of('', () => everybody().then((m) => m.HomePage)), pathMatch: 'full' },
+  { path: 'models/:id', title: 'Model', loadComponent: () => everybody().then((m) => m.ModelPage) },
+  of('requests', () => everybody().then((m) => m.RequestsPage)),
+  { path: 'requests/:id', title: 'Request', loadComponent: () => everybody().then((m) => m.RequestPage) },
+  { path: 'sign-in', title: 'Sign in', loadComponent: () => everybody().then((m) => m.SignInPage) },
+  { path: 'sign-up', title: 'Sign up', loadComponent: () => everybody().then((m) => m.SignUpPage) },
+  { path: 'account', title: 'Account', loadComponent: () => everybody().then((m) => m.AccountPage) },
+  { path: 'account/forgotten', title: 'Forgotten password', loadComponent: () => everybody().then((m) => m.ForgottenPage) },
+  { path: 'account/password', title: 'New password', loadComponent: () => everybody().then((m) => m.PasswordPage) },
+  { path: 'account/email', title: 'Confirm your address', loadComponent: () => everybody().then((m) => m.EmailPage) },
   of('admin/statistics', () => import('./admin/statistics-page').then((m) => m.StatisticsPage)),
   of('admin/requests', () => import('./admin/requests-page').then((m) => m.AdminRequestsPage)),
   of('admin/instances', () => import('./admin/instances-page').then((m) => m.InstancesPage)),
@@ -29,6 +31,6 @@ export const routes: Routes = [
   { ...of('admin/catalogue', () => import('./admin/catalogue-model-page').then((m) => m.CatalogueModelPage)), path: 'admin/catalogue/:id', title: 'Model' },
   of('admin/users', () => import('./admin/users-page').then((m) => m.UsersPage)),
   of('admin/audit', () => import('./admin/audit-page').then((m) => m.AuditPage)),
-  { path: 'admin', children: [{ path: '**', title: 'Not allowed', loadComponent: () => import('./shell/forbidden-page').then((m) => m.ForbiddenPage) }] },
-  { path: '**', title: 'Not found', loadComponent: () => import('./shell/not-found-page').then((m) => m.NotFoundPage) },
+  { path: 'admin', children: [{ path: '**', title: 'Not allowed', loadComponent: () => everybody().then((m) => m.ForbiddenPage) }] },
+  { path: '**', title: 'Not found', loadComponent: () => everybody().then((m) => m.NotFoundPage) },
 ];
