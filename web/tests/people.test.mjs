@@ -120,12 +120,27 @@ test('what cannot be read is said before it is sent, with what to do', async () 
   await page.getByRole('button', { name: 'Other file' }).click();
   await page.getByLabel('Paste inputs for Atoms').fill('CCO\nC1CC\n');
   await page.getByText('1 line of 2 cannot be read as SMILES').waitFor();
-  // The hub refuses what it cannot read, in its words and with nothing lost.
   await page.getByRole('button', { name: 'Clear' }).click();
   await choose('twice.csv', 'smiles,x,x\nCCO,1,2\n');
-  await page.getByRole('button', { name: 'Run 1 input' }).click();
   await page.getByText('Columns 2 and 3 are both named').waitFor();
-  await page.getByText('twice.csv').waitFor();
+  assert.ok(await page.getByRole('button', { name: 'Run 1 input' }).isDisabled());
+  // A table of another country, and one without a header.
+  await page.getByRole('button', { name: 'Other file' }).click();
+  await choose('komma.csv', 'name;smiles;mass\na, b;CCO;46,07\n');
+  await page.getByText('smiles is the input: the model expects a column of this name').waitFor();
+  await page.getByRole('button', { name: 'Other file' }).click();
+  await choose('bare.csv', 'CCO,ethanol\nC,methane\n');
+  await page.getByRole('button', { name: /^First line/ }).click();
+  await page.locator('label.mi', { hasText: 'an input' }).click();
+  await page.getByRole('button', { name: /^Input column/ }).click();
+  await page.locator('label.mi', { hasText: 'column_1' }).click();
+  await page.getByRole('button', { name: 'Run 2 inputs' }).waitFor();
+  // The hub refuses what it cannot take, in its words and with nothing lost.
+  await page.getByRole('button', { name: 'Other file' }).click();
+  await choose('long.csv', `smiles,x\n${'C'.repeat(70_000)},1\n`);
+  await page.getByRole('button', { name: 'Run 1 input' }).click();
+  await page.getByText('the limit').waitFor();
+  await page.getByText('long.csv').waitFor();
 }, { timeout: 60_000 });
 
 test('a request says why it failed, and one that runs is cancelled with a way back', async () => {
@@ -164,6 +179,30 @@ test('a hub that is killed takes nothing away: page, form and name stay, and it 
   await page.waitForURL('**/requests/*');
   await page.getByText('completed').first().waitFor();
   await page.getByText('The hub cannot be reached.').first().waitFor({ state: 'detached' });
+}, { timeout: 90_000 });
+
+test('banners say that there is no network, and that the hub has a new version of the app; ? lists the shortcuts', async () => {
+  await hub.account('lamarr');
+  const { page, context } = await eyes.person(hub);
+  await signIn(page, 'lamarr');
+  await page.getByText('Live', { exact: true }).waitFor();
+  await page.keyboard.press('?');
+  await page.getByRole('dialog', { name: 'Shortcuts' }).getByText('My requests').waitFor();
+  await page.keyboard.press('Escape');
+  await context.setOffline(true);
+  await page.getByText('You are offline.').waitFor();
+  await context.setOffline(false);
+  await page.getByText('You are offline.').waitFor({ state: 'detached' });
+  // The hub comes back with another build.
+  await page.route('/', async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: (await response.text()).replace(/main-[\w-]+\.js/, 'main-ANOTHER1.js') });
+  });
+  await hub.kill();
+  await page.getByText('The hub cannot be reached.').waitFor();
+  await hub.run();
+  await page.getByText('There is a new version of this app.').waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Reload' }).count(), 1);
 }, { timeout: 90_000 });
 
 test('only a session that ended asks for a sign-in, over the page, in every tab', async () => {

@@ -16,6 +16,7 @@ export const routes: Routes = [
   { path: 'models/:id', title: 'Model', loadComponent: () => everybody().then((m) => m.ModelPage) },
   of('requests', () => everybody().then((m) => m.RequestsPage)),
   { path: 'requests/:id', title: 'Request', loadComponent: () => everybody().then((m) => m.RequestPage) },
+  { path: 'requests/:id/compare', title: 'Compare', loadComponent: () => everybody().then((m) => m.ComparePage) },
   { path: 'sign-in', title: 'Sign in', loadComponent: () => everybody().then((m) => m.SignInPage) },
   { path: 'sign-up', title: 'Sign up', loadComponent: () => everybody().then((m) => m.SignUpPage) },
   { path: 'account', title: 'Account', loadComponent: () => everybody().then((m) => m.AccountPage) },

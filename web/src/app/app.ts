@@ -7,8 +7,10 @@ import { ENTRIES, type Entry } from './shell/entries';
 import { Palette } from './shell/palette';
 import { Progress } from './shell/progress';
 import { SessionEnded } from './shell/session-ended';
+import { Shortcuts } from './shell/shortcuts';
 import { Theme } from './shell/theme';
 import { Title } from './shell/title';
+import { Version } from './shell/version';
 import { Icon } from './ui/icon';
 import { Logo } from './ui/logo';
 import { ToastList } from './ui/toasts';
@@ -16,11 +18,14 @@ import { ToastList } from './ui/toasts';
 /** The frame around every page. */
 @Component({
   selector: 'm-app',
-  imports: [Icon, Logo, Palette, RouterLink, RouterLinkActive, RouterOutlet, SessionEnded, ToastList],
+  imports: [Icon, Logo, Palette, RouterLink, RouterLinkActive, RouterOutlet, SessionEnded, Shortcuts, ToastList],
   template: `<a class="skip" href="#main" (click)="skip($event)">Skip to content</a>
     @if (progress.busy()) {<div class="progress" role="progressbar" aria-label="Loading"></div>}
     @if (!session.reachable()) {
-      <div class="banner w" role="status"><m-icon name="off" /><span><b class="strong">The hub cannot be reached.</b> Trying again; what is on this page stays.</span></div>
+      <div class="banner w" role="status"><m-icon name="off" /><span><b class="strong">{{ session.offline() ? 'You are offline.' : 'The hub cannot be reached.' }}</b> Trying again; what is on this page stays.</span></div>
+    }
+    @if (version.newer()) {
+      <div class="banner" role="status"><m-icon name="info" /><span><b class="strong">There is a new version of this app.</b> Reload when it suits you; what is typed and not sent is lost by it.</span><button type="button" class="btn txt" (click)="reload()">Reload</button></div>
     }
     <div class="app" [class.folded]="folded()">
       <nav class="side" aria-label="Main">
@@ -62,6 +67,7 @@ import { ToastList } from './ui/toasts';
         <a [routerLink]="session.name() ? '/account' : '/sign-in'" routerLinkActive="on"><m-icon name="user" /><span>{{ session.name() ? 'Account' : 'Sign in' }}</span></a>
       </nav>
     </div>
+    @if (keys()) {<m-shortcuts (closed)="keys.set(false)" />}
     @if (finding()) {<m-palette (closed)="finding.set(false)" />}
     @if (session.ended(); as reason) {<m-session-ended [reason]="reason" />}
     <m-toasts />`,
@@ -71,8 +77,10 @@ export class App {
   protected readonly session = inject(Session);
   protected readonly progress = inject(Progress);
   protected readonly theme = inject(Theme);
+  protected readonly version = inject(Version);
   readonly #router = inject(Router);
   protected readonly finding = signal(false);
+  protected readonly keys = signal(false);
   protected readonly folded = signal(localStorage.getItem('muster.folded') === 'yes');
   protected readonly title = inject(Title).said;
   readonly #allowed = computed(() => ENTRIES.filter((one) => !one.need || this.session.may(...one.need)));
@@ -106,6 +114,10 @@ export class App {
     document.getElementById('main')?.focus();
   }
 
+  protected reload(): void {
+    location.reload();
+  }
+
   protected fold(): void {
     this.folded.update((folded) => !folded);
     localStorage.setItem('muster.folded', this.folded() ? 'yes' : 'no');
@@ -130,7 +142,7 @@ export class App {
       setTimeout(() => (this.#going = false), 1_500);
     } else if (event.key === '/' || event.key === '?') {
       event.preventDefault();
-      this.finding.set(true);
+      (event.key === '/' ? this.finding : this.keys).set(true);
     }
   }
 }

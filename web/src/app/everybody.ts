@@ -7,6 +7,7 @@ export { SignInPage } from './account/sign-in-page';
 export { SignUpPage } from './account/sign-up-page';
 export { HomePage } from './home/home-page';
 export { ModelPage } from './model/model-page';
+export { ComparePage } from './requests/compare-page';
 export { RequestPage } from './requests/request-page';
 export { RequestsPage } from './requests/requests-page';
 export { ForbiddenPage } from './shell/forbidden-page';

@@ -26,14 +26,30 @@ export interface View {
   readonly text: string;
   /** Only those without a prediction. */
   readonly failed: boolean;
+  /** Only these, if given: what a substructure is in. */
+  readonly rows: readonly number[] | null;
+}
+
+export type TextFormat = 'csv' | 'tsv' | 'json' | 'ndjson';
+
+/** A row, and how many of the column's values are less than its own, in percent. */
+export interface Placed {
+  readonly row: ResultRow;
+  readonly below: readonly (number | null)[];
 }
 
 export type ResultAsk =
   | { readonly open: string }
   | { readonly view: View; readonly turn: number }
   | { readonly slice: readonly [from: number, to: number]; readonly turn: number }
-  /** The table as tab-separated text or CSV, of these rows or of those that are shown. */
-  | { readonly text: 'tsv' | 'csv'; readonly rows: readonly number[] | null; readonly turn: number };
+  /** The table as text, of these rows or of those that are shown. */
+  | { readonly text: TextFormat; readonly rows: readonly number[] | null; readonly turn: number }
+  /** These rows, or those that are shown. */
+  | { readonly pick: readonly number[] | null; readonly turn: number }
+  /** All values of a column, by its place. */
+  | { readonly values: number; readonly turn: number }
+  /** A row and where its values stand among all. */
+  | { readonly place: number; readonly turn: number };
 
 export type ResultTold =
   | { readonly read: number }
@@ -41,4 +57,7 @@ export type ResultTold =
   | { readonly problem: string }
   | { readonly shown: number; readonly bins: { readonly [column: string]: readonly number[] }; readonly turn: number }
   | { readonly rows: readonly ResultRow[]; readonly turn: number }
-  | { readonly text: string; readonly turn: number };
+  | { readonly text: string; readonly turn: number }
+  | { readonly picked: readonly ResultRow[]; readonly turn: number }
+  | { readonly values: readonly Value[]; readonly turn: number }
+  | { readonly placed: Placed | null; readonly turn: number };

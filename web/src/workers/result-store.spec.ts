@@ -1,6 +1,6 @@
 import { ResultStore } from './result-store';
 
-const all = { sort: null, down: false, ranges: [], text: '', failed: false };
+const all = { sort: null, down: false, ranges: [], text: '', failed: false, rows: null };
 
 function store() {
   const store = new ResultStore();
@@ -43,6 +43,26 @@ test('filters hold together, and the bins are of what is shown', () => {
 test('tables as text: quoted, and nothing that a spreadsheet would run', () => {
   expect(store().text('csv', [1, 2])).toBe(`name,smiles,logp,hbd,error\r\n'=a,"C""C",-2,0,\r\nc,bad,,,ring not closed\r\n`);
   expect(store().text('tsv', [0]).split('\n')[1]).toBe('b\tCCO\t1.5\t1\t');
+});
+
+test('a table as JSON has its numbers as numbers, and why there is none', () => {
+  expect(JSON.parse(store().text('json', [0, 2]))).toEqual([
+    { name: 'b', smiles: 'CCO', logp: 1.5, hbd: 1 },
+    { name: 'c', smiles: 'bad', logp: null, hbd: null, error: 'ring not closed' },
+  ]);
+  expect(store().text('ndjson', [0]).trimEnd().split('\n')).toHaveLength(1);
+});
+
+test('a row is told where its values stand among all', () => {
+  const placed = store().place(0);
+  expect([placed?.row.values[0], placed?.below[2]?.toFixed(0), placed?.below[0]]).toEqual(['b', '33', null]);
+  expect(store().place(99)).toBe(null);
+});
+
+test('rows that a substructure is in are filtered and sorted as all are', () => {
+  const one = store();
+  one.view({ ...all, rows: [0, 1], sort: 'logp' });
+  expect(names(one)).toEqual(['=a', 'b']);
 });
 
 test('100,000 rows of ten numbers are filtered and sorted, none is lost', () => {

@@ -1,4 +1,5 @@
-import type { ResultColumn, ResultRow, Value, View } from './result-messages';
+import { csvLine, tsvLine } from './csv';
+import type { Placed, ResultColumn, ResultRow, TextFormat, Value, View } from './result-messages';
 
 const BINS = 20;
 /** Beyond these the first are shown. */
@@ -77,14 +78,14 @@ export class ResultStore {
     return { failed: this.#errors.filter((error) => error !== null).length, errors };
   }
 
-  view({ sort, down, ranges, text, failed }: View): { [column: string]: readonly number[] } {
+  view({ sort, down, ranges, text, failed, rows }: View): { [column: string]: readonly number[] } {
     const sought = text.trim().toLowerCase();
     const texts = [...this.#columns.values()].filter((column) => !column.numbers);
     const limits = ranges.flatMap(({ column, low, high }) => {
       const found = this.#columns.get(column);
       return found ? [{ values: found.values, low, high }] : [];
     });
-    this.#order = [...this.#errors.keys()].filter((at) => {
+    this.#order = [...(rows ?? this.#errors.keys())].filter((at) => {
       if (failed && this.#errors[at] === null) return false;
       for (const { values, low, high } of limits) {
         const value = values[at];
@@ -105,24 +106,42 @@ export class ResultStore {
     return this.#order.slice(from, to).map((at) => this.#row(at));
   }
 
-  /** A table as text; CSV quotes what needs it, and texts that a spreadsheet would run get a `'`. */
-  text(format: 'tsv' | 'csv', rows: readonly number[] | null): string {
+  pick(rows: readonly number[] | null): ResultRow[] {
+    return (rows ?? this.#order).map((at) => this.#row(at));
+  }
+
+  values(column: number): readonly Value[] {
+    return this.#columns.get(this.#info[column]?.name ?? '')?.values ?? [];
+  }
+
+  place(at: number): Placed | null {
+    if (!(at >= 0 && at < this.total)) return null;
+    const row = this.#row(at);
+    const below = this.#info.map(({ kind }, n) => {
+      const own = row.values[n];
+      if (kind !== 'number' || typeof own !== 'number') return null;
+      const others = this.values(n).filter((value) => typeof value === 'number');
+      return (others.filter((value) => value < own).length / others.length) * 100;
+    });
+    return { row, below };
+  }
+
+  /** A table as text. */
+  text(format: TextFormat, rows: readonly number[] | null): string {
+    if (format === 'json' || format === 'ndjson') return this.#json(format, rows);
     const names = this.#info.map((one) => one.name);
     const withErrors = this.#errors.some((error) => error !== null);
-    const cell = (value: Value): string => {
-      if (typeof value !== 'string') return String(value ?? '');
-      if (format === 'tsv') return value.replace(/[\t\r\n]+/g, ' ');
-      const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
-      return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-    };
-    const line = (cells: readonly Value[]) => cells.map(cell).join(format === 'tsv' ? '\t' : ',');
-    const lines = [line(withErrors ? [...names, 'error'] : names)];
-    for (const at of rows ?? this.#order) {
-      const { values, error } = this.#row(at);
-      lines.push(line(withErrors ? [...values, error] : values));
-    }
-    const end = format === 'tsv' ? '\n' : '\r\n';
-    return lines.join(end) + end;
+    const line = format === 'tsv' ? tsvLine : csvLine;
+    const rest = this.pick(rows).map(({ values, error }) => line(withErrors ? [...values, error] : values));
+    return line(withErrors ? [...names, 'error'] : names) + rest.join('');
+  }
+
+  #json(format: 'json' | 'ndjson', rows: readonly number[] | null): string {
+    const lines = this.pick(rows).map(({ values, error }) => {
+      const row = Object.fromEntries(this.#info.map(({ name }, n) => [name, values[n] ?? null]));
+      return JSON.stringify(error === null ? row : { ...row, error });
+    });
+    return format === 'json' ? `[${lines.join(',\n')}]\n` : lines.map((line) => `${line}\n`).join('');
   }
 
   #row(at: number): ResultRow {

@@ -1,53 +1,20 @@
-import { Molecule, SmilesParser } from 'openchemlib';
+import { Molecule, SmilesParser, SSSearcher } from 'openchemlib';
 
-import type { Ask, Drawn, Told, Unreadable } from './chem-messages';
+import type { Ask, Found, SdRecord, Told, Unreadable } from './chem-messages';
+import { draw, laidOut, LONGEST, words } from './drawing';
 
-/** No flags of chirality over the picture: they belong to drawings on paper. */
-const PLAIN = {
-  suppressChiralText: true,
-  suppressESR: true,
-  suppressCIPParity: true,
-  noStereoProblem: true,
-};
-
-/** Longer ones take seconds and cannot be seen at this size anyway. */
-const LONGEST = 600;
-/** Pixels: molecules in one column are drawn at about the same size. */
-const LONGEST_BOND = 17;
 const parser = new SmilesParser();
 
 self.onmessage = ({ data }: MessageEvent<Ask>) => {
-  const told: Told =
-    'check' in data
-      ? { id: data.id, unreadable: check(data.check) }
-      : { id: data.id, drawn: draw(data.draw, data.width, data.height) };
-  self.postMessage(told);
+  self.postMessage(answer(data));
 };
 
-function draw(smiles: string, width: number, height: number): Drawn {
-  if (smiles.length > LONGEST) return { problem: `longer than ${LONGEST} characters` };
-  try {
-    const molecule = Molecule.fromSmiles(smiles);
-    if (molecule.getAllAtoms() === 0) return { problem: 'there are no atoms' };
-    const larger = bondLength(molecule, width, height) / LONGEST_BOND;
-    const scale = Math.max(1, larger);
-    const svg = molecule.toSVG(Math.round(width * scale), Math.round(height * scale), 'm', PLAIN);
-    return { svg: `data:image/svg+xml,${encodeURIComponent(svg)}` };
-  } catch (error) {
-    return { problem: words(error) };
-  }
-}
-
-/** Pixels of a bond, if the molecule filled the picture. */
-function bondLength(molecule: Molecule, width: number, height: number): number {
-  const atoms = Array.from({ length: molecule.getAllAtoms() }, (_, atom) => atom);
-  const span = (of: (atom: number) => number) => {
-    const all = atoms.map(of);
-    return Math.max(...all) - Math.min(...all);
-  };
-  const [wide, tall] = [span((atom) => molecule.getAtomX(atom)), span((atom) => molecule.getAtomY(atom))];
-  const bond = molecule.getAverageBondLength(true);
-  return Math.min(width / Math.max(wide + bond, bond), height / Math.max(tall + bond, bond)) * bond;
+function answer(ask: Ask): Told {
+  const { id } = ask;
+  if ('check' in ask) return { id, unreadable: check(ask.check) };
+  if ('find' in ask) return { id, found: find(ask.find, ask.among) };
+  if ('sdf' in ask) return { id, text: ask.sdf.map(sdRecord).join('') };
+  return { id, drawn: draw(ask.draw, ask.width, ask.height) };
 }
 
 /** Which of these are not SMILES; coordinates, which are slow, are not made. */
@@ -63,6 +30,41 @@ function check(all: readonly string[]): Unreadable[] {
   });
 }
 
-function words(error: unknown): string {
-  return String(error instanceof Error ? error.message : error).replace(/^SmilesParser:\s*/, '');
+function find(query: string, among: readonly string[]): Found {
+  const searcher = new SSSearcher();
+  try {
+    const fragment = new SmilesParser({ smartsMode: 'guess' }).parseMolecule(query, { noCoordinates: true });
+    if (fragment.getAllAtoms() === 0) return { problem: 'there are no atoms' };
+    fragment.setFragment(true);
+    searcher.setFragment(fragment);
+  } catch (error) {
+    return { problem: words(error) };
+  }
+  const found = among.flatMap((smiles, at) => {
+    try {
+      searcher.setMolecule(parser.parseMolecule(smiles, { noCoordinates: true }));
+      return searcher.isFragmentInMolecule() ? [at] : [];
+    } catch {
+      // What cannot be read contains nothing.
+      return [];
+    }
+  });
+  return { found };
+}
+
+/** What cannot be read has a record too, without atoms: no row is lost. */
+function sdRecord({ smiles, name, fields }: SdRecord): string {
+  let molecule = new Molecule(0, 0);
+  try {
+    if (smiles.length <= LONGEST) molecule = laidOut(smiles);
+  } catch {
+    // The SMILES stands in a field.
+  }
+  molecule.setName(oneLine(name).slice(0, 80));
+  const data = fields.map(([field, value]) => `>  <${oneLine(field).replace(/[<>]/g, '_')}>\n${oneLine(value)}\n\n`);
+  return `${molecule.toMolfile().trimEnd()}\n${data.join('')}$$$$\n`;
+}
+
+function oneLine(text: string): string {
+  return text.replace(/[\r\n]+/g, ' ');
 }

@@ -14,6 +14,9 @@ self.onmessage = ({ data }: MessageEvent<ResultAsk>) => {
     const bins = store.view(data.view);
     tell({ shown: store.shown, bins, turn: data.turn });
   } else if ('slice' in data) tell({ rows: store.slice(...data.slice), turn: data.turn });
+  else if ('pick' in data) tell({ picked: store.pick(data.pick), turn: data.turn });
+  else if ('values' in data) tell({ values: store.values(data.values), turn: data.turn });
+  else if ('place' in data) tell({ placed: store.place(data.place), turn: data.turn });
   else tell({ text: store.text(data.text, data.rows), turn: data.turn });
 };
 

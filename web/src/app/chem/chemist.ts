@@ -1,10 +1,12 @@
 import { Service, signal } from '@angular/core';
 
 import { CHEM_WORKER } from '../../generated/workers';
-import type { Drawn, Told, Unreadable } from '../../workers/chem-messages';
+import type { Drawn, Found, SdRecord, Told, Unreadable } from '../../workers/chem-messages';
 
 /** Most pictures that are kept: a picture is 2 to 20 kB. */
 const KEPT = 2_000;
+/** So many are searched or written at a time. */
+const PIECE = 200;
 
 /** Draws molecules in a worker. */
 @Service()
@@ -37,6 +39,31 @@ export class Chemist {
   async check(all: readonly string[]): Promise<readonly Unreadable[]> {
     const told = await this.#ask({ check: all });
     return told && 'unreadable' in told ? told.unreadable : [];
+  }
+
+  /** Which of these contain a substructure; piece by piece, so that pictures are drawn in between. */
+  async find(query: string, among: readonly string[], goOn: (done: number) => boolean): Promise<Found> {
+    const found: number[] = [];
+    for (let from = 0; from < among.length; from += PIECE) {
+      if (!goOn(from)) break;
+      const told = await this.#ask({ find: query, among: among.slice(from, from + PIECE) });
+      if (!told || !('found' in told)) return { problem: 'structures cannot be searched in this browser' };
+      if ('problem' in told.found) return told.found;
+      found.push(...told.found.found.map((at) => at + from));
+    }
+    return { found };
+  }
+
+  /** An SD file with coordinates; nothing if the worker cannot run or it was given up. */
+  async sdf(records: readonly SdRecord[], goOn: (done: number) => boolean): Promise<string | null> {
+    const pieces: string[] = [];
+    for (let from = 0; from < records.length; from += PIECE) {
+      if (!goOn(from)) return null;
+      const told = await this.#ask({ sdf: records.slice(from, from + PIECE) });
+      if (!told || !('text' in told)) return null;
+      pieces.push(told.text);
+    }
+    return pieces.join('');
   }
 
   #ask(what: object): Promise<Told | null> {

@@ -44,7 +44,7 @@ export class Draft {
 
   sheet(names: readonly string[]) {
     const { column, header } = this.choice();
-    return sheet(this.text(), this.dialect(), { names, column, header });
+    return sheet(this.text(), this.dialect(), { names, column, header }, this.cut());
   }
 
   paste(text: string): void {
@@ -57,7 +57,9 @@ export class Draft {
     const refused = whyNotText(bytes, file.name);
     this.refused.set(refused);
     if (refused) return;
-    this.text.set(new TextDecoder().decode(bytes));
+    // A record that is cut is none.
+    const text = new TextDecoder().decode(bytes);
+    this.text.set(file.size > HEAD ? text.slice(0, text.lastIndexOf('\n') + 1) : text);
     this.#new(file);
     this.refused.set(null);
   }

@@ -12,7 +12,7 @@ import { Failed, Void } from '../ui/void';
 import { Draft } from './draft';
 import { ModelCell } from './model-cell';
 import { MOLECULES, PasteBox } from './paste-box';
-import { inputsOf } from './sheet';
+import { inputsOf, namesOf } from './sheet';
 
 const STATES: Option[] = [
   { value: '', label: 'any' },
@@ -88,9 +88,10 @@ export class HomePage {
   protected readonly molecules = computed(() => !this.chosen() || takesMolecules(this.chosen() as ModelSummary));
   protected readonly names = computed(() => {
     const input = this.chosen()?.input;
-    return input ? [input.name, 'input', ...input.also] : MOLECULES;
+    return input ? namesOf(input) : MOLECULES;
   });
-  protected readonly inputs = computed(() => inputsOf(this.draft.sheet(this.names())).length);
+  readonly #sheet = computed(() => this.draft.sheet(this.names()));
+  protected readonly inputs = computed(() => (this.#sheet().refusal ? 0 : inputsOf(this.#sheet()).length));
   protected readonly said = computed(() => (this.draft.cut() ? 'the file' : `${count(this.inputs())} ${this.inputs() === 1 ? 'input' : 'inputs'}`));
   protected readonly tags = computed<Option[]>(() => {
     const all = [...new Set(this.catalogue.models().flatMap((one) => one.tags))].sort();

@@ -8,7 +8,7 @@ import { Draft } from './draft';
 import { inputsOf } from './sheet';
 
 /** Names of columns that are taken for molecules where no model was chosen yet. */
-export const MOLECULES = ['smiles', 'input', 'structure', 'canonical_smiles', 'molecule'];
+export const MOLECULES = ['smiles', 'structure', 'canonical_smiles', 'molecule', 'input'];
 const LINES = 400;
 
 /** Where people paste or drop what they want predicted. What is pasted is drawn at once. */
@@ -31,7 +31,7 @@ const LINES = 400;
       @if (draft.empty()) {
         <div class="hint"><b class="strong tx">What you paste is drawn here</b><span>Each line is checked before it is sent. No account is needed; results are kept for some days.</span></div>
       } @else {
-        <div class="st" [class]="bad() > 0 ? 'st-f' : 'st-c'"><m-icon [name]="bad() > 0 ? 's-failed' : 's-completed'" /><span><b class="strong">{{ counted(inputs().length, molecules() ? 'molecule' : 'input') }}</b>{{ how() }}</span></div>
+        <div class="st" [class]="bad() ? 'st-f' : 'st-c'"><m-icon [name]="bad() ? 's-failed' : 's-completed'" /><span><b class="strong">{{ counted(inputs().length, molecules() ? 'molecule' : 'input') }}</b>{{ how() }}</span></div>
         <div class="mols">
           @for (smiles of first(); track $index) {
             <figure><figcaption>{{ $index + 1 }}</figcaption><m-mol [smiles]="smiles" [width]="152" [height]="76" /></figure>
@@ -62,11 +62,11 @@ export class PasteBox {
   readonly #lines = computed(() => this.draft.text().split('\n').length);
   protected readonly lines = computed(() => Array.from({ length: Math.min(LINES, Math.max(1, this.#lines())) }, (_, at) => at + 1));
   protected readonly rows = computed(() => Math.min(12, Math.max(6, this.#lines())));
-  protected readonly bad = computed(() => (this.#sheet().at < 0 ? 1 : 0));
+  protected readonly bad = computed(() => this.#sheet().refusal !== null);
   protected readonly how = computed(() => {
     const sheet = this.#sheet();
-    if (sheet.at < 0) return `: none of the columns ${sheet.columns.slice(0, 5).join(', ')} has a name that is known`;
-    return sheet.header && sheet.columns.length > 1 ? ` in column ${sheet.columns[sheet.at]} of ${sheet.columns.length}` : ', one a line';
+    if (sheet.refusal) return `: ${sheet.refusal.said}`;
+    return sheet.columns.length > 1 ? ` in column ${sheet.columns[sheet.at]} of ${sheet.columns.length}` : ', one a line';
   });
   protected readonly about = computed(() => {
     const rows = this.inputs().length;

@@ -1,4 +1,4 @@
-import { dialectOf, inputsOf, records, sheet, type Wish } from './sheet';
+import { columnOf, dialectOf, inputsOf, records, sheet, type Wish } from './sheet';
 
 const auto: Wish = { names: ['smiles', 'input', 'structure'], column: null, header: 'auto' };
 
@@ -17,13 +17,26 @@ test('the input column is found by its name, or chosen', () => {
   expect(sheet('a,b\n1,2\n', 'csv', auto).at).toBe(-1);
 });
 
-test('cells are cut after RFC 4180', () => {
-  const cells = (text: string) => records(text, 'csv').map((row) => row.cells);
+test('cells are cut after RFC 4180, and lines are counted', () => {
+  const cells = (text: string) => records(text, ',').records.map((row) => row.cells);
   expect(cells('\uFEFFa,b\r\n"1""2","x\ny"\r3,\n')).toEqual([['a', 'b'], ['1"2', 'x\ny'], ['3', '']]);
-  expect(records('a\n\n"b\nc"\nd', 'csv').map((row) => row.line)).toEqual([1, 3, 5]);
+  expect(records('a\n\n"b\nc"\nd', ',').records.map((row) => row.line)).toEqual([1, 3, 5]);
+  expect(records('"C"C\n', null).records).toEqual([{ line: 1, cells: ['"C"C'] }]);
+});
+
+test('what the hub would refuse is said with its line', () => {
+  expect(sheet('smiles,a\n1,2\n1,2,3\n', 'csv', auto).refusal?.said).toMatch(/line 3 has “3” in its cell 3/);
+  expect(sheet('smiles\n"CCO" x\n', 'csv', auto).refusal?.said).toMatch(/Line 2 has text after/);
+  // The beginning of a file ends anywhere.
+  expect(sheet('smiles,a\n1,"2', 'csv', auto, true).refusal).toBe(null);
+});
+
+test('without a header columns are told by their number', () => {
+  const absent = sheet('CCO,ethanol\nC,methane\n', 'csv', { ...auto, header: 'absent', column: '1' });
+  expect([columnOf(absent, 1), absent.columns]).toEqual(['2', ['column_1', 'column_2']]);
 });
 
 test('the kind of a text is told by its name, else by its first line', () => {
   expect(['x.CSV', 'x.tsv', 'x.smi'].map((name) => dialectOf('CCO', name))).toEqual(['csv', 'tsv', 'plain']);
-  expect(['CCO\nC', 'a\tb', 'a,b'].map((text) => dialectOf(text))).toEqual(['plain', 'tsv', 'csv']);
+  expect(['CCO\nC', 'a\tb', 'a,b', 'a;b'].map((text) => dialectOf(text))).toEqual(['plain', 'csv', 'csv', 'csv']);
 });

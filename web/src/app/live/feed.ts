@@ -33,6 +33,8 @@ export class Feed {
   /** The newest of one request. */
   readonly request = signal<RequestNews | null>(null);
   readonly live = signal(false);
+  /** It was live at some time. */
+  wasLive = false;
   readonly #later = new Map<string, ReturnType<typeof setTimeout>>();
 
   constructor() {
@@ -81,7 +83,10 @@ export class Feed {
   }
 
   #take({ name, data }: HubEvent): void {
-    if (name === 'open') this.live.set(true);
+    if (name === 'open') {
+      this.wasLive = true;
+      this.live.set(true);
+    }
     if (name === 'closed') this.live.set(false);
     if (name === 'session') void this.#session.renew();
     if (name === 'request') {

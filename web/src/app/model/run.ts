@@ -5,7 +5,7 @@ import { read } from '../api/read';
 import { Chemist } from '../chem/chemist';
 import { Draft } from '../home/draft';
 import { PasteBox } from '../home/paste-box';
-import { inputsOf } from '../home/sheet';
+import { columnOf, inputsOf, namesOf } from '../home/sheet';
 import { Session } from '../session/session';
 import { Choice, type Option } from '../ui/choice';
 import { Code } from '../ui/code';
@@ -45,12 +45,12 @@ interface Line {
         <div class="filebar"><m-icon name="file" /><span class="nm">{{ draft.file()?.name ?? 'Pasted' }}</span><span class="mut">{{ about() }}</span>
           <div class="end"><button type="button" class="btn" (click)="draft.clear()">{{ draft.file() ? 'Other file' : 'Clear' }}</button></div></div>
         <div class="why">
-          <p>@if (sheet().at < 0) {<b>Which column has the inputs?</b> None has the name {{ model().input.name }}, which the model knows.} @else if (sheet().header) {<b>{{ sheet().columns[sheet().at] }}</b> is the input: {{ sheet().why }}{{ checked() }}.} @else {<b>Each line</b> is an input{{ checked() }}.}</p>
-          @if (columns().length > 1) {<m-choice label="Input column" [options]="columns()" [value]="sheet().columns[sheet().at] ?? ''" none="" (valueChange)="change({ column: $event })" />}
-          @if (columns().length <= 1) {<m-choice label="First line" [options]="headers" [value]="sheet().header ? 'used' : 'absent'" none="absent" (valueChange)="change({ header: $event })" />}
+          <p>@if (sheet().at < 0) {<b>Which column has the inputs?</b> {{ sheet().refusal?.said }}} @else if (sheet().column; as name) {<b>{{ name }}</b> is the input: {{ sheet().why }}{{ checked() }}.} @else {<b>Each line</b> is an input{{ checked() }}.}</p>
+          @if (columns().length > 1) {<m-choice label="Input column" [options]="columns()" [value]="sheet().at < 0 ? '' : place(sheet().at)" none="" (valueChange)="change({ column: $event })" />}
+          @if (sheet().rows.length > 0) {<m-choice label="First line" [options]="headers" [value]="sheet().header ? 'used' : 'absent'" [none]="columns().length > 1 ? 'used' : 'absent'" (valueChange)="change({ header: $event })" />}
         </div>
         <div class="tw-x"><table class="t prev">
-          @if (sheet().header) {<thead><tr><th class="ln"><span class="vh">Line</span></th>
+          @if (sheet().columns.length > 0) {<thead><tr><th class="ln"><span class="vh">Line</span></th>
             @for (name of sheet().columns; track $index) {
               <th [class.key]="$index === sheet().at" [attr.colspan]="$index === sheet().at && molecules() ? 2 : null">{{ name }}@if ($index === sheet().at) {<span class="tag">input</span>}</th>
             }</tr></thead>}
@@ -67,7 +67,9 @@ interface Line {
             }
           </tbody></table></div>
       </div>
-      @if (unreadable().length > 0) {
+      @if (sheet().at >= 0 && sheet().refusal; as refusal) {
+        <div class="note f mt" role="alert"><m-icon name="warn" /><span><b class="strong">The hub would not take it.</b> {{ refusal.said }}</span></div>
+      } @else if (unreadable().length > 0) {
         <div class="note f mt"><m-icon name="warn" /><span><b class="strong">{{ counted(unreadable().length, 'line') }} of {{ count(inputs().length) }} cannot be read as SMILES</b> and may get no prediction: {{ lines() }}. The others are not affected.</span></div>
       }
     }
@@ -102,11 +104,11 @@ export class Run {
     { value: 'used', label: 'header' },
     { value: 'absent', label: 'an input' },
   ];
-  protected readonly names = computed(() => [this.model().input.name, 'input', ...this.model().input.also]);
+  protected readonly names = computed(() => namesOf(this.model().input));
   protected readonly molecules = computed(() => takesMolecules(this.model()));
   protected readonly sheet = computed(() => this.draft.sheet(this.names()));
   protected readonly inputs = computed(() => inputsOf(this.sheet()));
-  protected readonly columns = computed<Option[]>(() => this.sheet().columns.map((name) => ({ value: name, label: name })));
+  protected readonly columns = computed<Option[]>(() => this.sheet().columns.map((name, at) => ({ value: this.place(at), label: name || `the ${at + 1}. column` })));
   protected readonly width = computed(() => Math.max(1, this.sheet().columns.length) + (this.molecules() ? 1 : 0));
   protected readonly unreadable = signal<readonly Unreadable[]>([]);
   readonly #done = signal(0);
@@ -160,7 +162,7 @@ export class Run {
     }
     return bars.map((bar) => ({ ...bar, width: bar.share === 0 ? 0 : Math.max(0.6, Math.min(100, bar.share * 100)) }));
   });
-  protected readonly ready = computed(() => !this.draft.empty() && this.inputs().length > 0 && !this.draft.sending() && !this.model().disabled);
+  protected readonly ready = computed(() => !this.draft.empty() && !this.sheet().refusal && this.inputs().length > 0 && !this.draft.sending() && !this.model().disabled);
   protected readonly button = computed(() => (this.inputs().length === 0 ? 'Run' : this.draft.cut() ? 'Run the file' : `Run ${counted(this.inputs().length, 'input')}`));
   protected readonly code = computed(() => snippet(this.language() ?? 'curl', wanted(this.draft, this.model())));
 
@@ -184,11 +186,17 @@ export class Run {
     return LANGUAGES.find((one) => one.id === language)?.label ?? language;
   }
 
+  /** A column as the hub is told of it. */
+  protected place(at: number): string {
+    return columnOf(this.sheet(), at);
+  }
+
   protected change(change: { column?: string; header?: string; cache?: boolean }): void {
-    this.draft.choice.update((choice) => ({
-      column: change.column ?? choice.column,
-      header: change.header === 'used' || change.header === 'absent' ? change.header : choice.header,
-      cache: change.cache ?? choice.cache,
-    }));
+    this.draft.choice.update((choice) => {
+      const header = change.header === 'used' || change.header === 'absent' ? change.header : choice.header;
+      // A number is no name, and the other way round.
+      const column = header === choice.header ? (change.column ?? choice.column) : null;
+      return { column, header, cache: change.cache ?? choice.cache };
+    });
   }
 }

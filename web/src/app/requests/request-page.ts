@@ -1,4 +1,4 @@
-import { Component, DestroyRef, computed, effect, inject, input, signal, untracked, viewChild } from '@angular/core';
+import { Component, DestroyRef, computed, effect, inject, input, signal, untracked } from '@angular/core';
 import { Router, RouterLink } from '@angular/router';
 
 import { Api, type Schemas } from '../api/api';
@@ -11,26 +11,17 @@ import { Clock } from '../ui/clock';
 import { count, counted, duration, exact, moment, tail } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Phase } from '../ui/phase';
-import { Pop } from '../ui/pop';
-import { asText } from '../ui/query';
 import { Toasts } from '../ui/toasts';
 import { Failed, Void } from '../ui/void';
+import { Downloads } from './downloads';
 import { Progressing } from './progressing';
 import { Result } from './result';
 import { ResultTable } from './result-table';
 
 const UNDO = 5_000;
-const FORMATS = [
-  { id: 'csv', label: 'CSV', what: 'yours and the predictions' },
-  { id: 'json', label: 'JSON', what: 'one list' },
-  { id: 'ndjson', label: 'NDJSON', what: 'one row a line' },
-  { id: 'parquet', label: 'Parquet', what: 'typed columns' },
-  { id: 'arrow', label: 'Arrow', what: 'for notebooks' },
-];
-
 @Component({
   selector: 'm-request-page',
-  imports: [Failed, Icon, Phase, Pop, Progressing, ResultTable, RouterLink, Void],
+  imports: [Downloads, Failed, Icon, Phase, Progressing, ResultTable, RouterLink, Void],
   template: `@if (read.value(); as request) {
       <header class="head big"><div class="ht">
         <div class="crumbs"><a routerLink="/requests">My requests</a> <span class="sl">/</span>&ngsp;<span class="mono id" [title]="request.id">{{ tail(request.id) }}</span></div>
@@ -43,18 +34,10 @@ const FORMATS = [
           <button type="button" class="btn danger" [disabled]="leaving()" (click)="cancel()"><m-icon name="s-cancelled" />Cancel</button>
         } @else {
           <button type="button" class="btn" [disabled]="!again()" (click)="runAgain()"><m-icon name="again" />Run again</button>
-          @if (request.phase === 'completed') {
-            <button type="button" class="btn pri" #button aria-haspopup="dialog" [attr.aria-expanded]="menu.open()" (click)="menu.toggle(button)"><m-icon name="download" />Download<m-icon name="down" /></button>
-          }
+          @if (request.phase === 'completed') {<a class="btn" [routerLink]="['/requests', request.id, 'compare']"><m-icon name="compare" />Compare</a>}
+          @if (request.phase === 'completed') {<m-downloads [request]="request" [model]="model.value()" [result]="result" />}
           <button type="button" class="btn icon" aria-label="Delete" title="Delete" (click)="remove()"><m-icon name="x" /></button>
         }
-        <div mPop #menu="mPop" class="dl" role="group" aria-label="Download">
-          @for (format of formats; track format.id) {
-            <a class="mi" [href]="'/api/v1/requests/' + request.id + '/result?format=' + format.id" [download]="request.model + '-' + request.id.slice(-6) + '.' + format.id" (click)="menu.close()"><b>{{ format.label }}</b><i>{{ format.what }}</i></a>
-          }
-          @if (result.columns() && filtered()) {<button type="button" class="mi" (click)="saveShown(); menu.close()"><b>CSV</b><i>the {{ count(result.shown()?.number ?? 0) }} rows that are shown</i></button>}
-          <p>Rows in the order of the inputs.@if (request.expires_at; as at) { Kept until {{ moment(at, clock.now()) }}.}</p>
-        </div>
       </div></header>
       @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
       @if (open()) {
@@ -69,7 +52,7 @@ const FORMATS = [
         @if (request.phase !== 'completed') {
           <div class="note mb5" [class.f]="request.phase === 'failed'"><m-icon name="info" /><span><b class="strong">{{ request.phase === 'failed' ? 'It failed.' : 'It was cancelled.' }}</b> {{ request.reason }} {{ request.phase === 'failed' ? 'Nothing was charged to your limits but the inputs of today; try it again, or with another model.' : '' }}</span></div>
         }
-        <m-result-table [hidden]="request.phase !== 'completed'" [result]="result" [request]="request" [model]="model.value()" [q]="q()" [sortedBy]="sort()" [ranged]="range()" [only]="only()" [colour]="colour()" [paged]="page()" />
+        <m-result-table [hidden]="request.phase !== 'completed'" [result]="result" [request]="request" [model]="model.value()" />
       }
       @if (request.phase !== 'completed') {
         <div class="h2r"><h2>What was read</h2></div>
@@ -89,12 +72,6 @@ const FORMATS = [
 })
 export class RequestPage {
   readonly id = input.required<string>();
-  readonly q = input('', { transform: asText });
-  readonly sort = input('', { transform: asText });
-  readonly range = input('', { transform: asText });
-  readonly only = input('', { transform: asText });
-  readonly colour = input('', { transform: asText });
-  readonly page = input('', { transform: asText });
   protected readonly feed = inject(Feed);
   protected readonly clock = inject(Clock);
   protected readonly catalogue = inject(Catalogue);
@@ -102,14 +79,12 @@ export class RequestPage {
   readonly #toasts = inject(Toasts);
   readonly #router = inject(Router);
   readonly #draft = inject(Draft);
-  protected readonly formats = FORMATS;
   protected readonly count = count;
   protected readonly counted = counted;
   protected readonly tail = tail;
   protected readonly moment = moment;
   protected readonly exact = exact;
   protected readonly result = new Result();
-  protected readonly table = viewChild(ResultTable);
   readonly #news = signal(0);
   protected readonly read = read('/api/v1/requests/{id}', () => {
     const quiet = this.#news() > 0;
@@ -123,7 +98,6 @@ export class RequestPage {
   #undo: ReturnType<typeof setTimeout> | undefined;
 
   protected readonly open = computed(() => ['waiting', 'running'].includes(this.read.value()?.phase ?? ''));
-  protected readonly filtered = computed(() => !!(this.q() || this.range() || this.only()));
   protected readonly again = computed(() => this.read.value()?.phase === 'completed' && !!this.result.columns());
   protected readonly version = computed(() => this.read.value()?.model_version.split('+')[0] ?? '');
   protected readonly title = computed(() => {
@@ -201,10 +175,6 @@ export class RequestPage {
     } catch (error) {
       this.#toasts.say(Failure.of(error).detail);
     }
-  }
-
-  protected saveShown(): void {
-    void this.table()?.saveRows(null, 'shown');
   }
 
   protected async runAgain(): Promise<void> {

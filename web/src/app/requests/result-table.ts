@@ -4,49 +4,66 @@ import type { Schemas } from '../api/api';
 import { takesMolecules } from '../model/words';
 import { Choice, type Option } from '../ui/choice';
 import { copied } from '../ui/code';
-import { Dialog } from '../ui/dialog';
-import { count, counted, decimals, fixed } from '../ui/format';
+import { count } from '../ui/format';
 import { Histogram } from '../ui/histogram';
 import { Icon } from '../ui/icon';
 import { Mol } from '../ui/mol';
-import { asText, queryChanger } from '../ui/query';
-import { save } from '../ui/save';
+import { asList } from '../ui/query';
 import { Toasts } from '../ui/toasts';
 import { Void } from '../ui/void';
-import type { ResultColumn, ResultRow, Value } from '../../workers/result-messages';
-import { parseRanges, type Range, writeRanges } from './ranges';
+import type { ResultRow } from '../../workers/result-messages';
+import { arranged, said, shadeOf, short, type Shown, shownColumns } from './columns';
+import { ColumnsChoice } from './columns-choice';
+import { RangeDialog } from './range-dialog';
 import type { Result } from './result';
+import { resultQuery } from './result-query';
+import { RowDrawer } from './row-drawer';
+import { Substructure } from './substructure';
 
 const PAGE = 50;
-
-interface Shown extends ResultColumn {
-  readonly digits: number;
-  readonly unit: string;
-  readonly index: number;
-}
 
 /** The rows of a result: what a person sent, beside what the model says. What is chosen stands in the address. */
 @Component({
   selector: 'm-result-table',
-  imports: [Choice, Dialog, Histogram, Icon, Mol, Void],
+  imports: [Choice, ColumnsChoice, Histogram, Icon, Mol, RangeDialog, RowDrawer, Substructure, Void],
   template: `@if (result().columns(); as all) {
       <div class="bar">
-        <label class="ctl inp"><m-icon name="search" /><input #search type="search" placeholder="Name or {{ inputName() }}" aria-label="Search the rows" [value]="q()" (input)="go({ q: search.value, page: null }, true)" /></label>
-        @if (numbers().length > 0) {<m-choice label="Colour" [options]="colours()" [value]="colour()" (valueChange)="go({ colour: $event })" />}
-        @for (range of ranges(); track range.column) {<span class="chip">{{ range.column }} {{ short(range.low) }} to {{ short(range.high) }}<button type="button" [attr.aria-label]="'Remove the range of ' + range.column" (click)="limit(range.column, null)"><m-icon name="x" /></button></span>}
-        @if (filtered()) {<button type="button" class="btn txt" (click)="go({ q: null, range: null, only: null, page: null })">Clear</button>}
+        <div class="seg ic" role="group" aria-label="Shown as">
+          <button type="button" title="Table" [class.on]="!query.cards()" [attr.aria-pressed]="!query.cards()" (click)="query.go({ view: null })"><m-icon name="table" /><span class="vh">Table</span></button>
+          <button type="button" title="Cards" [class.on]="query.cards()" [attr.aria-pressed]="query.cards()" (click)="query.go({ view: 'cards' })"><m-icon name="cards" /><span class="vh">Cards</span></button></div>
+        <label class="ctl inp"><m-icon name="search" /><input #search type="search" placeholder="Name or {{ molecules() ? 'SMILES' : inputName() }}" aria-label="Search the rows" [value]="query.text()" (input)="query.go({ q: search.value, page: null }, true)" /></label>
+        @if (molecules()) {<m-substructure [result]="result()" [column]="inputAt()" [value]="query.substructure()" (valueChange)="query.go({ sub: $event, page: null })" (found)="matches.set($event)" />}
+        @if (numbers().length > 0) {<m-choice label="Colour" [options]="colours()" [value]="query.colour()" (valueChange)="query.go({ colour: $event })" />}
+        @if (outputs().length > 1) {<m-columns-choice [columns]="outputs()" [hidden]="query.hidden()" (hiddenChange)="query.go({ hide: $event })" [pinned]="query.pinned()" (pinnedChange)="query.go({ pin: $event })" />}
+        @for (range of query.ranges(); track range.column) {<span class="chip">{{ range.column }} {{ short(range.low) }} to {{ short(range.high) }}<button type="button" [attr.aria-label]="'Remove the range of ' + range.column" (click)="query.limit(range.column, null)"><m-icon name="x" /></button></span>}
+        @if (query.filtered()) {<button type="button" class="btn txt" (click)="query.clear()">Clear</button>}
         <span class="lbl end" role="status"><b class="strong tx">{{ count(number()) }}</b> of {{ count(all.total) }}</span>
       </div>
       @if (all.cut) {<div class="note w mb5"><m-icon name="info" /><span>Only the first {{ count(all.total) }} rows are shown here. The downloads have all of them.</span></div>}
+      @if (query.cards() && all.failed > 0) {<div class="note f mb5"><m-icon name="warn" /><span><b class="strong">{{ count(all.failed) }} without prediction</b> {{ reasons() }}</span><span class="end"><button type="button" class="btn txt" (click)="showFailed()">{{ query.failed() ? 'Show all' : 'Show' }}</button></span></div>}
+      @if (query.cards()) {
+        <div class="sheet cgrid">
+          @for (row of result().rows(); track row.at) {
+            <article class="ccell" [class.on]="result().selected().has(row.at)">
+              <div class="ch"><input type="checkbox" class="cb" [attr.aria-label]="'Select row ' + (row.at + 1)" [checked]="result().selected().has(row.at)" (change)="select(row.at)" /><button type="button" class="nm" (click)="query.go({ row: row.at + 1 })">{{ nameOf(row) || text(row, inputAt()) }}</button></div>
+              @if (molecules()) {<m-mol [smiles]="text(row, inputAt())" [name]="nameOf(row)" [width]="232" [height]="116" />}
+              @if (row.error !== null) {<p class="bad">{{ row.error }}</p>} @else {
+                <dl>@for (column of visible(); track column.name) {<div [class]="shade(column, row)"><dt>{{ column.name }}</dt><dd [title]="row.values[column.index]">{{ said(column, row.values[column.index] ?? null) }}</dd></div>}</dl>
+              }
+            </article>
+          }
+        </div>
+        @if (result().shown() && number() === 0) {<div class="sheet"><m-void title="No row is like that">{{ filterInWords() }}<button step type="button" class="btn" (click)="query.clear()">Show all {{ count(all.total) }}</button></m-void></div>}
+      } @else {
       <div class="tw cards"><table class="t res">
         <thead><tr>
           <th><input type="checkbox" class="cb" aria-label="Select the rows of this page" [checked]="allSelected()" (change)="selectAll()" /></th>
-          <th [attr.colspan]="molecules() ? 2 : 1" [attr.aria-sort]="sorted(inputName())"><button type="button" class="nm" (click)="order(inputName())">{{ lead() }}</button><span class="u">{{ own().length > 1 ? 'your columns' : 'your input' }}</span></th>
-          @for (column of outputs(); track column.name) {
-            <th class="num" [attr.aria-sort]="sorted(column.name)">
-              <button type="button" class="nm" [title]="meaning(column.name)" (click)="order(column.name)">@if (sort() === column.name) {<svg class="i sort" [class.flip]="!down()" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-sort" /></svg>}{{ column.name }}</button><span class="u">{{ column.unit }}&nbsp;</span>
+          <th [attr.colspan]="molecules() ? 2 : 1" [attr.aria-sort]="sorted(inputName())"><button type="button" class="nm" (click)="query.order(inputName())">{{ lead() }}</button><span class="u">{{ own().length > 1 ? 'your columns' : 'your input' }}</span></th>
+          @for (column of visible(); track column.name) {
+            <th class="num {{ pin(column) }}" [attr.aria-sort]="sorted(column.name)">
+              <button type="button" class="nm" [title]="column.meaning" (click)="query.order(column.name)">@if (query.sort() === column.name) {<svg class="i sort" [class.flip]="!query.down()" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-sort" /></svg>}{{ column.name }}</button><span class="u">{{ column.unit }}&nbsp;</span>
               @if (column.kind === 'number') {
-                <m-histogram [bins]="column.bins" [of]="result().shown()?.bins?.[column.name]" [least]="column.least" [most]="column.most" [range]="rangeOf(column.name)" (chosen)="limit(column.name, $event)" />
+                <m-histogram [bins]="column.bins" [of]="result().shown()?.bins?.[column.name]" [least]="column.least" [most]="column.most" [range]="rangeOf(column.name)" (chosen)="query.limit(column.name, $event)" />
                 <button type="button" class="rg" [class.set]="rangeOf(column.name)" [attr.aria-label]="'Range of ' + column.name" (click)="asked.set(column)"><span>{{ short(rangeOf(column.name)?.[0] ?? column.least) }}</span><span>{{ short(rangeOf(column.name)?.[1] ?? column.most) }}</span></button>
               }
             </th>
@@ -55,42 +72,37 @@ interface Shown extends ResultColumn {
         <tbody>
           @if (all.failed > 0) {
             <tr class="miss"><td [attr.colspan]="width()"><div class="in1"><span class="st st-f"><m-icon name="s-failed" /><span class="strong">{{ count(all.failed) }} without prediction</span></span><span>{{ reasons() }}</span>
-              <button type="button" class="link" (click)="go({ only: only() ? null : 'failed', page: null })">{{ only() ? 'Show all' : 'Show' }}</button></div></td></tr>
+              <button type="button" class="link" (click)="showFailed()">{{ query.failed() ? 'Show all' : 'Show' }}</button></div></td></tr>
           }
           @for (row of result().rows(); track row.at) {
-            <tr [class.on]="selected().has(row.at)">
-              <td class="cbx"><input type="checkbox" class="cb" [attr.aria-label]="'Select row ' + (row.at + 1)" [checked]="selected().has(row.at)" (change)="select(row.at)" /></td>
+            <tr [class.on]="result().selected().has(row.at)">
+              <td class="cbx"><input type="checkbox" class="cb" [attr.aria-label]="'Select row ' + (row.at + 1)" [checked]="result().selected().has(row.at)" (change)="select(row.at)" /></td>
               @if (molecules()) {<td class="mc"><m-mol [smiles]="text(row, inputAt())" [name]="nameOf(row)" [width]="124" [height]="62" /></td>}
-              <td class="nmz">@if (nameOf(row); as name) {<b>{{ name }}</b>}<span class="mono" [title]="text(row, inputAt())">{{ text(row, inputAt()) }}</span></td>
+              <td class="nmz"><button type="button" class="opens" [attr.aria-label]="'Open ' + (nameOf(row) || text(row, inputAt()))" (click)="query.go({ row: row.at + 1 })">@if (nameOf(row); as name) {<b>{{ name }}</b>}<span class="mono" [title]="text(row, inputAt())">{{ text(row, inputAt()) }}</span></button></td>
               @if (row.error !== null) {
-                <td class="bad full" [attr.colspan]="outputs().length || 1">{{ row.error }}</td>
+                <td class="bad full" [attr.colspan]="visible().length || 1">{{ row.error }}</td>
               } @else {
-                @for (column of outputs(); track column.name) {
-                  <td [class]="shade(column, row)" [attr.data-l]="column.name" [title]="row.values[column.index]">{{ said(column, row.values[column.index] ?? null) }}</td>
+                @for (column of visible(); track column.name) {
+                  <td [class]="shade(column, row) + pin(column)" [attr.data-l]="column.name" [title]="row.values[column.index]">{{ said(column, row.values[column.index] ?? null) }}</td>
                 }
               }
             </tr>
           } @empty {
-            @if (result().shown() && number() === 0) {<tr><td [attr.colspan]="width()"><m-void title="No row is like that">{{ filterInWords() }}<button step type="button" class="btn" (click)="go({ q: null, range: null, only: null, page: null })">Show all {{ count(all.total) }}</button></m-void></td></tr>}
+            @if (result().shown() && number() === 0) {<tr><td [attr.colspan]="width()"><m-void title="No row is like that">{{ filterInWords() }}<button step type="button" class="btn" (click)="query.clear()">Show all {{ count(all.total) }}</button></m-void></td></tr>}
           }
         </tbody>
       </table></div>
+      }
       <div class="under"><span>{{ place() }}</span><span class="end">
-        @if (page() > 1) {<button type="button" class="btn" (click)="go({ page: page() - 1 === 1 ? null : page() - 1 })">Back</button>}
-        @if (page() * pageSize < number()) {<button type="button" class="btn" (click)="go({ page: page() + 1 })">Next {{ next() }}</button>}
+        @if (query.page() > 1) {<button type="button" class="btn" (click)="turn(-1)">Back</button>}
+        @if (query.page() * pageSize < number()) {<button type="button" class="btn" (click)="turn(1)">Next {{ next() }}</button>}
       </span></div>
-      @if (selected().size > 0) {
-        <div class="selbar" role="region" aria-label="Selected rows"><b>{{ selected().size }} selected</b>
-          <button type="button" (click)="copyInputs()">Copy {{ molecules() ? 'SMILES' : 'inputs' }}</button><button type="button" (click)="copyTable()">Copy table</button><button type="button" (click)="saveRows(picked(), 'selected')">Download</button><i class="sepv"></i><button type="button" (click)="selected.set(none)">Clear</button></div>
+      @if (result().selected().size > 0) {
+        <div class="selbar" role="region" aria-label="Selected rows"><b>{{ count(result().selected().size) }} selected</b>
+          <button type="button" (click)="copyInputs()">Copy {{ molecules() ? 'SMILES' : 'inputs' }}</button><button type="button" (click)="copyTable()">Copy table</button><i class="sepv"></i><button type="button" (click)="result().selected.set(none)">Clear</button></div>
       }
-      @if (asked(); as column) {
-        <m-dialog [label]="'Range of ' + column.name" (closed)="asked.set(null)"><h2>Range of {{ column.name }}</h2><p class="lead">{{ meaning(column.name) }} From {{ short(column.least) }} to {{ short(column.most) }}.</p>
-          <form (submit)="$event.preventDefault(); limit(column.name, [low.valueAsNumber, high.valueAsNumber]); asked.set(null)">
-            <div class="field"><label for="low">At least</label><input #low id="low" class="in" type="number" step="any" required [value]="rangeOf(column.name)?.[0] ?? column.least" /></div>
-            <div class="field"><label for="high">At most</label><input #high id="high" class="in" type="number" step="any" required [value]="rangeOf(column.name)?.[1] ?? column.most" /></div>
-            <div class="end"><button type="button" class="btn left" (click)="limit(column.name, null); asked.set(null)">No range</button><button class="btn pri">Show these</button></div>
-          </form></m-dialog>
-      }
+      @if (asked(); as column) {<m-range-dialog [column]="column" [range]="rangeOf(column.name)" (chosen)="query.limit(column.name, $event)" (closed)="asked.set(null)" />}
+      @if (query.row() >= 0) {<m-row-drawer class="float" [result]="result()" [columns]="columns()" [at]="query.row()" [inputAt]="inputAt()" [nameAt]="nameAt()" [molecule]="molecules()" (closed)="query.go({ row: null })" />}
     } @else if (result().problem(); as problem) {
       <div class="note f" role="alert"><m-icon name="warn" /><span>{{ problem }}</span></div>
     } @else {
@@ -102,77 +114,61 @@ export class ResultTable {
   readonly result = input.required<Result>();
   readonly request = input.required<Schemas['Request']>();
   readonly model = input<Schemas['Model']>();
-  readonly q = input('', { transform: asText });
-  readonly sortedBy = input('', { transform: asText });
-  readonly ranged = input('', { transform: asText });
-  readonly only = input('', { transform: asText });
-  readonly colour = input('', { transform: asText });
-  readonly paged = input('', { transform: asText });
   readonly #toasts = inject(Toasts);
-  protected readonly go = queryChanger();
+  protected readonly query = resultQuery();
   protected readonly pageSize = PAGE;
   protected readonly count = count;
+  protected readonly short = short;
+  protected readonly said = said;
   protected readonly none: ReadonlySet<number> = new Set();
-  protected readonly selected = signal(this.none);
   protected readonly asked = signal<Shown | null>(null);
+  /** Rows that contain the substructure; null if none is looked for. */
+  protected readonly matches = signal<readonly number[] | null>(null);
 
-  protected readonly sort = computed(() => this.sortedBy().replace(/^-/, ''));
-  protected readonly down = computed(() => this.sortedBy().startsWith('-'));
-  protected readonly page = computed(() => Math.max(1, Number.parseInt(this.paged(), 10) || 1));
-  protected readonly ranges = computed<Range[]>(() => parseRanges(this.ranged()));
-  protected readonly filtered = computed(() => !!(this.q() || this.ranged() || this.only()));
   protected readonly number = computed(() => this.result().shown()?.number ?? this.result().columns()?.total ?? 0);
-
-  readonly #columns = computed<Shown[]>(() => {
-    const outputs = new Map((this.model()?.outputs ?? []).map((one) => [one.name, one.description]));
-    return (this.result().columns()?.columns ?? []).map((column, index) => ({
-      ...column,
-      index,
-      digits: decimals(Math.max(Math.abs(column.least), Math.abs(column.most)), column.whole),
-      unit: unitOf(outputs.get(column.name) ?? ''),
-    }));
-  });
+  protected readonly columns = computed(() => shownColumns(this.result().columns()?.columns ?? [], this.model()?.outputs ?? []));
   /** The file's own columns; without any the input. */
-  protected readonly own = computed(() => this.request().reading.columns ?? []);
+  protected readonly own = computed(() => asList(this.request().reading.columns ?? []));
   protected readonly inputName = computed(() => {
     const name = this.request().reading.column;
-    return name && this.#columns().some((one) => one.name === name) ? name : 'input';
+    return name && this.columns().some((one) => one.name === name) ? name : 'input';
   });
-  protected readonly inputAt = computed(() => this.#columns().find((one) => one.name === this.inputName())?.index ?? 0);
-  readonly #nameAt = computed(() => {
-    const texts = this.#columns().filter((one) => this.own().includes(one.name) && one.index !== this.inputAt() && one.kind === 'text');
+  protected readonly inputAt = computed(() => this.columns().find((one) => one.name === this.inputName())?.index ?? 0);
+  protected readonly nameAt = computed(() => {
+    const texts = this.columns().filter((one) => this.own().includes(one.name) && one.index !== this.inputAt() && one.kind === 'text');
     return (texts.find((one) => /name|id/i.test(one.name)) ?? texts[0])?.index ?? -1;
   });
-  protected readonly lead = computed(() => [this.#columns()[this.#nameAt()]?.name, this.inputName()].filter(Boolean).join(', '));
+  protected readonly lead = computed(() => [this.columns()[this.nameAt()]?.name, this.inputName()].filter(Boolean).join(', '));
   /** Everything but the name and the input: other columns of the file come after the predictions. */
   protected readonly outputs = computed(() => {
-    const rest = this.#columns().filter((one) => one.index !== this.inputAt() && one.index !== this.#nameAt());
+    const rest = this.columns().filter((one) => one.index !== this.inputAt() && one.index !== this.nameAt());
     const isOwn = (one: Shown) => this.own().includes(one.name);
     return [...rest.filter((one) => !isOwn(one)), ...rest.filter(isOwn)];
   });
+  protected readonly visible = computed(() => arranged(this.outputs(), this.query.pinned(), this.query.hidden()));
   protected readonly numbers = computed(() => this.outputs().filter((one) => one.kind === 'number'));
   protected readonly colours = computed<Option[]>(() => [{ value: '', label: 'none' }, ...this.numbers().map((one) => ({ value: one.name, label: one.name }))]);
   protected readonly molecules = computed(() => {
     const model = this.model();
     return model ? takesMolecules(model) : false;
   });
-  protected readonly width = computed(() => this.outputs().length + (this.molecules() ? 3 : 2));
+  protected readonly width = computed(() => this.visible().length + (this.molecules() ? 3 : 2));
   protected readonly reasons = computed(() => (this.result().columns()?.errors ?? []).map(([why, n]) => `${why} ${n}`).slice(0, 3).join(', '));
-  protected readonly allSelected = computed(() => this.result().rows().length > 0 && this.result().rows().every((row) => this.selected().has(row.at)));
-  protected readonly picked = computed(() => [...this.selected()].sort((a, b) => a - b));
-  protected readonly next = computed(() => Math.min(PAGE, this.number() - this.page() * PAGE));
+  protected readonly allSelected = computed(() => this.result().rows().length > 0 && this.result().rows().every((row) => this.result().selected().has(row.at)));
+  protected readonly next = computed(() => Math.min(PAGE, this.number() - this.query.page() * PAGE));
   protected readonly place = computed(() => {
     const number = this.number();
     if (number <= PAGE) return '';
-    return `${count((this.page() - 1) * PAGE + 1)} to ${count(Math.min(number, this.page() * PAGE))} of ${count(number)}`;
+    return `${count((this.query.page() - 1) * PAGE + 1)} to ${count(Math.min(number, this.query.page() * PAGE))} of ${count(number)}`;
   });
 
   constructor() {
     effect(() => {
       const result = this.result();
       if (!result.columns()) return;
-      const from = (this.page() - 1) * PAGE;
-      const view = { sort: this.sort() || null, down: this.down(), ranges: this.ranges(), text: this.q(), failed: this.only() === 'failed' };
+      const from = (this.query.page() - 1) * PAGE;
+      const rows = this.query.substructure() ? this.matches() : null;
+      const view = { sort: this.query.sort() || null, down: this.query.down(), ranges: this.query.ranges(), text: this.query.text(), failed: this.query.failed(), rows };
       untracked(() => result.view(view, from, from + PAGE));
     });
   }
@@ -182,58 +178,53 @@ export class ResultTable {
   }
 
   protected nameOf(row: ResultRow): string {
-    return this.#nameAt() < 0 ? '' : this.text(row, this.#nameAt());
-  }
-
-  protected said(column: Shown, value: Value): string {
-    if (value === null) return '–';
-    return typeof value === 'number' ? fixed(value, column.digits) : value;
-  }
-
-  protected short(value: number): string {
-    return Number(value.toPrecision(3)).toLocaleString('en', { maximumFractionDigits: 4 });
-  }
-
-  protected meaning(name: string): string {
-    return this.model()?.outputs.find((one) => one.name === name)?.description ?? '';
+    return this.nameAt() < 0 ? '' : this.text(row, this.nameAt());
   }
 
   protected shade(column: Shown, row: ResultRow): string {
-    const value = row.values[column.index];
     const kind = column.kind === 'number' ? 'num' : 'cut';
-    if (column.name !== this.colour() || typeof value !== 'number') return value === 0 ? `${kind} z` : kind;
-    const span = column.most - column.least;
-    return `${kind} v${span > 0 ? Math.min(8, 1 + Math.floor(((value - column.least) / span) * 8)) : 4}`;
+    const step = column.name === this.query.colour() ? shadeOf(column, row) : 0;
+    if (step > 0) return `${kind} v${step}`;
+    return row.values[column.index] === 0 ? `${kind} z` : kind;
+  }
+
+  /** Columns that stay in sight stand one after the other. */
+  protected pin(column: Shown): string {
+    const at = this.query.pinned().indexOf(column.name);
+    return at < 0 ? '' : ` pin pin${at}`;
   }
 
   protected sorted(name: string): 'ascending' | 'descending' | 'none' {
-    return this.sort() !== name ? 'none' : this.down() ? 'descending' : 'ascending';
-  }
-
-  /** Most first, least first, as it was sent. */
-  protected order(name: string): void {
-    const now = this.sortedBy();
-    this.go({ sort: now === `-${name}` ? name : now === name ? null : `-${name}`, page: null });
+    return this.query.sort() !== name ? 'none' : this.query.down() ? 'descending' : 'ascending';
   }
 
   protected rangeOf(name: string): readonly [number, number] | null {
-    const range = this.ranges().find((one) => one.column === name);
+    const range = this.query.ranges().find((one) => one.column === name);
     return range ? [range.low, range.high] : null;
   }
 
-  protected limit(name: string, range: readonly [number, number] | null): void {
-    const others = this.ranges().filter((one) => one.column !== name);
-    const now = range && Number.isFinite(range[0]) && Number.isFinite(range[1]) ? [...others, { column: name, low: range[0], high: range[1] }] : others;
-    this.go({ range: writeRanges(now), page: null }, true);
-  }
-
   protected filterInWords(): string {
-    const parts = [this.q() && `“${this.q()}” in a text`, ...this.ranges().map((one) => `${one.column} from ${this.short(one.low)} to ${this.short(one.high)}`), this.only() && 'without prediction'];
+    const { query } = this;
+    const parts = [
+      query.text() && `“${query.text()}” in a text`,
+      query.substructure() && `${query.substructure()} in the structure`,
+      ...query.ranges().map((one) => `${one.column} from ${short(one.low)} to ${short(one.high)}`),
+      query.failed() && 'without prediction',
+    ];
     return `You asked for ${parts.filter(Boolean).join(', ')}.`;
   }
 
+  protected showFailed(): void {
+    this.query.go({ only: this.query.failed() ? null : 'failed', page: null });
+  }
+
+  protected turn(by: 1 | -1): void {
+    const page = this.query.page() + by;
+    this.query.go({ page: page === 1 ? null : page });
+  }
+
   protected select(at: number): void {
-    this.selected.update((all) => {
+    this.result().selected.update((all) => {
       const now = new Set(all);
       if (!now.delete(at)) now.add(at);
       return now;
@@ -242,7 +233,7 @@ export class ResultTable {
 
   protected selectAll(): void {
     const remove = this.allSelected();
-    this.selected.update((all) => {
+    this.result().selected.update((all) => {
       const now = new Set(all);
       for (const { at } of this.result().rows()) if (remove) now.delete(at);
       else now.add(at);
@@ -251,23 +242,11 @@ export class ResultTable {
   }
 
   protected async copyInputs(): Promise<void> {
-    const table = await this.result().text('tsv', this.picked());
-    const lines = table.trimEnd().split('\n').slice(1);
-    await copied(lines.map((line) => line.split('\t')[this.inputAt()] ?? '').join('\n'), this.#toasts);
+    const rows = await this.result().pick(this.result().picked());
+    await copied(rows.map((row) => this.text(row, this.inputAt())).join('\n'), this.#toasts);
   }
 
   protected async copyTable(): Promise<void> {
-    await copied(await this.result().text('tsv', this.picked()), this.#toasts);
+    await copied(await this.result().text('tsv', this.result().picked()), this.#toasts);
   }
-
-  async saveRows(rows: readonly number[] | null, what: string): Promise<void> {
-    save(await this.result().text('csv', rows), `${this.request().model}-${this.request().id.slice(-6)}-${what}.csv`, 'text/csv');
-    this.#toasts.say(`Saved ${counted(rows?.length ?? this.number(), 'row')}.`);
-  }
-}
-
-/** A unit that stands at a description's end: "Average molecular weight, g/mol". */
-function unitOf(description: string): string {
-  const last = /,\s*([^,]{1,16})$/.exec(description)?.[1] ?? '';
-  return /^(g\/mol|percent|%|0 to 1|square angstrom|degrees? Celsius|°C|Å²|[nuµm]?M|log .{1,8})$/.test(last) ? last.replace('square angstrom', 'Å²').replace(/degrees? Celsius/, '°C').replace('percent', '%') : '';
 }

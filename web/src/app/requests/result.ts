@@ -1,7 +1,7 @@
-import { DestroyRef, inject, signal } from '@angular/core';
+import { computed, DestroyRef, inject, signal } from '@angular/core';
 
 import { RESULT_WORKER } from '../../generated/workers';
-import type { ResultAsk, ResultColumn, ResultRow, ResultTold, View } from '../../workers/result-messages';
+import type { Placed, ResultAsk, ResultColumn, ResultRow, ResultTold, TextFormat, Value, View } from '../../workers/result-messages';
 
 export interface Columns {
   readonly columns: readonly ResultColumn[];
@@ -11,6 +11,9 @@ export interface Columns {
   readonly cut: boolean;
 }
 
+type Told<K extends string> = Extract<ResultTold, Record<K, unknown>>;
+type Question<K extends string> = Extract<ResultAsk, Record<K, unknown>>;
+
 /** A result in a worker: what is shown of it is asked for. Belongs to the component that makes it. */
 export class Result {
   readonly columns = signal<Columns | null>(null);
@@ -18,11 +21,14 @@ export class Result {
   readonly problem = signal<string | null>(null);
   readonly shown = signal<{ number: number; bins: { readonly [column: string]: readonly number[] } } | null>(null);
   readonly rows = signal<readonly ResultRow[]>([]);
+  /** Places of the rows that a person chose. */
+  readonly selected = signal<ReadonlySet<number>>(new Set());
+  readonly picked = computed(() => [...this.selected()].sort((a, b) => a - b));
   #worker: Worker | undefined;
   #turn = 0;
   #viewed = 0;
   #sliced = 0;
-  readonly #texts = new Map<number, (text: string) => void>();
+  readonly #waiting = new Map<number, (told: ResultTold) => void>();
 
   constructor() {
     inject(DestroyRef).onDestroy(() => this.#worker?.terminate());
@@ -30,8 +36,10 @@ export class Result {
 
   open(address: string): void {
     this.#worker?.terminate();
+    this.#waiting.clear();
     this.columns.set(null);
     this.problem.set(null);
+    this.selected.set(new Set());
     try {
       this.#worker = new Worker(RESULT_WORKER);
     } catch {
@@ -54,11 +62,27 @@ export class Result {
     this.#ask({ slice: [from, to], turn: this.#sliced });
   }
 
-  text(format: 'tsv' | 'csv', rows: readonly number[] | null): Promise<string> {
+  async text(format: TextFormat, rows: readonly number[] | null): Promise<string> {
+    return (await this.#question<'text'>({ text: format, rows })).text;
+  }
+
+  async pick(rows: readonly number[] | null): Promise<readonly ResultRow[]> {
+    return (await this.#question<'pick', 'picked'>({ pick: rows })).picked;
+  }
+
+  async values(column: number): Promise<readonly Value[]> {
+    return (await this.#question<'values'>({ values: column })).values;
+  }
+
+  async place(at: number): Promise<Placed | null> {
+    return (await this.#question<'place', 'placed'>({ place: at })).placed;
+  }
+
+  #question<K extends string, A extends string = K>(ask: Omit<Question<K>, 'turn'>): Promise<Told<A>> {
     const turn = ++this.#turn;
     return new Promise((resolve) => {
-      this.#texts.set(turn, resolve);
-      this.#ask({ text: format, rows, turn });
+      this.#waiting.set(turn, resolve as (told: ResultTold) => void);
+      this.#ask({ ...ask, turn } as unknown as ResultAsk);
     });
   }
 
@@ -70,11 +94,13 @@ export class Result {
     if ('read' in told) this.read.set(told.read);
     else if ('problem' in told) this.problem.set(told.problem);
     else if ('columns' in told) this.columns.set(told);
-    else if ('text' in told) {
-      this.#texts.get(told.turn)?.(told.text);
-      this.#texts.delete(told.turn);
-    } else if ('rows' in told) {
+    else if ('rows' in told) {
       if (told.turn === this.#sliced) this.rows.set(told.rows);
-    } else if (told.turn === this.#viewed) this.shown.set({ number: told.shown, bins: told.bins });
+    } else if ('shown' in told) {
+      if (told.turn === this.#viewed) this.shown.set({ number: told.shown, bins: told.bins });
+    } else {
+      this.#waiting.get(told.turn)?.(told);
+      this.#waiting.delete(told.turn);
+    }
   }
 }

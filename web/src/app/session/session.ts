@@ -20,6 +20,8 @@ export class Session {
   readonly live = computed(() => this.#state().live);
   readonly ended = computed(() => this.#state().ended);
   readonly reachable = computed(() => this.#state().reachable);
+  /** The computer has no network, as the browser says. */
+  readonly offline = signal(!navigator.onLine);
   readonly account = computed(() => (this.live()?.principal.kind === 'account' ? this.live() : null));
   readonly name = computed(() => this.account()?.principal.name ?? null);
   /** Changes when what failed is worth reading again: the hub is back, or somebody signed in. */
@@ -43,6 +45,7 @@ export class Session {
     this.#state.set(this.#keeper.state);
     this.#channel.onmessage = (event: MessageEvent<Message>) => this.#keeper.hear(event.data, true);
     this.ready = this.#keeper.renew();
+    for (const event of ['online', 'offline']) addEventListener(event, () => this.offline.set(!navigator.onLine));
     addEventListener('online', () => this.#wake());
     addEventListener('offline', () => this.lost());
     document.addEventListener('visibilitychange', () => this.#wake());

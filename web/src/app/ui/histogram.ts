@@ -3,13 +3,13 @@ import { Component, computed, type ElementRef, input, output, viewChild } from '
 /** How a column's values are spread; a range is chosen by drawing over it. */
 @Component({
   selector: 'm-histogram',
-  template: `<svg #svg class="hist" [attr.width]="width()" height="29" [attr.viewBox]="'0 0 ' + width() + ' 29'" aria-hidden="true" (pointerdown)="begin($event)" (pointermove)="move($event)" (pointerup)="end($event)">
+  template: `<svg #svg class="hist" [class.fixed]="fixed()" [attr.width]="width()" height="29" [attr.viewBox]="'0 0 ' + width() + ' 29'" aria-hidden="true" (pointerdown)="begin($event)" (pointermove)="move($event)" (pointerup)="end($event)">
     @for (bar of bars(); track $index) {
       <rect [attr.x]="bar.x" [attr.y]="28 - bar.all" [attr.width]="bar.w" [attr.height]="bar.all" class="h0" />
-      <rect [attr.x]="bar.x" [attr.y]="28 - bar.shown" [attr.width]="bar.w" [attr.height]="bar.shown" [attr.class]="range() ? 'h1' : 'h2'" />
+      <rect [attr.x]="bar.x" [attr.y]="28 - bar.shown" [attr.width]="bar.w" [attr.height]="bar.shown" [attr.class]="range() && !fixed() ? 'h1' : 'h2'" />
     }
     <path class="base" [attr.d]="'M0 28.5H' + width()" />
-    @if (brush(); as b) {<rect class="brush" [attr.x]="b.x" y="0" [attr.width]="b.w" height="28" /><path class="hand" [attr.d]="'M' + b.x + ' 0v28M' + (b.x + b.w) + ' 0v28'" /><rect class="grip" [attr.x]="b.x - 2" y="9" width="4" height="10" rx="1.5" /><rect class="grip" [attr.x]="b.x + b.w - 2" y="9" width="4" height="10" rx="1.5" />}
+    @if (brush(); as b) {<rect class="brush" [class.mark]="fixed()" [attr.x]="b.x" y="0" [attr.width]="b.w" height="28" /><path class="hand" [attr.d]="'M' + b.x + ' 0v28M' + (b.x + b.w) + ' 0v28'" />@if (!fixed()) {<rect class="grip" [attr.x]="b.x - 2" y="9" width="4" height="10" rx="1.5" /><rect class="grip" [attr.x]="b.x + b.w - 2" y="9" width="4" height="10" rx="1.5" />}}
   </svg>`,
 })
 export class Histogram {
@@ -19,6 +19,8 @@ export class Histogram {
   readonly most = input.required<number>();
   readonly range = input<readonly [number, number] | null>(null);
   readonly width = input(84);
+  /** Nothing can be chosen. */
+  readonly fixed = input(false);
   readonly chosen = output<readonly [number, number] | null>();
   protected readonly svg = viewChild.required<ElementRef<SVGElement>>('svg');
   #from: number | null = null;
@@ -47,6 +49,7 @@ export class Histogram {
   }
 
   protected begin(event: PointerEvent): void {
+    if (this.fixed()) return;
     this.svg().nativeElement.setPointerCapture(event.pointerId);
     this.#from = this.#at(event);
   }
