@@ -7,6 +7,8 @@ pub mod records;
 pub mod small;
 pub mod table;
 mod text;
+#[cfg(test)]
+mod vectors;
 
 use std::sync::Arc;
 
