@@ -135,3 +135,13 @@ test('two requests are compared by input: both values, the difference, a picture
   assert.match(text, /^input,carbons \(first\),mass \(second\),difference\r\nc1ccccc1,6,7/);
   check();
 });
+
+test('the same inputs go to another model', { timeout: 60_000 }, async () => {
+  await open();
+  await page.getByRole('button', { name: 'Run again' }).click();
+  await page.getByRole('group', { name: 'Run again' }).getByRole('button', { name: /^Broken/ }).click();
+  await page.waitForURL('**/models/broken');
+  await page.getByRole('button', { name: 'Run 6 inputs' }).waitFor();
+  await page.getByText('there is no such element').waitFor();
+  check();
+});

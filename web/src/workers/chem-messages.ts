@@ -23,6 +23,8 @@ export type Drawn = { readonly svg: string } | { readonly problem: string };
 export interface Unreadable {
   readonly at: number;
   readonly problem: string;
+  /** The character that it is about. */
+  readonly caret: number | null;
 }
 
 export type Told =

@@ -1,6 +1,7 @@
 import { type Molecule, SmilesParser } from 'openchemlib';
 
 import type { Drawn } from './chem-messages';
+import { complaint } from './complaint';
 
 /** No flags of chirality over the picture: they belong to drawings on paper. */
 const PLAIN = {
@@ -18,6 +19,8 @@ const BONDS_HIGH = 6.5;
 /** What OpenChemLib makes of a bond where there is room; a canvas on which there always is. */
 const OWN_BOND = 24;
 const CANVAS = 4_000;
+const LEAST_CONTRAST = 4.5;
+
 const parser = new SmilesParser();
 
 /** With coordinates: the same ones each time. */
@@ -33,10 +36,28 @@ export function draw(smiles: string, width: number, height: number): Drawn {
     const molecule = laidOut(smiles);
     if (molecule.getAllAtoms() === 0) return { problem: 'there are no atoms' };
     const svg = molecule.toSVG(CANVAS, CANVAS, 'm', { ...PLAIN, autoCrop: true });
-    return { svg: `data:image/svg+xml,${encodeURIComponent(framed(svg, width, height))}` };
+    return { svg: `data:image/svg+xml,${encodeURIComponent(framed(readable(svg), width, height))}` };
   } catch (error) {
-    return { problem: words(error) };
+    return { problem: complaint(String(error), smiles).problem };
   }
+}
+
+/** Elements' colours, dark enough for white: on dark surfaces the picture is inverted, and they are as bright. */
+function readable(svg: string): string {
+  return svg.replace(/rgb\((\d+),(\d+),(\d+)\)/g, (_, ...channels: string[]) => {
+    let colour = channels.slice(0, 3).map(Number);
+    while (1.05 / (luminance(colour) + 0.05) < LEAST_CONTRAST) colour = colour.map((channel) => channel * 0.95);
+    return `rgb(${colour.map(Math.round).join(',')})`;
+  });
+}
+
+/** As WCAG has it. */
+function luminance(colour: readonly number[]): number {
+  const [r = 0, g = 0, b = 0] = colour.map((channel) => {
+    const share = channel / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
 /** The drawing in the middle of a picture of this size. */
@@ -48,9 +69,4 @@ function framed(svg: string, width: number, height: number): string {
   const [w, h] = [width / scale, height / scale];
   const frame = [x + (wide - w) / 2, y + (high - h) / 2, w, h].map((n) => n.toFixed(1)).join(' ');
   return svg.replace(/<svg[^>]*>/, `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="${frame}">`);
-}
-
-/** What OpenChemLib says of a text. */
-export function words(error: unknown): string {
-  return String(error instanceof Error ? error.message : error).replace(/^SmilesParser:\s*/, '');
 }

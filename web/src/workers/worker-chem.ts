@@ -1,7 +1,8 @@
 import { Molecule, SmilesParser, SSSearcher } from 'openchemlib';
 
 import type { Ask, Found, SdRecord, Told, Unreadable } from './chem-messages';
-import { draw, laidOut, LONGEST, words } from './drawing';
+import { complaint } from './complaint';
+import { draw, laidOut, LONGEST } from './drawing';
 
 const parser = new SmilesParser();
 
@@ -23,9 +24,9 @@ function check(all: readonly string[]): Unreadable[] {
     if (smiles.length > LONGEST) return [];
     try {
       const atoms = parser.parseMolecule(smiles, { noCoordinates: true }).getAllAtoms();
-      return atoms === 0 ? [{ at, problem: 'there are no atoms' }] : [];
+      return atoms === 0 ? [{ at, problem: 'there are no atoms', caret: null }] : [];
     } catch (error) {
-      return [{ at, problem: words(error) }];
+      return [{ at, ...complaint(String(error), smiles) }];
     }
   });
 }
@@ -38,7 +39,7 @@ function find(query: string, among: readonly string[]): Found {
     fragment.setFragment(true);
     searcher.setFragment(fragment);
   } catch (error) {
-    return { problem: words(error) };
+    return { problem: complaint(String(error), query).problem };
   }
   const found = among.flatMap((smiles, at) => {
     try {

@@ -2,7 +2,7 @@ import { Component, computed, inject, input, linkedSignal } from '@angular/core'
 import { Router } from '@angular/router';
 
 import { Catalogue, type ModelSummary } from '../model/catalogue';
-import { takesMolecules } from '../model/words';
+import { stateOf, takesMolecules } from '../model/words';
 import { Api } from '../api/api';
 import { Choice, type Option } from '../ui/choice';
 import { count } from '../ui/format';
@@ -19,6 +19,7 @@ const STATES: Option[] = [
   { value: 'ready', label: 'ready' },
   { value: 'starting', label: 'starting' },
   { value: 'cold', label: 'cold' },
+  { value: 'held', label: 'held' },
 ];
 const SORTS: Option[] = [
   { value: '', label: 'name' },
@@ -42,8 +43,9 @@ const RANK: { [state: string]: number } = { ready: 0, starting: 1, cold: 2 };
       <div class="bar">
         <label class="ctl inp"><m-icon name="search" /><input #search type="search" placeholder="Search title, sentence, tag" aria-label="Search models" [value]="q()" (input)="go({ q: search.value }, true)" /></label>
         <m-choice label="Task" [options]="tags()" [value]="task()" (valueChange)="go({ task: $event })" />
+        @if (takes().length > 2) {<m-choice label="Input" [options]="takes()" [value]="wanted()" (valueChange)="go({ input: $event })" />}
         <m-choice label="State" [options]="states" [value]="state()" (valueChange)="go({ state: $event })" />
-        @if (filtered()) {<button type="button" class="btn txt" (click)="go({ q: '', task: '', state: '' })">Show all {{ catalogue.models().length }}</button>}
+        @if (filtered()) {<button type="button" class="btn txt" (click)="go({ q: '', task: '', input: '', state: '' })">Show all {{ catalogue.models().length }}</button>}
         <div class="end"><m-choice label="Sort" [options]="sorts" [value]="sort()" (valueChange)="go({ sort: $event })" /></div>
       </div>
     }
@@ -51,7 +53,7 @@ const RANK: { [state: string]: number } = { ready: 0, starting: 1, cold: 2 };
     @if (catalogue.read.value() && catalogue.models().length === 0) {
       <div class="sheet"><m-void title="No models yet">Whoever runs this hub adds them: a folder with a model.toml, or a server elsewhere.<a step class="btn" href="/api/docs/">API and help</a></m-void></div>
     } @else if (catalogue.read.value() && shown().length === 0) {
-      <div class="sheet"><m-void title="No model is like that">The filter leaves none of {{ catalogue.models().length }}.<button step type="button" class="btn" (click)="go({ q: '', task: '', state: '' })">Show all</button></m-void></div>
+      <div class="sheet"><m-void title="No model is like that">The filter leaves none of {{ catalogue.models().length }}.<button step type="button" class="btn" (click)="go({ q: '', task: '', input: '', state: '' })">Show all</button></m-void></div>
     } @else {
       <div class="sheet mgrid">
         @for (one of shown(); track one.id) {<m-model-cell [model]="one" />} @empty {
@@ -69,6 +71,7 @@ export class HomePage {
   readonly #api = inject(Api);
   readonly q = input('', { transform: text });
   readonly task = input('', { transform: text });
+  readonly wanted = input('', { transform: text, alias: 'input' });
   readonly state = input('', { transform: text });
   readonly sort = input('', { transform: text });
   protected readonly states = STATES;
@@ -97,12 +100,16 @@ export class HomePage {
     const all = [...new Set(this.catalogue.models().flatMap((one) => one.tags))].sort();
     return [{ value: '', label: 'any' }, ...all.map((tag) => ({ value: tag, label: tag }))];
   });
-  protected readonly filtered = computed(() => !!(this.q() || this.task() || this.state()));
+  protected readonly takes = computed<Option[]>(() => {
+    const all = [...new Set(this.catalogue.models().map((one) => one.input.name))].sort();
+    return [{ value: '', label: 'any' }, ...all.map((name) => ({ value: name, label: name }))];
+  });
+  protected readonly filtered = computed(() => !!(this.q() || this.task() || this.wanted() || this.state()));
   protected readonly shown = computed(() => {
     const q = this.q().toLowerCase();
     const found = this.catalogue.models().filter((one) => {
       const text = [one.title, one.sentence, one.id, ...one.tags].join(' ').toLowerCase();
-      return text.includes(q) && (!this.task() || one.tags.includes(this.task())) && (!this.state() || one.state === this.state());
+      return text.includes(q) && (!this.task() || one.tags.includes(this.task())) && (!this.wanted() || one.input.name === this.wanted()) && (!this.state() || stateOf(one).is === this.state());
     });
     const by: { [sort: string]: (a: ModelSummary, b: ModelSummary) => number } = {
       '': (a, b) => (a.title || a.id).localeCompare(b.title || b.id),

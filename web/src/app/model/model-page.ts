@@ -25,7 +25,7 @@ const TABS = [
         <div class="crumbs"><a routerLink="/">Models</a></div>
         <h1>{{ model.title }}<m-phase [is]="state().is" [said]="state().said" /></h1>
         <p class="sub">{{ model.sentence }}</p>
-        <div class="facts"><span>Median <b>{{ median() }}</b></span><span>Running <b>{{ model.running }}</b></span><span>Waiting <b>{{ model.waiting }}</b></span><span>Version <b>{{ model.version }}</b></span></div>
+        <div class="facts"><span>Median <b>{{ median() }}</b></span><span>Running <b>{{ model.running }}</b></span><span>Waiting <b>{{ model.waiting }}</b></span><span>Version <b [title]="model.version">{{ model.version.split('+')[0] }}</b></span></div>
       </div></header>
       @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
       @if (model.disabled; as why) {<div class="note w mb5"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-off" /></svg><span><b class="strong">It takes no new requests.</b> {{ why }}</span></div>}

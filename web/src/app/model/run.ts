@@ -27,6 +27,8 @@ interface Line {
   readonly line: number;
   readonly cells: readonly string[];
   readonly problem?: string;
+  /** So that the sign stands under the character. */
+  readonly caret?: string;
   /** Rows that are not shown before this one. */
   readonly gap: number;
 }
@@ -46,7 +48,7 @@ interface Line {
           <div class="end"><button type="button" class="btn" (click)="draft.clear()">{{ draft.file() ? 'Other file' : 'Clear' }}</button></div></div>
         <div class="why">
           <p>@if (sheet().at < 0) {<b>Which column has the inputs?</b> {{ sheet().refusal?.said }}} @else if (sheet().column; as name) {<b>{{ name }}</b> is the input: {{ sheet().why }}{{ checked() }}.} @else {<b>Each line</b> is an input{{ checked() }}.}</p>
-          @if (columns().length > 1) {<m-choice label="Input column" [options]="columns()" [value]="sheet().at < 0 ? '' : place(sheet().at)" none="" (valueChange)="change({ column: $event })" />}
+          @if (columns().length > 1) {<m-choice label="Input column" [options]="columns()" [value]="sheet().at < 0 ? '' : place(sheet().at)" [none]="draft.choice().column === null && sheet().at >= 0 ? place(sheet().at) : ''" (valueChange)="change({ column: $event })" />}
           @if (sheet().rows.length > 0) {<m-choice label="First line" [options]="headers" [value]="sheet().header ? 'used' : 'absent'" [none]="columns().length > 1 ? 'used' : 'absent'" (valueChange)="change({ header: $event })" />}
         </div>
         <div class="tw-x"><table class="t prev">
@@ -63,7 +65,7 @@ interface Line {
                   @if ($index === sheet().at && molecules()) {<td class="pm" [class.key]="!row.problem">@if (!row.problem) {<m-mol [smiles]="cell" [width]="68" [height]="34" />}</td>}
                 }
               </tr>
-              @if (row.problem) {<tr class="caret"><td class="ln"></td><td class="mono" [attr.colspan]="width()">{{ row.problem }}</td></tr>}
+              @if (row.problem) {<tr class="caret"><td class="ln"></td>@if (sheet().at > 0) {<td [attr.colspan]="sheet().at"></td>}<td class="mono" [attr.colspan]="width() - sheet().at"><span class="cell">{{ row.caret }}</span>{{ row.problem }}</td></tr>}
             }
           </tbody></table></div>
       </div>
@@ -129,14 +131,15 @@ export class Run {
   });
   protected readonly rows = computed<Line[]>(() => {
     const rows = this.sheet().rows;
-    const wrong = new Map(this.unreadable().slice(0, 3).map(({ at, problem }) => [at, problem]));
+    const wrong = new Map(this.unreadable().slice(0, 3).map((one) => [one.at, one]));
     const shown = [...new Set([...rows.keys()].slice(0, FIRST_ROWS).concat([...wrong.keys()]))].sort((a, b) => a - b);
     return shown.flatMap((at, place) => {
       const row = rows[at];
       if (!row) return [];
       const gap = at - (shown[place - 1] ?? -1) - 1;
-      const problem = wrong.get(at);
-      return [{ line: row.line, cells: row.cells, gap, ...(problem === undefined ? {} : { problem }) }];
+      const found = wrong.get(at);
+      const caret = found && (found.caret === null ? '' : `${' '.repeat(found.caret)}^ `);
+      return [{ line: row.line, cells: row.cells, gap, ...(found && { problem: found.problem, caret: caret ?? '' }) }];
     });
   });
   protected readonly expected = computed(() => {

@@ -7,10 +7,12 @@ import { read } from '../api/read';
 import { Draft } from '../home/draft';
 import { Feed } from '../live/feed';
 import { Catalogue } from '../model/catalogue';
+import { takesMolecules } from '../model/words';
 import { Clock } from '../ui/clock';
 import { count, counted, duration, exact, moment, tail } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Phase } from '../ui/phase';
+import { Pop } from '../ui/pop';
 import { Toasts } from '../ui/toasts';
 import { Failed, Void } from '../ui/void';
 import { Downloads } from './downloads';
@@ -21,7 +23,7 @@ import { ResultTable } from './result-table';
 const UNDO = 5_000;
 @Component({
   selector: 'm-request-page',
-  imports: [Downloads, Failed, Icon, Phase, Progressing, ResultTable, RouterLink, Void],
+  imports: [Downloads, Failed, Icon, Phase, Pop, Progressing, ResultTable, RouterLink, Void],
   template: `@if (read.value(); as request) {
       <header class="head big"><div class="ht">
         <div class="crumbs"><a routerLink="/requests">My requests</a> <span class="sl">/</span>&ngsp;<span class="mono id" [title]="request.id">{{ tail(request.id) }}</span></div>
@@ -33,7 +35,10 @@ const UNDO = 5_000;
           <span class="live"><i [class.off]="!feed.live()"></i>{{ feed.live() ? 'Live' : 'Reconnecting' }}</span>
           <button type="button" class="btn danger" [disabled]="leaving()" (click)="cancel()"><m-icon name="s-cancelled" />Cancel</button>
         } @else {
-          <button type="button" class="btn" [disabled]="!again()" (click)="runAgain()"><m-icon name="again" />Run again</button>
+          <button type="button" #more class="btn" [disabled]="!again()" aria-haspopup="dialog" [attr.aria-expanded]="models.open()" (click)="models.toggle(more)"><m-icon name="again" />Run again<m-icon name="down" /></button>
+          <div mPop #models="mPop" role="group" aria-label="Run again">
+            @for (one of takers(); track one.id) {<button type="button" class="mi" (click)="models.close(); runAgain(one.id)">{{ one.id === request.model ? 'With the same model' : one.title || one.id }}<span>{{ one.state }}</span></button>}
+          </div>
           @if (request.phase === 'completed') {<a class="btn" [routerLink]="['/requests', request.id, 'compare']"><m-icon name="compare" />Compare</a>}
           @if (request.phase === 'completed') {<m-downloads [request]="request" [model]="model.value()" [result]="result" />}
           <button type="button" class="btn icon" aria-label="Delete" title="Delete" (click)="remove()"><m-icon name="x" /></button>
@@ -99,6 +104,14 @@ export class RequestPage {
 
   protected readonly open = computed(() => ['waiting', 'running'].includes(this.read.value()?.phase ?? ''));
   protected readonly again = computed(() => this.read.value()?.phase === 'completed' && !!this.result.columns());
+  /** The same model, then all that take such inputs. */
+  protected readonly takers = computed(() => {
+    const own = this.read.value()?.model;
+    const all = this.catalogue.models();
+    const kind = all.find((one) => one.id === own);
+    const alike = all.filter((one) => one.id !== own && kind && (one.input.name === kind.input.name || (takesMolecules(one) && takesMolecules(kind))));
+    return kind ? [kind, ...alike] : [];
+  });
   protected readonly version = computed(() => this.read.value()?.model_version.split('+')[0] ?? '');
   protected readonly title = computed(() => {
     const request = this.read.value();
@@ -177,7 +190,7 @@ export class RequestPage {
     }
   }
 
-  protected async runAgain(): Promise<void> {
+  protected async runAgain(model: string): Promise<void> {
     const request = this.read.value();
     if (!request) return;
     const csv = await this.result.text('tsv', null);
@@ -186,7 +199,7 @@ export class RequestPage {
     const at = own.map((name) => lines[0]?.indexOf(name) ?? -1).filter((place) => place >= 0);
     const kept = lines.map((line) => at.map((place) => line[place] ?? '').join('\t'));
     this.#draft.paste((own.length > 1 ? kept : kept.slice(1)).join('\n'));
-    void this.#router.navigate(['/models', request.model]);
+    void this.#router.navigate(['/models', model]);
   }
 
   protected async remove(): Promise<void> {

@@ -46,8 +46,8 @@ const PAGE = 50;
           @for (row of result().rows(); track row.at) {
             <article class="ccell" [class.on]="result().selected().has(row.at)">
               <div class="ch"><input type="checkbox" class="cb" [attr.aria-label]="'Select row ' + (row.at + 1)" [checked]="result().selected().has(row.at)" (change)="select(row.at)" /><button type="button" class="nm" (click)="query.go({ row: row.at + 1 })">{{ nameOf(row) || text(row, inputAt()) }}</button></div>
-              @if (molecules()) {<m-mol [smiles]="text(row, inputAt())" [name]="nameOf(row)" [width]="232" [height]="116" />}
-              @if (row.error !== null) {<p class="bad">{{ row.error }}</p>} @else {
+              @if (row.error !== null) {<p class="bad mt2">{{ row.error }}</p><span class="mono">{{ text(row, inputAt()) }}</span>} @else {
+                @if (molecules()) {<m-mol [smiles]="text(row, inputAt())" [name]="nameOf(row)" [width]="232" [height]="116" />}
                 <dl>@for (column of visible(); track column.name) {<div [class]="shade(column, row)"><dt>{{ column.name }}</dt><dd [title]="row.values[column.index]">{{ said(column, row.values[column.index] ?? null) }}</dd></div>}</dl>
               }
             </article>

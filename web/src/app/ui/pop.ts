@@ -20,7 +20,8 @@ export class Pop {
     const { offsetWidth: width, offsetHeight: height } = this.#menu;
     const below = place.bottom + GAP;
     const top = below + height <= innerHeight - EDGE ? below : Math.max(EDGE, place.top - GAP - height);
-    this.#menu.style.setProperty('--x', `${Math.max(EDGE, Math.min(place.left, innerWidth - width - EDGE))}px`);
+    const left = place.left + width <= innerWidth - EDGE ? place.left : place.right - width;
+    this.#menu.style.setProperty('--x', `${Math.max(EDGE, left)}px`);
     this.#menu.style.setProperty('--y', `${top}px`);
     this.#menu.querySelector<HTMLElement>('input:checked, input, button, a')?.focus();
   }
