@@ -9,7 +9,10 @@ function of(path: string, loadComponent: NonNullable<Routes[number]['loadCompone
   return { path, title: label, loadComponent, canMatch: need ? [guard(need)] : [] };
 }
 
+// A few files for all pages: one for each would be cut into many that a first visit asks for.
 const everybody = () => import('./everybody');
+const looking = () => import('./admin/looking');
+const keeping = () => import('./admin/keeping');
 
 export const routes: Routes = [
   { ...of('', () => everybody().then((m) => m.HomePage)), pathMatch: 'full' },
@@ -23,15 +26,15 @@ export const routes: Routes = [
   { path: 'account/forgotten', title: 'Forgotten password', loadComponent: () => everybody().then((m) => m.ForgottenPage) },
   { path: 'account/password', title: 'New password', loadComponent: () => everybody().then((m) => m.PasswordPage) },
   { path: 'account/email', title: 'Confirm your address', loadComponent: () => everybody().then((m) => m.EmailPage) },
-  of('admin/statistics', () => import('./admin/statistics-page').then((m) => m.StatisticsPage)),
-  of('admin/requests', () => import('./admin/requests-page').then((m) => m.AdminRequestsPage)),
-  of('admin/instances', () => import('./admin/instances-page').then((m) => m.InstancesPage)),
-  of('admin/history', () => import('./admin/history-page').then((m) => m.HistoryPage)),
-  { ...of('admin/instances', () => import('./admin/instance-page').then((m) => m.InstancePage)), path: 'admin/instances/:id', title: 'Instance' },
-  of('admin/catalogue', () => import('./admin/catalogue-page').then((m) => m.CataloguePage)),
-  { ...of('admin/catalogue', () => import('./admin/catalogue-model-page').then((m) => m.CatalogueModelPage)), path: 'admin/catalogue/:id', title: 'Model' },
-  of('admin/users', () => import('./admin/users-page').then((m) => m.UsersPage)),
-  of('admin/audit', () => import('./admin/audit-page').then((m) => m.AuditPage)),
+  of('admin/statistics', () => looking().then((m) => m.StatisticsPage)),
+  of('admin/requests', () => looking().then((m) => m.AdminRequestsPage)),
+  of('admin/instances', () => keeping().then((m) => m.InstancesPage)),
+  of('admin/history', () => looking().then((m) => m.HistoryPage)),
+  { ...of('admin/instances', () => keeping().then((m) => m.InstancePage)), path: 'admin/instances/:id', title: 'Instance' },
+  of('admin/catalogue', () => keeping().then((m) => m.CataloguePage)),
+  { ...of('admin/catalogue', () => keeping().then((m) => m.CatalogueModelPage)), path: 'admin/catalogue/:id', title: 'Model' },
+  of('admin/users', () => keeping().then((m) => m.UsersPage)),
+  of('admin/audit', () => keeping().then((m) => m.AuditPage)),
   { path: 'admin', children: [{ path: '**', title: 'Not allowed', loadComponent: () => everybody().then((m) => m.ForbiddenPage) }] },
   { path: '**', title: 'Not found', loadComponent: () => everybody().then((m) => m.NotFoundPage) },
 ];

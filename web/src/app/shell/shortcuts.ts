@@ -19,5 +19,5 @@ import { ENTRIES } from './entries';
 export class Shortcuts {
   readonly #session = inject(Session);
   readonly closed = output();
-  protected readonly places = computed(() => ENTRIES.filter((one) => one.key && (!one.need || this.#session.may(one.need))));
+  protected readonly places = computed(() => ENTRIES.filter((one) => one.key && (!one.need || this.#session.may(...one.need))));
 }
