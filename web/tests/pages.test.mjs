@@ -51,7 +51,7 @@ after(async () => {
 });
 
 for (const [name, look] of Object.entries({ light: {}, dark: { dark: true }, phone: { phone: true }, narrow: { viewport: { width: 320, height: 700 } } })) {
-  test(`every page is there for everybody: ${name}`, { timeout: 150_000 }, async () => {
+  test(`every page is there for everybody: ${name}`, { timeout: 300_000 }, async () => {
     const { page, check } = await eyes.person(hub, { ...look, bypassCSP: false, expected: [/404/] });
     await signIn(page, 'grace');
     const found = {};

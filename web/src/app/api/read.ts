@@ -30,7 +30,7 @@ export function read<P extends Route<'get'>>(
   const api = inject(Api);
   return readBy((signal, quiet) => {
     const given = ask();
-    return given && (() => api.get(route, { ...given, signal, quiet }));
+    return given && (() => api.get(route, { ...given, signal, quiet: quiet || (given.quiet ?? false) }));
   });
 }
 

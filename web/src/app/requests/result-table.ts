@@ -64,7 +64,7 @@ const PAGE = 50;
               <button type="button" class="nm" [title]="column.meaning" (click)="query.order(column.name)">@if (query.sort() === column.name) {<svg class="i sort" [class.flip]="!query.down()" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-sort" /></svg>}{{ column.name }}</button><span class="u">{{ column.unit }}&nbsp;</span>
               @if (column.kind === 'number') {
                 <m-histogram [bins]="column.bins" [of]="result().shown()?.bins?.[column.name]" [least]="column.least" [most]="column.most" [range]="rangeOf(column.name)" (chosen)="query.limit(column.name, $event)" />
-                <button type="button" class="rg" [class.set]="rangeOf(column.name)" [attr.aria-label]="'Range of ' + column.name" (click)="asked.set(column)"><span>{{ short(rangeOf(column.name)?.[0] ?? column.least) }}</span><span>{{ short(rangeOf(column.name)?.[1] ?? column.most) }}</span></button>
+                <button type="button" class="rg" [class.set]="rangeOf(column.name)" (click)="asked.set(column)"><span class="vh">Range of {{ column.name }}:&ngsp;</span><span>{{ short(rangeOf(column.name)?.[0] ?? column.least) }}</span>&ngsp;<span>{{ short(rangeOf(column.name)?.[1] ?? column.most) }}</span></button>
               }
             </th>
           }
