@@ -94,6 +94,37 @@ test('several requests are acted on at once, and each that cannot be is named', 
   check();
 }, { timeout: 60_000 });
 
+test('one request is tried again, moved to the front and cancelled beside the table', async () => {
+  const { page, check } = await eyes.person(hub);
+  const ada = await hub.signIn('lovelace');
+  const failed = await hub.request(ada, 'broken', ['CCO']);
+  await signIn(page, 'grace');
+  await page.goto('/admin/requests');
+  await page.getByLabel('Open the request with this id').fill(failed.id);
+  await page.keyboard.press('Enter');
+  const drawer = page.locator('aside.drawer');
+  await drawer.getByRole('button', { name: 'Try again' }).click();
+  await page.getByText('1 request is tried again.').waitFor();
+  // Both tries stand there, the one that is looked at marked; the other is a step away.
+  await drawer.locator('.chain a').nth(1).waitFor();
+  assert.equal(await drawer.locator('.chain a[aria-current]').innerText(), `…${failed.id.slice(-6)}`);
+  await drawer.locator('.chain a').nth(1).click();
+  await page.waitForURL((url) => url.searchParams.get('open') !== failed.id);
+  await drawer.locator('.chain a').nth(1).waitFor();
+  // One keeps the model busy, so the other waits.
+  await hub.call('requests', { token: ada, body: { model: 'sleepy', inputs: ['600'] } });
+  const waits = await hub.call('requests', { token: ada, body: { model: 'sleepy', inputs: ['601'] } });
+  await page.goto(`/admin/requests?open=${waits.id}`);
+  await drawer.getByRole('button', { name: 'To the front' }).click();
+  await page.getByText('1 request is moved to the front.').waitFor();
+  await drawer.getByRole('button', { name: 'Cancel…' }).click();
+  await page.getByLabel('Reason').fill('The model is repaired');
+  await page.getByRole('button', { name: 'Cancel 1 request' }).click();
+  await drawer.getByText('cancelled_by_admin').waitFor();
+  assert.match((await hub.call(`requests/${waits.id}`, { token: ada })).reason, /The model is repaired/);
+  check();
+}, { timeout: 90_000 });
+
 test('an instance is looked at and stopped by the keyboard alone', async () => {
   const { page, check } = await eyes.person(hub);
   await hub.request(await hub.person(), 'atoms', ['CCCO']);
