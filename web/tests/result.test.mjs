@@ -1,10 +1,12 @@
 // The table of a result: everything that is chosen stands in the address, and a file is what the table shows.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 
 import { Eyes, Hub, signIn, table } from './world.mjs';
 
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 let hub, eyes, page, check, address;
 const TABLE = `name,smiles\n${['ethanol,CCO', 'benzene,c1ccccc1', 'broken,bad one', 'phenol,Oc1ccccc1', 'propane,CCC', 'aspirin,CC(=O)Oc1ccccc1C(=O)O'].join('\n')}\n`;
 before(async () => {
@@ -145,3 +147,37 @@ test('the same inputs go to another model', { timeout: 60_000 }, async () => {
   await page.getByText('there is no such element').waitFor();
   check();
 });
+
+for (const [name, look] of Object.entries({ light: {}, dark: { dark: true }, phone: { phone: true } })) {
+  test(`cards, a row, menus and a comparison are there for everybody: ${name}`, { timeout: 150_000 }, async () => {
+    const { page, check } = await eyes.person(hub, look);
+    await signIn(page, 'grace');
+    const token = await hub.signIn('grace');
+    const other = await hub.request(token, 'atoms', ['c1ccccc1', 'CCO']);
+    const faults = async () => {
+      await page.evaluate(`window.axe || ${axe}; undefined`);
+      const found = await page.evaluate(async () => {
+        const { violations } = await globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] });
+        return violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target} ${node.failureSummary}`).join(' | ').slice(0, 600)}`);
+      });
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      return wide > 0 ? [...found, `${wide} px wider than the screen`] : found;
+    };
+    const at = async (query, ready) => {
+      await page.goto(address + query);
+      await ready().waitFor();
+      assert.deepEqual(await faults(), [], query);
+    };
+    await at('?view=cards&colour=mass', () => page.locator('.ccell').first());
+    await at('?row=6&pin=share&colour=share', () => page.getByText('higher than').first());
+    await at(`/compare?with=${other.id}`, () => page.getByText('2 inputs in both'));
+    await at('/compare', () => page.getByText('With which of your completed requests?'));
+    await at('', () => page.getByText('1 without prediction'));
+    for (const open of [() => page.getByRole('button', { name: 'Columns' }).click(), () => page.getByRole('button', { name: 'Download', exact: true }).click(), () => page.getByRole('button', { name: 'Run again' }).click(), () => page.getByRole('button', { name: 'Substructure' }).click()]) {
+      await open();
+      assert.deepEqual(await faults(), [], String(open));
+      await page.keyboard.press('Escape');
+    }
+    check();
+  });
+}

@@ -78,7 +78,7 @@ const PAGE = 50;
             <tr [class.on]="result().selected().has(row.at)">
               <td class="cbx"><input type="checkbox" class="cb" [attr.aria-label]="'Select row ' + (row.at + 1)" [checked]="result().selected().has(row.at)" (change)="select(row.at)" /></td>
               @if (molecules()) {<td class="mc"><m-mol [smiles]="text(row, inputAt())" [name]="nameOf(row)" [width]="124" [height]="62" /></td>}
-              <td class="nmz"><button type="button" class="opens" [attr.aria-label]="'Open ' + (nameOf(row) || text(row, inputAt()))" (click)="query.go({ row: row.at + 1 })">@if (nameOf(row); as name) {<b>{{ name }}</b>}<span class="mono" [title]="text(row, inputAt())">{{ text(row, inputAt()) }}</span></button></td>
+              <td class="nmz"><button type="button" class="opens" (click)="query.go({ row: row.at + 1 })">@if (nameOf(row); as name) {<b>{{ name }}</b>}<span class="mono" [title]="text(row, inputAt())">{{ text(row, inputAt()) }}</span></button></td>
               @if (row.error !== null) {
                 <td class="bad full" [attr.colspan]="visible().length || 1">{{ row.error }}</td>
               } @else {
