@@ -4,11 +4,13 @@ import { after, before, test } from 'node:test';
 
 import { Eyes, faults, Hub, signIn } from './world.mjs';
 
-let hub, eyes, pages;
+let hub, eyes, pages, admin, person;
 before(async () => {
   [hub, eyes] = await Promise.all([Hub.start(), Eyes.open()]);
   hub.admin('grace');
-  const grace = await hub.signIn('grace');
+  const grace = (admin = await hub.signIn('grace'));
+  await hub.account('lovelace');
+  [person] = (await hub.call('users?search=lovelace', { token: grace })).items;
   const [grace_] = (await hub.call('users', { token: grace })).items;
   const done = await hub.request(grace, 'atoms', ['CCO', 'c1ccccc1', 'bad one', 'CC(=O)Oc1ccccc1C(=O)O']);
   const failed = await hub.request(grace, 'broken', ['CCO']);
@@ -66,7 +68,7 @@ for (const [name, look] of Object.entries({ light: {}, dark: { dark: true }, pho
   });
 }
 
-test('menus and dialogs are there for everybody', { timeout: 60_000 }, async () => {
+test('menus and dialogs are there for everybody', { timeout: 120_000 }, async () => {
   const { page, check } = await eyes.person(hub);
   await signIn(page, 'grace');
   await page.goto('/admin/requests');
@@ -75,6 +77,24 @@ test('menus and dialogs are there for everybody', { timeout: 60_000 }, async () 
     await page.getByRole('button', { name }).click();
     assert.deepEqual(await faults(page), [], name);
     await page.keyboard.press('Escape');
+  }
+  // What administrators are asked before they change something: each may be left by Escape.
+  const [one] = (await hub.call('instances?ended=false', { token: admin })).items;
+  for (const [path, button, words] of [
+    [`admin/instances/${one.id}`, 'Stop…', /^Stop this instance/],
+    ['admin/catalogue/atoms', 'Disable…', 'It takes no new requests. Those it has are finished.'],
+    ['admin/catalogue/atoms', 'Forget predictions…', 'Inputs that it has seen are computed again.'],
+    [`admin/users?open=${person.id}`, 'Grant ADMIN', 'Grant ADMIN to lovelace?'],
+    [`admin/users?open=${person.id}`, 'Delete the account…', 'This cannot be taken back.'],
+  ]) {
+    await page.goto(`/${path}`);
+    await page.getByRole('button', { name: button }).click();
+    const dialog = page.locator('dialog[open]');
+    await dialog.getByText(words).waitFor();
+    assert.deepEqual(await faults(page), [], button);
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    assert.equal(await page.evaluate(() => document.activeElement.textContent.trim()), button.replace('Grant ADMIN', 'Grant…'), 'the focus comes back');
   }
   await page.keyboard.press('Control+k');
   await page.getByRole('combobox').fill('stat');
