@@ -58,6 +58,19 @@ pub enum StartFault {
 }
 
 impl EndCause {
+    /// All that [`EndCause::name`] answers.
+    pub const NAMES: [&str; 9] = [
+        "idle",
+        "retired",
+        "stopped",
+        "server_gone",
+        "start_timeout",
+        "not_started",
+        "unresponsive",
+        "out_of_memory",
+        "exited",
+    ];
+
     /// Whatever is tried, it could not be started for this.
     pub fn not_started(reason: impl Into<String>) -> Self {
         Self::NotStarted { reason: reason.into(), fault: StartFault::Lasting }

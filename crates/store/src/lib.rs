@@ -48,13 +48,15 @@ pub use oversight::{
     Moved, Overseen, OverseenWhole, OversightFilter, OversightPage, Requeued, Step,
 };
 pub use people::accounts::{Account, NewAccount, NewLink, Purpose};
-pub use people::audit::AuditEntry;
+pub use people::audit::{AuditEntry, AuditFilter, AuditLine};
 pub use people::logins::LoginTry;
 pub use people::quota::Kept;
 pub use people::sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, Successor, TOUCH};
 pub use people::users::{AccountFilter, AdminAct, Administered};
 pub use requests::download::Format;
-pub use statistics::{Answer, Choice, ChoiceFilter, Choices, Difference, PersonChoice, RolledUp};
+pub use statistics::{
+    Answer, Choice, ChoiceFilter, Choices, Difference, PersonChoice, RolledUp, UserFigures,
+};
 pub use types::*;
 pub use writer::waiters::Ending;
 

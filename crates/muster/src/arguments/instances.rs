@@ -18,6 +18,9 @@ pub struct Instances {
     /// Only in this state (starting, ready, draining) or with a pod in it; may be repeated
     #[arg(long, value_name = "STATUS")]
     pub status: Vec<String>,
+    /// Only those that ended for this cause, with --ended; may be repeated
+    #[arg(long, value_name = "CAUSE", requires = "ended")]
+    pub cause: Vec<String>,
     /// Launched then or later, for example 2026-11-24T12:00:00Z
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,

@@ -21,6 +21,7 @@ pub async fn instances(hub: &Hub, arguments: &Instances) -> Result<(), Failure> 
     let mut path = format!("/api/v1/instances?ended={ended}");
     parameter(&mut path, "model", &arguments.model);
     parameter(&mut path, "status", &arguments.status);
+    parameter(&mut path, "cause", &arguments.cause);
     parameter(&mut path, "from", &arguments.from);
     parameter(&mut path, "to", &arguments.to);
     let none = if ended { "none ended" } else { "none runs" };

@@ -1,6 +1,7 @@
 //! Signing up, changing and deleting one's account, and administering others.
 
 use muster_core::rule::Rule;
+use muster_core::stats::Day;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -125,11 +126,31 @@ async fn an_admin_grants_disables_and_everything_is_written_down() {
         items.map(|entry| entry["action"].as_str().expect("it").to_owned()).collect()
     };
     assert_eq!(actions(&audit), ["enable", "disable"]);
-    assert_eq!(audit["items"][0]["actor"], json!(root.id));
+    let entry = &audit["items"][0];
+    assert_eq!((&entry["actor"], &entry["actor_name"]), (&json!(root.id), &json!("root")));
+    assert_eq!((&entry["subject"], &entry["subject_name"]), (&json!(ada.id), &json!("ada")));
     let next = audit["next"].as_str().expect("more");
     let rest = root.find(&format!("/api/v1/audit?after={next}")).await;
     assert_eq!(actions(&rest), ["revoke", "grant"]);
     assert_eq!(rest["next"], Value::Null);
+    let day = Day::of(hub.store.now());
+    let before = Day(day.0 - 1);
+    for (query, count) in [
+        (format!("actor={}", root.id), 4),
+        (format!("actor={}", ada.id), 0),
+        (format!("subject={}&action=grant", ada.id), 1),
+        ("action=".into(), 4),
+        ("action=dance".into(), 0),
+        (format!("from={before}&to={day}"), 4),
+        (format!("to={before}"), 0),
+    ] {
+        let found = actions(&root.find(&format!("/api/v1/audit?{query}")).await).len();
+        assert_eq!(found, count, "{query}");
+    }
+    for (query, name) in [("actor=root", "actor"), ("subject=1", "subject"), ("to=soon", "to")] {
+        let refused = problem(root.get(&format!("/api/v1/audit?{query}"))).await;
+        assert_eq!((slug(&refused), &refused["parameter"]), ("bad-parameter", &json!(name)));
+    }
 }
 
 #[tokio::test]
@@ -150,6 +171,12 @@ async fn users_are_listed_page_by_page() {
     assert_eq!((names(&rest), &rest["next"]), (vec!["eve".to_owned()], &Value::Null));
     assert_eq!(names(&root.find("/api/v1/users?search=OB").await), ["bob"]);
     assert_eq!(names(&root.find("/api/v1/users?permission=ADMIN").await), ["root"]);
+    let eve = &rest["items"][0];
+    assert_eq!((&eve["requests"], eve["last_used_at"].is_string()), (&json!(0), true));
+    assert_eq!(
+        &root.find(&format!("/api/v1/users/{}", eve["id"].as_str().expect("an id"))).await,
+        eve
+    );
     assert!(names(&root.find("/api/v1/users?disabled=true").await).is_empty());
     assert_eq!(root.status("/api/v1/users?permission=ALL").await, 400);
 }

@@ -35,7 +35,7 @@ async fn patch(person: &Person, path: &str, tag: &str, body: Value) -> Response 
 }
 
 async fn actions(hub: &Hub) -> Vec<String> {
-    let entries = hub.store.list_audit(None, 50).await.expect("an audit");
+    let entries = hub.audit().await;
     entries.into_iter().rev().map(|entry| format!("{} {}", entry.action, entry.detail)).collect()
 }
 

@@ -11,8 +11,8 @@ use muster_core::{
 };
 use muster_server::{Secret, Server, ServerConfig};
 use muster_store::{
-    Claim, ClaimedTask, Clock, Database, NewAccount, NewInstance, NewSession, Objects, SessionKind,
-    Store, StoreConfig, TaskDone,
+    AuditEntry, AuditFilter, Claim, ClaimedTask, Clock, Database, NewAccount, NewInstance,
+    NewSession, Objects, SessionKind, Store, StoreConfig, TaskDone,
 };
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -157,6 +157,13 @@ impl Hub {
         let http = Self::client(false);
         let (stop, running) = (Some(stop), Some(running));
         Self { address, metrics, store, http, instance, stop, running, other: None, _objects: None }
+    }
+
+    /// What administrators did, the newest first.
+    pub async fn audit(&self) -> Vec<AuditEntry> {
+        let filter = AuditFilter { limit: 100, ..AuditFilter::default() };
+        let lines = self.store.list_audit(&filter).await.expect("an audit");
+        lines.into_iter().map(|line| line.entry).collect()
     }
 
     pub fn url(&self, path: &str) -> String {

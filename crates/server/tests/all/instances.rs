@@ -121,12 +121,17 @@ async fn the_history_has_every_instance_that_ran() {
         ("from=2026-01-01&to=2199-01-01", 1),
         ("from=2000-01-01T00:00:00Z&to=2000-01-01", 0),
         ("ended=true&status=ended", 4),
+        ("ended=true&cause=exited", 4),
+        ("ended=true&cause=exited&cause=idle", 4),
+        ("ended=true&cause=idle", 0),
+        ("cause=exited", 0),
     ] {
         assert_eq!(ids(&root.find(&format!("{INSTANCES}?{query}")).await).len(), count, "{query}");
     }
     for (query, name) in [
         ("ended=perhaps", "ended"),
         ("model=A%20B", "model"),
+        ("cause=boredom", "cause"),
         ("from=yesterday", "from"),
         ("from=2026-11-28&to=2026-11-27", "to"),
         ("after=x", "after"),
@@ -189,7 +194,10 @@ async fn stopping_fails_its_requests_with_the_admins_reason() {
         json!({"work": "fail", "grace_seconds": 60, "reason": "It is wrong about fluorine."});
     let stopped = root.send(Method::POST, &stop, body.clone()).await;
     assert_eq!((&stopped["state"], &stopped["stop"]["work"]), (&json!("draining"), &json!("fail")));
-    assert_eq!(stopped["stop"]["by"], json!(root.id));
+    assert_eq!(
+        (&stopped["stop"]["by"], &stopped["stop"]["by_name"]),
+        (&json!(root.id), &json!("root"))
+    );
     assert_eq!(stopped["requests"], json!([]));
     let found =
         person.find(&format!("/api/v1/requests/{}", request["id"].as_str().expect("an id"))).await;
@@ -197,7 +205,7 @@ async fn stopping_fails_its_requests_with_the_admins_reason() {
     assert!(found["reason"].as_str().expect("words").ends_with("It is wrong about fluorine."));
     let again = root.send(Method::POST, &stop, body).await;
     assert_eq!(again["stop"], stopped["stop"], "once is enough");
-    let audit = hub.store.list_audit(None, 10).await.expect("an audit");
+    let audit = hub.audit().await;
     let line = format!("{} of lengths, fail: It is wrong about fluorine.", hub.instance);
     assert_eq!(audit.iter().map(|entry| &entry.detail).collect::<Vec<_>>(), [&line]);
     assert_eq!(audit[0].action, "stop-instance");
@@ -225,7 +233,7 @@ async fn a_stop_that_makes_no_sense_changes_nothing() {
         assert_eq!((slug(&refused), &refused["pointer"]), ("bad-json", &json!(pointer)), "{body}");
     }
     assert_eq!(root.find(&path(hub.instance, "")).await["state"], "ready");
-    assert!(hub.store.list_audit(None, 10).await.expect("an audit").is_empty());
+    assert!(hub.audit().await.is_empty());
 }
 
 #[tokio::test]

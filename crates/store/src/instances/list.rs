@@ -36,6 +36,8 @@ pub struct InstanceFilter {
     pub models: Vec<ModelId>,
     /// In one of these states, or with a pod in one of them, in words of its cluster; empty: in all.
     pub statuses: Vec<String>,
+    /// Ended for one of these causes ([`EndCause::NAMES`]); empty: for any, or not at all.
+    pub causes: Vec<&'static str>,
     /// Launched then or later.
     pub from: Option<Timestamp>,
     /// Launched then or before.
@@ -75,6 +77,8 @@ pub struct Stop {
     pub work: StopWork,
     pub reason: String,
     pub actor: PrincipalId,
+    /// The administrator's user name, if the account is still there.
+    pub actor_name: Option<String>,
     pub asked_at: Timestamp,
     pub until: Timestamp,
 }
@@ -125,6 +129,7 @@ named_row! {
         memory_peak: Option<i64>,
         memory_sum: Option<i64>,
         has_log_object: bool,
+        stop_actor_name: Option<String>,
     }
 }
 
@@ -158,6 +163,7 @@ impl Store {
             list,
             one_of(&models),
             one_of(&statuses),
+            one_of(&filter.causes),
             Ts(from),
             Ts(before.0),
             before.1.0,
@@ -239,6 +245,7 @@ fn read(row: RecordRow) -> Result<InstanceRecord, Error> {
             work: work.parse().map_err(|_| corrupt("a stop"))?,
             reason,
             actor: PrincipalId(actor),
+            actor_name: row.stop_actor_name,
             asked_at: asked.0,
             until: until.0,
         }),

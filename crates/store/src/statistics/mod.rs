@@ -3,11 +3,13 @@
 //! rolled up yet and the open requests, all of one moment.
 
 mod choices;
+mod figures;
 mod read;
 mod rollup;
 mod verify;
 
 pub use choices::{Choice, ChoiceFilter, Choices, PersonChoice};
+pub use figures::UserFigures;
 pub use read::Answer;
 pub use rollup::RolledUp;
 pub use verify::Difference;

@@ -119,10 +119,10 @@ async fn who_has_nothing_left_goes_and_who_may_come_back_stays(lab: Lab) {
 /// I-50
 async fn a_command_is_in_the_audit_and_a_schedule_is_not(lab: Lab) {
     clear(&lab.store, &weekly()).await;
-    assert!(lab.store.list_audit(None, 10).await.expect("a list").is_empty());
+    assert!(lab.audit().await.is_empty());
     let by = ClearedBy::Command("anonymous 7 d, account never".into());
     clear(&lab.store, &Clear { by, ..weekly() }).await;
-    let audit = lab.store.list_audit(None, 10).await.expect("a list");
+    let audit = lab.audit().await;
     assert_eq!((audit.len(), audit[0].action.as_str()), (1, "clean"));
     assert_eq!((audit[0].actor, audit[0].subject), (None, None));
     assert_eq!(audit[0].detail, "anonymous 7 d, account never");

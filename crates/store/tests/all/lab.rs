@@ -12,8 +12,8 @@ use muster_core::request::Reading;
 use muster_core::retry::Retry;
 use muster_core::{InstanceId, Model, PrincipalId, Request, RequestId, Source};
 use muster_store::{
-    Claim, ClaimedTask, Clock, Database, Download, Error, Format, NewRequest, Objects, Store,
-    StoreConfig, TaskBack, TaskDone,
+    AuditEntry, AuditFilter, Claim, ClaimedTask, Clock, Database, Download, Error, Format,
+    NewRequest, Objects, Store, StoreConfig, TaskBack, TaskDone,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -72,6 +72,10 @@ impl Lab {
         let raw = raw(&place, &folder).await;
         let instance = InstanceId(store.clock().id());
         Self { store, raw, model, me: session.principal, instance, folder, place }
+    }
+
+    pub async fn audit(&self) -> Vec<AuditEntry> {
+        audit(&self.store).await
     }
 
     pub fn is_postgres(&self) -> bool {
@@ -166,6 +170,13 @@ impl Lab {
     pub async fn download_bare(&self, id: RequestId, format: Format) -> Result<Vec<u8>, Error> {
         collect(self.store.download_bare(self.me, id, format).await?).await
     }
+}
+
+/// What administrators did, the newest first.
+pub async fn audit(store: &Store) -> Vec<AuditEntry> {
+    let filter = AuditFilter { limit: 100, ..AuditFilter::default() };
+    let lines = store.list_audit(&filter).await.expect("an audit");
+    lines.into_iter().map(|line| line.entry).collect()
 }
 
 async fn collect(download: Option<Download>) -> Result<Vec<u8>, Error> {

@@ -111,7 +111,7 @@ async fn a_change_is_one_line_in_the_audit(lab: Lab) {
     change(&lab, &id, ModelAct::Delete).await;
     lab.store.create_model(lab.me, far()).await.expect("an answer").expect("a free id");
     lab.store.clear_cache(lab.me, &far_id).await.expect("cleared");
-    let lines = lab.store.list_audit(None, 10).await.expect("an audit");
+    let lines = lab.audit().await;
     let by = |actor: Option<PrincipalId>| actor == Some(lab.me);
     assert!(lines.iter().all(|line| by(line.actor) && line.subject.is_none()));
     let acts: Vec<&str> = lines.iter().rev().map(|line| line.action.as_str()).collect();

@@ -16,7 +16,7 @@ on_both!(
 );
 
 async fn audited(store: &Store) -> Vec<(String, Option<PrincipalId>, String)> {
-    let entries = store.list_audit(None, 100).await.expect("the audit");
+    let entries = crate::lab::audit(store).await;
     entries.into_iter().map(|entry| (entry.action, entry.subject, entry.detail)).collect()
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use muster_core::session::{EndReason, SessionPolicy};
 use muster_core::{Permission, PrincipalId};
 use muster_store::{
-    Account, AccountFilter, AdminAct, Administered, LoginTry, NewAccount, NewLink, NewSession,
-    Purpose, Session, SessionKind, Store,
+    Account, AccountFilter, AdminAct, Administered, AuditFilter, LoginTry, NewAccount, NewLink,
+    NewSession, Purpose, Session, SessionKind, Store,
 };
 
 use crate::lab::{LEASE, Lab, token};
@@ -235,15 +235,35 @@ async fn every_act_has_one_line_in_the_audit(lab: Lab) {
     let unknown = PrincipalId(lab.store.clock().id());
     let done = lab.store.administer(Some(root.id), unknown, AdminAct::Disable).await;
     assert_eq!(done.expect("an answer"), Administered::Unknown);
-    let audit = lab.store.list_audit(None, 100).await.expect("a list");
+    let audit = lab.audit().await;
     let names: Vec<&str> = audit.iter().map(|entry| entry.action.as_str()).collect();
     let want =
         ["delete", "reset-link", "enable", "disable", "end-sessions", "revoke", "grant", "create"];
     assert_eq!(names, want);
     assert!(audit[..7].iter().all(|e| e.actor == Some(root.id) && e.subject == Some(ada.id)));
     assert_eq!((audit[7].actor, audit[7].subject), (None, Some(root.id)));
-    let older = lab.store.list_audit(Some(audit[5].id), 1).await.expect("a list");
+    let list = async |filter: AuditFilter| {
+        let lines = lab.store.list_audit(&filter).await.expect("a list");
+        lines.into_iter().map(|line| line.entry).collect::<Vec<_>>()
+    };
+    let all = AuditFilter { limit: 100, ..AuditFilter::default() };
+    let older = list(AuditFilter { after: Some(audit[5].id), limit: 1, ..all.clone() }).await;
     assert_eq!(older, audit[6..7]);
+    assert_eq!(list(AuditFilter { actor: Some(root.id), ..all.clone() }).await, audit[..7]);
+    assert_eq!(list(AuditFilter { subject: Some(root.id), ..all.clone() }).await, audit[7..]);
+    assert_eq!(
+        list(AuditFilter { action: Some("enable".into()), ..all.clone() }).await,
+        audit[2..3]
+    );
+    let (from, to) = (Some(audit[5].at), Some(audit[4].at));
+    let between: Vec<_> =
+        audit.iter().filter(|e| e.at >= audit[5].at && e.at <= audit[4].at).cloned().collect();
+    assert!(between.len() >= 2);
+    assert_eq!(list(AuditFilter { from, to, ..all.clone() }).await, between);
+    let lines = lab.store.list_audit(&all).await.expect("a list");
+    assert_eq!(lines[0].actor_name.as_deref(), Some("root"));
+    assert_eq!(lines[0].subject_name, None, "the account is gone");
+    assert_eq!((&lines[7].actor_name, lines[7].subject_name.as_deref()), (&None, Some("root")));
 }
 
 async fn the_last_admin_stays(lab: Lab) {
@@ -252,7 +272,7 @@ async fn the_last_admin_stays(lab: Lab) {
         let done = lab.store.administer(None, root.id, act).await.expect("an answer");
         assert_eq!(done, Administered::LastAdmin, "{act:?}");
     }
-    assert!(lab.store.list_audit(None, 10).await.expect("a list").is_empty());
+    assert!(lab.audit().await.is_empty());
     admin(&lab.store, "second").await;
     let done = lab.store.administer(None, root.id, AdminAct::Delete).await.expect("an answer");
     assert!(matches!(done, Administered::Done(_)));

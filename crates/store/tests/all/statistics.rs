@@ -10,6 +10,7 @@ use crate::lab::{LEASE, Lab, until};
 on_both!(
     what_was_known_counts_as_ended,
     everybody_can_be_chosen_page_by_page,
+    a_users_requests_and_last_use_are_known,
     a_wrong_counter_is_found,
     requests_from_before_the_statistics_are_counted,
 );
@@ -92,6 +93,38 @@ async fn everybody_can_be_chosen_page_by_page(lab: Lab) {
     assert_eq!(choose(Some("AD"), None, 10).await.users.len(), 1);
     assert!(choose(Some("%"), None, 10).await.users.is_empty());
     assert_eq!(choose(Some(&people[1].to_string()), None, 10).await.sessions[0].id, people[1]);
+}
+
+async fn a_users_requests_and_last_use_are_known(lab: Lab) {
+    lab.store.lead(LEASE).await.expect("an answer");
+    let (ada, eve) = (account(&lab, "ada").await, account(&lab, "eve").await);
+    // One is rolled up, one ended, one is open.
+    for n in 0..3 {
+        let new = muster_store::NewRequest { principal: ada, ..lab.new_request(&["a"]) };
+        lab.store.submit(new).await.expect("it is taken");
+        if n < 2 {
+            assert!(lab.work().await);
+        }
+        if n < 1 {
+            lab.store.roll_up(1).await.expect("an answer");
+        }
+    }
+    let new = |token_hash| muster_store::NewSession {
+        principal: Some(ada),
+        token_hash,
+        kind: muster_store::SessionKind::Bearer,
+        name: String::new(),
+        scopes: String::new(),
+        lifetime: LEASE,
+    };
+    lab.store.add_session(new([1; 32])).await.expect("a session");
+    let last = lab.store.add_session(new([2; 32])).await.expect("a session");
+    let figures = lab.store.user_figures(&[ada, eve, lab.me]).await.expect("an answer");
+    assert_eq!(figures.len(), 2, "an anonymous session is no user");
+    assert_eq!((figures[&ada].requests, figures[&eve].requests), (3, 0));
+    assert_eq!(figures[&ada].last_used_at, Some(last.times.seen));
+    assert_eq!(figures[&eve].last_used_at, None);
+    assert!(lab.store.user_figures(&[]).await.expect("an answer").is_empty());
 }
 
 /// I-19

@@ -109,7 +109,7 @@ async fn a_wish_is_written_down_once_and_only_a_harder_one_takes_its_place(lab: 
         assert_eq!(stop(&lab, id, work).await, want, "{work:?}");
     }
     assert_eq!(stop(&lab, lab.instance, StopWork::Fail).await, Stopped::Unknown);
-    let audit = lab.store.list_audit(None, 10).await.expect("an audit");
+    let audit = lab.audit().await;
     let lines: Vec<_> = audit.iter().rev().map(|entry| entry.detail.as_str()).collect();
     let line = |work: &str| format!("{id} of echo, {work}: it leaks\u{fffd}");
     assert_eq!(lines, [line("drain"), line("requeue"), line("fail")]);
@@ -131,7 +131,7 @@ async fn an_instance_that_ended_is_not_stopped(lab: Lab) {
     assert_eq!(stop(&lab, id, StopWork::Fail).await, Stopped::Already);
     let after = lab.store.find_instance(id).await.expect("an answer").expect("the instance");
     assert_eq!((before.end, before.stop), (after.end, after.stop));
-    assert!(lab.store.list_audit(None, 10).await.expect("an audit").is_empty());
+    assert!(lab.audit().await.is_empty());
 }
 
 /// As after kill -9: the next server ends what was local, and the wish is still there.

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::instance::StopWork;
-use muster_core::{InstanceId, RequestId, Timestamp};
+use muster_core::{EndCause, InstanceId, RequestId, Timestamp};
 use muster_store::{InstanceFilter, InstanceRecord, StopWish, Stopped, WhichEvents};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -51,8 +51,8 @@ pub struct ListInstances(InstanceFilter);
 
 impl Parameters for ListInstances {
     const NAMES: &'static [&'static str] =
-        &["ended", "model", "status", "from", "to", "after", "limit"];
-    const REPEATABLE: &'static [&'static str] = &["model", "status"];
+        &["ended", "model", "status", "cause", "from", "to", "after", "limit"];
+    const REPEATABLE: &'static [&'static str] = &["model", "status", "cause"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
         let (from, to) = pairs.span()?;
@@ -61,12 +61,24 @@ impl Parameters for ListInstances {
             ended: pairs.value("ended", "true or false")?.unwrap_or(false),
             models: pairs.models()?,
             statuses: pairs.texts("status"),
+            causes: pairs
+                .texts("cause")
+                .iter()
+                .map(|text| cause(text))
+                .collect::<Result<_, _>>()?,
             from,
             to,
             after: after.map(|text| instance_mark(&text).ok_or_else(bad_mark)).transpose()?,
             limit: pairs.limit()?,
         }))
     }
+}
+
+fn cause(text: &str) -> Result<&'static str, Problem> {
+    EndCause::NAMES.into_iter().find(|name| *name == text).ok_or_else(|| {
+        let all = EndCause::NAMES.join(", ");
+        Problem::parameter("cause", format!("This must be one of {all}."))
+    })
 }
 
 /// Where a page begins: not what is asked for, but what `next` of the page before said.
@@ -89,6 +101,8 @@ fn instance_mark(text: &str) -> Option<(Timestamp, InstanceId)> {
         ("model" = Option<Vec<String>>, Query, description = "Only of these models; may be repeated"),
         ("status" = Option<Vec<String>>, Query,
             description = "Only in these states, or with a pod in one of them; may be repeated"),
+        ("cause" = Option<Vec<String>>, Query, description = "Only those that ended for one of \
+            these causes (`end.cause`); may be repeated. What runs has none"),
         ("from" = Option<String>, Query, description = "Launched then or later: a day (UTC) or a time"),
         ("to" = Option<String>, Query, description = "Launched then or before: a day (UTC) or a time"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),

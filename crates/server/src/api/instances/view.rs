@@ -84,6 +84,9 @@ pub struct StopView {
     /// Who asked.
     #[schema(value_type = String, format = Uuid)]
     pub by: PrincipalId,
+    /// Their user name, if the account is still there.
+    #[schema(example = "ada")]
+    pub by_name: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     pub asked_at: Timestamp,
     /// How long its work or, if that is not waited for, its process may take.
@@ -218,6 +221,7 @@ impl InstanceView {
                 work: stop.work.name(),
                 reason: stop.reason,
                 by: stop.actor,
+                by_name: stop.actor_name,
                 asked_at: stop.asked_at,
                 until: stop.until,
             }),

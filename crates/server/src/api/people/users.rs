@@ -7,12 +7,13 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::{Permission, PrincipalId};
-use muster_store::{Account, AccountFilter, AdminAct, Administered};
+use muster_store::{Account, AccountFilter, AdminAct, Administered, AuditFilter};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use crate::api::people::view::{AccountView, AuditView, DoneView, ResetLinkView, SessionInfoView};
+use crate::api::people::view::{
+    AccountView, AuditView, DoneView, ResetLinkView, SessionInfoView, UserView,
+};
 use crate::api::requests::view::PageView;
 use crate::app::{App, to_the_end};
 use crate::http::answer::json;
@@ -62,7 +63,7 @@ impl Parameters for ListUsers {
         ("limit" = Option<u32>, Query, description = "1 to 200; 50 if not given"),
     ),
     responses((status = 200, description = "A page of users, the oldest first",
-        body = PageView<AccountView>)),
+        body = PageView<UserView>)),
     security(("session" = [])),
 )]
 pub async fn list_users(
@@ -73,7 +74,13 @@ pub async fn list_users(
     let limit = filter.limit;
     filter.limit += 1;
     let found = app.store.list_accounts(&filter).await?;
-    let page = PageView::cut(found, limit, |account| account.id.to_string(), AccountView::from);
+    let ids: Vec<PrincipalId> = found.iter().map(|account| account.id).collect();
+    let figures = app.store.user_figures(&ids).await?;
+    let view = |account: Account| {
+        let of_them = figures.get(&account.id).copied().unwrap_or_default();
+        UserView::new(account, of_them)
+    };
+    let page = PageView::cut(found, limit, |account| account.id.to_string(), view);
     json(StatusCode::OK, &page)
 }
 
@@ -81,7 +88,7 @@ pub async fn list_users(
 #[utoipa::path(
     get, path = "/api/v1/users/{id}", operation_id = "find_user", tag = "users",
     params(("id" = String, Path, description = "The user's id")),
-    responses((status = 200, description = "The account", body = AccountView)),
+    responses((status = 200, description = "The user", body = UserView)),
     security(("session" = [])),
 )]
 pub async fn find_user(
@@ -90,7 +97,8 @@ pub async fn find_user(
     UserPath(id): UserPath,
 ) -> Result<Response, Problem> {
     let found = app.store.find_account(id).await?.ok_or_else(Problem::no_such_thing)?;
-    json(StatusCode::OK, &AccountView::from(found))
+    let figures = app.store.user_figures(&[id]).await?.remove(&id).unwrap_or_default();
+    json(StatusCode::OK, &UserView::new(found, figures))
 }
 
 /// A user's sessions and API tokens
@@ -271,16 +279,23 @@ pub async fn delete_user(
     json(StatusCode::OK, &DoneView { detail: "The account and its data are deleted." })
 }
 
-pub struct ListAudit {
-    after: Option<Uuid>,
-    limit: u32,
-}
+pub struct ListAudit(AuditFilter);
 
 impl Parameters for ListAudit {
-    const NAMES: &'static [&'static str] = &["after", "limit"];
+    const NAMES: &'static [&'static str] =
+        &["actor", "subject", "action", "from", "to", "after", "limit"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
-        Ok(Self { after: pairs.value("after", "the id of an entry")?, limit: pairs.limit()? })
+        let (from, to) = pairs.span()?;
+        Ok(Self(AuditFilter {
+            after: pairs.value("after", "the id of an entry")?,
+            actor: pairs.value("actor", "the id of a user")?,
+            subject: pairs.value("subject", "the id of a user")?,
+            action: pairs.text("action").filter(|text| !text.is_empty()),
+            from,
+            to,
+            limit: pairs.limit()?,
+        }))
     }
 }
 
@@ -288,6 +303,11 @@ impl Parameters for ListAudit {
 #[utoipa::path(
     get, path = "/api/v1/audit", operation_id = "list_audit", tag = "users",
     params(
+        ("actor" = Option<String>, Query, description = "Only what this administrator did, by id"),
+        ("subject" = Option<String>, Query, description = "Only what was done to this user, by id"),
+        ("action" = Option<String>, Query, description = "Only this action, as entries name it"),
+        ("from" = Option<String>, Query, description = "Done then or later: a day (UTC) or a time"),
+        ("to" = Option<String>, Query, description = "Done then or before: a day (UTC) or a time"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),
         ("limit" = Option<u32>, Query, description = "1 to 200; 50 if not given"),
     ),
@@ -298,9 +318,11 @@ impl Parameters for ListAudit {
 pub async fn list_audit(
     State(app): State<Arc<App>>,
     _: Admin,
-    Query(query): Query<ListAudit>,
+    Query(ListAudit(mut filter)): Query<ListAudit>,
 ) -> Result<Response, Problem> {
-    let found = app.store.list_audit(query.after, query.limit + 1).await?;
-    let page = PageView::cut(found, query.limit, |entry| entry.id.to_string(), AuditView::from);
+    let limit = filter.limit;
+    filter.limit += 1;
+    let found = app.store.list_audit(&filter).await?;
+    let page = PageView::cut(found, limit, |line| line.entry.id.to_string(), AuditView::from);
     json(StatusCode::OK, &page)
 }

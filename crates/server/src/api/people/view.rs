@@ -1,7 +1,7 @@
 //! What the API shows of people and sessions.
 
 use muster_core::{PrincipalId, SessionId, Timestamp};
-use muster_store::{Account, AuditEntry, Session};
+use muster_store::{Account, AuditEntry, AuditLine, Session, UserFigures};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -106,6 +106,27 @@ impl From<Account> for AccountView {
     }
 }
 
+/// A user as administrators see them.
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
+pub struct UserView {
+    #[serde(flatten)]
+    pub account: AccountView,
+    /// When one of their sessions or API tokens was used last, to the minute; null if that never was, or
+    /// so long ago that it is forgotten: 30 days after the session was over.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_at: Option<Timestamp>,
+    /// All that they ever submitted, as the statistics count them.
+    pub requests: u64,
+}
+
+impl UserView {
+    pub fn new(account: Account, figures: UserFigures) -> Self {
+        let UserFigures { last_used_at, requests } = figures;
+        Self { account: account.into(), last_used_at, requests }
+    }
+}
+
 /// One of somebody's sessions or API tokens, without its secret.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionInfo)]
@@ -186,17 +207,23 @@ pub struct AuditView {
     /// Who did it; null for a command on the server's machine.
     #[schema(value_type = Option<String>, format = Uuid)]
     pub actor: Option<PrincipalId>,
+    /// The user name, as long as the account is there.
+    #[schema(example = "ada")]
+    pub actor_name: Option<String>,
     #[schema(example = "grant")]
     pub action: String,
     /// The account it was done to.
     #[schema(value_type = Option<String>, format = Uuid)]
     pub subject: Option<PrincipalId>,
+    /// The user name, as long as the account is there.
+    pub subject_name: Option<String>,
     pub detail: String,
 }
 
-impl From<AuditEntry> for AuditView {
-    fn from(entry: AuditEntry) -> Self {
+impl From<AuditLine> for AuditView {
+    fn from(line: AuditLine) -> Self {
+        let AuditLine { entry, actor_name, subject_name } = line;
         let AuditEntry { id, at, actor, action, subject, detail } = entry;
-        Self { id, at, actor, action, subject, detail }
+        Self { id, at, actor, actor_name, action, subject, subject_name, detail }
     }
 }

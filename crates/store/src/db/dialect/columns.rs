@@ -15,7 +15,8 @@ macro_rules! record {
          i.launched_at, i.ready_at, i.idle_since, i.ended_at, i.end_cause, i.jobs, i.stop_work, \
          i.stop_reason, i.stop_actor, i.stop_asked_at, i.stop_until, s.node, s.pod_status, s.pod, \
          s.busy, s.samples, s.cpu_now, s.cpu_peak, s.cpu_sum, s.memory_now, s.memory_peak, \
-         s.memory_sum, s.log_object IS NOT NULL \
+         s.memory_sum, s.log_object IS NOT NULL, \
+         (SELECT name FROM account WHERE principal_id = i.stop_actor) \
          FROM instance i LEFT JOIN instance_seen s ON s.instance_id = i.id "
     };
 }

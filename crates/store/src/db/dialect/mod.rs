@@ -51,8 +51,36 @@ pub(crate) fn requests(postgres: bool) -> &'static str {
     if postgres { requests!(postgres) } else { requests!(sqlite) }
 }
 
+macro_rules! user_figures {
+    ($ids:literal) => {
+        concat!(
+            "SELECT a.principal_id, \
+             (SELECT MAX(seen_at) FROM session WHERE principal_id = a.principal_id), \
+             COALESCE(s.requests, 0) + COALESCE(e.requests, 0) + COALESCE(o.requests, 0) \
+             FROM account a \
+             LEFT JOIN person_seen s ON s.auth_type = 'account' AND s.principal_id = a.principal_id \
+             LEFT JOIN (SELECT principal_id, COUNT(*) AS requests FROM ended GROUP BY principal_id) e \
+             ON e.principal_id = a.principal_id \
+             LEFT JOIN (SELECT principal_id, COUNT(*) AS requests FROM request \
+             WHERE ended_at IS NULL GROUP BY principal_id) o ON o.principal_id = a.principal_id \
+             WHERE a.principal_id IN ",
+            $ids
+        )
+    };
+}
+
+/// When accounts were used last, and how many requests they ever had: rolled up, ended since, open. Their
+/// ids come as JSON. One statement, so that each request is counted once.
+pub(crate) fn user_figures(postgres: bool) -> &'static str {
+    if postgres {
+        user_figures!("(SELECT json_array_elements_text($1::json)::uuid)")
+    } else {
+        user_figures!("(SELECT unhex(value) FROM json_each($1))")
+    }
+}
+
 macro_rules! listed {
-    ($database:ident, $which:literal) => {
+    ($database:ident, $which:literal, $cause:literal) => {
         concat!(
             record!(),
             "WHERE ",
@@ -63,8 +91,12 @@ macro_rules! listed {
             texts!($database, "$2"),
             " OR s.pod_status IN ",
             texts!($database, "$2"),
-            ") AND i.launched_at >= $3 AND (i.launched_at, i.id) < ($4, $5) \
-             ORDER BY i.launched_at DESC, i.id DESC LIMIT $6"
+            ") AND ($3 IS NULL OR ",
+            $cause,
+            " IN ",
+            texts!($database, "$3"),
+            ") AND i.launched_at >= $4 AND (i.launched_at, i.id) < ($5, $6) \
+             ORDER BY i.launched_at DESC, i.id DESC LIMIT $7"
         )
     };
 }
@@ -72,10 +104,10 @@ macro_rules! listed {
 /// Instances that run, or that have ended. Each has an index of its own, so the state is not a value.
 pub(crate) fn list_instances(postgres: bool, ended: bool) -> &'static str {
     match (postgres, ended) {
-        (false, false) => listed!(sqlite, "i.state <> 'ended'"),
-        (false, true) => listed!(sqlite, "i.state = 'ended'"),
-        (true, false) => listed!(postgres, "i.state <> 'ended'"),
-        (true, true) => listed!(postgres, "i.state = 'ended'"),
+        (false, false) => listed!(sqlite, "i.state <> 'ended'", "i.end_cause ->> 'cause'"),
+        (false, true) => listed!(sqlite, "i.state = 'ended'", "i.end_cause ->> 'cause'"),
+        (true, false) => listed!(postgres, "i.state <> 'ended'", "i.end_cause::json ->> 'cause'"),
+        (true, true) => listed!(postgres, "i.state = 'ended'", "i.end_cause::json ->> 'cause'"),
     }
 }
 
