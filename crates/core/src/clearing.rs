@@ -32,6 +32,22 @@ impl Clearing {
     pub const NEVER: Self = Self { every: None, retention: Retention::FOR_EVER };
 }
 
+/// When a clearing by the schedule began, and when it ended: not where a server died meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastClearing {
+    pub began_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Clearing {
+    /// When to clear next, at the earliest; nothing: never.
+    pub fn next(&self, last: Option<LastClearing>, now: Timestamp) -> Option<Timestamp> {
+        let every = self.every?;
+        let whole = last.filter(|last| last.ended_at.is_some());
+        Some(whole.map_or(now, |last| (last.began_at + every).max(now)))
+    }
+}
+
 impl Default for Retention {
     fn default() -> Self {
         Self {
@@ -75,6 +91,19 @@ pub fn before(now: Timestamp, age: Duration) -> Timestamp {
 mod tests {
     use super::*;
     use crate::Ended;
+
+    #[test]
+    fn the_next_clearing_is_a_while_after_the_last_whole_one_began() {
+        let clearing = Clearing { every: Some(DAY), ..Clearing::NEVER };
+        let (began_at, now) = (Timestamp(5_000_000), Timestamp(7_000_000));
+        let whole = LastClearing { began_at, ended_at: Some(Timestamp(6_000_000)) };
+        let broken = LastClearing { ended_at: None, ..whole };
+        assert_eq!(clearing.next(Some(whole), now), Some(began_at + DAY));
+        assert_eq!(clearing.next(Some(whole), now + 2 * DAY), Some(now + 2 * DAY), "it is time");
+        assert_eq!(clearing.next(Some(broken), now), Some(now));
+        assert_eq!(clearing.next(None, now), Some(now));
+        assert_eq!(Clearing::NEVER.next(None, now), None);
+    }
 
     #[test]
     fn a_request_is_kept_for_its_age_and_not_a_microsecond_longer() {

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod bisect;
 pub mod cause;
+pub mod check;
 pub mod clearing;
 pub mod file;
 pub mod id;
@@ -29,6 +30,7 @@ pub mod table;
 pub mod time;
 
 pub use cause::Cause;
+pub use check::{Check, CheckState};
 pub use clearing::{Clearing, Retention};
 pub use id::{InstanceId, ModelId, PrincipalId, RequestId, ServerId, SessionId, TaskKey};
 pub use instance::{Address, EndCause, Observed, ObservedState};

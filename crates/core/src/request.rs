@@ -18,6 +18,27 @@ pub struct Request {
     pub progress: Progress,
     /// How the input was read, for the person: see [`Reading`].
     pub reading: Reading,
+    /// What its owner calls it; nobody else reads it.
+    pub label: Option<String>,
+}
+
+/// Most characters of a label.
+pub const LABEL: usize = 100;
+
+/// A label as somebody wrote it, without space around it; one of nothing is none.
+///
+/// # Errors
+///
+/// What is wrong with it, after "a label".
+pub fn label(text: &str) -> Result<Option<String>, String> {
+    let text = text.trim();
+    if text.chars().count() > LABEL {
+        return Err(format!("has at most {LABEL} characters"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("is one line, without control characters".into());
+    }
+    Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
 /// Where a request is in its life; each variant carries what is true only then.

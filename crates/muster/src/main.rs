@@ -11,6 +11,7 @@ mod failure;
 mod hub;
 mod human;
 mod list;
+mod machine;
 mod password;
 mod path;
 mod screen;

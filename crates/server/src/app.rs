@@ -18,6 +18,7 @@ use crate::identity::password::Passwords;
 use crate::identity::rate::{Lines, Mails, Rates};
 use crate::identity::{Caller, Registry};
 use crate::reading::{HasReader, Reader};
+use crate::state::examined::Examined;
 use crate::state::overview::Overview;
 use crate::state::streams::Streams;
 use crate::state::uses::Uses;
@@ -45,6 +46,7 @@ pub struct App {
     downloads: Arc<Share>,
     pub streams: Arc<Streams>,
     pub overview: Overview,
+    pub examined: Examined,
     web: Web,
     life: watch::Receiver<Life>,
 }
@@ -76,6 +78,7 @@ impl App {
             downloads: Share::new(config.download_bytes, config.download_bytes_each),
             streams: Arc::new(streams),
             overview: Overview::default(),
+            examined: Examined::default(),
             web: Web::new(config.web, !config.base_path().is_empty()),
             store,
             config,
@@ -104,6 +107,10 @@ impl App {
                 Problem::new(Kind::TooManyDownloads, detail).retry_after(5)
             }
         })
+    }
+
+    pub fn web_build(&self) -> Option<&str> {
+        self.web.build()
     }
 
     /// The sessions or rights of these principals changed.

@@ -1,10 +1,12 @@
 //! What an operator may set of the HTTP API.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use muster_core::Retention;
 use muster_core::input::InputLimits;
 use muster_core::quota::Quotas;
+use muster_core::{Check, Clearing, Retention};
 
 use crate::http::network::Addresses;
 use crate::http::pace::Times;
@@ -13,6 +15,26 @@ use crate::identity::rate::SessionLimits;
 use crate::identity::secret::Cookie;
 use crate::origin::Origin;
 use crate::web::WebFiles;
+
+/// Looks at what the server's machine has for it. It may take a while.
+#[derive(Clone, Default)]
+pub struct Machine(Option<Arc<dyn Fn() -> Vec<Check> + Send + Sync>>);
+
+impl Machine {
+    pub fn new(examine: impl Fn() -> Vec<Check> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(examine)))
+    }
+
+    pub fn examine(&self) -> Vec<Check> {
+        self.0.as_ref().map_or_else(Vec::new, |examine| examine())
+    }
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Machine")
+    }
+}
 
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -35,8 +57,10 @@ pub struct ServerConfig {
     pub cookie: Cookie,
     pub limits: InputLimits,
     pub quotas: Quotas,
-    /// How long things are kept: people are told.
-    pub retention: Retention,
+    /// How long things are kept, and when they are cleared: people are told.
+    pub clearing: Clearing,
+    /// What this server's machine is like: administrators are told.
+    pub machine: Machine,
     pub sessions: SessionLimits,
     /// Servers that models of the API may run on.
     pub model_addresses: Vec<Origin>,
@@ -94,7 +118,8 @@ impl Default for ServerConfig {
             cookie: Cookie::Secure,
             limits: InputLimits::default(),
             quotas: Quotas::default(),
-            retention: Retention::default(),
+            clearing: Clearing { every: None, retention: Retention::default() },
+            machine: Machine::default(),
             sessions: SessionLimits::default(),
             model_addresses: Vec::new(),
             max_instances: 16,

@@ -16,6 +16,7 @@ use crate::api::catalogue::{
 };
 use crate::api::events::{__path_follow_events, follow_events};
 use crate::api::health::{__path_livez, __path_readyz, livez, readyz};
+use crate::api::hub::{__path_find_hub, __path_find_hub_state, find_hub, find_hub_state};
 use crate::api::instances::{
     __path_find_instance, __path_find_instance_log, __path_list_instance_events,
     __path_list_instance_requests, __path_list_instances, __path_stop_instance, find_instance,
@@ -53,11 +54,12 @@ use crate::api::people::users::{
     __path_reset_link, __path_revoke, delete_user, disable, enable, end_sessions, find_user, grant,
     list_audit, list_user_sessions, list_users, reset_link, revoke,
 };
+use crate::api::requests::again::{__path_find_inputs, find_inputs};
 use crate::api::requests::result::{__path_find_result, compression, find_result, weaken_tag};
 use crate::api::requests::{
-    __path_cancel_request, __path_delete_request, __path_find_request, __path_list_requests,
-    __path_submit_request, cancel_request, delete_request, find_request, list_requests,
-    submit_request,
+    __path_cancel_request, __path_change_request, __path_delete_request, __path_find_request,
+    __path_list_requests, __path_submit_request, cancel_request, change_request, delete_request,
+    find_request, list_requests, submit_request,
 };
 use crate::api::statistics::choices::{__path_list_statistics_filters, list_statistics_filters};
 use crate::api::statistics::routes::{
@@ -81,6 +83,7 @@ pub fn api(below: Option<&str>) -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(openapi_json))
         .layer(Extension(described.clone()))
         .routes(routes!(find_result))
+        .routes(routes!(find_inputs))
         .merge(legacy::large_routes())
         .routes(routes!(find_statistics))
         .routes(routes!(find_my_statistics))
@@ -97,9 +100,11 @@ pub fn api(below: Option<&str>) -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(list_models))
         .routes(routes!(find_model))
         .routes(routes!(submit_request, list_requests))
-        .routes(routes!(find_request, delete_request))
+        .routes(routes!(find_request, change_request, delete_request))
         .routes(routes!(cancel_request))
         .routes(routes!(follow_events))
+        .routes(routes!(find_hub))
+        .routes(routes!(find_hub_state))
         .routes(routes!(livez))
         .routes(routes!(readyz))
         .merge(large)

@@ -17,6 +17,7 @@ use http::header::{
     CONTENT_TYPE, REFERRER_POLICY, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use sha2::{Digest as _, Sha256};
 
 use crate::http::door::{no_route, redirect};
 use crate::http::problem::Problem;
@@ -47,6 +48,8 @@ pub struct Web {
     /// What stands between the nonces.
     page: Option<Arc<[&'static str]>>,
     files: Arc<HashMap<&'static str, File>>,
+    /// Of the page, which names all other files by what is in them.
+    build: Option<Arc<str>>,
     /// The hub is below a path of its host.
     is_below: bool,
 }
@@ -61,10 +64,13 @@ struct File {
 impl Web {
     pub fn new(files: WebFiles, is_below: bool) -> Self {
         let mut all: HashMap<&'static str, File> = HashMap::new();
-        let mut page = None;
+        let (mut page, mut build) = (None, None);
         for &(name, bytes) in files.0 {
             if name == "index.html" {
                 page = std::str::from_utf8(bytes).ok().map(|text| text.split(NONCE).collect());
+                let hash: [u8; 32] = Sha256::digest(bytes).into();
+                let hex: String = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+                build = Some(hex.into());
             } else if let Some(name) = name.strip_suffix(".br") {
                 all.entry(name).or_default().brotli = Some(bytes);
             } else if let Some(name) = name.strip_suffix(".gz") {
@@ -73,7 +79,11 @@ impl Web {
                 all.entry(name).or_default().plain = Some(bytes);
             }
         }
-        Self { page, files: Arc::new(all), is_below }
+        Self { page, files: Arc::new(all), build, is_below }
+    }
+
+    pub fn build(&self) -> Option<&str> {
+        self.build.as_deref()
     }
 
     /// The page, with a nonce that only this answer has.

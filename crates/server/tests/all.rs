@@ -2,6 +2,8 @@
 
 #[path = "all/accounts.rs"]
 mod accounts;
+#[path = "all/again.rs"]
+mod again;
 #[path = "all/balancer.rs"]
 mod balancer;
 #[path = "all/catalogue.rs"]
@@ -19,8 +21,12 @@ mod files;
 mod greedy;
 #[path = "all/hub.rs"]
 mod hub;
+#[path = "all/hub_state.rs"]
+mod hub_state;
 #[path = "all/instances.rs"]
 mod instances;
+#[path = "all/labels.rs"]
+mod labels;
 #[path = "all/leaving.rs"]
 mod leaving;
 #[path = "all/legacy/mod.rs"]

@@ -39,7 +39,8 @@ pub use counters::{Counter, Counters};
 pub use crash::crash_point;
 pub use db::clock::Clock;
 pub use error::Error;
-pub use examine::{Examined, examine_database, examine_objects};
+pub use examine::{examine_database, examine_objects};
+pub use instances::servers::HubServer;
 pub use instances::{
     InstanceFilter, InstanceNotes, InstanceRecord, LogPiece, Phase, Seen, Served, Stop, StopWish,
     Stopped, WhichEvents,

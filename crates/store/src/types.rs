@@ -55,6 +55,8 @@ pub struct NewRequest {
     pub key: Option<String>,
     pub body_hash: [u8; 32],
     pub reading: Reading,
+    /// What its owner calls it.
+    pub label: Option<String>,
     pub inputs: InputTable,
     /// May known predictions be used, and new ones be kept?
     pub use_cache: bool,
@@ -86,6 +88,8 @@ pub struct RequestFilter {
     pub from: Option<Timestamp>,
     /// Submitted then or before.
     pub to: Option<Timestamp>,
+    /// A part of their label, without regard to case, or the id of one.
+    pub search: Option<String>,
     /// Only requests older than this one.
     pub after: Option<RequestId>,
     pub limit: u32,

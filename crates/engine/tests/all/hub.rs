@@ -388,6 +388,7 @@ impl Hub {
             key: None,
             body_hash: [0; 32],
             reading: muster_core::request::Reading::default(),
+            label: None,
             inputs: InputTable { inputs: inputs.iter().copied().collect(), records: None },
             use_cache: true,
         };

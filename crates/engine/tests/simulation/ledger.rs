@@ -77,6 +77,7 @@ impl Sent {
             key: self.key.clone(),
             body_hash: [number as u8; 32],
             reading: muster_core::request::Reading::default(),
+            label: None,
             inputs: InputTable { inputs, records: None },
             use_cache: true,
         }

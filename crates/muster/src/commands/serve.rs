@@ -12,7 +12,7 @@ use muster_core::input::InputLimits;
 use muster_core::plan::Policy;
 use muster_engine::{Engine, EngineConfig};
 use muster_model_server::folder;
-use muster_server::{Cookie, Server, ServerConfig, SessionLimits, Times, WebFiles};
+use muster_server::{Cookie, Machine, Server, ServerConfig, SessionLimits, Times, WebFiles};
 use muster_store::{Clock, Error, Store, StoreConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -82,7 +82,8 @@ async fn run(
             input_bytes: usize::try_from(serve.input_bytes).unwrap_or(usize::MAX),
         },
         quotas: serve.quotas,
-        retention: serve.clearing.retention,
+        clearing: serve.clearing,
+        machine: machine(serve, environment, &data),
         sessions: SessionLimits {
             a_minute: serve.sessions,
             a_minute_each: serve.network_sessions,
@@ -125,6 +126,12 @@ async fn run(
     drop(hurry);
     tracing::info!("stopped");
     answered.map_err(io_failure("the API"))
+}
+
+/// What administrators are told of this machine.
+fn machine(serve: &Serve, environment: &Environment, data: &Path) -> Machine {
+    let (serve, environment, data) = (serve.clone(), environment.clone(), data.to_owned());
+    Machine::new(move || crate::machine::examine(&serve, &environment, &data))
 }
 
 /// A hub may start before its database does, or while nobody reaches it: with PostgreSQL it tries

@@ -90,7 +90,7 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// What `muster serve` works with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Serve {
     pub listen: SocketAddr,
     pub metrics: Option<SocketAddr>,
@@ -128,7 +128,7 @@ pub struct Serve {
     pub log: Log,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Postgres {
     pub url: String,
     pub schema: Option<String>,

@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod events;
 pub mod health;
+pub mod hub;
 pub mod instances;
 pub mod metrics;
 pub mod models;

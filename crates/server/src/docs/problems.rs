@@ -146,6 +146,8 @@ const OPERATIONS: &[(&str, Body, &[Kind])] = {
             &[
                 BadParameter,
                 UnknownModel,
+                NotFound,
+                InputsGone,
                 KeyReused,
                 ModelDisabled,
                 TooManyWaitingRequests,
@@ -159,6 +161,8 @@ const OPERATIONS: &[(&str, Body, &[Kind])] = {
         ("delete_request", Body::None, &[NotFound, NotEnded]),
         ("find_request", Body::None, &[BadParameter, NotFound]),
         ("list_requests", Body::None, &[BadParameter]),
+        ("find_inputs", Body::None, &[NotFound, TooManyDownloads]),
+        ("change_request", Body::Json, &[NotFound]),
         ("cancel_request", Body::Json, &[NotFound]),
         (
             "find_result",
@@ -188,6 +192,8 @@ const OPERATIONS: &[(&str, Body, &[Kind])] = {
         ),
         ("legacy_find_request", Body::None, &[BadParameter, NotFound, TooManyDownloads]),
         ("legacy_list_requests", Body::None, &[BadParameter]),
+        ("find_hub", Body::None, &[]),
+        ("find_hub_state", Body::None, &[]),
         ("livez", Body::None, &[]),
         ("readyz", Body::None, &[]),
         ("openapi", Body::None, &[]),

@@ -1,11 +1,17 @@
 //! Mail: links with which people show that an address is theirs, or set a new password.
 
+use std::time::Duration;
+
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use muster_core::{Check, CheckState};
 use muster_store::Account;
 
 use super::secret::Secret;
+
+/// Most for one question to the server.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An SMTP server, and who writes. Cheap to clone.
 #[derive(Clone)]
@@ -64,6 +70,19 @@ impl Mail {
              you, there is nothing to do: the password stays as it is.\n"
         );
         self.send(&account.email, "Set a new password", text);
+    }
+
+    /// Asks the server whether it would take mail.
+    pub async fn examine(&self) -> Check {
+        let check = |state, what: String| Check::new("mail", state, what);
+        match tokio::time::timeout(PATIENCE, self.smtp.test_connection()).await {
+            Ok(Ok(true)) => {
+                check(CheckState::Good, format!("the server takes mail of {}", self.from.email))
+            }
+            Ok(Ok(false)) => check(CheckState::Broken, "the server does not answer".into()),
+            Ok(Err(error)) => check(CheckState::Broken, error.to_string()),
+            Err(_) => check(CheckState::Broken, "no answer within 5 seconds".into()),
+        }
     }
 
     /// Sends aside: whoever asked learns nothing from how long it takes.

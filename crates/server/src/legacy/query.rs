@@ -68,7 +68,8 @@ impl Pairs {
         let nothing = asked("model_ids") && models.is_empty()
             || asked("request_statuses") && phases.is_empty()
             || asked("id") && id.is_none();
-        let filter = RequestFilter { id, models, phases, from, to, after: None, limit };
+        let filter =
+            RequestFilter { id, models, phases, from, to, search: None, after: None, limit };
         Ok(Some(filter).filter(|_| !nothing))
     }
 }

@@ -28,7 +28,8 @@ pub async fn read(app: &App, request: Request) -> Result<Submission, Problem> {
     let bytes = payload.entries.as_ref().map_or(0, Texts::bytes);
     let (inputs, reading) = aside_if(bytes, move || payload.read(input)).await?;
     let (body_hash, reserved) = upload.end();
-    Ok(Submission { model, inputs, reading, use_cache, body_hash, reserved })
+    let (inputs_of, label) = (None, None);
+    Ok(Submission { model, inputs, inputs_of, reading, use_cache, body_hash, reserved, label })
 }
 
 struct Body {

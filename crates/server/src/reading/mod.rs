@@ -16,17 +16,18 @@ use axum::extract::Request;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use muster_core::input::{BadInput, InputLimits, InputTable, Texts};
-use muster_core::request::{Header, Reading};
-use muster_core::{Model, ModelId};
+use muster_core::request::{Header, Reading, label};
+use muster_core::{Model, ModelId, RequestId};
 use muster_store::Store;
 use serde::de::MapAccess;
 
-use crate::http::extract::{Pairs, Parameters};
+use crate::http::extract::{Pairs, Parameters, request_id};
 use crate::http::pace::Times;
 use crate::http::problem::{At, Kind, Problem};
 use crate::http::share::Share;
 use body::{Reserved, Upload};
 use json::{EachText, Fault};
+use small::wrong;
 use table::{Dialect, File, HeaderRule, Rules};
 
 /// What reads bodies: where their models are, and how much and how slowly may come.
@@ -46,12 +47,16 @@ pub trait HasReader: Send + Sync {
 /// What a person wants predicted.
 pub struct Submission {
     pub model: Arc<Model>,
+    /// Empty if they are those of an earlier request.
     pub inputs: InputTable,
+    pub inputs_of: Option<RequestId>,
     pub reading: Reading,
     pub use_cache: bool,
     /// Of the body and what was said beside it; zeros if nobody asked.
     pub body_hash: [u8; 32],
     pub reserved: Reserved,
+    /// What its owner calls it.
+    pub label: Option<String>,
 }
 
 /// The query of a submission. All but `wait` is for files; JSON says it in the body.
@@ -63,6 +68,7 @@ pub struct SubmitQuery {
     pub header: Option<HeaderRule>,
     pub separator: Option<u8>,
     pub cache: Option<bool>,
+    pub label: Option<String>,
 }
 
 /// Most that may be said for how long an answer is held back for the end of a request, seconds.
@@ -73,7 +79,7 @@ pub const HELD_BACK: u32 = 50;
 
 impl Parameters for SubmitQuery {
     const NAMES: &'static [&'static str] =
-        &["wait", "model", "column", "header", "separator", "cache"];
+        &["wait", "model", "column", "header", "separator", "cache", "label"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
         Ok(Self {
@@ -83,8 +89,18 @@ impl Parameters for SubmitQuery {
             header: pairs.value("header", "auto, used or absent")?,
             separator: pairs.text("separator").map(|text| separator(&text)).transpose()?,
             cache: pairs.value("cache", "true or false")?,
+            label: pairs.text("label").map(|text| named(&text)).transpose()?.flatten(),
         })
     }
+}
+
+/// Whose inputs are taken; what is no id is of nobody.
+fn earlier(text: &str) -> Result<RequestId, Problem> {
+    request_id(text).ok_or_else(|| wrong("inputs_of", "`inputs_of` must be the id of a request."))
+}
+
+fn named(text: &str) -> Result<Option<String>, Problem> {
+    label(text).map_err(|why| Problem::parameter("label", format!("A label {why}.")))
 }
 
 /// What is said to separate cells.
@@ -133,6 +149,7 @@ struct Begun {
     model: Arc<Model>,
     file: File,
     use_cache: bool,
+    label: Option<String>,
     /// What the hash of the file begins with: all that was said beside it.
     salt: String,
 }
@@ -146,7 +163,10 @@ impl Begun {
         let model = reader.store.find_model(id).ok_or_else(Problem::unknown_model)?;
         let use_cache = query.cache.unwrap_or(true);
         let said = (&query.model, &query.column, query.header, query.separator, use_cache);
-        let salt = format!("{dialect:?} {said:?}");
+        let mut salt = format!("{dialect:?} {said:?}");
+        if let Some(label) = &query.label {
+            salt.push_str(label);
+        }
         let file = File::new(Rules {
             dialect,
             header: query.header.unwrap_or_default(),
@@ -155,13 +175,14 @@ impl Begun {
             input: model.input.clone(),
             limits: reader.limits,
         });
-        Ok(Self { model, file, use_cache, salt })
+        Ok(Self { model, file, use_cache, label: query.label, salt })
     }
 
     fn end(self, (body_hash, reserved): ([u8; 32], Reserved)) -> Result<Submission, Problem> {
-        let Self { model, file, use_cache, .. } = self;
+        let Self { model, file, use_cache, label, .. } = self;
         let (inputs, reading) = file.end()?;
-        Ok(Submission { model, inputs, reading, use_cache, body_hash, reserved })
+        let inputs_of = None;
+        Ok(Submission { model, inputs, inputs_of, reading, use_cache, body_hash, reserved, label })
     }
 }
 
@@ -187,7 +208,7 @@ async fn read_json(
     keyed: bool,
 ) -> Result<Submission, Problem> {
     let of_file = query.column.is_some() || query.header.is_some() || query.separator.is_some();
-    if query.model.is_some() || of_file {
+    if query.model.is_some() || of_file || query.label.is_some() {
         let detail = "With JSON the model stands in the body: {\"model\": ID, \"inputs\": [..]}.";
         return Err(Problem::parameter("model", detail));
     }
@@ -196,8 +217,15 @@ async fn read_json(
     let id = body.model.ok_or_else(|| missing("model", SUBMIT_EXAMPLE))?;
     let model =
         find_model(reader, &id).map_err(|problem| problem.at(At::Pointer("/model".into())))?;
-    let inputs = body.inputs.ok_or_else(|| missing("inputs", SUBMIT_EXAMPLE))?;
-    if inputs.is_empty() {
+    let inputs_of = body.inputs_of.as_deref().map(earlier).transpose()?;
+    let inputs = match (body.inputs, inputs_of) {
+        (Some(_), Some(_)) => {
+            return Err(wrong("inputs_of", "Send either `inputs` or `inputs_of`, not both."));
+        }
+        (None, None) => return Err(missing("inputs", SUBMIT_EXAMPLE)),
+        (inputs, _) => inputs.unwrap_or_default(),
+    };
+    if inputs.is_empty() && inputs_of.is_none() {
         let detail = "There is no input. Send at least one: {\"inputs\": [\"..\"]}.";
         return Err(Problem::new(Kind::EmptyInput, detail).at(At::Pointer("/inputs".into())));
     }
@@ -205,7 +233,8 @@ async fn read_json(
         Reading { header: Header::NotAFile, rows: inputs.len() as u64, ..Reading::default() };
     let (inputs, use_cache) = (InputTable { inputs, records: None }, body.cache.unwrap_or(true));
     let (body_hash, reserved) = upload.end();
-    Ok(Submission { model, inputs, reading, use_cache, body_hash, reserved })
+    let label = body.label;
+    Ok(Submission { model, inputs, inputs_of, reading, use_cache, body_hash, reserved, label })
 }
 
 /// Begins to read a body. `salt`: its hash is needed, after this.
@@ -286,12 +315,14 @@ struct SubmitBody {
     limits: InputLimits,
     model: Option<String>,
     inputs: Option<Texts>,
+    inputs_of: Option<String>,
     cache: Option<bool>,
+    label: Option<String>,
 }
 
 impl SubmitBody {
     fn new(limits: InputLimits) -> Self {
-        Self { limits, model: None, inputs: None, cache: None }
+        Self { limits, model: None, inputs: None, inputs_of: None, cache: None, label: None }
     }
 }
 
@@ -300,6 +331,8 @@ impl json::Object for SubmitBody {
         ("model", "a string: the model's id"),
         ("inputs", "an array of strings"),
         ("cache", "true or false"),
+        ("label", "a string: what you call it"),
+        ("inputs_of", "a string: the id of one of your requests"),
     ];
     const EXAMPLE: &'static str = SUBMIT_EXAMPLE;
 
@@ -325,7 +358,13 @@ impl json::Object for SubmitBody {
                 }))?;
                 self.inputs = Some(inputs);
             }
-            _ => self.cache = Some(map.next_value()?),
+            2 => self.cache = Some(map.next_value()?),
+            4 => self.inputs_of = Some(map.next_value()?),
+            _ => {
+                let text: Option<String> = map.next_value()?;
+                self.label = label(&text.unwrap_or_default())
+                    .map_err(|why| fault.is(wrong("label", format!("A label {why}."))))?;
+            }
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ pub async fn read(
 impl SubmitQuery {
     /// With what stands in the fields of a form.
     fn joined(self, fields: Vec<(String, String)>) -> Result<Self, Problem> {
-        const NAMES: &[&str] = &["model", "column", "header", "separator", "cache"];
+        const NAMES: &[&str] = &["model", "column", "header", "separator", "cache", "label"];
         // What is left empty is not filled in.
         let filled = fields.into_iter().filter(|(_, text)| !text.is_empty()).collect();
         let said = Self::read(&mut Pairs::of_fields(filled, NAMES)?)?;
@@ -84,6 +84,7 @@ impl SubmitQuery {
             header: said.header.or(self.header),
             separator: said.separator.or(self.separator),
             cache: said.cache.or(self.cache),
+            label: said.label.or(self.label),
         })
     }
 }

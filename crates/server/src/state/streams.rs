@@ -97,6 +97,11 @@ impl Streams {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many are open.
+    pub fn count(&self) -> u32 {
+        self.lock().count
+    }
+
     /// Tells the streams of these principals that their sessions or rights changed.
     pub fn wake(&self, changed: &[PrincipalId]) {
         let open = self.lock();

@@ -24,7 +24,7 @@ fn ids(page: &Value) -> Vec<String> {
 
 impl Hub {
     /// What was claimed fails for good.
-    async fn fail(&self) {
+    pub async fn fail(&self) {
         let retry = Retry::Fail { cause: Cause::ModelError, reason: "it said CCO".into() };
         let back = |task: muster_store::ClaimedTask| TaskBack {
             key: task.key,

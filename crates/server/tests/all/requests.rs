@@ -307,7 +307,7 @@ async fn large_json_is_read_in_pieces() {
 /// # brief: RT-1
 #[tokio::test]
 async fn a_request_says_when_it_is_cleared_once_it_has_ended() {
-    let hub = Hub::with(|config| config.retention.account = None).await;
+    let hub = Hub::with(|config| config.clearing.retention.account = None).await;
     let (person, user) = (hub.person().await, hub.user("ada").await);
     for who in [&person, &user] {
         let submitted = who.submit(&["CCO"]).await;

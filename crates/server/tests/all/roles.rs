@@ -115,6 +115,7 @@ fn body(route: &str, name: &str) -> Option<Value> {
             "version": "1", "input": {"name": "smiles", "description": ""}}),
         "POST /api/v1/admin/requests/{id}/cancel" => json!({"reason": "a test"}),
         "PATCH /api/v1/catalogue/{id}" => json!({"cache": true}),
+        "PATCH /api/v1/requests/{id}" => json!({"label": "Plate 7"}),
         "POST /api/v1/requests" => json!({"model": "lengths", "inputs": ["CCO"]}),
         "POST /api/work-requests" => {
             json!({"model_id": "lengths", "request_payload": {"entries": ["CCO"]}})
@@ -198,6 +199,8 @@ async fn foreign_and_unknown_ids_are_answered_with_the_same_bytes() {
     for (route, foreign) in [
         ("DELETE /api/v1/requests/{id}", &cast.requests[1]),
         ("GET /api/v1/requests/{id}", &cast.requests[1]),
+        ("GET /api/v1/requests/{id}/inputs", &cast.requests[1]),
+        ("PATCH /api/v1/requests/{id}", &cast.requests[1]),
         ("GET /api/work-requests/{id}", &cast.requests[1]),
         ("GET /api/v1/requests/{id}/result", &cast.requests[1]),
         ("POST /api/v1/requests/{id}/cancel", &cast.requests[1]),
@@ -215,6 +218,9 @@ async fn foreign_and_unknown_ids_are_answered_with_the_same_bytes() {
                     .http
                     .get(hub.url(&path.replace("{id}", id)))
                     .header("authorization", header);
+            }
+            if let Some(body) = body(route, "nobody") {
+                sent = sent.json(&body);
             }
             let answer = sent.send().await.expect("an answer");
             assert_eq!(answer.status(), 404, "{route}");

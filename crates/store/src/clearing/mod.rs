@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use muster_core::clearing::LastClearing;
 use muster_core::{Clearing, Retention, ServerId, Timestamp};
 use uuid::Uuid;
 
@@ -50,6 +51,12 @@ const STATE: &str = "SELECT EXISTS (SELECT 1 FROM object_removal) \
      OR EXISTS (SELECT 1 FROM request WHERE principal_id = $1) \
      OR EXISTS (SELECT 1 FROM principal WHERE claimed_by = $1), \
      (SELECT began_at FROM clearing), (SELECT ended_at FROM clearing)";
+
+const LAST: &str = "SELECT began_at, ended_at FROM clearing";
+
+fn last(began: Option<Ts>, ended: Option<Ts>) -> Option<LastClearing> {
+    began.map(|began| LastClearing { began_at: began.0, ended_at: ended.map(|at| at.0) })
+}
 
 /// What to clear.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +154,13 @@ impl Store {
         Ok(run.cleared)
     }
 
+    /// When the schedule cleared last.
+    pub async fn last_clearing(&self) -> Result<Option<LastClearing>, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let found: Option<(Ts, Option<Ts>)> = row!(&mut conn, LAST);
+        Ok(found.and_then(|(began, ended)| last(Some(began), ended)))
+    }
+
     /// Finishes what was begun, and clears if it is time.
     pub async fn tidy(&self, clearing: &Clearing) -> Result<Option<Cleared>, Error> {
         let mut conn = self.inner.db.read().await?;
@@ -156,10 +170,8 @@ impl Store {
         if unfinished && let Err(error) = self.finish().await {
             tracing::warn!(%error, "what was begun to be cleared is not finished; it is next time");
         }
-        let Some(every) = clearing.every else { return Ok(None) };
-        // An end is missing where a server died meanwhile.
-        let rests = began.is_some_and(|at| self.inner.now() < at.0 + every) && ended.is_some();
-        if rests {
+        let now = self.inner.now();
+        if clearing.next(last(began, ended), now).is_none_or(|at| now < at) {
             return Ok(None);
         }
         let (retention, people) = (clearing.retention, true);

@@ -20,6 +20,7 @@ const SQLITE: &[(i64, &str)] = &[
     (9, include_str!("../../migrations/sqlite/0009_details.sql")),
     (10, include_str!("../../migrations/sqlite/0010_successors.sql")),
     (11, include_str!("../../migrations/sqlite/0011_result_sizes.sql")),
+    (12, include_str!("../../migrations/sqlite/0012_labels.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -33,6 +34,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (9, include_str!("../../migrations/postgres/0009_details.sql")),
     (10, include_str!("../../migrations/postgres/0010_successors.sql")),
     (11, include_str!("../../migrations/postgres/0011_result_sizes.sql")),
+    (12, include_str!("../../migrations/postgres/0012_labels.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use muster_core::instance::EndCause;
 use muster_core::news::Event;
-use muster_core::{InstanceId, ServerId};
+use muster_core::{InstanceId, ServerId, Timestamp};
 use uuid::Uuid;
 
 use crate::db::Ts;
@@ -33,6 +33,9 @@ const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, not
 const END_INSTANCES: &str = "UPDATE instance SET state = 'ended', ended_at = $1, end_cause = $2 \
      WHERE server_id = $3 AND is_local AND state <> 'ended' RETURNING id";
 
+const LIST: &str = "SELECT s.id, s.started_at, s.seen_at, EXISTS (SELECT 1 FROM leader \
+     WHERE duty = 'plan' AND server_id = s.id AND until > $1) FROM server s ORDER BY s.started_at, s.id";
+
 const FORGET: &str = "DELETE FROM server WHERE id = $1";
 
 const LEADS: &str = "SELECT COUNT(*) FROM leader \
@@ -40,7 +43,32 @@ const LEADS: &str = "SELECT COUNT(*) FROM leader \
 
 const STEP_DOWN: &str = "DELETE FROM leader WHERE server_id = $1";
 
+/// A server of this hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubServer {
+    pub id: ServerId,
+    pub started_at: Timestamp,
+    pub seen_at: Timestamp,
+    /// It decides which instances there are.
+    pub plans: bool,
+}
+
 impl Store {
+    /// All that live, and those that died a moment ago, in the order of their starts.
+    pub async fn list_servers(&self) -> Result<Vec<HubServer>, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let found: Vec<(Uuid, Ts, Ts, bool)> = rows!(&mut conn, LIST, Ts(self.now()));
+        // On SQLite nobody contends, so nobody writes down who plans.
+        let alone = !conn.is_postgres();
+        let server = |(id, started, seen, plans): (Uuid, Ts, Ts, bool)| HubServer {
+            id: ServerId(id),
+            started_at: started.0,
+            seen_at: seen.0,
+            plans: plans || alone,
+        };
+        Ok(found.into_iter().map(server).collect())
+    }
+
     /// Says that this server lives, and ends what dead ones held; says how many died.
     pub async fn heartbeat(&self) -> Result<usize, Error> {
         self.reap(false).await

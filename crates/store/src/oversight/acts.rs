@@ -31,7 +31,7 @@ const TO_FRONT: &str = "UPDATE task SET rank = $2 WHERE request_id = $1 AND stat
 const FAILED: &str = "SELECT r.principal_id, r.model_id, r.phase, r.inputs, r.reading, r.body_hash, \
      (SELECT CAST(SUM(COALESCE(LENGTH(input), input_len, 0) + COALESCE(LENGTH(records), records_len, 0)) \
      AS BIGINT) FROM task WHERE request_id = r.id), \
-     (SELECT use_cache FROM task WHERE request_id = r.id ORDER BY position LIMIT 1) \
+     (SELECT use_cache FROM task WHERE request_id = r.id ORDER BY position LIMIT 1), r.label \
      FROM request r WHERE r.id = $1 AND r.principal_id <> $2";
 
 named_row! {
@@ -44,6 +44,7 @@ named_row! {
         body_hash: Vec<u8>,
         bytes: Option<i64>,
         use_cache: Option<bool>,
+        label: Option<String>,
     }
 }
 
@@ -190,6 +191,8 @@ impl Store {
     ) -> Result<Result<Prepared, Requeued>, Error> {
         let FailedRow { principal, model, inputs, reading, body_hash, bytes, use_cache, .. } =
             failed;
+        // For its owner, as the inputs are; no administrator reads it.
+        let label = failed.label;
         let model = model.parse().map_err(|_| Error::Corrupt("a model id".into()))?;
         let Some(model) = self.find_model(&model) else { return Ok(Err(Requeued::NoModel)) };
         if let Some(why) = self.disabled(&model.id) {
@@ -220,6 +223,7 @@ impl Store {
             key: None,
             body_hash: body_hash.try_into().map_err(|_| hash())?,
             reading,
+            label,
             use_cache: use_cache.unwrap_or(true),
             inputs: inputs as u64,
             tasks: Arc::new(packer.tasks),

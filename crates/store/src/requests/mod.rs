@@ -20,10 +20,10 @@ use crate::db::Ts;
 use crate::db::conn::on;
 use crate::db::dialect;
 use crate::db::dialect::request_columns;
-use crate::db::statement::{named_row, rows};
-use crate::db::text::one_of;
+use crate::db::statement::{named_row, row, rows};
+use crate::db::text::{exact, one_of, pattern};
 use crate::writer::{Tx, work};
-use crate::{Error, Finished, Page, RequestFilter, Store};
+use crate::{Change, Error, Finished, Page, RequestFilter, Store};
 
 use end::end;
 
@@ -46,6 +46,7 @@ named_row! {
         failed: i64,
         cached: i64,
         reading: String,
+        label: Option<String>,
     }
 }
 
@@ -61,6 +62,11 @@ pub(crate) const ENDED_POSTGRES: &str = concat!(
 
 const FIND: &str =
     concat!("SELECT ", request_columns!(), " FROM request WHERE id = $1 AND principal_id = $2");
+
+const LABEL: &str = concat!(
+    "UPDATE request SET label = $3, label_key = $4 WHERE id = $1 AND principal_id = $2 RETURNING ",
+    request_columns!()
+);
 
 impl Store {
     pub async fn find_request(
@@ -84,6 +90,9 @@ impl Store {
         let limit = filter.limit.clamp(1, 1000);
         let phases: Vec<&str> = filter.phases.iter().map(|phase| phase.name()).collect();
         let models: Vec<&str> = filter.models.iter().map(ModelId::as_str).collect();
+        let search = filter.search.as_deref().map(exact).transpose()?;
+        let like = search.map(|text| pattern(&text.to_lowercase()));
+        let searched: Option<RequestId> = search.and_then(|text| text.trim().parse().ok());
         let mut conn = self.inner.db.read().await?;
         let list = dialect::requests(conn.is_postgres());
         let rows: Vec<RequestRow> = rows!(
@@ -96,6 +105,8 @@ impl Store {
             filter.from.map(Ts),
             filter.to.map(Ts),
             filter.id.map(|id| id.0),
+            &like,
+            searched.map(|id| id.0),
             i64::from(limit) + 1,
         );
         let mut items = rows.into_iter().map(request).collect::<Result<Vec<_>, _>>()?;
@@ -126,6 +137,30 @@ impl Store {
             self.inner.counters.cancelled.add(1);
         }
         self.find_request(principal, id).await
+    }
+
+    /// Calls a request otherwise, or nothing; it may have ended.
+    pub async fn label_request(
+        &self,
+        principal: PrincipalId,
+        id: RequestId,
+        label: Option<&str>,
+    ) -> Result<Option<Arc<Request>>, Error> {
+        let label = label.map(exact).transpose()?.map(str::to_owned);
+        let (op, answer) = work(move |tx: &mut Tx| {
+            let label = label.clone();
+            async move {
+                let key = label.as_deref().map(str::to_lowercase);
+                let found: Option<RequestRow> =
+                    row!(&mut tx.conn, LABEL, id.0, principal.0, label, key);
+                let Some(found) = found.map(request).transpose()? else { return Ok(None) };
+                let phase = found.phase.in_a_word();
+                tx.after.changes.push(Change::Request { id, principal, phase });
+                Ok(Some(Arc::new(found)))
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
     }
 
     /// The request as it is when it ended or the time is over.
@@ -180,5 +215,6 @@ pub(crate) fn request(row: RequestRow) -> Result<Request, Error> {
         },
         reading: serde_json::from_str::<Reading>(&row.reading)
             .map_err(|_| Error::Corrupt("how a request was read".into()))?,
+        label: row.label,
     })
 }

@@ -49,6 +49,7 @@ pub(crate) struct Prepared {
     pub key: Option<String>,
     pub body_hash: [u8; 32],
     pub reading: String,
+    pub label: Option<String>,
     pub use_cache: bool,
     pub inputs: u64,
     pub tasks: Arc<Vec<PreparedTask>>,
@@ -133,6 +134,8 @@ struct RequestRowIn<'n> {
     j_sha: Option<Hex<'n>>,
     j_key: Option<&'n str>,
     j_body: Hex<'n>,
+    j_label: Option<&'n str>,
+    j_label_key: Option<String>,
 }
 
 /// A task, as `Batches::submit` reads it.
@@ -188,6 +191,8 @@ impl<'n> RequestRowIn<'n> {
             j_sha: object.map(|(_, sha)| Hex(sha)),
             j_key: new.key.as_deref(),
             j_body: Hex(&new.body_hash),
+            j_label: new.label.as_deref(),
+            j_label_key: new.label.as_deref().map(str::to_lowercase),
         }
     }
 }
@@ -238,6 +243,7 @@ impl Store {
     /// Cuts the request into tasks and puts big inputs into object storage.
     async fn prepare(&self, new: NewRequest) -> Result<Prepared, Error> {
         new.key.as_deref().map(text::exact).transpose()?;
+        new.label.as_deref().map(text::exact).transpose()?;
         let (bytes, inline) = (total(&new), self.inner.inline_bytes);
         let Packed { new, hashes, mut packer } = aside_if(bytes, move || pack(new, inline)).await?;
         let known = self.all_known(&new, hashes).await?;
@@ -247,6 +253,7 @@ impl Store {
             principal: new.principal,
             reading: serde_json::to_string(&new.reading)
                 .map_err(|e| Error::Refused(e.to_string()))?,
+            label: new.label,
             inputs: new.inputs.inputs.len() as u64,
             model: new.model,
             key: new.key,
@@ -365,6 +372,7 @@ fn note_submitted(tx: &mut Tx, new: &Prepared) -> Arc<Request> {
         phase,
         progress: Progress { inputs: new.inputs, done, failed: 0, cached: done },
         reading: serde_json::from_str(&new.reading).unwrap_or_default(),
+        label: new.label.clone(),
     });
     let change =
         Change::Request { id: new.id, principal: new.principal, phase: request.phase.in_a_word() };

@@ -118,6 +118,7 @@ impl Lab {
             key: None,
             body_hash: [0; 32],
             reading: Reading::default(),
+            label: None,
             inputs: InputTable { inputs: inputs.iter().copied().collect(), records: None },
             use_cache: true,
         }

@@ -15,7 +15,7 @@ use crate::http::problem::Problem;
 /// Requests in one piece of the stream.
 const AT_ONCE: u32 = 500;
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "id",
     "model",
     "model_version",
@@ -29,6 +29,7 @@ const COLUMNS: [&str; 13] = [
     "failed",
     "cached",
     "reason",
+    "label",
 ];
 
 pub fn answer(
@@ -63,5 +64,6 @@ fn cells(request: &RequestView<'_>) -> [String; COLUMNS.len()] {
         request.failed.to_string(),
         request.cached.to_string(),
         request.reason.unwrap_or_default().to_owned(),
+        request.label.unwrap_or_default().to_owned(),
     ]
 }

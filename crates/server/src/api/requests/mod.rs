@@ -1,5 +1,6 @@
 //! `/api/v1/requests`
 
+pub mod again;
 pub mod csv;
 pub mod result;
 pub mod rows;
@@ -11,13 +12,15 @@ use std::sync::Arc;
 use axum::extract::{Request as HttpRequest, State};
 use axum::response::Response;
 use http::StatusCode;
+use muster_core::request::label;
 use muster_core::stats::AuthType;
-use muster_core::{ModelId, Part, Request, RequestId};
+use muster_core::{Part, Request};
 use muster_store::{RequestFilter, Submitted};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::api::people::view::DoneView;
+use crate::api::requests::again::take_inputs;
 use crate::api::requests::rows::Kept;
 use crate::api::requests::submit::submit;
 use crate::api::requests::view::{PageView, RequestView, view};
@@ -26,7 +29,7 @@ use crate::http::answer::{json, located};
 use crate::http::extract::{Pairs, Parameters, Query, RequestPath, idempotency_key, phase};
 use crate::http::problem::{Kind, Problem};
 use crate::identity::Caller;
-use crate::reading::small::{MaybeJson, wrong};
+use crate::reading::small::{Json, MaybeJson, wrong};
 use crate::reading::{HELD_BACK, LONGEST_WAIT, SubmitQuery};
 
 /// The body of a submission.
@@ -36,10 +39,17 @@ use crate::reading::{HELD_BACK, LONGEST_WAIT, SubmitQuery};
 pub struct SubmitDocument {
     /// The model's id.
     model: String,
-    /// One text for each prediction; numbers are written in quotes.
-    inputs: Vec<String>,
+    /// One text for each prediction; numbers are written in quotes. This or `inputs_of`.
+    inputs: Option<Vec<String>>,
+    /// Instead of `inputs`: the id of one of your requests, whose inputs are taken once more, with all
+    /// columns of its file. It may have failed, and its model may be another one.
+    #[schema(format = Uuid)]
+    inputs_of: Option<String>,
     /// May known predictions be used, and new ones be kept? True if not given.
     cache: Option<bool>,
+    /// What you call it, for your lists: one line.
+    #[schema(max_length = 100)]
+    label: Option<String>,
 }
 
 /// A form with a file, which is its last part; the other fields may stand in the query as well.
@@ -52,13 +62,15 @@ pub struct FormDocument {
     header: Option<String>,
     separator: Option<String>,
     cache: Option<bool>,
+    label: Option<String>,
     #[schema(format = Binary)]
     file: String,
 }
 
 /// Submit a request
 ///
-/// JSON: `{"model": ID, "inputs": ["..", ..], "cache": true}`. Or a file: `Content-Type: text/csv`
+/// JSON: `{"model": ID, "inputs": ["..", ..], "cache": true}`, or `{"model": ID, "inputs_of": ID}` for the
+/// inputs of an earlier request. Or a file: `Content-Type: text/csv`
 /// with the model and the rest in the query, or as a form with the file last. With `Idempotency-Key` a request that is sent again,
 /// because its answer was lost, is not submitted twice. With `wait` the answer comes when the
 /// request ended, or when the time is over.
@@ -73,6 +85,7 @@ pub struct FormDocument {
         ("separator" = Option<String>, Query, description = "For a file: what separates its cells, \
             if it is not seen: one character, or comma, semicolon, tab, pipe or space"),
         ("cache" = Option<bool>, Query, description = "For a file: may known predictions be used?"),
+        ("label" = Option<String>, Query, description = "For a file: what you call it, up to 100 characters"),
         ("Idempotency-Key" = Option<String>, Header,
             description = "1 to 255 visible ASCII characters that you use for this request only"),
     ),
@@ -97,7 +110,10 @@ pub async fn submit_request(
     request: HttpRequest,
 ) -> Result<Response, Problem> {
     let (wait, key) = (query.wait.filter(|wait| *wait > 0), idempotency_key(request.headers())?);
-    let submission = crate::reading::read(&app.reader, request, query, key.is_some()).await?;
+    let mut submission = crate::reading::read(&app.reader, request, query, key.is_some()).await?;
+    if let Some(id) = submission.inputs_of {
+        take_inputs(&app, caller.principal, id, &mut submission).await?;
+    }
     let kept = wait.and_then(|_| Kept::of(&submission));
     let auth = caller.auth();
     let submitted = submit(&app, caller.principal, key, submission).await?;
@@ -192,15 +208,23 @@ pub struct ListRequests {
 }
 
 impl Parameters for ListRequests {
-    const NAMES: &'static [&'static str] = &["model", "phase", "after", "limit", "format"];
+    const NAMES: &'static [&'static str] =
+        &["model", "phase", "from", "to", "search", "after", "limit", "format"];
+    const REPEATABLE: &'static [&'static str] = &["model", "phase"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
-        let phase = pairs.text("phase").map(|text| phase(&text)).transpose()?;
-        let model: Option<ModelId> = pairs.model("model")?;
-        let after: Option<RequestId> = pairs.request_id("after")?;
-        let (models, phases) = (model.into_iter().collect(), phase.into_iter().collect());
-        let limit = pairs.limit()?;
-        let filter = RequestFilter { models, phases, after, limit, ..RequestFilter::default() };
+        let phases = pairs.texts("phase");
+        let (from, to) = pairs.span()?;
+        let filter = RequestFilter {
+            id: None,
+            models: pairs.models()?,
+            phases: phases.iter().map(|text| phase(text)).collect::<Result<_, _>>()?,
+            from,
+            to,
+            search: pairs.text("search").filter(|text| !text.trim().is_empty()),
+            after: pairs.request_id("after")?,
+            limit: pairs.limit()?,
+        };
         Ok(Self { filter, csv: pairs.csv()? })
     }
 }
@@ -209,9 +233,12 @@ impl Parameters for ListRequests {
 #[utoipa::path(
     get, path = "/api/v1/requests", operation_id = "list_requests", tag = "requests",
     params(
-        ("model" = Option<String>, Query, description = "Only those of this model"),
-        ("phase" = Option<String>, Query,
-            description = "Only those that are waiting, running, completed, failed or cancelled"),
+        ("model" = Option<Vec<String>>, Query, description = "Only those of these models; repeatable"),
+        ("phase" = Option<Vec<String>>, Query,
+            description = "Only those that are waiting, running, completed, failed or cancelled; repeatable"),
+        ("from" = Option<String>, Query, description = "Submitted then or later: a day (UTC) or a time"),
+        ("to" = Option<String>, Query, description = "Submitted then or before: a day (UTC) or a time"),
+        ("search" = Option<String>, Query, description = "A part of the label, or the id"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),
         ("limit" = Option<u32>, Query, description = "1 to 200; 50 if not given"),
         ("format" = Option<String>, Query,
@@ -220,7 +247,7 @@ impl Parameters for ListRequests {
     responses((status = 200, description = "A page of requests, newest first",
         content(
             (PageView<RequestView> = "application/json"),
-            (String = "text/csv", example = "id,model,model_version,phase,submitted_at,started_at,ended_at,expires_at,inputs,done,failed,cached,reason\r\n"),
+            (String = "text/csv", example = "id,model,model_version,phase,submitted_at,started_at,ended_at,expires_at,inputs,done,failed,cached,reason,label\r\n"),
         ))),
     security(("session" = [])),
 )]
@@ -236,6 +263,42 @@ pub async fn list_requests(
     let page = app.store.list_requests(caller.principal, &filter).await?;
     let items: Vec<RequestView> = page.items.iter().map(|one| view(&app, one, auth)).collect();
     json(StatusCode::OK, &PageView { items, next: page.next.map(|id| id.to_string()) })
+}
+
+/// What a request is called from now on.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RequestChange, example = json!({"label": "Plate 7"}))]
+pub struct Labelling {
+    /// One line of at most 100 characters; null or nothing but space: no label.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(max_length = 100, required)]
+    label: Option<String>,
+}
+
+/// Call a request otherwise
+///
+/// The label is for you alone, also once the request has ended, and goes with the request.
+#[utoipa::path(
+    patch, path = "/api/v1/requests/{id}", operation_id = "change_request", tag = "requests",
+    params(("id" = String, Path, description = "The request's id")),
+    request_body(content((Labelling = "application/json"))),
+    responses((status = 200, description = "The request", body = RequestView)),
+    security(("session" = [])),
+)]
+pub async fn change_request(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    RequestPath(id): RequestPath,
+    Json(Labelling { label: wanted }): Json<Labelling>,
+) -> Result<Response, Problem> {
+    let label = label(wanted.as_deref().unwrap_or_default())
+        .map_err(|why| wrong("label", format!("A label {why}.")))?;
+    let (store, principal) = (app.store.clone(), caller.principal);
+    let labelled =
+        to_the_end(async move { Ok(store.label_request(principal, id, label.as_deref()).await?) });
+    let request = labelled.await?.ok_or_else(Problem::no_such_request)?;
+    show(&app, caller.auth(), StatusCode::OK, &request, None).await
 }
 
 const REASON_BYTES: usize = 1_000;

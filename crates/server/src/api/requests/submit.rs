@@ -19,7 +19,8 @@ pub async fn submit(
     key: Option<String>,
     submission: Submission,
 ) -> Result<Submitted, Problem> {
-    let Submission { mut model, inputs, reading, use_cache, body_hash, reserved } = submission;
+    let Submission { mut model, inputs, reading, use_cache, body_hash, reserved, label, .. } =
+        submission;
     let records = inputs.records.as_ref().map_or(0, |records| records.bytes());
     let more = Amounts {
         waiting_requests: 1,
@@ -34,7 +35,8 @@ pub async fn submit(
         (Err(problem), _) => return Err(problem),
     };
     let id = RequestId(app.store.clock().id());
-    let new = NewRequest { id, principal, model, key, body_hash, reading, inputs, use_cache };
+    let new =
+        NewRequest { id, principal, model, key, body_hash, reading, label, inputs, use_cache };
     let store = app.store.clone();
     to_the_end(async move {
         let submitted = store.submit(new).await;

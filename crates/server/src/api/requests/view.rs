@@ -45,7 +45,7 @@ impl<V> PageView<V> {
 
 /// A request as its owner sees it, who is of this kind.
 pub fn view<'r>(app: &App, request: &'r Request, auth: AuthType) -> RequestView<'r> {
-    let expires_at = app.config.retention.expires_at(auth, &request.phase);
+    let expires_at = app.config.clearing.retention.expires_at(auth, &request.phase);
     RequestView::new(request, app.store.held(&request.model), expires_at)
 }
 
@@ -80,6 +80,9 @@ pub struct RequestView<'r> {
     /// Inputs of `done` answered by a prediction that was known.
     pub cached: u64,
     pub reading: ReadingView<'r>,
+    /// What you call it.
+    #[schema(example = "Plate 7")]
+    pub label: Option<&'r str>,
     /// Why it waits, while it waits.
     pub waiting_reason: Option<String>,
     /// Why it failed or was cancelled.
@@ -157,6 +160,7 @@ impl<'r> RequestView<'r> {
             failed: request.progress.failed,
             cached: request.progress.cached,
             reading: ReadingView::new(&request.reading),
+            label: request.label.as_deref(),
             waiting_reason: held.filter(|_| request.phase == Phase::Waiting),
             reason,
             result: None,

@@ -4,7 +4,7 @@
 macro_rules! request_columns {
     () => {
         "id, principal_id, model_id, model_version, phase, submitted_at, started_at, ended_at, \
-         reason, inputs, done, failed, cached, reading"
+         reason, inputs, done, failed, cached, reading, label"
     };
 }
 

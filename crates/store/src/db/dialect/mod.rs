@@ -41,7 +41,9 @@ macro_rules! requests {
             ") AND ($4 IS NULL OR phase IN ",
             texts!($database, "$4"),
             ") AND ($5 IS NULL OR submitted_at >= $5) AND ($6 IS NULL OR submitted_at <= $6) \
-             AND ($7 IS NULL OR id = $7) ORDER BY id DESC LIMIT $8"
+             AND ($7 IS NULL OR id = $7) \
+             AND (($8 IS NULL AND $9 IS NULL) OR label_key LIKE $8 ESCAPE '!' OR id = $9) \
+             ORDER BY id DESC LIMIT $10"
         )
     };
 }
@@ -196,13 +198,14 @@ pub(crate) fn batches(postgres: bool) -> &'static Batches {
 const BATCHES_SQLITE: Batches = Batches {
     submit: "INSERT INTO request (id, principal_id, model_id, model_version, phase, submitted_at, \
          ended_at, inputs, done, failed, cached, open_tasks, reading, input_object, input_sha, \
-         idempotency_key, body_hash, version, input_bytes, result_bytes) \
+         idempotency_key, body_hash, version, input_bytes, result_bytes, label, label_key) \
          SELECT unhex(value ->> 'j_id'), unhex(value ->> 'j_principal'), value ->> 'j_model', \
          value ->> 'j_version', value ->> 'j_phase', $2, \
          CASE WHEN value ->> 'j_phase' = 'completed' THEN $2 END, value ->> 'j_inputs', \
          value ->> 'j_done', 0, value ->> 'j_done', value ->> 'j_open', value ->> 'j_reading', \
          value ->> 'j_object', unhex(value ->> 'j_sha'), value ->> 'j_key', \
-         unhex(value ->> 'j_body'), 1, value ->> 'j_input_bytes', value ->> 'j_result_bytes' \
+         unhex(value ->> 'j_body'), 1, value ->> 'j_input_bytes', value ->> 'j_result_bytes', \
+         value ->> 'j_label', value ->> 'j_label_key' \
          FROM jsonb_each($1) WHERE EXISTS (SELECT 1 FROM model m WHERE m.id = value ->> 'j_model' \
          AND m.version = value ->> 'j_version' AND m.enabled AND m.disabled IS NULL) \
          ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id; \
@@ -271,15 +274,15 @@ const BATCHES_POSTGRES: Batches = Batches {
     // Not EXISTS: that may read all requests to hash them.
     submit: "WITH made AS (INSERT INTO request (id, principal_id, model_id, model_version, phase, submitted_at, \
          ended_at, inputs, done, failed, cached, open_tasks, reading, input_object, input_sha, \
-         idempotency_key, body_hash, version, input_bytes, result_bytes) \
+         idempotency_key, body_hash, version, input_bytes, result_bytes, label, label_key) \
          SELECT j_id, j_principal, j_model, j_version, j_phase, $2, \
          CASE WHEN j_phase = 'completed' THEN $2 END, j_inputs, j_done, 0, j_done, j_open, \
          j_reading, j_object, decode(j_sha, 'hex'), j_key, decode(j_body, 'hex'), 1, \
-         j_input_bytes, j_result_bytes \
+         j_input_bytes, j_result_bytes, j_label, j_label_key \
          FROM json_to_recordset($1::json) AS j(j_id uuid, j_principal uuid, j_model text, \
          j_version text, j_phase text, j_inputs bigint, j_done bigint, j_open bigint, \
          j_reading text, j_object text, j_sha text, j_key text, j_body text, \
-         j_input_bytes bigint, j_result_bytes bigint) \
+         j_input_bytes bigint, j_result_bytes bigint, j_label text, j_label_key text) \
          WHERE EXISTS (SELECT 1 FROM model m WHERE m.id = j_model AND m.version = j_version \
          AND m.enabled AND m.disabled IS NULL) \
          ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id), \

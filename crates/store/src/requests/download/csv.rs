@@ -110,7 +110,7 @@ fn quote(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Lines of CSV text; a line end inside quotes does not count.
-fn split_lines(lines: &[u8]) -> Vec<&[u8]> {
+pub(crate) fn split_lines(lines: &[u8]) -> Vec<&[u8]> {
     let (mut all, mut start, mut quoted) = (Vec::new(), 0, false);
     for (n, byte) in lines.iter().enumerate() {
         match byte {

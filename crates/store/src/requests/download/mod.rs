@@ -3,6 +3,7 @@
 
 mod arrow;
 mod csv;
+mod inputs;
 mod json;
 mod size;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use muster_core::request::{MAY_BE_A_HEADER, Progress, Request, may_have_a_header};
+use muster_core::request::{MAY_BE_A_HEADER, Progress, Reading, Request, may_have_a_header};
 use muster_core::table::ResultNames;
 use muster_core::{Cell, ColumnKind, Ended, Part, Phase, PrincipalId, RequestId, Row};
 
@@ -171,11 +172,7 @@ impl Store {
         format: Format,
     ) -> Result<Option<Download>, Error> {
         let Some(request) = self.find_request(principal, id).await? else { return Ok(None) };
-        let own = match &request.reading {
-            reading if reading.columns.len() > 1 => reading.columns.clone(),
-            reading => vec![reading.column.clone().unwrap_or_else(|| INPUT.to_owned())],
-        };
-        self.stream(&request, own, format).await.map(Some)
+        self.stream(&request, own(&request.reading), format).await.map(Some)
     }
 
     /// The same for those who want of their own columns only the inputs, under the name `input`.
@@ -242,14 +239,9 @@ impl Store {
     ) -> Result<(), Error> {
         let mut tasks = Tasks::of(self, request, inputs).await?;
         while let Some(row) = tasks.next_row().await? {
-            let PartRow { count, input, input_at: at, input_len: len, records, .. } = row;
-            let PartRow { records_at, records_len, .. } = row;
-            let input = tasks.bytes(input, at, len).await?;
-            let lines = match (&records, records_at) {
-                (None, None) => None,
-                _ => Some(tasks.bytes(records, records_at, records_len).await?),
-            };
-            take(count as u64, input, lines);
+            let count = row.count as u64;
+            let (input, lines) = tasks.slice(row).await?;
+            take(count, input, lines);
         }
         Ok(())
     }
@@ -426,6 +418,18 @@ impl Tasks {
         if row.is_none() && self.left > 0 { Err(cleared()) } else { Ok(row) }
     }
 
+    /// What was submitted of a task: the JSON array of its inputs, and the person's own lines.
+    async fn slice(&mut self, row: PartRow) -> Result<(Vec<u8>, Option<Vec<u8>>), Error> {
+        let PartRow { input, input_at: at, input_len: len, records, .. } = row;
+        let PartRow { records_at, records_len, .. } = row;
+        let input = self.bytes(input, at, len).await?;
+        let lines = match (&records, records_at) {
+            (None, None) => None,
+            _ => Some(self.bytes(records, records_at, records_len).await?),
+        };
+        Ok((input, lines))
+    }
+
     async fn bytes(
         &mut self,
         inline: Option<Vec<u8>>,
@@ -462,6 +466,14 @@ impl Header {
             }
         };
         part.rows.into_iter().map(arrange).collect()
+    }
+}
+
+/// The person's columns.
+fn own(reading: &Reading) -> Vec<String> {
+    match reading {
+        reading if reading.columns.len() > 1 => reading.columns.clone(),
+        reading => vec![reading.column.clone().unwrap_or_else(|| INPUT.to_owned())],
     }
 }
 
