@@ -54,7 +54,7 @@ pub use people::logins::LoginTry;
 pub use people::quota::Kept;
 pub use people::sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, Successor, TOUCH};
 pub use people::users::{AccountFilter, AdminAct, Administered};
-pub use requests::download::Format;
+pub use requests::download::{Format, Window};
 pub use statistics::{
     Answer, Choice, ChoiceFilter, Choices, Difference, PersonChoice, RolledUp, UserFigures,
 };

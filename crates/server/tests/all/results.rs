@@ -113,6 +113,64 @@ async fn each_format_is_had_by_name_or_by_accept() {
 }
 
 #[tokio::test]
+async fn some_rows_of_a_result_are_had_alone() {
+    let hub = Hub::start().await;
+    let person = hub.person().await;
+    let rows: String = (0..2_500).map(|n| format!("\"row\n{n}\",C{n}\n")).collect();
+    let upload = person.upload("model=lengths", format!("name,smiles\n{rows}"));
+    let request: Value = upload.send().await.expect("an answer").json().await.expect("JSON");
+    let path = format!("/api/v1/requests/{}/result", request["id"].as_str().expect("an id"));
+    while request_phase(&person, &request).await != "completed" {
+        hub.complete(hub.claim().await).await;
+    }
+    let get = async |query: &str| {
+        let answer = person.get(&format!("{path}?{query}")).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{query}");
+        let tag = answer.headers()["etag"].to_str().expect("text").to_owned();
+        (tag, answer.text().await.expect("text"))
+    };
+    let (whole_tag, whole) = get("format=json").await;
+    let all: Vec<Value> = serde_json::from_str(&whole).expect("JSON");
+    assert_eq!(all.len(), 2_500);
+    for (offset, limit) in [(0, 1), (999, 3), (1_000, 1_000), (2_499, 10), (2_500, 5), (0, 9_999)] {
+        let window = format!("offset={offset}&limit={limit}");
+        let wanted = &all[offset..(offset + limit).min(all.len())];
+        let (tag, json) = get(&format!("format=json&{window}")).await;
+        assert_eq!(serde_json::from_str::<Vec<Value>>(&json).expect("JSON"), wanted, "{window}");
+        assert_ne!(tag, whole_tag, "{window}");
+        assert_eq!(get(&format!("format=json&{window}")).await.0, tag);
+        let (_, csv) = get(&window).await;
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        let records: Vec<csv::StringRecord> =
+            reader.records().map(|record| record.expect("a record")).collect();
+        assert_eq!(records.len(), wanted.len(), "{window}");
+        for (record, row) in records.iter().zip(wanted) {
+            assert_eq!((&record[0], &record[1]), (text(row, "name"), text(row, "smiles")));
+        }
+    }
+    let (_, rest) = get("format=ndjson&offset=2490").await;
+    assert_eq!(rest.lines().count(), 10);
+    let part =
+        person.get(&format!("{path}?format=ndjson&offset=2490")).header("range", "bytes=10-");
+    let part = part.send().await.expect("an answer");
+    assert_eq!(part.status(), 206);
+    assert_eq!(part.text().await.expect("text"), rest[10..]);
+    for (query, name) in [("limit=0", "limit"), ("offset=-1", "offset"), ("limit=x", "limit")] {
+        let refused = crate::hub::problem(person.get(&format!("{path}?{query}"))).await;
+        assert_eq!(refused["parameter"], name, "{query}");
+    }
+}
+
+fn text<'v>(row: &'v Value, name: &str) -> &'v str {
+    row[name].as_str().expect("text")
+}
+
+async fn request_phase(person: &Person, request: &Value) -> String {
+    let path = format!("/api/v1/requests/{}", request["id"].as_str().expect("an id"));
+    person.find(&path).await["phase"].as_str().expect("a phase").to_owned()
+}
+
+#[tokio::test]
 async fn texts_are_packed_for_those_who_accept_it() {
     let hub = Hub::start().await;
     let person = hub.person().await;

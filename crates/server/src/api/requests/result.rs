@@ -13,7 +13,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use muster_core::{Request, RequestId};
-use muster_store::{Download, Error, Format, SMALL_RESULT};
+use muster_store::{Download, Error, Format, SMALL_RESULT, Window};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -27,13 +27,20 @@ use crate::identity::Caller;
 
 pub struct FindResult {
     format: Option<Format>,
+    window: Window,
 }
 
 impl Parameters for FindResult {
-    const NAMES: &'static [&'static str] = &["format"];
+    const NAMES: &'static [&'static str] = &["format", "offset", "limit"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
-        Ok(Self { format: pairs.value("format", "csv, json, ndjson, parquet or arrow")? })
+        let format = pairs.value("format", "csv, json, ndjson, parquet or arrow")?;
+        let offset = pairs.number("offset", u32::MAX)?.unwrap_or(0).into();
+        let limit = pairs.number("limit", u32::MAX)?.map(u64::from);
+        if limit == Some(0) {
+            return Err(Problem::parameter("limit", "This must be 1 or more."));
+        }
+        Ok(Self { format, window: Window { offset, limit } })
     }
 }
 
@@ -46,6 +53,8 @@ impl Parameters for FindResult {
     params(
         ("id" = String, Path, description = "The request's id"),
         ("format" = Option<String>, Query, description = "csv, json, ndjson, parquet or arrow"),
+        ("offset" = Option<u32>, Query, description = "So many of the first rows are left out; 0 if not given"),
+        ("limit" = Option<u32>, Query, description = "Most rows after that, 1 or more; all if not given"),
         ("Range" = Option<String>, Header, description = "`bytes=N-`: from that byte on"),
         ("If-Range" = Option<String>, Header,
             description = "The ETag of what you have; if it is another one the whole comes"),
@@ -83,7 +92,7 @@ pub async fn find_result(
     let format = query.format.or_else(|| accepted(&headers)).unwrap_or(Format::Csv);
     let hold = app.admit_download(&caller, request.progress.inputs)?;
     let open = async || {
-        let download = store.download(principal, id, format).await?;
+        let download = store.download_rows(principal, id, format, query.window).await?;
         learned(download.ok_or_else(Problem::no_such_request)?).await
     };
     let mut download = open().await?;

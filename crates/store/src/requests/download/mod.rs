@@ -8,6 +8,7 @@ mod json;
 mod size;
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -116,6 +117,23 @@ pub(crate) struct Header {
     hint: bool,
 }
 
+/// Which rows of a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// So many of the first are left out.
+    pub offset: u64,
+    /// Most of the rest; `None`: all of it.
+    pub limit: Option<u64>,
+}
+
+impl Window {
+    /// How many of so many rows are in it.
+    fn of(self, rows: u64) -> u64 {
+        let rest = rows.saturating_sub(self.offset);
+        self.limit.map_or(rest, |limit| rest.min(limit))
+    }
+}
+
 /// One task's rows.
 pub(crate) struct Batch {
     pub inputs: Vec<String>,
@@ -155,6 +173,9 @@ struct Reader {
     writer: Box<dyn Writer>,
     state: State,
     size: Size,
+    /// Rows that are passed over, and rows that are to be written after that.
+    skip: u64,
+    left: u64,
 }
 
 enum State {
@@ -171,8 +192,19 @@ impl Store {
         id: RequestId,
         format: Format,
     ) -> Result<Option<Download>, Error> {
+        self.download_rows(principal, id, format, Window::default()).await
+    }
+
+    /// Some of its rows.
+    pub async fn download_rows(
+        &self,
+        principal: PrincipalId,
+        id: RequestId,
+        format: Format,
+        window: Window,
+    ) -> Result<Option<Download>, Error> {
         let Some(request) = self.find_request(principal, id).await? else { return Ok(None) };
-        self.stream(&request, own(&request.reading), format).await.map(Some)
+        self.stream(&request, own(&request.reading), (format, window)).await.map(Some)
     }
 
     /// The same for those who want of their own columns only the inputs, under the name `input`.
@@ -183,14 +215,15 @@ impl Store {
         format: Format,
     ) -> Result<Option<Download>, Error> {
         let Some(request) = self.find_request(principal, id).await? else { return Ok(None) };
-        self.stream(&request, vec![INPUT.to_owned()], format).await.map(Some)
+        let window = Window::default();
+        self.stream(&request, vec![INPUT.to_owned()], (format, window)).await.map(Some)
     }
 
     async fn stream(
         &self,
         request: &Request,
         own: Vec<String>,
-        format: Format,
+        (format, window): (Format, Window),
     ) -> Result<Download, Error> {
         match &request.phase {
             Phase::Ended { how: Ended::Completed, .. } => {}
@@ -198,6 +231,7 @@ impl Store {
             _ => return Err(Error::NotEnded),
         }
         let header = Arc::new(self.header(request, own).await?);
+        let rows = window.of(request.progress.inputs);
         let writer: Box<dyn Writer> = match format {
             Format::Csv => Box::new(csv::CsvWriter::new(Arc::clone(&header))),
             Format::Json => Box::new(json::JsonWriter::array(Arc::clone(&header))),
@@ -206,15 +240,15 @@ impl Store {
             Format::Arrow => Box::new(arrow::ArrowWriter::new(Arc::clone(&header))?),
         };
         let tasks = Tasks::of(self, request.id, request.progress.inputs).await?;
-        let size = Size::new(request.id, format, &header, tasks.sizes.as_deref());
+        let size = Size::new(request.id, (format, window), &header, tasks.sizes.as_deref());
         let (tag, known) = (size.tag.clone(), size.known);
-        let reader = Reader { tasks, header, writer, state: State::Start, size };
+        let (state, skip) = (State::Start, window.offset);
+        let reader = Reader { tasks, header, writer, state, size, skip, left: rows };
         let chunks = stream::try_unfold(reader, Reader::chunk);
         let stream = chunks.filter(|chunk| {
             let keep = chunk.as_ref().map_or(true, |bytes| !bytes.is_empty());
             std::future::ready(keep)
         });
-        let rows = request.progress.inputs;
         Ok(Download { rows, tag, size: known, stream: stream.boxed() })
     }
 
@@ -286,13 +320,18 @@ impl Reader {
                 self.state = State::Rows;
                 self.writer.start()?
             }
-            State::Rows => match self.tasks.next_row().await? {
+            State::Rows => match self.next_row().await? {
                 Some(row) => {
+                    let from = self.skip;
+                    let to = (row.count as u64).min(from + self.left);
+                    (self.skip, self.left) = (0, self.left - (to - from));
+                    let wanted = from as usize..to as usize;
                     let loaded = self.load(row).await?;
                     let (header, mut writer) = (Arc::clone(&self.header), self.writer);
                     let weight = loaded.weight();
                     let writing = move || {
-                        let written = loaded.read(&header).and_then(|batch| writer.batch(batch));
+                        let written =
+                            loaded.read(&header).and_then(|batch| writer.batch(batch.cut(wanted)));
                         (written, writer)
                     };
                     let (written, writer) = aside_if(weight, writing).await;
@@ -314,6 +353,19 @@ impl Reader {
         Ok(Some((bytes.into(), self)))
     }
 
+    /// The next task that has rows of the window.
+    async fn next_row(&mut self) -> Result<Option<PartRow>, Error> {
+        while self.left > 0 {
+            let Some(row) = self.tasks.next_row().await? else { return Ok(None) };
+            let count = row.count as u64;
+            if count > self.skip {
+                return Ok(Some(row));
+            }
+            self.skip -= count;
+        }
+        Ok(None)
+    }
+
     async fn load(&mut self, row: PartRow) -> Result<Loaded, Error> {
         let PartRow { position, count, input, input_at: at, input_len: len, records, .. } = row;
         let PartRow { records_at, records_len, result, object, sha, .. } = row;
@@ -331,6 +383,25 @@ impl Reader {
             self.tasks.bytes(input, at, len).await?
         };
         Ok(Loaded { position, count, part, own })
+    }
+}
+
+impl Batch {
+    /// Only some of its rows.
+    fn cut(mut self, wanted: Range<usize>) -> Self {
+        if wanted == (0..self.rows.len()) {
+            return self;
+        }
+        let lines = self.lines.map(|lines| {
+            let all = csv::split_lines(&lines);
+            let some = all.get(wanted.clone()).unwrap_or_default();
+            some.iter().flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
+        });
+        self.rows.truncate(wanted.end);
+        self.inputs.truncate(wanted.end);
+        self.rows.drain(..wanted.start);
+        self.inputs.drain(..wanted.start.min(self.inputs.len()));
+        Self { lines, ..self }
     }
 }
 

@@ -9,7 +9,7 @@ use muster_core::RequestId;
 use parquet::file::properties::DEFAULT_CREATED_BY;
 use sha2::{Digest, Sha256};
 
-use super::{Format, Header};
+use super::{Format, Header, Window};
 use crate::db::conn::on;
 use crate::writer::{Tx, work};
 use crate::{Error, SMALL_RESULT, Store};
@@ -30,20 +30,22 @@ pub(super) struct Size {
     pub tag: String,
     pub known: Option<u64>,
     written: u64,
+    /// It is the whole result: there are as many parts of it as anybody asks for.
+    is_whole: bool,
 }
 
 impl Size {
     /// `kept`: what is known of the request's results.
     pub(super) fn new(
         request: RequestId,
-        format: Format,
+        (format, window): (Format, Window),
         header: &Header,
         kept: Option<&str>,
     ) -> Self {
-        let tag = tag(request, format, header);
+        let tag = tag(request, (format, window), header);
         let kept: Sizes = kept.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let known = kept.get(&tag).copied();
-        Self { request, tag, known, written: 0 }
+        Self { request, tag, known, written: 0, is_whole: window == Window::default() }
     }
 
     /// The next piece has so many bytes; it may be the last one. A result that is not as long as it
@@ -60,7 +62,7 @@ impl Size {
                 self.keep(store, None).await;
                 Err(Error::Corrupt("a result is not as long as it was before".into()))
             }
-            None if is_end && self.written > SMALL_RESULT => {
+            None if is_end && self.is_whole && self.written > SMALL_RESULT => {
                 self.keep(store, Some(self.written)).await;
                 Ok(())
             }
@@ -99,10 +101,14 @@ async fn keep(tx: &mut Tx, id: RequestId, tag: String, size: Option<u64>) -> Res
     Ok(())
 }
 
-fn tag(request: RequestId, format: Format, header: &Header) -> String {
+fn tag(request: RequestId, (format, window): (Format, Window), header: &Header) -> String {
     let what = (format.name(), WRITERS, DEFAULT_CREATED_BY, request.to_string());
     let columns = (&header.own, header.lines, &header.model, &header.error);
-    let text = serde_json::to_vec(&(what, columns)).unwrap_or_default();
+    let mut text = serde_json::to_vec(&(what, columns)).unwrap_or_default();
+    if window != Window::default() {
+        let rows = serde_json::to_vec(&(window.offset, window.limit)).unwrap_or_default();
+        text.extend_from_slice(&rows);
+    }
     let hash = Sha256::digest(text);
     hash.iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
         // Writing to a string cannot fail.
