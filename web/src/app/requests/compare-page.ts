@@ -45,7 +45,7 @@ const PAGE = 50;
       <div class="bar">
         <m-choice label="First" [options]="columnsA()" [value]="x()" [none]="x()" (valueChange)="go({ x: $event, page: null })" />
         <m-choice label="Second" [options]="columnsB()" [value]="y()" [none]="y()" (valueChange)="go({ y: $event, page: null })" />
-        <span class="lbl end" role="status"><b class="strong tx">{{ count(it.pairs.length) }}</b> inputs in both@if (it.onlyA + it.onlyB > 0) {, {{ count(it.onlyA) }} only in the first, {{ count(it.onlyB) }} only in the second}</span>
+        <span class="lbl end" role="status"><b class="strong tx">{{ count(it.pairs.length) }}</b> {{ it.pairs.length === 1 ? 'input' : 'inputs' }} in both@if (it.onlyA + it.onlyB > 0) {, {{ count(it.onlyA) }} only in the first, {{ count(it.onlyB) }} only in the second}</span>
       </div>
       @if (it.pairs.length === 0) {
         <div class="sheet"><m-void title="They have no input in common">Inputs are compared as they were sent, letter by letter.<a step class="btn" [routerLink]="[]" [queryParams]="{}">Another request</a></m-void></div>
@@ -58,11 +58,11 @@ const PAGE = 50;
             <div><dt>Correlation</dt><dd>{{ facts().correlation === null ? '–' : facts().correlation?.toFixed(3) }}</dd><dd class="small">Pearson’s r</dd></div>
           </dl></div>
         <div class="tw cards mt3"><table class="t res"><thead><tr>
-          <th [attr.colspan]="molecules() ? 2 : 1" [attr.aria-sort]="sorted('input')"><button type="button" class="nm" (click)="order('input')">input</button></th>
+          <th><span class="vh">Place</span></th><th [attr.colspan]="molecules() ? 2 : 1" [attr.aria-sort]="sorted('input')"><button type="button" class="nm" (click)="order('input')">input</button></th>
           @for (head of heads(); track head.key) {<th class="num" [attr.aria-sort]="sorted(head.key)"><button type="button" class="nm" (click)="order(head.key)">@if (key() === head.key) {<svg class="i sort" [class.flip]="!down()" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-sort" /></svg>}{{ head.label }}</button><span class="u">{{ head.of }}</span></th>}
         </tr></thead><tbody>
           @for (pair of rows(); track $index) {
-            <tr>@if (molecules()) {<td class="mc"><m-mol [smiles]="pair.input" [width]="124" [height]="62" /></td>}
+            <tr><td class="cbx mut">{{ count((at() - 1) * pageSize + $index + 1) }}</td>@if (molecules()) {<td class="mc"><m-mol [smiles]="pair.input" [width]="124" [height]="62" /></td>}
               <td class="nmz"><span class="mono" [title]="pair.input">{{ pair.input }}</span></td>
               <td class="num" [attr.data-l]="x()" [title]="pair.a">{{ number(pair.a) }}</td><td class="num" [attr.data-l]="y()" [title]="pair.b">{{ number(pair.b) }}</td><td class="num" data-l="Difference" [title]="pair.difference">{{ number(pair.difference) }}</td></tr>
           }

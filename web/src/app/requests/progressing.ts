@@ -60,7 +60,8 @@ export class Progressing {
   protected readonly queue = computed(() => counted(this.#model.value()?.waiting ?? 1, 'request'));
   protected readonly state = computed(() => this.#model.value()?.state ?? '–');
   protected readonly start = computed(() => {
-    const start = this.#model.value()?.usual_start_seconds;
+    const { state, usual_start_seconds: start } = this.#model.value() ?? {};
+    if (state === 'ready') return 'an instance of it is there';
     return start ? `starts in about ${duration(start)}` : 'starts when somebody needs it';
   });
   protected readonly usual = computed(() => {

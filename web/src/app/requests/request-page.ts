@@ -35,7 +35,8 @@ const UNDO = 5_000;
           <span class="live"><i [class.off]="!feed.live()"></i>{{ feed.live() ? 'Live' : 'Reconnecting' }}</span>
           <button type="button" class="btn danger" [disabled]="leaving()" (click)="cancel()"><m-icon name="s-cancelled" />Cancel</button>
         } @else {
-          <button type="button" #more class="btn" [disabled]="!again()" aria-haspopup="dialog" [attr.aria-expanded]="models.open()" (click)="models.toggle(more)"><m-icon name="again" />Run again<m-icon name="down" /></button>
+          @if (request.phase !== 'completed') {<a class="btn" [routerLink]="['/models', request.model]"><m-icon name="models" />To the model</a>}
+          <button type="button" #more class="btn" [hidden]="request.phase !== 'completed'" [disabled]="!again()" aria-haspopup="dialog" [attr.aria-expanded]="models.open()" (click)="models.toggle(more)"><m-icon name="again" />Run again<m-icon name="down" /></button>
           <div mPop #models="mPop" role="group" aria-label="Run again">
             @for (one of takers(); track one.id) {<button type="button" class="mi" (click)="models.close(); runAgain(one.id)">{{ one.id === request.model ? 'With the same model' : one.title || one.id }}<span>{{ one.state }}</span></button>}
           </div>
@@ -55,14 +56,14 @@ const UNDO = 5_000;
           @if (request.ended_at; as at) {<div class="e"><b>{{ ended() }}</b><span [title]="exact(at)">{{ moment(at, clock.now()) }}</span></div>}
         </div>
         @if (request.phase !== 'completed') {
-          <div class="note mb5" [class.f]="request.phase === 'failed'"><m-icon name="info" /><span><b class="strong">{{ request.phase === 'failed' ? 'It failed.' : 'It was cancelled.' }}</b> {{ request.reason }} {{ request.phase === 'failed' ? 'Nothing was charged to your limits but the inputs of today; try it again, or with another model.' : '' }}</span></div>
+          <div class="note mb5" [class.f]="request.phase === 'failed'"><m-icon name="info" /><span><b class="strong">{{ request.phase === 'failed' ? 'It failed.' : 'It was cancelled.' }}</b> {{ reason() }}@if (request.phase === 'failed') { Only the inputs of today were counted. Send them again, or to another model.}</span></div>
         }
         <m-result-table [hidden]="request.phase !== 'completed'" [result]="result" [request]="request" [model]="model.value()" />
       }
       @if (request.phase !== 'completed') {
         <div class="h2r"><h2>What was read</h2></div>
         <div class="sheet pad"><dl class="kv">
-          <dt>Input column</dt><dd>{{ request.reading.column ?? 'each line is an input' }}{{ request.reading.header === 'used' ? ', the first line is the header' : '' }}</dd>
+          <dt>Input column</dt><dd>{{ request.reading.column ?? (request.reading.header === 'not_a_file' ? 'a list of inputs' : 'each line is an input') }}{{ request.reading.header === 'used' ? ', the first line is the header' : '' }}</dd>
           <dt>Rows</dt><dd>{{ count(request.reading.rows) }}{{ request.reading.blank_lines_skipped > 0 ? ', ' + counted(request.reading.blank_lines_skipped, 'blank line') + ' skipped' : '' }}</dd>
           @if (others(); as names) {<dt>Other columns</dt><dd>{{ names }}: they come back beside the predictions</dd>}
         </dl></div>
@@ -130,6 +131,8 @@ export class RequestPage {
     const left = expires_at ? `. Deleted in ${duration((Date.parse(expires_at) - this.clock.now()) / 1000)}.` : '';
     return `${predictions}${left}`;
   });
+  /** A sentence, as the others are. */
+  protected readonly reason = computed(() => (this.read.value()?.reason ?? '').replace(/[^.!?]$/, '$&.'));
   protected readonly others = computed(() => {
     const reading = this.read.value()?.reading;
     return reading?.columns?.filter((name) => name !== reading.column).join(', ') ?? '';
