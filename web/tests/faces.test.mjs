@@ -29,6 +29,7 @@ before(async () => {
     { at: 'admin/catalogue', reads: '**/api/v1/catalogue?*', empty: NONE, says: 'There is no model yet', has: '3 models', need: 'MODEL_EDITOR' },
     { at: 'admin/catalogue/atoms', reads: '**/api/v1/catalogue/atoms', has: 'Nothing was changed', need: 'MODEL_EDITOR' },
     { at: 'admin/users', reads: '**/api/v1/users*', empty: NONE, says: 'No user is like that', has: '3 users on this page', need: 'ADMIN' },
+    { at: 'admin/health', reads: '**/api/v1/hub/state', has: 'Clearing', need: 'ADMIN' },
     { at: 'admin/audit', reads: '**/api/v1/audit*', empty: NONE, says: 'Nothing was done yet', has: 'on this page', need: 'ADMIN' },
   ];
 }, { timeout: 120_000 });

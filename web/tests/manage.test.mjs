@@ -173,7 +173,28 @@ test('people are found, granted, disabled, and deleted by their name; all of it 
   const acts = (await table(page)).map((row) => row[1]);
   for (const act of ['delete', 'disable', 'grant', 'end-sessions']) assert.ok(acts.some((one) => one.startsWith(act)), `${act} in ${acts}`);
   assert.equal((await table(page)).some((row) => row.some((cell) => cell.includes(PASSWORD))), false);
-  assert.ok(ada.id);
+  // What was done to one, by whom, of one kind: at an address that says the same in another browser.
+  await page.getByRole('button', { name: /^What/ }).click();
+  await page.locator('label.mi', { hasText: 'disable' }).first().click();
+  await page.getByText('1 entry on this page').waitFor();
+  assert.match(page.url(), /action=disable/);
+  assert.equal((await table(page))[0][2], 'grace', 'a name, not an id');
+  await page.goto(`/admin/audit?subject=${ada.id}`);
+  await page.getByText('on this page').waitFor();
+  assert.deepEqual([...new Set((await table(page)).map((row) => row[1]))].sort(), ['delete', 'disable', 'end-sessions', 'grant', 'reset-link']);
+  check();
+});
+
+test('the health of the hub says what it stands on, and when it clears', { timeout: 120_000 }, async () => {
+  const { page, check } = await eyes.person(hub);
+  await signIn(page, 'grace');
+  await page.goto('/admin/health');
+  const state = await hub.call('hub/state', { token: admin });
+  await page.getByText(state.good ? 'nothing is broken' : 'something is broken').waitFor();
+  const rows = (await table(page)).slice(0, state.checks.length);
+  assert.deepEqual(rows.map((row) => row[0]).sort(), state.checks.map((one) => one.name).sort());
+  await page.getByText(`${state.instances.now} of ${state.instances.most}`).waitFor();
+  await page.getByText('plans and clears, answered this').waitFor();
   check();
 });
 

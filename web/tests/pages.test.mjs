@@ -44,6 +44,9 @@ before(async () => {
     ['admin/users', 'on this page'],
     [`admin/users?open=${grace_.id}`, 'Lost password'],
     ['admin/audit', 'on this page'],
+    ['admin/audit?action=delete', 'Nothing like that was done'],
+    ['admin/history?cause=out_of_memory', 'No instance ended then for that cause'],
+    ['admin/health', 'Clearing'],
     ['nowhere', 'There is no page at this address'],
   ];
 }, { timeout: 120_000 });

@@ -60,6 +60,7 @@ try {
     ['users', 'admin/users', 'on this page'],
     ['user', `admin/users?open=${user.id}`, 'Lost password'],
     ['audit', 'admin/audit', 'on this page'],
+    ['health', 'admin/health', 'Clearing'],
     ['not-found', 'nowhere', 'no page'],
   ];
   for (const [look, options] of Object.entries({ light: {}, dark: { dark: true }, phone: { phone: true }, 'phone-dark': { phone: true, dark: true } })) {

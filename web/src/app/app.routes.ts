@@ -35,6 +35,7 @@ export const routes: Routes = [
   { ...of('admin/catalogue', () => keeping().then((m) => m.CatalogueModelPage)), path: 'admin/catalogue/:id', title: 'Model' },
   of('admin/users', () => keeping().then((m) => m.UsersPage)),
   of('admin/audit', () => keeping().then((m) => m.AuditPage)),
+  of('admin/health', () => keeping().then((m) => m.HealthPage)),
   { path: 'admin', children: [{ path: '**', title: 'Not allowed', loadComponent: () => everybody().then((m) => m.ForbiddenPage) }] },
   { path: '**', title: 'Not found', loadComponent: () => everybody().then((m) => m.NotFoundPage) },
 ];

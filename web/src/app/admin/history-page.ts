@@ -16,7 +16,7 @@ import { Failed, Void } from '../ui/void';
 import { When } from '../ui/when';
 import { bars, hours, type Span } from './gantt';
 import { InstanceDrawer } from './instance-drawer';
-import { isBad, percent } from './instance-words';
+import { CAUSES, isBad, percent } from './instance-words';
 import { launched } from './instances-page';
 import { Filters } from './people';
 
@@ -37,7 +37,7 @@ const BARS = 40;
     <div class="bar">
       <m-days-choice label="Started" [value]="days() || 'today'" (valueChange)="go({ days: $event })" />
       <m-choices label="Model" [options]="filters.models()" [value]="model()" (valueChange)="go({ model: $event })" />
-      <m-choice label="Ended because" [options]="causes()" [value]="cause()" (valueChange)="go({ cause: $event })" />
+      <m-choice label="Ended because" [options]="causes" [value]="cause()" (valueChange)="go({ cause: $event })" />
       <div class="lg end no-phone"><span><i class="lst"></i>starts</span><span><i class="ok l78"></i>ready</span></div>
     </div>
     @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
@@ -70,7 +70,7 @@ const BARS = 40;
         }
       </tbody></table></div>
     } @else if (read.value()) {
-      <div class="sheet"><m-void title="No instance ran then">Choose other days, or another model.<button step type="button" class="btn" (click)="go({ days: '30d', model: null, cause: null })">The last 30 days</button></m-void></div>
+      <div class="sheet"><m-void title="{{ cause() ? 'No instance ended then for that cause' : 'No instance ran then' }}">Choose other days, or another model.<button step type="button" class="btn" (click)="go({ days: '30d', model: null, cause: null })">The last 30 days</button></m-void></div>
     } @else if (read.loading()) {
       <div class="tw" aria-busy="true"><table class="t compact"><tbody>@for (n of [1, 2, 3, 4, 5]; track n) {<tr><td><i class="sk a"></i></td><td class="num"><i class="sk d"></i></td><td class="num"><i class="sk d"></i></td><td><i class="sk b"></i></td></tr>}</tbody></table></div>
     }
@@ -98,7 +98,7 @@ export class HistoryPage {
   protected readonly isBad = isBad;
   protected readonly percent = percent;
   protected readonly read = readBy((signal, quiet) => {
-    const query = { model: [...this.model()], ...launched(this.days() || 'today', untracked(this.#clock.now)), limit: 200 };
+    const query = { model: [...this.model()], ...launched(this.days() || 'today', untracked(this.#clock.now)), limit: 200, ...(this.cause() ? { cause: [this.cause()] } : {}) };
     return async () => {
       const all: Instance[] = [];
       for (const ended of [false, true]) {
@@ -112,12 +112,8 @@ export class HistoryPage {
       return all.sort((a, b) => (a.launched_at < b.launched_at ? 1 : -1)).slice(0, MOST);
     };
   });
-  protected readonly rows = computed(() => (this.read.value() ?? []).filter((one) => !this.cause() || one.end?.cause === this.cause()));
-  protected readonly causes = computed<Option[]>(() => {
-    const all = new Set((this.read.value() ?? []).flatMap((one) => one.end?.cause ?? []));
-    if (this.cause()) all.add(this.cause());
-    return [{ value: '', label: 'any' }, ...[...all].sort().map((value) => ({ value, label: value }))];
-  });
+  protected readonly rows = computed(() => this.read.value() ?? []);
+  protected readonly causes: Option[] = [{ value: '', label: 'any' }, ...CAUSES.map((value) => ({ value, label: value }))];
   readonly #span = computed<Span>(() => {
     const shown = this.rows().slice(0, BARS);
     const now = this.#clock.now();

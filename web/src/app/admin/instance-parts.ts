@@ -11,7 +11,7 @@ const DOTS: { [phase: string]: string } = { starting: 'w', draining: 'w', ready:
 @Component({
   selector: 'm-instance-notes',
   imports: [Icon, When],
-  template: `@if (one().stop; as stop) {<div class="note w mt"><m-icon name="info" /><span><span [title]="stop.by">An administrator</span> asked for it <m-when [at]="stop.asked_at" />: {{ work() }}.@if (stop.reason) { Reason: {{ stop.reason }}.}</span></div>}
+  template: `@if (one().stop; as stop) {<div class="note w mt"><m-icon name="info" /><span><span [title]="stop.by">{{ stop.by_name ?? 'An administrator' }}</span> asked for it <m-when [at]="stop.asked_at" />: {{ work() }}.@if (stop.reason) { Reason: {{ stop.reason }}.}</span></div>}
     @if (one().end; as end) {<div class="note mt"><m-icon name="s-ended" /><span><b class="strong">{{ end.cause }}</b> {{ end.message }}@if (end.exit_code != null) {, exit code {{ end.exit_code }}}</span></div>}`,
 })
 export class InstanceNotes {

@@ -2,6 +2,8 @@ import type { Schemas } from '../api/api';
 
 type Instance = Schemas['Instance'];
 
+/** Why instances end. */
+export const CAUSES = ['idle', 'retired', 'stopped', 'server_gone', 'start_timeout', 'not_started', 'unresponsive', 'out_of_memory', 'exited'];
 /** Ends that nobody has to look at. */
 const GOOD = ['idle', 'retired', 'stopped', 'server_gone'];
 

@@ -5,3 +5,4 @@ export { CataloguePage } from './catalogue-page';
 export { InstancePage } from './instance-page';
 export { InstancesPage } from './instances-page';
 export { UsersPage } from './users-page';
+export { HealthPage } from './health-page';

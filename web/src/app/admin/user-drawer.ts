@@ -38,7 +38,7 @@ const KINDS: { [kind: string]: string } = { cookie: 'browser', bearer: 'script o
         <dt>Address</dt><dd>{{ user.email }}{{ user.email_verified ? '' : ', not confirmed' }}</dd>
         <dt>Since</dt><dd><m-when [at]="user.created_at" [relative]="false" /></dd>
         <dt>Last use</dt><dd>@if (lastUse(); as at) {<m-when [at]="at" />} @else {<span class="mut">no session</span>}</dd>
-        <dt>See</dt><dd><a routerLink="/admin/requests" [queryParams]="{ person: 'u:' + user.id }">requests</a>, <a routerLink="/admin/statistics" [queryParams]="{ person: 'u:' + user.id }">statistics</a></dd>
+        <dt>See</dt><dd><a routerLink="/admin/requests" [queryParams]="{ person: 'u:' + user.id }">requests</a>, <a routerLink="/admin/statistics" [queryParams]="{ person: 'u:' + user.id }">statistics</a>, <a routerLink="/admin/audit" [queryParams]="{ subject: user.id }">audit</a></dd>
       </dl></div>
       <div class="sec"><h3>Permissions</h3><div class="perms">
         @for (one of permissions; track one.name) {

@@ -24,6 +24,7 @@ export const ENTRIES: readonly Entry[] = [
   { path: 'admin/catalogue', label: 'Catalogue', icon: 'catalogue', need: ['MODEL_EDITOR', 'ADMIN'], key: 'c' },
   { path: 'admin/users', label: 'Users', icon: 'users', need: ADMIN, key: 'u' },
   { path: 'admin/audit', label: 'Audit', icon: 'audit', need: ADMIN, key: 'l' },
+  { path: 'admin/health', label: 'Health', icon: 'health', need: ADMIN, key: 'e' },
 ];
 
 /** The entry that an address lies in. */
