@@ -8,7 +8,7 @@ import { Session } from '../session/session';
 import { Code } from '../ui/code';
 import { Dialog } from '../ui/dialog';
 import { Drawer } from '../ui/drawer';
-import { duration } from '../ui/format';
+import { counted, duration } from '../ui/format';
 import { Phase } from '../ui/phase';
 import { Toasts } from '../ui/toasts';
 import { Failed } from '../ui/void';
@@ -37,8 +37,8 @@ const KINDS: { [kind: string]: string } = { cookie: 'browser', bearer: 'script o
         <dt>Name</dt><dd>{{ user.first_name }} {{ user.last_name }}</dd>
         <dt>Address</dt><dd>{{ user.email }}{{ user.email_verified ? '' : ', not confirmed' }}</dd>
         <dt>Since</dt><dd><m-when [at]="user.created_at" [relative]="false" /></dd>
-        <dt>Last use</dt><dd>@if (lastUse(); as at) {<m-when [at]="at" />} @else {<span class="mut">no session</span>}</dd>
-        <dt>See</dt><dd><a routerLink="/admin/requests" [queryParams]="{ person: 'u:' + user.id }">requests</a>, <a routerLink="/admin/statistics" [queryParams]="{ person: 'u:' + user.id }">statistics</a>, <a routerLink="/admin/audit" [queryParams]="{ subject: user.id }">audit</a></dd>
+        <dt>Last use</dt><dd>@if (user.last_used_at; as at) {<m-when [at]="at" />} @else {<span class="mut">never, or forgotten by now</span>}</dd>
+        <dt>See</dt><dd><a routerLink="/admin/requests" [queryParams]="{ person: 'u:' + user.id }">{{ counted(user.requests, 'request') }}</a>, <a routerLink="/admin/statistics" [queryParams]="{ person: 'u:' + user.id }">statistics</a>, <a routerLink="/admin/audit" [queryParams]="{ subject: user.id }">audit</a></dd>
       </dl></div>
       <div class="sec"><h3>Permissions</h3><div class="perms">
         @for (one of permissions; track one.name) {
@@ -75,10 +75,10 @@ export class UserDrawer {
   protected readonly session = inject(Session);
   protected readonly permissions = PERMISSIONS;
   protected readonly kinds = KINDS;
+  protected readonly counted = counted;
   protected readonly duration = duration;
   protected readonly read = read('/api/v1/users/{id}', () => ({ path: { id: this.id() } }));
   protected readonly sessions = read('/api/v1/users/{id}/sessions', () => ({ path: { id: this.id() }, quiet: true }));
-  protected readonly lastUse = computed(() => (this.sessions.value()?.items ?? []).map((one) => one.seen_at).sort().at(-1));
   protected readonly asked = signal<Act | null>(null);
   protected readonly permission = signal('');
   protected readonly busy = signal(false);

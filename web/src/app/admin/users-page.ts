@@ -4,7 +4,7 @@ import { RouterLink } from '@angular/router';
 import type { Schemas } from '../api/api';
 import { read } from '../api/read';
 import { Choice, type Option } from '../ui/choice';
-import { counted } from '../ui/format';
+import { count, counted } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Pager } from '../ui/pager';
 import { Phase } from '../ui/phase';
@@ -35,13 +35,15 @@ const STATES: Option[] = [
     </div>
     @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
     @if (rows().length > 0) {
-      <div class="tw cards"><table class="t compact"><thead><tr><th>User</th><th>Name</th><th class="p2">Address</th><th>State</th><th>Permissions</th><th class="num p3">Since</th></tr></thead><tbody>
+      <div class="tw cards"><table class="t compact"><thead><tr><th>User</th><th>Name</th><th class="p2">Address</th><th>State</th><th>Permissions</th><th class="num">Requests</th><th class="num">Last use</th><th class="num p3">Since</th></tr></thead><tbody>
         @for (one of rows(); track one.id) {
           <tr [class.on]="opened() === one.id"><td class="ttl"><a class="tx" [routerLink]="[]" [queryParams]="{ open: one.id }" queryParamsHandling="merge">{{ one.name }}</a></td>
             <td data-l="Name"><span class="v">{{ one.first_name }} {{ one.last_name }}</span></td>
             <td class="p2 full"><span class="v">{{ one.email }}@if (!one.email_verified) {<span class="mut"> not confirmed</span>}</span></td>
             <td class="sta"><m-phase [is]="one.disabled ? 'disabled' : 'ready'" [said]="one.disabled ? 'disabled' : 'active'" /></td>
             <td [class.nil]="one.permissions.length === 0" data-l="Permissions"><span class="v mono" [class.z]="one.permissions.length === 0">{{ one.permissions.join(', ') || '–' }}</span></td>
+            <td class="num" data-l="Requests"><span class="v">@if (one.requests > 0) {<a class="tx" routerLink="/admin/requests" [queryParams]="{ person: 'u:' + one.id }">{{ count(one.requests) }}</a>} @else {<span class="z">0</span>}</span></td>
+            <td class="num" data-l="Last use"><span class="v">@if (one.last_used_at; as at) {<m-when [at]="at" />} @else {<span class="z">–</span>}</span></td>
             <td class="num p3" data-l="Since"><span class="v"><m-when [at]="one.created_at" [relative]="false" /></span></td></tr>
         }
       </tbody></table></div>
@@ -63,11 +65,12 @@ export class UsersPage {
   protected readonly go = queryChanger();
   protected readonly holding = HOLDING;
   protected readonly states = STATES;
+  protected readonly count = count;
   protected readonly counted = counted;
   protected readonly read = read('/api/v1/users', () => ({
     query: { search: this.q(), permission: this.permission(), ...(this.disabled() ? { disabled: this.disabled() === 'yes' } : {}), after: this.after() },
   }));
-  protected readonly rows = computed<readonly Schemas['Account'][]>(() => this.read.value()?.items ?? []);
+  protected readonly rows = computed<readonly Schemas['User'][]>(() => this.read.value()?.items ?? []);
   protected readonly filtered = computed(() => !!(this.q() || this.permission() || this.disabled()));
   #later: ReturnType<typeof setTimeout> | undefined;
 

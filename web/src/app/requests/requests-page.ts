@@ -78,7 +78,7 @@ export class RequestsPage {
   protected readonly count = count;
   protected readonly counted = counted;
   protected readonly tail = tail;
-  readonly #query = computed(() => ({ phase: this.phase() || undefined, model: this.model() || undefined }) as { phase?: string; model?: string });
+  readonly #query = computed(() => ({ phase: [this.phase()].filter(Boolean), model: [this.model()].filter(Boolean) }));
   protected readonly read = read('/api/v1/requests', () => {
     if (!this.session.live()) return undefined;
     return { query: { ...this.#query(), ...(this.after() ? { after: this.after() } : {}) } };
