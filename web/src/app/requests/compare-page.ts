@@ -89,7 +89,7 @@ export class ComparePage {
   protected readonly b = new Result();
   protected readonly first = read('/api/v1/requests/{id}', () => ({ path: { id: this.id() } }));
   protected readonly second = read('/api/v1/requests/{id}', () => (this.with() ? { path: { id: this.with() } } : undefined));
-  protected readonly list = read('/api/v1/requests', () => (this.with() ? undefined : { query: { phase: 'completed', limit: 100 } }));
+  protected readonly list = read('/api/v1/requests', () => (this.with() ? undefined : { query: { phase: ['completed'], limit: 100 } }));
   protected readonly others = computed(() => (this.list.value()?.items ?? []).filter((one) => one.id !== this.id()));
   protected readonly molecules = computed(() => {
     const model = this.catalogue.models().find((one) => one.id === this.first.value()?.model);
