@@ -67,8 +67,8 @@ use crate::api::statistics::routes::{
 };
 use crate::app::App;
 use crate::docs::{
-    __path_openapi_json, Described, add_problems, description, docs_file, docs_index, docs_root,
-    openapi_json, refer_to_items,
+    __path_openapi_json, Described, add_problems, add_words, description, docs_file, docs_index,
+    docs_root, openapi_json, refer_to_items,
 };
 use crate::http::counts::Counts;
 use crate::http::door::{no_method, no_route};
@@ -111,6 +111,7 @@ pub fn api(below: Option<&str>) -> (Router<Arc<App>>, OpenApi) {
         .split_for_parts();
     add_problems(&mut description);
     refer_to_items(&mut description);
+    add_words(&mut description);
     described.set(&description, below);
     (router, description)
 }

@@ -1,6 +1,7 @@
 //! The API's description, and the page that shows it.
 
 mod problems;
+mod words;
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -20,6 +21,7 @@ use crate::http::door::{no_route, redirect};
 use crate::http::problem;
 use crate::legacy;
 pub use problems::add_problems;
+pub use words::add_words;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(

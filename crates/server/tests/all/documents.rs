@@ -16,6 +16,27 @@ fn api() -> Value {
     serde_json::from_str(&muster_server::openapi()).expect("JSON")
 }
 
+/// Clients switch on these words.
+#[test]
+fn closed_sets_of_words_are_in_the_description() {
+    let api = api();
+    let words = |name: &str, property: &str| {
+        let property = &api["components"]["schemas"][name]["properties"][property];
+        let of = if property["items"].is_object() { &property["items"] } else { property };
+        of["enum"].as_array().unwrap_or_else(|| panic!("{name}: {property}")).clone()
+    };
+    let problems = words("Problem", "type");
+    assert_eq!(problems.len(), Kind::ALL.len());
+    assert!(problems.contains(&"/problems/not-found".into()));
+    assert_eq!(
+        (words("Session", "state"), words("EndedSession", "state")),
+        (vec!["live".into()], vec!["ended".into()])
+    );
+    assert_eq!(words("Account", "permissions"), ["ADMIN", "MODEL_EDITOR"]);
+    assert!(words("AdminRequest", "error_class").contains(&Value::Null), "it may have none");
+    assert_eq!(words("InstanceEnd", "cause").len(), 9);
+}
+
 #[test]
 fn the_description_that_is_checked_in_is_current() {
     let file = std::fs::read_to_string(repository().join("openapi.json")).unwrap_or_default();

@@ -58,7 +58,7 @@ export class Session {
 
   /** Has one of these permissions. */
   may(...any: string[]): boolean {
-    return any.some((one) => this.live()?.permissions.includes(one));
+    return !!this.live()?.permissions.some((held) => any.includes(held));
   }
 
   send(request: () => Promise<Response>): Promise<Response> {
