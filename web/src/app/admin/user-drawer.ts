@@ -17,7 +17,7 @@ import { Typed } from './typed';
 
 type Act = 'grant' | 'revoke' | 'disable' | 'enable' | 'end' | 'link' | 'delete';
 
-const PERMISSIONS: readonly { name: string; what: string }[] = [
+const PERMISSIONS: readonly { name: Schemas['Account']['permissions'][number]; what: string }[] = [
   { name: 'ADMIN', what: 'sees everybody’s requests, instances and users, and changes them' },
   { name: 'MODEL_EDITOR', what: 'adds, edits and disables models' },
 ];
