@@ -60,7 +60,7 @@ export class StatisticsDetail {
     if (!first || !last) return [];
     return first === last ? [{ x: 0, text: said(first), anchor: 'start' }] : [{ x: 0, text: said(first), anchor: 'start' }, { x: 100, text: said(last), anchor: 'end' }];
   });
-  protected readonly words = computed(() => this.days().map((day, at) => `${day}: ${this.values()[at] ?? 0}`).join(', '));
+  protected readonly words = computed(() => this.days().map((day, at) => `${day}: ${this.values()[at] ?? 0}`).join(', ') || 'Requests a day');
 
   protected value(times: Times, name: (typeof this.figures)[number]) {
     return this.row()[`${times}_seconds_${name}`];

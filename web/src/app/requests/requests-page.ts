@@ -55,7 +55,7 @@ const PHASES: Option[] = ['', 'waiting', 'running', 'completed', 'failed', 'canc
       <div class="under"><span>{{ counted(items().length, 'request') }} on this page</span><span class="end">
         @if (after()) {<button type="button" class="btn" (click)="go({ after: null })">Newest</button>}
         @if (read.value()?.next; as next) {<button type="button" class="btn" (click)="go({ after: next })">Older</button>}</span></div>
-    } @else if (read.loading() && session.live()) {
+    } @else if (!read.value() && read.loading() && session.live()) {
       <div class="tw" aria-busy="true"><table class="t reqs"><tbody>@for (n of [1, 2, 3]; track n) {<tr><td><i class="sk a"></i></td><td><i class="sk b"></i></td><td><i class="sk c"></i></td><td class="num"><i class="sk d"></i></td></tr>}</tbody></table></div>
     } @else if (filtered()) {
       <div class="sheet"><m-void title="No request is like that">None of yours is {{ phase() || 'there' }}{{ model() ? ' of ' + catalogue.title(model()) : '' }}.<button step type="button" class="btn" (click)="go({ phase: null, model: null, after: null })">Show all</button></m-void></div>
