@@ -142,9 +142,20 @@ test('the same inputs go to another model', { timeout: 60_000 }, async () => {
   await open();
   await page.getByRole('button', { name: 'Run again' }).click();
   await page.getByRole('group', { name: 'Run again' }).getByRole('button', { name: /^Broken/ }).click();
-  await page.waitForURL('**/models/broken');
-  await page.getByRole('button', { name: 'Run 6 inputs' }).waitFor();
-  await page.getByText('there is no such element').waitFor();
+  await page.getByText('It failed.').waitFor();
+  await page.getByRole('heading', { name: /^Broken, 6 inputs/ }).waitFor();
+  // Those of a failed one as well.
+  await page.getByRole('button', { name: 'Run again' }).click();
+  await page.getByRole('group', { name: 'Run again' }).getByRole('button', { name: /^Atoms/ }).click();
+  await page.getByText('1 without prediction').waitFor();
+  await shows('ethanol benzene broken phenol propane aspirin');
+  await page.getByRole('button', { name: 'Label' }).click();
+  await page.getByRole('dialog').getByLabel('Label').fill('Plate 7');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('heading', { name: /^Plate 7/ }).waitFor();
+  await page.goto('/requests?q=plate');
+  await page.getByRole('link', { name: 'Plate 7' }).waitFor();
+  await page.getByText('1 request on this page').waitFor();
   check();
 });
 

@@ -18,9 +18,11 @@ export interface Choice {
   readonly column: string | null;
   readonly header: Wish['header'];
   readonly cache: boolean;
+  /** What the person calls the request. */
+  readonly label: string;
 }
 
-const NO_CHOICE: Choice = { column: null, header: 'auto', cache: true };
+const NO_CHOICE: Choice = { column: null, header: 'auto', cache: true, label: '' };
 
 /** What was pasted or dropped and not sent yet. It stays while one looks at models. */
 @Service()
@@ -79,11 +81,12 @@ export class Draft {
   async run(model: string, inputs: number): Promise<void> {
     const key = crypto.randomUUID();
     const body: Blob = this.file() ?? new Blob([this.text()]);
-    const { column, header, cache } = this.choice();
+    const { column, header, cache, label } = this.choice();
     const query = new URLSearchParams({ model });
     if (column !== null) query.set('column', column);
     if (header !== 'auto') query.set('header', header);
     if (!cache) query.set('cache', 'false');
+    if (label.trim()) query.set('label', label.trim());
     if (inputs <= SMALL && !this.cut()) query.set('wait', '5');
     this.failure.set(null);
     this.sending.set({ sent: 0, of: body.size, trouble: null });

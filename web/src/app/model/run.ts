@@ -85,7 +85,8 @@ interface Line {
         <svg class="gauge" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect class="g0" width="100" height="4" /><rect [attr.class]="bar.share > 1 ? 'g2' : 'g1'" [attr.width]="bar.width" height="4" /></svg></div>
       }
     </div>
-    @if (model().cache) {<hr /><label class="check"><input type="checkbox" class="cb" [checked]="draft.choice().cache" (change)="change({ cache: !draft.choice().cache })" /><span>Use known predictions<span>Inputs seen before are answered at once.</span></span></label>}
+    <hr /><div class="field"><label for="label">Label</label><input #label id="label" class="in sm" maxlength="100" autocomplete="off" placeholder="for your lists" [value]="draft.choice().label" (input)="change({ label: label.value })" /></div>
+    @if (model().cache) {<label class="check"><input type="checkbox" class="cb" [checked]="draft.choice().cache" (change)="change({ cache: !draft.choice().cache })" /><span>Use known predictions<span>Inputs seen before are answered at once.</span></span></label>}
     <div class="dockact"><button type="button" class="btn pri big wide" [disabled]="!ready()" (click)="draft.run(model().id, inputs().length)">{{ button() }}</button></div>
     <p class="mini mt2">As @for (one of languages; track one.id) {<button type="button" class="link" (click)="language.set(one.id)">{{ one.label }}</button>@if ($index < 2) {{{ $index === 1 ? ' or ' : ', ' }}}}</p>
   </div></aside></div>
@@ -194,12 +195,12 @@ export class Run {
     return columnOf(this.sheet(), at);
   }
 
-  protected change(change: { column?: string; header?: string; cache?: boolean }): void {
+  protected change(change: { column?: string; header?: string; cache?: boolean; label?: string }): void {
     this.draft.choice.update((choice) => {
       const header = change.header === 'used' || change.header === 'absent' ? change.header : choice.header;
       // A number is no name, and the other way round.
       const column = header === choice.header ? (change.column ?? choice.column) : null;
-      return { column, header, cache: change.cache ?? choice.cache };
+      return { column, header, cache: change.cache ?? choice.cache, label: change.label ?? choice.label };
     });
   }
 }

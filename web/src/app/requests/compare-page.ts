@@ -36,7 +36,7 @@ const PAGE = 50;
       <p class="lead mb5">With which of your completed requests?</p>
       @if (others().length > 0) {
         <div class="tw cards"><table class="t"><thead><tr><th>Request</th><th class="num">Inputs</th><th class="num">Submitted</th></tr></thead><tbody>
-          @for (one of others(); track one.id) {<tr><td class="ttl"><a class="tx strong" [routerLink]="[]" [queryParams]="{ with: one.id }">{{ catalogue.title(one.model) }}</a>&ngsp;<span class="mono id">{{ tail(one.id) }}</span></td><td class="num" data-l="Inputs"><span class="v">{{ count(one.inputs) }}</span></td><td class="num" data-l="Submitted"><span class="v"><m-when [at]="one.submitted_at" /></span></td></tr>}
+          @for (one of others(); track one.id) {<tr><td class="ttl"><a class="tx strong" [routerLink]="[]" [queryParams]="{ with: one.id }">{{ one.label || catalogue.title(one.model) }}</a>&ngsp;<span class="mono id">{{ tail(one.id) }}</span></td><td class="num" data-l="Inputs"><span class="v">{{ count(one.inputs) }}</span></td><td class="num" data-l="Submitted"><span class="v"><m-when [at]="one.submitted_at" /></span></td></tr>}
         </tbody></table></div>
       } @else if (list.value()) {
         <div class="sheet"><m-void title="There is no other completed request">Run the same inputs with another model, or with another version of it; then compare.<a step class="btn pri" routerLink="/">Models</a></m-void></div>
@@ -152,7 +152,7 @@ export class ComparePage {
   }
 
   protected nameOf(request: Schemas['Request']): string {
-    return `${this.catalogue.title(request.model)} ${request.model_version.split('+')[0]}, ${counted(request.inputs, 'input')}`;
+    return `${request.label ? `${request.label}, ` : ''}${this.catalogue.title(request.model)} ${request.model_version.split('+')[0]}, ${counted(request.inputs, 'input')}`;
   }
 
   protected number(value: number | null): string {

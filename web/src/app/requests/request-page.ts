@@ -4,7 +4,6 @@ import { Router, RouterLink } from '@angular/router';
 import { Api, type Schemas } from '../api/api';
 import { Failure } from '../api/failure';
 import { read } from '../api/read';
-import { Draft } from '../home/draft';
 import { Feed } from '../live/feed';
 import { Catalogue } from '../model/catalogue';
 import { takesMolecules } from '../model/words';
@@ -16,6 +15,7 @@ import { Pop } from '../ui/pop';
 import { Toasts } from '../ui/toasts';
 import { Failed, Void } from '../ui/void';
 import { Downloads } from './downloads';
+import { LabelDialog } from './label-dialog';
 import { Progressing } from './progressing';
 import { Result } from './result';
 import { ResultTable } from './result-table';
@@ -23,11 +23,11 @@ import { ResultTable } from './result-table';
 const UNDO = 5_000;
 @Component({
   selector: 'm-request-page',
-  imports: [Downloads, Failed, Icon, Phase, Pop, Progressing, ResultTable, RouterLink, Void],
+  imports: [Downloads, Failed, Icon, LabelDialog, Phase, Pop, Progressing, ResultTable, RouterLink, Void],
   template: `@if (read.value(); as request) {
       <header class="head big"><div class="ht">
         <div class="crumbs"><a routerLink="/requests">My requests</a> <span class="sl">/</span>&ngsp;<span class="mono id" [title]="request.id">{{ tail(request.id) }}</span></div>
-        <h1>{{ title() }}<m-phase [is]="request.phase" [said]="leaving() ? 'cancelling' : undefined" /></h1>
+        <h1>{{ request.label || title() }}<m-phase [is]="request.phase" [said]="leaving() ? 'cancelling' : undefined" /></h1>
         <p class="sub"><a [routerLink]="['/models', request.model]">{{ catalogue.title(request.model) }}</a> {{ version() }}, <b>{{ counted(request.inputs, 'input') }}</b>{{ outcome() }}</p>
       </div>
       <div class="acts">
@@ -35,16 +35,17 @@ const UNDO = 5_000;
           <span class="live"><i [class.off]="!feed.live()"></i>{{ feed.live() ? 'Live' : 'Reconnecting' }}</span>
           <button type="button" class="btn danger" [disabled]="leaving()" (click)="cancel()"><m-icon name="s-cancelled" />Cancel</button>
         } @else {
-          @if (request.phase !== 'completed') {<a class="btn" [routerLink]="['/models', request.model]"><m-icon name="models" />To the model</a>}
-          <button type="button" #more class="btn" [hidden]="request.phase !== 'completed'" [disabled]="!again()" aria-haspopup="dialog" [attr.aria-expanded]="models.open()" (click)="models.toggle(more)"><m-icon name="again" />Run again<m-icon name="down" /></button>
+          <button type="button" #more class="btn" aria-haspopup="dialog" [attr.aria-expanded]="models.open()" (click)="models.toggle(more)"><m-icon name="again" />Run again<m-icon name="down" /></button>
           <div mPop #models="mPop" role="group" aria-label="Run again">
             @for (one of takers(); track one.id) {<button type="button" class="mi" (click)="models.close(); runAgain(one.id)">{{ one.id === request.model ? 'With the same model' : one.title || one.id }}<span>{{ one.state }}</span></button>}
           </div>
           @if (request.phase === 'completed') {<a class="btn" [routerLink]="['/requests', request.id, 'compare']"><m-icon name="compare" />Compare</a>}
           @if (request.phase === 'completed') {<m-downloads [request]="request" [model]="model.value()" [result]="result" />}
+          <button type="button" class="btn icon" aria-label="Label" title="Label" (click)="naming.set(true)"><m-icon name="draw" /></button>
           <button type="button" class="btn icon" aria-label="Delete" title="Delete" (click)="remove()"><m-icon name="x" /></button>
         }
       </div></header>
+      @if (naming()) {<m-label-dialog [request]="request" (changed)="read.set($event)" (closed)="naming.set(false)" />}
       @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
       @if (open()) {
         <m-progressing [request]="request" />
@@ -56,7 +57,7 @@ const UNDO = 5_000;
           @if (request.ended_at; as at) {<div class="e"><b>{{ ended() }}</b><span [title]="exact(at)">{{ moment(at, clock.now()) }}</span></div>}
         </div>
         @if (request.phase !== 'completed') {
-          <div class="note mb5" [class.f]="request.phase === 'failed'"><m-icon name="info" /><span><b class="strong">{{ request.phase === 'failed' ? 'It failed.' : 'It was cancelled.' }}</b> {{ reason() }}@if (request.phase === 'failed') { Only the inputs of today were counted. Send them again, or to another model.}</span></div>
+          <div class="note mb5" [class.f]="request.phase === 'failed'"><m-icon name="info" /><span><b class="strong">{{ request.phase === 'failed' ? 'It failed.' : 'It was cancelled.' }}</b> {{ reason() }}@if (request.phase === 'failed') { Only the inputs of today were counted. Run it again, or with another model.}</span></div>
         }
         <m-result-table [hidden]="request.phase !== 'completed'" [result]="result" [request]="request" [model]="model.value()" />
       }
@@ -84,7 +85,6 @@ export class RequestPage {
   readonly #api = inject(Api);
   readonly #toasts = inject(Toasts);
   readonly #router = inject(Router);
-  readonly #draft = inject(Draft);
   protected readonly count = count;
   protected readonly counted = counted;
   protected readonly tail = tail;
@@ -101,10 +101,10 @@ export class RequestPage {
     return id ? { path: { id }, quiet: true } : undefined;
   });
   protected readonly leaving = signal(false);
+  protected readonly naming = signal(false);
   #undo: ReturnType<typeof setTimeout> | undefined;
 
   protected readonly open = computed(() => ['waiting', 'running'].includes(this.read.value()?.phase ?? ''));
-  protected readonly again = computed(() => this.read.value()?.phase === 'completed' && !!this.result.columns());
   /** The same model, then all that take such inputs. */
   protected readonly takers = computed(() => {
     const own = this.read.value()?.model;
@@ -193,16 +193,15 @@ export class RequestPage {
     }
   }
 
+  /** The inputs are the hub's: those of a failed request as well. */
   protected async runAgain(model: string): Promise<void> {
-    const request = this.read.value();
-    if (!request) return;
-    const csv = await this.result.text('tsv', null);
-    const own = request.reading.columns?.length ? request.reading.columns : [request.reading.column ?? 'input'];
-    const lines = csv.trimEnd().split('\n').map((line) => line.split('\t'));
-    const at = own.map((name) => lines[0]?.indexOf(name) ?? -1).filter((place) => place >= 0);
-    const kept = lines.map((line) => at.map((place) => line[place] ?? '').join('\t'));
-    this.#draft.paste((own.length > 1 ? kept : kept.slice(1)).join('\n'));
-    void this.#router.navigate(['/models', model]);
+    const { label } = this.read.value() ?? {};
+    try {
+      const next = await this.#api.post('/api/v1/requests', { body: { model, inputs_of: this.id(), label: label ?? null }, headers: { 'idempotency-key': crypto.randomUUID() } });
+      await this.#router.navigate(['/requests', next.id]);
+    } catch (error) {
+      this.#toasts.say(Failure.of(error).detail);
+    }
   }
 
   protected async remove(): Promise<void> {

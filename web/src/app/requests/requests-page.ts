@@ -7,30 +7,34 @@ import { read } from '../api/read';
 import { Feed } from '../live/feed';
 import { Catalogue } from '../model/catalogue';
 import { Session } from '../session/session';
-import { Choice, type Option } from '../ui/choice';
+import { Choices, type Option } from '../ui/choice';
 import { Clock } from '../ui/clock';
 import { count, counted, duration, tail } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Phase } from '../ui/phase';
-import { asText, queryChanger } from '../ui/query';
+import { daysInWords, resolve } from '../ui/days';
+import { DaysChoice } from '../ui/days-choice';
+import { asList, asText, queryChanger } from '../ui/query';
 import { Toasts } from '../ui/toasts';
 import { Failed, Void } from '../ui/void';
 import { When } from '../ui/when';
 
-const PHASES: Option[] = ['', 'waiting', 'running', 'completed', 'failed', 'cancelled'].map((value) => ({ value, label: value || 'any' }));
+const PHASES: Option[] = ['waiting', 'running', 'completed', 'failed', 'cancelled'].map((value) => ({ value, label: value }));
 
 @Component({
   selector: 'm-requests-page',
-  imports: [Choice, Failed, Icon, Phase, RouterLink, Void, When],
+  imports: [Choices, DaysChoice, Failed, Icon, Phase, RouterLink, Void, When],
   template: `<header class="head big dup"><div class="ht"><h1>My requests</h1><p class="sub">{{ session.name() ? 'Yours, in all your sessions.' : 'Of this browser. Sign in to take them along; without an account nobody can see them but here.' }}</p></div>
       <div class="acts"><span class="live"><i [class.off]="!feed.live()"></i>{{ feed.live() ? 'Live' : 'Not live' }}</span>
         @if (items().length > 0) {<a class="btn" [href]="csv()" download="requests.csv"><m-icon name="download" />CSV</a>}
         <a class="btn pri" routerLink="/">New request</a></div></header>
     @if (items().length > 0 || filtered()) {
       <div class="bar">
-        <m-choice label="State" [options]="phases" [value]="phase()" (valueChange)="go({ phase: $event, after: null })" />
-        <m-choice label="Model" [options]="models()" [value]="model()" (valueChange)="go({ model: $event, after: null })" />
-        @if (filtered()) {<button type="button" class="btn txt" (click)="go({ phase: null, model: null, after: null })">Clear</button>}
+        <label class="ctl inp"><m-icon name="search" /><input #search type="search" placeholder="Label or id" aria-label="Search your requests" [value]="q()" (change)="go({ q: search.value, after: null })" /></label>
+        <m-choices label="State" all="any" [options]="phases" [value]="phase()" (valueChange)="go({ phase: $event, after: null })" />
+        <m-choices label="Model" all="any" [options]="models()" [value]="model()" (valueChange)="go({ model: $event, after: null })" />
+        <m-days-choice [value]="days()" (valueChange)="go({ days: $event, after: null })" />
+        @if (filtered()) {<button type="button" class="btn txt" (click)="go({ phase: null, model: null, q: null, days: null, after: null })">Clear</button>}
         <span class="lbl end"><b class="strong tx">{{ active() }}</b> active on this page</span>
       </div>
     }
@@ -40,7 +44,7 @@ const PHASES: Option[] = ['', 'waiting', 'running', 'completed', 'failed', 'canc
         <tbody>
           @for (request of items(); track request.id) {
             <tr>
-              <td class="ttl"><a class="tx strong" [routerLink]="['/requests', request.id]">{{ catalogue.title(request.model) }}</a>&ngsp;<span class="mono id" [title]="request.id">{{ tail(request.id) }}</span></td>
+              <td class="ttl"><a class="tx strong" [routerLink]="['/requests', request.id]">{{ request.label || catalogue.title(request.model) }}</a>@if (request.label) {<span class="mut">&ngsp;{{ catalogue.title(request.model) }}</span>}&ngsp;<span class="mono id" [title]="request.id">{{ tail(request.id) }}</span></td>
               <td class="full mut">{{ counted(request.inputs, 'input') }}</td>
               <td class="sta"><m-phase [is]="request.phase" /></td>
               <td class="full whyc p3"><span class="mut">{{ note(request) }}</span>@if (request.failed > 0) {<span class="bad">{{ count(request.failed) }} without</span>}</td>
@@ -58,14 +62,16 @@ const PHASES: Option[] = ['', 'waiting', 'running', 'completed', 'failed', 'canc
     } @else if (!read.value() && read.loading() && session.live()) {
       <div class="tw" aria-busy="true"><table class="t reqs"><tbody>@for (n of [1, 2, 3]; track n) {<tr><td><i class="sk a"></i></td><td><i class="sk b"></i></td><td><i class="sk c"></i></td><td class="num"><i class="sk d"></i></td></tr>}</tbody></table></div>
     } @else if (filtered()) {
-      <div class="sheet"><m-void title="No request is like that">None of yours is {{ phase() || 'there' }}{{ model() ? ' of ' + catalogue.title(model()) : '' }}.<button step type="button" class="btn" (click)="go({ phase: null, model: null, after: null })">Show all</button></m-void></div>
+      <div class="sheet"><m-void title="No request is like that">{{ inWords() }}<button step type="button" class="btn" (click)="go({ phase: null, model: null, q: null, days: null, after: null })">Show all</button></m-void></div>
     } @else {
       <div class="sheet"><m-void title="You have no requests yet">What you run appears here, with its state and its result, until it is cleared.<a step class="btn pri" routerLink="/">Paste molecules</a>@if (!session.name()) {<a step class="btn" routerLink="/sign-in">Sign in</a>}</m-void></div>
     }`,
 })
 export class RequestsPage {
-  readonly phase = input('', { transform: asText });
-  readonly model = input('', { transform: asText });
+  readonly phase = input([], { transform: asList });
+  readonly model = input([], { transform: asList });
+  readonly q = input('', { transform: asText });
+  readonly days = input('', { transform: asText });
   readonly after = input('', { transform: asText });
   protected readonly session = inject(Session);
   protected readonly feed = inject(Feed);
@@ -78,15 +84,23 @@ export class RequestsPage {
   protected readonly count = count;
   protected readonly counted = counted;
   protected readonly tail = tail;
-  readonly #query = computed(() => ({ phase: [this.phase()].filter(Boolean), model: [this.model()].filter(Boolean) }));
+  readonly #query = computed(() => {
+    const { from, to } = resolve(this.days(), Date.now());
+    const [phase, model, search] = [[...this.phase()], [...this.model()], this.q()];
+    return { ...(phase.length > 0 && { phase }), ...(model.length > 0 && { model }), ...(search && { search }), ...(from && { from }), ...(to && { to }) };
+  });
+  protected readonly inWords = computed(() => {
+    const parts = [this.phase().join(' or '), this.model().length > 0 ? `of ${this.model().map((id) => this.catalogue.title(id)).join(' or ')}` : '', this.q() && `called “${this.q()}”`, this.days() && `of ${daysInWords(this.days())}`];
+    return `None of yours is ${parts.filter(Boolean).join(', ') || 'there'}.`;
+  });
   protected readonly read = read('/api/v1/requests', () => {
     if (!this.session.live()) return undefined;
     return { query: { ...this.#query(), ...(this.after() ? { after: this.after() } : {}) } };
   });
   protected readonly items = computed(() => this.read.value()?.items ?? []);
-  protected readonly filtered = computed(() => !!(this.phase() || this.model() || this.after()));
+  protected readonly filtered = computed(() => !!(this.phase().length > 0 || this.model().length > 0 || this.q() || this.days() || this.after()));
   protected readonly active = computed(() => this.items().filter((one) => this.isOpen(one)).length);
-  protected readonly models = computed<Option[]>(() => [{ value: '', label: 'any' }, ...this.catalogue.models().map((one) => ({ value: one.id, label: one.title || one.id }))]);
+  protected readonly models = computed<Option[]>(() => this.catalogue.models().map((one) => ({ value: one.id, label: one.title || one.id })));
   protected readonly csv = computed(() => url('/api/v1/requests', { query: { ...this.#query(), format: 'csv' } }));
 
   constructor() {
