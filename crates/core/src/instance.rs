@@ -42,6 +42,8 @@ pub enum EndCause {
     Unresponsive,
     /// It used more memory than its model may.
     OutOfMemory { limit_mib: u32 },
+    /// The files of its model's folder are not those that it was started with; `file` is one of them.
+    Changed { file: String },
     /// The process ended by itself.
     Exited { code: Option<i32>, signal: Option<i32>, last_lines: String },
 }
@@ -59,7 +61,7 @@ pub enum StartFault {
 
 impl EndCause {
     /// All that [`EndCause::name`] answers.
-    pub const NAMES: [&str; 9] = [
+    pub const NAMES: [&str; 10] = [
         "idle",
         "retired",
         "stopped",
@@ -68,6 +70,7 @@ impl EndCause {
         "not_started",
         "unresponsive",
         "out_of_memory",
+        "changed",
         "exited",
     ];
 
@@ -92,13 +95,20 @@ impl EndCause {
             Self::NotStarted { .. } => "not_started",
             Self::Unresponsive => "unresponsive",
             Self::OutOfMemory { .. } => "out_of_memory",
+            Self::Changed { .. } => "changed",
             Self::Exited { .. } => "exited",
         }
     }
 
     /// Did something go wrong?
     pub fn is_failure(&self) -> bool {
-        !matches!(self, Self::Idle | Self::Retired { .. } | Self::Stopped { .. })
+        match self {
+            Self::Idle | Self::Retired { .. } | Self::Stopped { .. } | Self::Changed { .. } => {
+                false
+            }
+            Self::ServerGone | Self::StartTimeout | Self::NotStarted { .. } => true,
+            Self::Unresponsive | Self::OutOfMemory { .. } | Self::Exited { .. } => true,
+        }
     }
 
     /// Without what the model wrote: that may quote inputs, and is in its log.
@@ -192,6 +202,7 @@ impl fmt::Display for EndCause {
             Self::OutOfMemory { limit_mib } => {
                 write!(f, "it used more than {limit_mib} MiB of memory")
             }
+            Self::Changed { file } => write!(f, "its model's folder was changed: {file}"),
             Self::Exited { code: Some(code), .. } => {
                 write!(f, "its process ended with exit code {code}")
             }

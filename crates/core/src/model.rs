@@ -10,8 +10,9 @@ use crate::{Column, ModelId};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     pub id: ModelId,
-    /// The declared version and the first 8 hex digits of the folder's content hash:
-    /// `1.0.0+3fa9c1d2`. Predictions of one version are never served for another.
+    /// The declared version and the first 8 hex digits of the folder's content hash: `1.0.0+3fa9c1d2`;
+    /// `1.0.0+` as long as the folder's files are being read. Predictions of one version are never served
+    /// for another.
     pub version: String,
     pub source: Source,
     pub card: Card,
@@ -175,6 +176,11 @@ const TEXT: usize = 20_000;
 const MOST: usize = 1_000;
 
 impl Model {
+    /// False: its folder's files are being read, and what its version is nobody knows yet.
+    pub fn is_read(&self) -> bool {
+        !matches!(self.source, Source::Folder { .. }) || !self.version.ends_with('+')
+    }
+
     /// What is wrong with a description that comes over the API, in words.
     pub fn faults(&self) -> Vec<String> {
         let mut faults: Vec<String> =

@@ -1,17 +1,24 @@
 //! What a client sends: parameters and inputs. What is wrong with them is said as the contract says
 //! errors, `{"detail": ..}`.
 
+use std::io;
+
+use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use axum::Json;
+use axum::body::Body;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequestParts, Query, Request};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use axum::http::request::Parts;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures::TryStreamExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio_util::io::{ReaderStream, StreamReader};
 
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 
@@ -31,6 +38,34 @@ impl Default for Limits {
 /// What is wrong, as the contract says it.
 pub(crate) fn detail(status: StatusCode, text: impl Into<String>) -> Response {
     (status, Json(json!({ "detail": text.into() }))).into_response()
+}
+
+/// Takes the body out of its Content-Encoding, to the end of its last gzip member or zstd frame.
+pub(crate) async fn unpack(request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let Some(coding) = parts.headers.remove(CONTENT_ENCODING) else {
+        return next.run(Request::from_parts(parts, body)).await;
+    };
+    parts.headers.remove(CONTENT_LENGTH);
+    let packed = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
+    let body = match coding.as_bytes().to_ascii_lowercase().as_slice() {
+        b"gzip" | b"x-gzip" => {
+            let mut decoder = GzipDecoder::new(packed);
+            decoder.multiple_members(true);
+            Body::from_stream(ReaderStream::new(decoder))
+        }
+        b"zstd" => {
+            let mut decoder = ZstdDecoder::new(packed);
+            decoder.multiple_members(true);
+            Body::from_stream(ReaderStream::new(decoder))
+        }
+        b"identity" => Body::from_stream(ReaderStream::new(packed)),
+        _ => {
+            let text = "the Content-Encoding has to be gzip, zstd or identity";
+            return detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+        }
+    };
+    next.run(Request::from_parts(parts, body)).await
 }
 
 /// Query parameters.

@@ -5,9 +5,11 @@ use std::path::Path;
 use muster_core::answer::read_records;
 use muster_core::{Column, ColumnKind, Part, Row};
 
+use crate::folder::Snapshot;
 use crate::logs::Logs;
 use crate::prepare::{Progress, prepare};
 use crate::serve::{make_runner, missing, why};
+use crate::watched::Watched;
 use crate::worker::{Outcome, Worker};
 use crate::{Fault, Folder, Form, Kind, Machine, Note, folder};
 
@@ -88,12 +90,17 @@ async fn run_example(
         }
         return Err(Fault::new("example", what));
     }
-    let worker = Worker::new(runner, folder.model.limits.job(), missing);
+    let snapshot = Snapshot::of(&folder.dir).map_err(|error| fault(error.to_string()))?;
+    let watched = Watched::new(folder.dir.clone(), snapshot);
+    let worker = Worker::new(runner, folder.model.limits.job(), missing, watched);
     let rows = match worker.run(&inputs, |_| {}).await {
         Outcome::Rows(rows) => rows,
         Outcome::Failed(error) => return Err(fault(format!("the example fails: {error}"))),
         Outcome::TimedOut { .. } => {
             return Err(fault("the example takes longer than job_seconds".into()));
+        }
+        Outcome::Changed { file } => {
+            return Err(fault(format!("its folder was changed meanwhile: {file}")));
         }
         Outcome::Busy => return Err(fault("the model is busy".into())),
     };

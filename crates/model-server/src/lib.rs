@@ -15,6 +15,7 @@ mod routes;
 mod runner;
 pub mod serve;
 mod walls;
+mod watched;
 mod worker;
 
 use std::ffi::OsString;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 
 pub use body::Limits;
 pub use folder::{Fault, Folder, Form, Kind, Note};
-pub use serve::{Listen, ServeError, ServeOptions, State, serve};
+pub use serve::{Listen, ServeError, ServeOptions, State, known_files, serve};
 pub use walls::Allowed;
 
 /// What a model's processes find on this machine.

@@ -18,14 +18,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower_http::compression::CompressionLayer;
-use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::Folder;
-use crate::body::{Limits, NDJSON, Params, detail, inputs};
+use crate::body::{Limits, NDJSON, Params, detail, inputs, unpack};
 use crate::jobs::{Job, JobState, Jobs};
 use crate::logs::Logs;
 use crate::orient::{lines, orient};
-use crate::worker::{Outcome, Worker, timed_out};
+use crate::worker::{Outcome, Worker, changed, timed_out};
 
 /// Longest `?wait=`.
 const LONGEST_WAIT: u64 = 60;
@@ -105,7 +104,7 @@ pub(crate) fn router(served: Arc<Served>) -> Router {
             detail(StatusCode::METHOD_NOT_ALLOWED, "this path does not know the method")
         })
         .layer(DefaultBodyLimit::max(served.limits.body_bytes))
-        .layer(RequestDecompressionLayer::new())
+        .layer(middleware::from_fn(unpack))
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn_with_state(Arc::clone(&served), prove))
         .with_state(served)
@@ -252,6 +251,10 @@ async fn predict(served: &Served, inputs: &[String], shape: &str, ndjson: bool) 
             let busy = detail(StatusCode::TOO_MANY_REQUESTS, "too many calls wait for the model");
             ([(RETRY_AFTER, "1")], busy).into_response()
         }
+        Outcome::Changed { file } => {
+            let changed = detail(StatusCode::SERVICE_UNAVAILABLE, changed(&file));
+            ([(RETRY_AFTER, "1")], changed).into_response()
+        }
     }
 }
 
@@ -290,6 +293,7 @@ async fn submit(
             Outcome::Rows(rows) => JobState::Completed(rows),
             Outcome::Failed(error) => JobState::Failed(error),
             Outcome::TimedOut { seconds } => JobState::Failed(timed_out(seconds)),
+            Outcome::Changed { file } => JobState::Failed(changed(&file)),
             Outcome::Busy => JobState::Failed("too many calls wait for the model".to_owned()),
         });
     });

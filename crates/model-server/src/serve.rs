@@ -23,6 +23,7 @@ use crate::process::Spawner;
 use crate::routes::{Served, router};
 use crate::runner::{CommandRunner, PythonRunner, Runner};
 use crate::walls::Place;
+use crate::watched::Watched;
 use crate::worker::Worker;
 use crate::{Fault, Folder, Kind, Machine, folder};
 
@@ -31,6 +32,12 @@ const HEAD: Duration = Duration::from_secs(30);
 
 /// An installer's lines of one step are told at least this far apart.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// Whoever waits for an answer hears that the folder changed, then the server ends.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// Beside the environments: what is known of the files of folders.
+const FILES: &str = ".files";
 
 #[derive(Clone, Debug)]
 pub enum Listen {
@@ -46,6 +53,8 @@ pub enum State {
     Starting(String),
     /// It listens at `unix:PATH` or `http://ADDRESS`.
     Ready(String),
+    /// This file of its folder is not as it was at the start.
+    Changed(String),
     Failed {
         reason: String,
         fault: StartFault,
@@ -55,6 +64,8 @@ pub enum State {
 pub struct ServeOptions {
     pub dir: PathBuf,
     pub listen: Listen,
+    /// The version that the folder has to be of, if it is known which.
+    pub version: Option<String>,
     /// Where prepared Python environments are kept.
     pub environments: PathBuf,
     /// Gets the bound address once it is known.
@@ -80,6 +91,10 @@ pub enum ServeError {
     PortFile(io::Error),
     #[error("{0}")]
     Start(String),
+    #[error("its folder is not the one of version {wanted} any more: {now}")]
+    OtherVersion { wanted: String, now: String },
+    #[error("its folder was changed: {0}")]
+    Changed(String),
 }
 
 impl ServeError {
@@ -87,7 +102,7 @@ impl ServeError {
     pub fn fault(&self) -> StartFault {
         match self {
             Self::Start(reason) => passing::fault_of(reason),
-            Self::Bind(_) => StartFault::Passing,
+            Self::Bind(_) | Self::OtherVersion { .. } | Self::Changed(_) => StartFault::Passing,
             Self::Folder(_) | Self::Elsewhere(..) | Self::PortFile(_) => StartFault::Lasting,
         }
     }
@@ -103,12 +118,48 @@ pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
     if let Err(error) = &served {
         (options.states)(State::Failed { reason: error.to_string(), fault: error.fault() });
     }
-    served?.await;
-    Ok(())
+    let (served, watched) = served?;
+    tokio::select! {
+        () = served => Ok(()),
+        file = watched.found() => {
+            (options.states)(State::Changed(file.clone()));
+            tokio::time::sleep(LAST_ANSWERS).await;
+            Err(ServeError::Changed(file))
+        }
+    }
 }
 
-async fn start(options: &ServeOptions) -> Result<impl Future<Output = ()> + use<>, ServeError> {
-    let folder = folder::read(&options.dir).map_err(ServeError::Folder)?;
+/// Where it is kept what the files of folders hash to.
+pub fn known_files(environments: &Path) -> PathBuf {
+    environments.join(FILES)
+}
+
+/// Reads the folder, beside whatever waits for the server: it may have to read large files.
+async fn read(options: &ServeOptions) -> Result<Folder, ServeError> {
+    let (dir, files) = (options.dir.clone(), known_files(&options.environments));
+    let read =
+        tokio::task::spawn_blocking(move || folder::read_known(&dir, Some(&files), u64::MAX));
+    let read = read.await.map_err(|error| ServeError::Start(error.to_string()))?;
+    let Some(wanted) = options.version.clone() else { return read.map_err(ServeError::Folder) };
+    match read {
+        Ok(folder) if folder.model.version == wanted => Ok(folder),
+        Ok(folder) => Err(ServeError::OtherVersion { wanted, now: folder.model.version }),
+        // It was right when somebody found out which version it is.
+        Err(faults) => {
+            let now = ServeError::Folder(faults).to_string();
+            Err(ServeError::OtherVersion { wanted, now })
+        }
+    }
+}
+
+async fn start(
+    options: &ServeOptions,
+) -> Result<(impl Future<Output = ()> + use<>, Watched), ServeError> {
+    // A hub has read them for the version.
+    if options.version.is_none() {
+        (options.states)(State::Starting("reading its files".to_owned()));
+    }
+    let folder = read(options).await?;
     if let Kind::Http { url } = &folder.kind {
         return Err(ServeError::Elsewhere(folder.model.id.to_string(), url.clone()));
     }
@@ -127,17 +178,24 @@ async fn start(options: &ServeOptions) -> Result<impl Future<Output = ()> + use<
     ));
     let accepting = tokio::spawn(accept(listener, router(served), options.shutdown.clone()));
     let (runner, missing) = runner(&folder, options, logs).await.map_err(ServeError::Start)?;
+    let watched = Watched::new(folder.dir.clone(), folder.snapshot.clone());
+    // It was loaded from these files only if they are still the same.
+    if let Some(file) = watched.changed().await {
+        return Err(ServeError::Changed(file));
+    }
     // Whoever asks from now on gets predictions.
-    worker.send_replace(Some(Worker::new(runner, folder.model.limits.job(), missing)));
+    let limit = folder.model.limits.job();
+    worker.send_replace(Some(Worker::new(runner, limit, missing, watched.clone())));
     (options.states)(State::Ready(address));
     let shutdown = options.shutdown.clone();
-    Ok(async move {
+    let served = async move {
         shutdown.cancelled().await;
         if let Err(error) = accepting.await {
             tracing::debug!(%error, "the accept loop ended with an error");
         }
         drop(worker);
-    })
+    };
+    Ok((served, watched))
 }
 
 /// Prepares the environment and loads the model.

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use crate::runner::{Failed, Runner};
 use crate::serve::why;
+use crate::watched::Watched;
 
 /// Most calls that wait for the worker.
 const WAITING: usize = 64;
@@ -26,11 +27,20 @@ pub(crate) enum Outcome {
     },
     /// Too many calls wait.
     Busy,
+    /// This file of the model's folder is not as it was when the model was started.
+    Changed {
+        file: String,
+    },
 }
 
 /// What is said of a call that took too long.
 pub(crate) fn timed_out(seconds: u64) -> String {
     format!("the model did not answer within its time limit of {seconds} seconds")
+}
+
+/// What is said of a call that came too late for the model that was started.
+pub(crate) fn changed(file: &str) -> String {
+    format!("the model's folder was changed ({file}); it has to be started anew")
 }
 
 pub(crate) struct Worker {
@@ -39,6 +49,7 @@ pub(crate) struct Worker {
     limit: Duration,
     /// What is not as the model may need it: told when it fails.
     missing: Vec<String>,
+    watched: Watched,
 }
 
 /// Counts one waiting call, also when it is dropped.
@@ -51,9 +62,14 @@ impl Drop for Place<'_> {
 }
 
 impl Worker {
-    pub(crate) fn new(runner: Runner, limit: Duration, missing: Vec<String>) -> Arc<Self> {
+    pub(crate) fn new(
+        runner: Runner,
+        limit: Duration,
+        missing: Vec<String>,
+        watched: Watched,
+    ) -> Arc<Self> {
         let (runner, waiting) = (Mutex::new(runner), AtomicUsize::new(0));
-        Arc::new(Self { runner, waiting, limit, missing })
+        Arc::new(Self { runner, waiting, limit, missing, watched })
     }
 
     /// Predicts a batch; `progress` hears how many inputs are done. Dropping the future ends the work.
@@ -67,10 +83,23 @@ impl Worker {
             return Outcome::Busy;
         }
         let mut runner = self.runner.lock().await;
-        match tokio::time::timeout(self.limit, split(&mut runner, inputs, progress)).await {
-            Ok(Ok(rows)) => Outcome::Rows(rows),
-            Ok(Err(Failed(error))) => Outcome::Failed(why(&error, &self.missing)),
-            Err(_) => Outcome::TimedOut { seconds: self.limit.as_secs() },
+        // A command reads all of its files for each batch, and a batch may take long.
+        if let Runner::Command(_) = *runner
+            && let Some(file) = self.watched.changed().await
+        {
+            return Outcome::Changed { file };
+        }
+        let ran = tokio::time::timeout(self.limit, split(&mut runner, inputs, progress)).await;
+        let Ok(ran) = ran else { return Outcome::TimedOut { seconds: self.limit.as_secs() } };
+        // Nobody knows which bytes it read. Tries are counted: it may be the model that writes there.
+        if let Some(file) = self.watched.changed().await {
+            return Outcome::Failed(format!(
+                "its folder was changed while it worked ({file}); what it answered is thrown away"
+            ));
+        }
+        match ran {
+            Ok(rows) => Outcome::Rows(rows),
+            Err(Failed(error)) => Outcome::Failed(why(&error, &self.missing)),
         }
     }
 }

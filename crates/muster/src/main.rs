@@ -8,6 +8,7 @@ mod count;
 mod credentials;
 mod download;
 mod failure;
+mod folders;
 mod hub;
 mod human;
 mod list;

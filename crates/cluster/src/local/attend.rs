@@ -23,7 +23,7 @@ use crate::sweep;
 
 /// A line of states is at most this long.
 const LINE: usize = 64 << 10;
-/// How long a process that said why it failed may take to end.
+/// How long a process that said why it ends may take.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// How long the pipes of an ended process are read.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -46,6 +46,8 @@ enum Said {
     Preparing(String),
     Starting(String),
     Ready(String),
+    /// A file of its folder is not as it was.
+    Changed(String),
     Failed(Failed),
 }
 
@@ -123,7 +125,8 @@ pub(super) async fn attend(mut it: Attended, stdout: ChildStdout, stderr: ChildS
 }
 
 impl Attended {
-    /// Takes in what came on standard output; gives the cause if the start failed.
+    /// Takes in what came on standard output; gives the cause if the start failed, or the folder
+    /// changed.
     fn hear(&self, states: &mut Pipe<ChildStdout>, bytes: usize) -> Option<EndCause> {
         let mut failed = None;
         for line in states.take_lines(bytes) {
@@ -141,6 +144,7 @@ impl Attended {
                     };
                     self.book.see(self.instance, ObservedState::Ready { address });
                 }
+                Ok(Said::Changed(file)) => failed = Some(EndCause::Changed { file }),
                 Ok(Said::Failed(Failed::Lasting(reason))) => {
                     failed = Some(EndCause::not_started(reason));
                 }

@@ -123,6 +123,8 @@ impl Spawner {
             listen,
             "--environments".into(),
             self.environments.clone().into(),
+            "--of-version".into(),
+            model.version.clone().into(),
             "--ready-fd-on-stdout".into(),
             "--scratch".into(),
             scratch.into(),

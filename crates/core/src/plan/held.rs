@@ -13,6 +13,8 @@ pub struct Held {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
+    /// The files of the model's folder are being read.
+    Reading,
     /// The model's environment is being made; `doing` is what the installer said last.
     Preparing {
         doing: String,
@@ -43,6 +45,7 @@ pub enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Reading => f.write_str("The model's files are being read."),
             Self::Preparing { doing } => {
                 write!(f, "The model's environment is being made: {doing}.")
             }

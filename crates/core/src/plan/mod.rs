@@ -348,6 +348,9 @@ impl<'w> Planner<'w> {
 
     /// Launches what a model needs, or says why not.
     fn want(&mut self, view: &ModelView) {
+        if !view.model.is_read() {
+            return self.hold(view, Why::Reading);
+        }
         let (mut free, mut live) = (0u64, 0u32);
         let (mut booting, mut preparing) = (None, None);
         for instance in self.instances_of(view.id()) {

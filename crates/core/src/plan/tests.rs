@@ -91,6 +91,23 @@ fn a_waiting_request_starts_one_instance_of_a_cold_model() {
     assert_eq!(plan.held[0].why.to_string(), "The model is starting.");
 }
 
+#[test]
+fn nothing_starts_before_the_files_of_a_model_are_read() {
+    let limits = ModelLimits { min_instances: 1, ..ModelLimits::default() };
+    let mut view = waiting(model("m", limits), 5);
+    let unread = Model { version: "1+".into(), ..(*view.model).clone() };
+    view.model = Arc::new(unread.clone());
+    let old = instance(1, "m", busy(90));
+    let world = |view| World { models: vec![view], instances: vec![old.clone()], stranded: vec![] };
+    let held = plan(&world(view.clone()), &Policy::default(), at(100));
+    assert!(matches!(&held.actions[..], [Action::Retire { .. }]), "{held:?}");
+    assert_eq!(held.held[0].why, Why::Reading);
+    let source = Source::Server { url: "http://127.0.0.1:1".into() };
+    view.model = Arc::new(Model { source, ..unread });
+    let launched = plan(&world(view), &Policy::default(), at(100));
+    assert!(launched.held.iter().all(|held| held.why != Why::Reading), "{launched:?}");
+}
+
 /// Two models that always have work and one place: they take turns.
 #[test]
 fn a_full_hub_lets_models_take_turns() {

@@ -110,6 +110,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         dependencies,
         example_output: vec![],
         notes,
+        snapshot: super::Snapshot::default(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Reading a model folder: `model.toml`, the eos-template layout as it is in the wild, an MLflow model, or
 //! a `predict.py` alone.
 
+mod content;
 mod mlflow;
 mod scan;
 mod template;
@@ -12,15 +13,15 @@ use std::path::{Path, PathBuf};
 
 use muster_core::Model;
 use muster_core::model::ModelLimits;
-use sha2::{Digest, Sha256};
 
+use self::content::Memory;
 use crate::dependencies::Dependencies;
 
+pub use content::Snapshot;
 pub(crate) use scan::script_text;
 
-/// Biggest file that is part of a folder's version by its content; of a bigger one (weights) only the
-/// length counts.
-const CONTENT: u64 = 64 << 20;
+/// How often a folder is read that changes meanwhile.
+const TRIES: usize = 5;
 
 #[derive(Clone, Debug)]
 pub struct Folder {
@@ -35,6 +36,8 @@ pub struct Folder {
     pub slug: String,
     /// What is no fault, but should be known.
     pub notes: Vec<Note>,
+    /// Its files as they were when it was read.
+    pub snapshot: Snapshot,
 }
 
 impl Folder {
@@ -142,30 +145,57 @@ impl fmt::Display for Fault {
 
 /// Reads a folder, or says everything that is wrong with it.
 pub fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
+    read_known(dir, None, u64::MAX)
+}
+
+/// The same with what is known of its files, which is kept in `place`. If more than `most` bytes would have
+/// to be read for its version, that has no hash yet ([`Model::is_read`]).
+pub fn read_known(dir: &Path, place: Option<&Path>, most: u64) -> Result<Folder, Vec<Fault>> {
     let wrong = |what: String| vec![Fault::new(dir.display().to_string(), what)];
     let dir = dir.canonicalize().map_err(|error| wrong(error.to_string()))?;
     if !dir.is_dir() {
         return Err(wrong("it is not a folder".into()));
     }
+    let look = || Snapshot::of(&dir).map_err(|error| wrong(error.to_string()));
+    let mut memory = place.map(|place| Memory::of(&dir, place)).unwrap_or_default();
+    let mut snapshot = look()?;
+    for _ in 0..TRIES {
+        let described = described(&dir, &snapshot);
+        // What a server elsewhere runs is not in its folder: nobody waits for that.
+        let elsewhere = |folder: &Folder| matches!(folder.kind, Kind::Http { .. });
+        let most = if described.as_ref().is_ok_and(elsewhere) { u64::MAX } else { most };
+        let digest = match snapshot.unread(&memory) <= most {
+            true => snapshot.digest(&dir, &mut memory).map_err(|error| wrong(error.to_string())),
+            false => Ok(String::new()),
+        };
+        let after = look()?;
+        if after == snapshot {
+            let mut folder = described?;
+            folder.model.version = format!("{}+{}", folder.model.version, digest?);
+            return Ok(Folder { snapshot, ..folder });
+        }
+        snapshot = after;
+    }
+    Err(wrong("its files change all the time while they are read".into()))
+}
+
+/// What a folder says of its model.
+fn described(dir: &Path, snapshot: &Snapshot) -> Result<Folder, Vec<Fault>> {
     let mut folder = if dir.join("model.toml").is_file() {
-        toml::read(&dir)?
+        toml::read(dir)?
     } else if dir.join("model/framework").is_dir() {
-        template::read(&dir)?
+        template::read(dir)?
     } else if dir.join("MLmodel").is_file() {
-        mlflow::read(&dir)?
+        mlflow::read(dir)?
     } else if dir.join("predict.py").is_file() {
-        toml::read_predict(&dir)?
+        toml::read_predict(dir)?
     } else {
-        return Err(wrong(
-            "there is no model.toml, no model/framework folder, no MLmodel and no predict.py; see \
-             docs/models.md"
-                .into(),
-        ));
+        let what = "there is no model.toml, no model/framework folder, no MLmodel and no predict.py; see \
+                    docs/models.md";
+        return Err(vec![Fault::new(dir.display().to_string(), what)]);
     };
     folder.notes.extend(folder.dependencies.notes.iter().cloned());
-    folder.notes.extend(scan::notes(&dir));
-    let digest = digest(&dir).map_err(|error| wrong(error.to_string()))?;
-    folder.model.version = format!("{}+{digest}", folder.model.version);
+    folder.notes.extend(scan::notes(dir, snapshot));
     Ok(folder)
 }
 
@@ -195,41 +225,6 @@ pub(crate) fn file_text(dir: &Path, name: &str) -> Result<Source, Fault> {
 fn check_limits(limits: &ModelLimits, faults: &mut Vec<Fault>) {
     let fault = |what| Fault::new("model.toml", format!("limits: {what}"));
     faults.extend(limits.faults().into_iter().map(fault));
-}
-
-/// The first 8 hex digits of a hash over names and contents of the folder's files.
-fn digest(dir: &Path) -> std::io::Result<String> {
-    let mut files = Vec::new();
-    collect(dir, &mut files)?;
-    files.sort();
-    let mut hash = Sha256::new();
-    for file in files {
-        let name = file.strip_prefix(dir).unwrap_or(&file).to_string_lossy().into_owned();
-        let length = file.metadata()?.len();
-        hash.update(name.as_bytes());
-        hash.update(length.to_le_bytes());
-        if length <= CONTENT {
-            hash.update(std::fs::read(&file)?);
-        }
-    }
-    Ok(hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with('.') || name == "__pycache__" || name.ends_with(".pyc") {
-            continue;
-        }
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            collect(&entry.path(), files)?;
-        } else if kind.is_file() {
-            files.push(entry.path());
-        }
-    }
-    Ok(())
 }
 
 /// Reads the first column of a CSV file without its header.

@@ -1,9 +1,9 @@
 //! What lies in a folder and is not what it seems.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Note, collect};
+use super::{Note, Snapshot};
 
 const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1";
 /// A pointer is a few lines.
@@ -12,19 +12,17 @@ const SCRIPT_BYTES: u64 = 1 << 20;
 /// Most files of one kind that are named.
 const NAMED: usize = 5;
 
-pub(super) fn notes(dir: &Path) -> Vec<Note> {
-    let mut files = Vec::new();
-    if collect(dir, &mut files).is_err() {
-        return vec![];
-    }
-    files.sort();
-    let name = |file: &PathBuf| file.strip_prefix(dir).unwrap_or(file).display().to_string();
-    let pointers = files.iter().filter(|file| is_pointer(file)).map(name).collect();
+pub(super) fn notes(dir: &Path, snapshot: &Snapshot) -> Vec<Note> {
+    let named_as = |is_so: fn(&Path) -> bool| {
+        let files = snapshot.files().filter(|file| is_so(&dir.join(file)));
+        files.map(|file| file.display().to_string()).collect()
+    };
+    let pointers = named_as(is_pointer);
     let pointers = named(pointers, |file, more| {
         let what = "it is a Git LFS pointer, not the file itself; run `git lfs pull` in the folder";
         Note::missing(file, format!("{what}{more}"))
     });
-    let scripts = files.iter().filter(|file| has_windows_marks(file)).map(name).collect();
+    let scripts = named_as(has_windows_marks);
     let scripts = named(scripts, |file, more| {
         let what = "it has Windows line ends or a byte order mark; it is run without them if it is \
                     the model's command, else run `sed -i 's/\\r$//; 1s/^\\xef\\xbb\\xbf//'` on it";

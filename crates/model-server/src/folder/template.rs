@@ -85,6 +85,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         dependencies,
         example_output,
         notes,
+        snapshot: super::Snapshot::default(),
     })
 }
 

@@ -132,6 +132,7 @@ fn described(dir: &Path, description: Description) -> Result<Folder, Vec<Fault>>
         dependencies,
         example_output: vec![],
         notes: vec![],
+        snapshot: super::Snapshot::default(),
     })
 }
 

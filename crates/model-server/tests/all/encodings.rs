@@ -73,6 +73,32 @@ async fn bodies_may_be_compressed_both_ways() {
     }
 }
 
+/// As bgzip and `cat a.gz b.gz` write files.
+#[tokio::test]
+async fn all_members_of_a_packed_body_are_read() {
+    let server = Folder::python(LENGTHS, "").serve().await;
+    let inputs: Vec<String> = (0..200).map(|n| format!("input {n}")).collect();
+    let plain = json!(inputs).to_string().into_bytes();
+    let (first, last) = plain.split_at(plain.len() / 2);
+    for (encoding, program) in [("gzip", "gzip"), ("zstd", "zstd")] {
+        let whole = [pipe(program, &[], first), pipe(program, &[], last)].concat();
+        let send = async |body: Vec<u8>| {
+            let fill = |post: reqwest::RequestBuilder| {
+                post.header("content-encoding", encoding).body(body.clone())
+            };
+            server.send("/run", fill).await
+        };
+        let answer = send(whole.clone()).await;
+        assert_eq!(answer.status, 200, "{encoding}: {}", answer.text());
+        let rows: Vec<Value> = serde_json::from_slice(&answer.body).expect("JSON");
+        assert_eq!(rows.len(), 200);
+        let cut = send(whole[..whole.len() - 9].to_vec()).await;
+        assert_eq!(cut.status, 422, "{encoding}: {}", cut.text());
+        let rest = send([&whole[..], b"and more"].concat()).await;
+        assert_eq!(rest.status, 422, "{encoding}: {}", rest.text());
+    }
+}
+
 #[tokio::test]
 async fn a_compressed_body_that_is_damaged_or_unpacks_too_far_is_refused() {
     let limits = Limits { body_bytes: 1 << 20, ..Limits::default() };

@@ -10,8 +10,8 @@ use crate::support::{Folder, Server, pid_in, until_gone};
 const GATED: &str = "
 import os, time
 def predict(inputs):
-    open('pid', 'w').write(str(os.getpid()))
-    while 'wait' in inputs and not os.path.exists('go'): time.sleep(0.01)
+    open('../pid', 'w').write(str(os.getpid()))
+    while 'wait' in inputs and not os.path.exists('../go'): time.sleep(0.01)
     if 'bad' in inputs: raise ValueError('bad is not an input')
     return [{'n': len(text)} for text in inputs]
 ";
@@ -39,7 +39,7 @@ async fn a_job_is_waited_for_and_its_result_fetched() {
     assert_eq!(early.json()["status"], "pending");
     assert_eq!(early.json()["result"], Value::Null);
 
-    folder.write("go", "");
+    folder.write("../go", "");
     let begun = Instant::now();
     let ended = status(&server, &job, 20).await;
     assert_eq!(ended["status"], "completed");
@@ -77,7 +77,7 @@ async fn a_cancelled_job_ends_its_process_and_the_next_one_works() {
     let folder = Folder::python(GATED, "");
     let server = folder.serve().await;
     let job = submit(&server, &["wait"]).await;
-    let pid = pid_in(&folder.dir().join("pid")).await;
+    let pid = pid_in(&folder.beside("pid")).await;
     let cancelled = server.post(&format!("/job/{job}/cancel"), json!(null)).await;
     assert_eq!(cancelled.status, 200);
     let ended = status(&server, &job, 20).await;
@@ -93,7 +93,7 @@ async fn a_cancelled_job_ends_its_process_and_the_next_one_works() {
 async fn a_client_that_leaves_ends_the_work() {
     let folder = Folder::python(GATED, "");
     let server = folder.serve().await;
-    let (run, file) = (server.post("/run", json!(["wait"])), folder.dir().join("pid"));
+    let (run, file) = (server.post("/run", json!(["wait"])), folder.beside("pid"));
     let pid = tokio::select! {
         answer = run => panic!("{}", answer.text()),
         pid = pid_in(&file) => pid,
@@ -109,7 +109,7 @@ async fn jobs_go_one_after_the_other() {
     let first = submit(&server, &["wait"]).await;
     let second = submit(&server, &["abc"]).await;
     assert_eq!(status(&server, &second, 1).await["status"], "pending");
-    folder.write("go", "");
+    folder.write("../go", "");
     assert_eq!(status(&server, &second, 20).await["status"], "completed");
     assert_eq!(status(&server, &first, 20).await["status"], "completed");
     assert!(server.get("/metrics").await.text().contains("model_jobs 2\n"));

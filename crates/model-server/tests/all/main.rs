@@ -3,6 +3,7 @@
 mod batches;
 mod checking;
 mod commands;
+mod content;
 mod contract;
 mod encodings;
 mod environments;

@@ -15,14 +15,14 @@ fn model(body: &str) -> Folder {
 
 #[tokio::test]
 async fn a_predictor_is_loaded_once() {
-    let body = "loads = open('loads', 'a'); loads.write('x'); loads.close()\n\
+    let body = "loads = open('../loads', 'a'); loads.write('x'); loads.close()\n\
                 def predict(inputs):\n    return [{'n': 1} for _ in inputs]\n";
     let folder = Folder::python(body, "");
     let server = folder.serve().await;
     for _ in 0..3 {
         server.run(&["a"]).await;
     }
-    let loads = std::fs::read_to_string(folder.dir().join("loads")).expect("a file");
+    let loads = std::fs::read_to_string(folder.beside("loads")).expect("a file");
     assert_eq!(loads, "x");
 }
 
@@ -69,7 +69,7 @@ async fn what_a_model_prints_and_reads_does_not_touch_the_protocol() {
 async fn a_model_that_hangs_is_ended_at_its_time_limit() {
     let body = "import os, time\n\
                 def predict(inputs):\n\
-                \x20   open('pid', 'w').write(str(os.getpid()))\n\
+                \x20   open('../pid', 'w').write(str(os.getpid()))\n\
                 \x20   if 'hang' in inputs: time.sleep(600)\n\
                 \x20   return [{'n': 1} for _ in inputs]\n";
     let folder = Folder::python(body, "[limits]\njob_seconds = 1\n");
@@ -79,7 +79,7 @@ async fn a_model_that_hangs_is_ended_at_its_time_limit() {
     assert_eq!(status, 504);
     assert!(detail.contains("its time limit of 1 seconds"), "{detail}");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    until_gone(pid_in(&folder.dir().join("pid")).await).await;
+    until_gone(pid_in(&folder.beside("pid")).await).await;
     assert_eq!(server.run(&["abc"]).await, json!([{"n": 1}]));
 }
 

@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const INSTANCE: &str = "019ae0f2-7c1e-7d3a-9c55-0d6f1f6f2a11";
 
+type States = tokio::sync::watch::Receiver<State>;
+type Said = Arc<Mutex<Vec<State>>>;
+
 /// A model folder and the place for its environments.
 pub struct Folder {
     root: Arc<TempDir>,
@@ -93,15 +96,25 @@ impl Folder {
     }
 
     /// Starts a server; the states come as it says them.
-    pub fn begin(&self, limits: Limits) -> (Server, tokio::sync::watch::Receiver<State>) {
+    pub fn begin(&self, limits: Limits) -> (Server, States) {
         install_tls();
+        let (options, states, said) = self.options(limits);
+        let shutdown = options.shutdown.clone();
+        let running = tokio::spawn(serve(options));
+        let _root = Arc::clone(&self.root);
+        let server = Server { url: String::new(), http: client(), shutdown, running, said, _root };
+        (server, states)
+    }
+
+    /// For a server of this folder; what it says comes in both ways.
+    pub fn options(&self, limits: Limits) -> (ServeOptions, States, Said) {
         let (tell, states) = tokio::sync::watch::channel(State::Starting(String::new()));
-        let said: Arc<Mutex<Vec<State>>> = Arc::default();
+        let said = Said::default();
         let kept = Arc::clone(&said);
-        let shutdown = CancellationToken::new();
         let options = ServeOptions {
             dir: self.dir(),
             listen: Listen::Tcp(([127, 0, 0, 1], 0).into()),
+            version: None,
             environments: self.beside("environments"),
             port_file: Some(self.beside("port")),
             instance: Some(INSTANCE.to_owned()),
@@ -111,12 +124,9 @@ impl Folder {
                 kept.lock().expect("a lock").push(state.clone());
                 tell.send_replace(state);
             }),
-            shutdown: shutdown.clone(),
+            shutdown: CancellationToken::new(),
         };
-        let running = tokio::spawn(serve(options));
-        let _root = Arc::clone(&self.root);
-        let server = Server { url: String::new(), http: client(), shutdown, running, said, _root };
-        (server, states)
+        (options, states, said)
     }
 }
 
@@ -140,7 +150,7 @@ pub struct Server {
     http: Client,
     pub shutdown: CancellationToken,
     pub running: JoinHandle<Result<(), ServeError>>,
-    said: Arc<Mutex<Vec<State>>>,
+    said: Said,
     /// The folder lives as long as its server.
     _root: Arc<TempDir>,
 }

@@ -26,6 +26,9 @@ pub struct ModelServer {
     /// Say on standard output, in lines of JSON, how the start goes
     #[arg(long, hide = true)]
     pub ready_fd_on_stdout: bool,
+    /// The version that the folder has to be of
+    #[arg(long, value_name = "VERSION", hide = true)]
+    pub of_version: Option<String>,
     #[command(flatten)]
     pub walls: WallFlags,
 }

@@ -27,6 +27,7 @@ pub fn serve(arguments: &ModelServer, environment: &Environment) -> Result<(), F
     let options = ServeOptions {
         dir: arguments.dir.clone(),
         listen,
+        version: arguments.of_version.clone(),
         environments: absolute(&arguments.environments)?,
         port_file: arguments.port_file.clone(),
         instance: environment.get("MUSTER_INSTANCE").map(str::to_owned),
@@ -36,7 +37,8 @@ pub fn serve(arguments: &ModelServer, environment: &Environment) -> Result<(), F
         shutdown: CancellationToken::new(),
     };
     let shutdown = options.shutdown.clone();
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(io_failure("a signal"))?;
         tokio::spawn(async move {
             tokio::select! {
@@ -47,7 +49,10 @@ pub fn serve(arguments: &ModelServer, environment: &Environment) -> Result<(), F
         });
         let served = muster_model_server::serve(options).await;
         served.map_err(|error| Failure::failed(error.to_string()))
-    })
+    });
+    // Large files may still be being read.
+    runtime.shutdown_background();
+    served
 }
 
 /// One line a state: for the hub as JSON, for a person in words.
@@ -61,6 +66,8 @@ fn tell(state: &State, machine_readable: bool) {
         (State::Preparing(text), false) => format!("preparing: {text}"),
         (State::Starting(text), true) => json!({ "starting": text }).to_string(),
         (State::Starting(text), false) => format!("starting: {text}"),
+        (State::Changed(file), true) => json!({ "changed": file }).to_string(),
+        (State::Changed(file), false) => format!("its folder was changed: {file}"),
         (State::Ready(text), true) => json!({ "ready": text }).to_string(),
         (State::Ready(text), false) => format!("ready: {text}"),
     };

@@ -1,26 +1,27 @@
 //! `muster serve`: everything wired together.
 
-use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_cluster::{ExternalServers, LocalConfig, LocalProcesses, Now};
+use muster_cluster::{Cluster, ExternalServers, LocalConfig, LocalProcesses, Now};
 use muster_core::Model;
 use muster_core::input::InputLimits;
 use muster_core::plan::Policy;
 use muster_engine::{Engine, EngineConfig};
-use muster_model_server::folder;
+use muster_model_server::known_files;
 use muster_server::{Cookie, Machine, Server, ServerConfig, SessionLimits, Times, WebFiles};
 use muster_store::{Clock, Error, Store, StoreConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::arguments;
 use crate::commands::settings;
 use crate::config::Environment;
 use crate::config::server::Serve;
 use crate::failure::{Failure, io_failure};
+use crate::folders::{Folders, keep_up};
 use crate::store::{data_dir, store_config, store_failure};
 use crate::{table, telemetry, walls};
 
@@ -47,7 +48,10 @@ async fn run(
     let mut signals = Signals::new()?;
     let data = data_dir(&serve.data_dir)?;
     let clock = Clock::system();
-    let models = serve.models.as_deref().map(read_models).transpose()?.unwrap_or_default();
+    let folders =
+        serve.models.as_deref().map(|dir| Folders::open(dir, known_files(&environments(&data))));
+    let folders = folders.transpose()?;
+    let models = folders.as_ref().map(Folders::models).unwrap_or_default();
     let number = models.len();
     let minimum: u32 = models.iter().map(|model| model.limits.min_instances).sum();
     if minimum > serve.max_instances {
@@ -102,7 +106,8 @@ async fn run(
     let upload_bytes = config.upload_bytes.max(serve.body_bytes);
     let server = Server::bind(ServerConfig { upload_bytes, cookie, ..config }, store.clone())
         .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", serve.listen)))?;
-    let engine = start_engine(serve, environment, &data, &store)?;
+    let (engine, instances) = start_engine(serve, environment, &data, &store)?;
+    let watching = folders.map(|folders| tokio::spawn(keep_up(folders, store.clone(), instances)));
 
     let address = server.address().map_err(io_failure("the bound address"))?;
     if let Some(file) = port_file {
@@ -121,6 +126,9 @@ async fn run(
         hurry.spawn(signals.second());
     };
     let answered = server.run(shutdown).await;
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     engine.stop(serve.stop).await;
     store.close().await;
     drop(hurry);
@@ -177,13 +185,13 @@ fn start_engine(
     environment: &Environment,
     data: &Path,
     store: &Store,
-) -> Result<Engine, Failure> {
+) -> Result<(Engine, watch::Receiver<u64>), Failure> {
     let timed = store.clone();
     let now: Now = Arc::new(move || timed.now());
     let local = LocalProcesses::start(LocalConfig {
         program: std::env::current_exe().map_err(io_failure("the path of this program"))?,
         run_dir: data.join("run"),
-        environments: data.join("environments"),
+        environments: environments(data),
         scratch: data.join("scratch"),
         walls: walls::arguments(serve, data),
         environment: environment.for_models(&serve.model_variables),
@@ -195,40 +203,12 @@ fn start_engine(
         .map_err(|error| Failure::failed(format!("an HTTP client cannot be made: {error}")))?;
     let policy = Policy { max_instances: serve.max_instances };
     let (store, clearing) = (store.clone(), serve.clearing);
-    Ok(Engine::start(EngineConfig { store, local, external, policy, clearing }))
+    let instances = local.changed();
+    Ok((Engine::start(EngineConfig { store, local, external, policy, clearing }), instances))
 }
 
-/// Every model folder in `dir`. One that is not right is logged with its faults and left out.
-fn read_models(dir: &Path) -> Result<Vec<Model>, Failure> {
-    let unreadable = |error: std::io::Error| {
-        Failure::usage(format!("the models folder {} cannot be read: {error}", dir.display()))
-    };
-    let dir = dir.canonicalize().map_err(unreadable)?;
-    let mut folders = Vec::new();
-    for entry in fs::read_dir(&dir).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && entry.path().is_dir() {
-            folders.push(entry.path());
-        }
-    }
-    folders.sort();
-    let (mut models, mut ids) = (Vec::new(), HashSet::new());
-    for path in folders {
-        let folder = path.display().to_string();
-        match folder::read(&path) {
-            Ok(read) if !ids.insert(read.model.id.clone()) => {
-                let model = read.model.id;
-                tracing::error!(folder, model.id = %model, "another folder has this model already");
-            }
-            Ok(read) => models.push(read.model),
-            Err(faults) => {
-                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                tracing::error!(folder, faults = faults.join("; "), "this is not a model folder");
-            }
-        }
-    }
-    Ok(models)
+fn environments(data: &Path) -> PathBuf {
+    data.join("environments")
 }
 
 /// Whoever waits for the file finds it whole.

@@ -2,6 +2,7 @@
 
 mod canaries;
 mod cases;
+mod cases_folders;
 mod clearing;
 #[path = "../../../store/tests/all/cluster.rs"]
 #[expect(dead_code, reason = "only the store's own tests break it")]

@@ -9,30 +9,30 @@ use crate::support::{ENDLESS, LENGTHS, MUSTER, Output, World, end, exists, until
 
 #[test]
 fn an_instance_is_started_when_needed_kept_warm_and_let_go() {
-    let body = format!("open('starts', 'a').write('x')\n{LENGTHS}");
+    let body = format!("open('../starts', 'a').write('x')\n{LENGTHS}");
     let world = World::new(&[("lengths", "cache = false\n[limits]\nidle_seconds = 1\n", &body)]);
     let hub = world.hub();
     assert_eq!(world.model_processes(), [], "nobody needs it yet");
     for _ in 0..3 {
         hub.good(&["run", "lengths", "--input", "abc"]);
     }
-    assert_eq!(world.read("models/lengths/starts"), "x");
+    assert_eq!(world.read("models/starts"), "x");
     world.until_no_model_process();
     until("it is cold", || hub.good(&["models"]).text.contains("cold"));
     hub.good(&["run", "lengths", "--input", "abc"]);
-    assert_eq!(world.read("models/lengths/starts"), "xx");
+    assert_eq!(world.read("models/starts"), "xx");
 }
 
 #[test]
 fn a_cancelled_request_ends_the_work_of_its_model() {
     let body = "import time\n\
         def predict(inputs):\n\
-        \x20   if 'wait' in inputs: open('begun', 'w').close(); time.sleep(600)\n\
+        \x20   if 'wait' in inputs: open('../begun', 'w').close(); time.sleep(600)\n\
         \x20   return [{'n': 1} for _ in inputs]\n";
     let world = World::new(&[("waits", "", body)]);
     let hub = world.hub();
     let mut run = hub.command(&["run", "waits", "--input", "wait"]).spawn().expect("the binary");
-    until("it runs", || exists(&world.path("models/waits/begun")));
+    until("it runs", || exists(&world.path("models/begun")));
     let list = hub.good(&["requests", "--json"]).json();
     hub.good(&["cancel", list["items"][0]["id"].as_str().expect("an id")]);
     // The one instance is free again, long before the time limit.

@@ -3,9 +3,9 @@ import type { Schemas } from '../api/api';
 type Instance = Schemas['Instance'];
 
 /** Why instances end. */
-export const CAUSES = ['idle', 'retired', 'stopped', 'server_gone', 'start_timeout', 'not_started', 'unresponsive', 'out_of_memory', 'exited'];
+export const CAUSES = ['idle', 'retired', 'stopped', 'server_gone', 'start_timeout', 'not_started', 'unresponsive', 'out_of_memory', 'changed', 'exited'];
 /** Ends that nobody has to look at. */
-const GOOD = ['idle', 'retired', 'stopped', 'server_gone'];
+const GOOD = ['idle', 'retired', 'stopped', 'server_gone', 'changed'];
 
 export function isBad({ end }: Instance): boolean {
   return !!end && !GOOD.includes(end.cause);

@@ -100,7 +100,7 @@ pub struct EndView {
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// `idle`, `retired`, `stopped`, `server_gone`, `start_timeout`, `not_started`, `unresponsive`,
-    /// `out_of_memory` or `exited`
+    /// `out_of_memory`, `changed` or `exited`
     #[schema(example = "exited")]
     pub cause: &'static str,
     #[schema(example = "its process was killed by signal 9")]
