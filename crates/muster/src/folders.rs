@@ -17,8 +17,10 @@ use crate::failure::Failure;
 /// of them together take no longer than this; the others while the hub serves.
 const AT_ONCE: u64 = 256 << 20;
 const LONGEST: Duration = Duration::from_secs(2);
-/// How often it is looked whether folders changed.
+/// How often it is looked whether folders changed; less often if looks take more than this part of the time.
 const LOOK: Duration = Duration::from_secs(5);
+const LOOK_AT_LEAST: Duration = Duration::from_secs(60);
+const SHARE: u32 = 1000;
 /// A folder that was changed so often just before an instance ended is most likely written by its model,
 /// which would be another version with each start: it is left alone for a while.
 const RESTLESS: u32 = 10;
@@ -110,7 +112,8 @@ impl Folders {
             Err(faults) => {
                 let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
                 tracing::error!(folder, faults = faults.join("; "), "this is not a model folder");
-                (snapshot, before.clone())
+                // One that was never read whole has no version to keep.
+                (snapshot, before.clone().filter(Model::is_read))
             }
         };
         let id = model.as_ref().map(|model| &model.id);
@@ -149,18 +152,20 @@ impl Known {
 
 /// Tells the store of folders that changed. Looks every few seconds, and when `poked`.
 pub async fn keep_up(mut folders: Folders, store: Store, mut poked: watch::Receiver<u64>) {
-    let mut untold = false;
+    let (mut untold, mut pause) = (false, LOOK);
     loop {
         let unread = folders.unread();
+        let looks = unread.is_none();
         let mut by_instance = false;
-        if unread.is_none() {
+        if looks {
             tokio::time::sleep(SHORTEST).await;
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(pause) => {}
                 Ok(()) = poked.changed() => by_instance = true,
             }
         }
         let look = move || {
+            let begun = Instant::now();
             let changed = match unread {
                 Some(path) => folders.read_whole(path),
                 None => folders.look(by_instance).unwrap_or_else(|error| {
@@ -168,12 +173,15 @@ pub async fn keep_up(mut folders: Folders, store: Store, mut poked: watch::Recei
                     false
                 }),
             };
-            (folders, changed)
+            (folders, changed, begun.elapsed())
         };
-        let changed;
+        let (changed, took);
         match beside(look).await {
-            Some(looked) => (folders, changed) = looked,
+            Some(looked) => (folders, changed, took) = looked,
             None => return,
+        }
+        if looks {
+            pause = (took * SHARE).clamp(LOOK, LOOK_AT_LEAST);
         }
         untold |= changed;
         if !untold {
