@@ -86,7 +86,7 @@ interface Line {
       }
     </div>
     <hr /><div class="field"><label for="label">Label</label><input #label id="label" class="in sm" maxlength="100" autocomplete="off" placeholder="for your lists" [value]="draft.choice().label" (input)="change({ label: label.value })" /></div>
-    @if (model().cache) {<label class="check"><input type="checkbox" class="cb" [checked]="draft.choice().cache" (change)="change({ cache: !draft.choice().cache })" /><span>Use known predictions<span>Inputs seen before are answered at once.</span></span></label>}
+    @if (model().cache) {<label class="check mt3"><input type="checkbox" class="cb" [checked]="draft.choice().cache" (change)="change({ cache: !draft.choice().cache })" /><span>Use known predictions<span>Inputs seen before are answered at once.</span></span></label>}
     <div class="dockact"><button type="button" class="btn pri big wide" [disabled]="!ready()" (click)="draft.run(model().id, inputs().length)">{{ button() }}</button></div>
     <p class="mini mt2">As @for (one of languages; track one.id) {<button type="button" class="link" (click)="language.set(one.id)">{{ one.label }}</button>@if ($index < 2) {{{ $index === 1 ? ' or ' : ', ' }}}}</p>
   </div></aside></div>
