@@ -165,10 +165,12 @@ impl Cluster for Handle {
     fn launch(&self, launch: Launch) {
         let (cluster, id) = (Arc::clone(&self.0), launch.instance);
         cluster.launched.fetch_add(1, Ordering::SeqCst);
+        // Whoever hears of the launch may change it for the next one.
+        let never_ready = cluster.never_ready.load(Ordering::SeqCst);
         let starting = ObservedState::Starting { doing: "loading".into() };
         cluster.instances.lock().expect("no panic").insert(id, (starting, None));
         cluster.happened.send_replace(());
-        if cluster.never_ready.load(Ordering::SeqCst) {
+        if never_ready {
             return;
         }
         if let Some(cause) = cluster.start_fails.clone()

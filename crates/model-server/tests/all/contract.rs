@@ -142,7 +142,7 @@ async fn health_logs_and_metrics_say_how_it_goes() {
 
 #[tokio::test]
 async fn while_a_model_loads_it_is_alive_and_not_ready() {
-    let gate = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n";
+    let gate = "import os, time\nwhile not os.path.exists('../go'): time.sleep(0.01)\n";
     let folder = Folder::python(&format!("{gate}{LENGTHS}"), "");
     let (mut server, mut states) = folder.begin(Limits::default());
     let loading = State::Starting("loading the model".to_owned());
@@ -154,7 +154,7 @@ async fn while_a_model_loads_it_is_alive_and_not_ready() {
     let early = server.post("/run", json!(["a"])).await;
     assert_eq!((early.status, early.headers["retry-after"].as_bytes()), (503, &b"1"[..]));
     assert_eq!(server.get("/healthz").await.status, 503);
-    folder.write("go", "");
+    folder.write("../go", "");
     let ready = states.wait_for(|state| matches!(state, State::Ready(_)));
     tokio::time::timeout(PATIENCE, ready).await.expect("in time").expect("it is ready");
     assert_eq!(server.get("/healthz").await.status, 200);
