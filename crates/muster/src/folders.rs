@@ -21,9 +21,11 @@ const LONGEST: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(5);
 const LOOK_AT_LEAST: Duration = Duration::from_secs(60);
 const SHARE: u32 = 1000;
-/// A folder that was changed so often just before an instance ended is most likely written by its model,
-/// which would be another version with each start: it is left alone for a while.
-const RESTLESS: u32 = 10;
+/// A folder that was changed so often, each time just before an instance ended or so soon after the last
+/// time, is most likely written by its model, which would be another version with each start: it is left
+/// alone for a while.
+const RESTLESS: u32 = 6;
+const SOON: Duration = Duration::from_secs(20);
 const LEFT_ALONE: Duration = Duration::from_secs(600);
 /// Looks come at least this far apart, whatever instances say.
 const SHORTEST: Duration = Duration::from_millis(300);
@@ -40,7 +42,7 @@ struct Known {
     snapshot: Snapshot,
     /// What it was when it was right last.
     model: Option<Model>,
-    /// How often in a row it was changed when an instance ended, and when last.
+    /// How often in a row it was changed by what seems to be its model, and when last.
     restless: u32,
     changed_at: Instant,
 }
@@ -132,7 +134,8 @@ impl Known {
     fn is_to_be_read(&mut self, now: &Snapshot, path: &Path, poked: bool) -> bool {
         let Some(file) = self.snapshot.difference(now) else { return false };
         if self.restless < RESTLESS {
-            self.restless = if poked { self.restless + 1 } else { 0 };
+            let by_model = poked || self.changed_at.elapsed() < SOON;
+            self.restless = if by_model { self.restless + 1 } else { 0 };
             return true;
         }
         if self.restless == RESTLESS {
