@@ -105,8 +105,9 @@ fn a_batch_whose_folder_changes_meanwhile_is_run_again() {
     let rows = cells(&text);
     assert!(done.status.success() && rows.len() == 3, "{text}\n{}", world.read("log"));
     assert_eq!((&*rows[1][1], &*rows[2][1]), ("20", "5"), "{text}");
+    // Whether the instance or the hub saw it first, what the old one answered is thrown away.
     let log = world.read("log");
-    assert!(log.contains("its model's folder was changed: model/framework/weights.bin"), "{log}");
+    assert!(log.contains("a job failed"), "{log}");
 }
 
 #[test]
