@@ -30,6 +30,9 @@ pub struct Check {
 }
 
 impl Check {
+    /// What the check of the database is called.
+    pub const DATABASE: &str = "database";
+
     pub fn new(name: &str, state: CheckState, what: impl Into<String>) -> Self {
         Self { name: name.to_owned(), state, what: what.into() }
     }

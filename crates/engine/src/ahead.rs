@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use muster_core::TaskKey;
 use muster_core::retry::Retry;
 use muster_store::{Claim, ClaimedTask, TaskBack};
 use tokio::time::Instant;
 
 use crate::job::{Prepared, Runner};
 use crate::running::{Running, Work};
-use crate::save::{LEASE, STORE_PAUSE};
+use crate::save::{Claims, LEASE, STORE_PAUSE};
 
 /// What was claimed ahead begins within this, or others get it.
 const QUICK: Duration = Duration::from_millis(50);
@@ -24,7 +23,7 @@ const MOST: u32 = 4;
 /// A job to be: its tasks are this instance's.
 pub(crate) struct Held {
     pub tasks: Vec<ClaimedTask>,
-    pub keys: Vec<(TaskKey, u32)>,
+    pub keys: Claims,
     pub work: Arc<Work>,
     pub prepared: Option<Prepared>,
 }
@@ -40,7 +39,7 @@ impl Held {
     pub(crate) fn new(mut tasks: Vec<ClaimedTask>, running: &Running) -> Self {
         // The order is part of the job: a hub that adopts it has to find the same rows.
         tasks.sort_by_key(|task| task.key);
-        let keys: Vec<(TaskKey, u32)> = tasks.iter().map(|task| (task.key, task.attempt)).collect();
+        let keys: Claims = tasks.iter().map(|task| (task.key, task.attempt)).collect();
         let work = running.begin(keys.iter().map(|(key, _)| *key));
         Self { tasks, keys, work, prepared: None }
     }
@@ -126,7 +125,7 @@ impl Held {
 }
 
 /// Back to the queue as if nobody had claimed them.
-pub(crate) fn unbegun(keys: Vec<(TaskKey, u32)>) -> impl Iterator<Item = TaskBack> {
+pub(crate) fn unbegun(keys: Claims) -> impl Iterator<Item = TaskBack> {
     let again = Retry::Again { after: Duration::ZERO, counts: false };
     keys.into_iter().map(move |(key, attempt)| TaskBack { key, attempt, retry: again.clone() })
 }

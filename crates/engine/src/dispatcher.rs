@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::TaskKey;
 use muster_core::instance::EndCause;
 use muster_core::retry::{JobFailure, retry};
 use muster_store::{ClaimedTask, RemoteJob, TaskBack, crash_point};
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ahead::{Ahead, Held, unbegun};
 use crate::job::{Prepared, Runner};
 use crate::running::{Leave, Running, Tokens};
-use crate::save::{Finished, LEASE, Saving, keep};
+use crate::save::{Claims, Finished, LEASE, Saving, keep};
 
 /// Longer answers are read beside the next job.
 const LONG_ANSWER: usize = 16 << 10;
@@ -140,7 +139,7 @@ impl Dispatcher {
     async fn work(&mut self, held: Held, ahead: &mut Ahead) -> Finished {
         let Held { tasks, keys, work, prepared } = held;
         let mut finished = Finished::default();
-        let mut left: Vec<(TaskKey, u32)> = Vec::new();
+        let mut left: Claims = Vec::new();
         let (abort, halt) = (self.abort.clone(), self.tokens.halt.clone());
         let runner = &self.runner;
         let took = self.health.took.take();

@@ -8,7 +8,7 @@ use muster_core::answer::read_records;
 use muster_core::bisect::{Bisection, Verdict};
 use muster_core::instance::EndCause;
 use muster_core::retry::{JobFailure, reason};
-use muster_core::{InstanceId, Model, Part, Row, Source, TaskKey};
+use muster_core::{InstanceId, Model, Part, Row, Source};
 use muster_store::{ClaimedTask, Known, Store, TaskDone, aside_if};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::call::ModelServer;
 use crate::pack::{cut, join, merge};
 use crate::record::Recorder;
+use crate::save::Claims;
 
 /// How long a broken connection waits to learn whether the instance ended.
 const AFTERMATH: Duration = Duration::from_secs(2);
@@ -315,12 +316,7 @@ fn read(model: &Model, answer: &[u8], inputs: usize) -> Result<Part, JobFailure>
 }
 
 /// The rows of a job as what is done of its tasks, which have these keys and attempts.
-fn take_apart(
-    model: &Model,
-    keys: Vec<(TaskKey, u32)>,
-    sent: Vec<Sent>,
-    part: Part,
-) -> Vec<TaskDone> {
+fn take_apart(model: &Model, keys: Claims, sent: Vec<Sent>, part: Part) -> Vec<TaskDone> {
     let counts: Vec<usize> = sent.iter().map(Sent::count).collect();
     let parts = cut(part, &counts);
     let mut done = Vec::with_capacity(keys.len());

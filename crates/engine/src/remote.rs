@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use muster_core::TaskKey;
 use muster_core::retry::JobFailure;
 use muster_store::{ClaimedTask, crash_point};
 use tokio::time::Instant;
 
 use crate::job::Runner;
+use crate::save::Claims;
 
 /// How long one question waits at a server that can wait.
 const WAIT: Duration = Duration::from_secs(20);
@@ -31,8 +31,7 @@ impl Runner {
             None => match self.server.submit(body.clone()).await? {
                 Some(job) => {
                     crash_point("after-remote-job-before-id");
-                    let keys: Vec<(TaskKey, u32)> =
-                        tasks.iter().map(|task| (task.key, task.attempt)).collect();
+                    let keys: Claims = tasks.iter().map(|task| (task.key, task.attempt)).collect();
                     if let Err(error) = self.store.set_remote_job(&keys, &job).await {
                         // Not remembered: a hub that comes next would run it again.
                         tracing::warn!(%error, instance.id = %self.instance, "a job's id is not kept");

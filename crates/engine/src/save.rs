@@ -23,7 +23,7 @@ pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(500);
 const MOST: usize = 4;
 
 /// Tasks, each by the attempt that was claimed.
-type Claims = Vec<(TaskKey, u32)>;
+pub(crate) type Claims = Vec<(TaskKey, u32)>;
 
 /// What is to be saved of a round of work.
 #[derive(Default)]

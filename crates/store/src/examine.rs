@@ -55,7 +55,7 @@ pub async fn examine_objects(objects: Objects, clock: &Clock) -> Check {
 }
 
 fn database_checks(examined: Result<Examined, Error>) -> Vec<Check> {
-    let check = |state, what: String| Check::new("database", state, what);
+    let check = |state, what: String| Check::new(Check::DATABASE, state, what);
     let examined = match examined {
         Ok(examined) => examined,
         Err(error) => return vec![check(CheckState::Broken, error.to_string())],

@@ -49,7 +49,7 @@ async fn database(config: &StoreConfig) -> Vec<Check> {
         && !file.exists()
     {
         let what = format!("SQLite in {}, which `muster serve` makes", file.display());
-        return vec![Check::new("database", State::Note, what)];
+        return vec![Check::new(Check::DATABASE, State::Note, what)];
     }
     examine_database(&config.database, &Clock::system()).await
 }

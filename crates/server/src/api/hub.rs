@@ -176,7 +176,8 @@ pub async fn find_hub(State(app): State<Arc<App>>) -> Result<Response, Problem> 
 pub async fn find_hub_state(State(app): State<Arc<App>>, _: Admin) -> Result<Response, Problem> {
     let (checked_at, checks) = app.examined.look(&app.store, &app.config).await;
     let now = app.store.now();
-    let is_away = checks.iter().any(|it| it.name == "database" && it.state == CheckState::Broken);
+    let is_away =
+        checks.iter().any(|it| it.name == Check::DATABASE && it.state == CheckState::Broken);
     let (servers, running, last) = if is_away {
         (None, None, None)
     } else {

@@ -165,7 +165,8 @@ impl Begun {
         let said = (&query.model, &query.column, query.header, query.separator, use_cache);
         let mut salt = format!("{dialect:?} {said:?}");
         if let Some(label) = &query.label {
-            salt.push_str(label);
+            // Quoted: where it ends the file begins.
+            salt.push_str(&format!("{label:?}"));
         }
         let file = File::new(Rules {
             dialect,

@@ -8,7 +8,8 @@ use muster_core::input::InputTable;
 use muster_core::{PrincipalId, Request, RequestId};
 
 use super::csv::{CsvWriter, split_lines};
-use super::{Batch, Header, ResultRow, Tasks, Writer, own};
+use super::tasks::Tasks;
+use super::{Batch, Header, ResultRow, Writer, own};
 use crate::requests::parts;
 use crate::{Error, Store, aside_if};
 
