@@ -17,8 +17,9 @@ use crate::save::{Claims, LEASE, STORE_PAUSE};
 
 /// What was claimed ahead begins within this, or others get it.
 const QUICK: Duration = Duration::from_millis(50);
-/// Jobs that are claimed ahead: so many may take no longer than [`QUICK`] together.
-const MOST: u32 = 4;
+/// Jobs that are claimed ahead: so many may take no longer than [`QUICK`] together. As many as an instance
+/// does while the store commits one claim and gets to the next.
+const MOST: u32 = 16;
 
 /// A job to be: its tasks are this instance's.
 pub(crate) struct Held {
@@ -194,8 +195,8 @@ mod tests {
     fn only_quick_jobs_are_claimed_ahead_and_as_many_as_begin_in_time() {
         let millis = |n| jobs_within(Duration::from_millis(n));
         assert_eq!(
-            [millis(0), millis(1), millis(12), millis(20), millis(50), millis(51)],
-            [4, 4, 4, 2, 1, 0]
+            [millis(0), millis(3), millis(12), millis(20), millis(50), millis(51)],
+            [16, 16, 4, 2, 1, 0]
         );
     }
 }

@@ -121,7 +121,8 @@ impl Runner {
         Ok(Answered { sent, body, total, answer })
     }
 
-    /// The rows of each task. An answer that cannot be read is asked for again in pieces.
+    /// The rows of each task. An answer that cannot be read is asked for again in pieces, unless the job
+    /// was picked up.
     pub(crate) async fn read_answer(
         &self,
         tasks: &[ClaimedTask],
@@ -135,6 +136,7 @@ impl Runner {
             Answer::Read(part) => Ok(part),
         };
         let part = match read {
+            Err(failure) if was_picked_up(tasks) => return Err(anew(&failure)),
             Err(failure) if total > 1 => {
                 let limits = &self.model.limits;
                 let _one = self.calls.lock().await;
@@ -235,6 +237,9 @@ impl Runner {
             self.server.run(body.clone(), total, self.model.outputs.len()).await
         };
         match answer {
+            Err(failure) if was_picked_up(tasks) && self.may_be_one_input(&failure) => {
+                Err(anew(&failure))
+            }
             Err(failure) if total > 1 && self.may_be_one_input(&failure) => {
                 self.find_bad_inputs(&body, total, failure).await.map(Answer::Read)
             }
@@ -313,6 +318,17 @@ impl Runner {
 fn read(model: &Model, answer: &[u8], inputs: usize) -> Result<Part, JobFailure> {
     read_records(answer, inputs, &model.outputs)
         .map_err(|bad| JobFailure::Unreadable { what: bad.to_string() })
+}
+
+/// Another hub sent this job, maybe with tasks that are cancelled by now: its answer says little of these.
+fn was_picked_up(tasks: &[ClaimedTask]) -> bool {
+    tasks.first().is_some_and(|task| task.remote_job.is_some())
+}
+
+/// Its tasks go to another job, in an attempt of their own (I-10), and it is nobody's failure.
+fn anew(failure: &JobFailure) -> JobFailure {
+    tracing::info!(failure = failure.harmless(), "a job that was picked up is done anew");
+    JobFailure::GivenBack { after: Duration::ZERO }
 }
 
 /// The rows of a job as what is done of its tasks, which have these keys and attempts.
