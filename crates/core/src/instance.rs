@@ -126,6 +126,8 @@ impl EndCause {
 /// Which state an instance is in, without what is true in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateName {
+    /// Its model's environment is being made.
+    Preparing,
     Starting,
     Ready,
     /// It gets nothing more.
@@ -134,11 +136,13 @@ pub enum StateName {
 }
 
 impl StateName {
-    pub const ALL: [Self; 4] = [Self::Starting, Self::Ready, Self::Draining, Self::Ended];
+    pub const ALL: [Self; 5] =
+        [Self::Preparing, Self::Starting, Self::Ready, Self::Draining, Self::Ended];
 
     /// The word for it in SQL and JSON.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Preparing => "preparing",
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::Draining => "draining",
@@ -152,7 +156,7 @@ impl FromStr for StateName {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|state| state.name() == text);
-        found.ok_or("this is starting, ready, draining or ended")
+        found.ok_or("this is preparing, starting, ready, draining or ended")
     }
 }
 

@@ -294,22 +294,24 @@ impl Loop {
                 ready_at: instance.ready_at.unwrap_or(launched_at),
                 idle_since: instance.idle_since,
             },
-            InstanceState::Starting => match self.starting.get(&instance.id) {
-                Some(Starting { retired: Some(_), .. }) => Stage::Draining,
-                Some(Starting { preparing: true, doing, .. }) => {
-                    Stage::Preparing { launched_at, doing: doing.clone() }
+            InstanceState::Preparing | InstanceState::Starting => {
+                match self.starting.get(&instance.id) {
+                    Some(Starting { retired: Some(_), .. }) => Stage::Draining,
+                    Some(Starting { preparing: true, doing, .. }) => {
+                        Stage::Preparing { launched_at, doing: doing.clone() }
+                    }
+                    Some(Starting { doing, progressed_at, prepared_at, .. }) => Stage::Starting {
+                        launched_at: prepared_at.unwrap_or(launched_at),
+                        progressed_at: *progressed_at,
+                        doing: doing.clone(),
+                    },
+                    None => Stage::Starting {
+                        launched_at,
+                        progressed_at: launched_at,
+                        doing: String::new(),
+                    },
                 }
-                Some(Starting { doing, progressed_at, prepared_at, .. }) => Stage::Starting {
-                    launched_at: prepared_at.unwrap_or(launched_at),
-                    progressed_at: *progressed_at,
-                    doing: doing.clone(),
-                },
-                None => Stage::Starting {
-                    launched_at,
-                    progressed_at: launched_at,
-                    doing: String::new(),
-                },
-            },
+            }
         };
         InstanceView {
             id: instance.id,

@@ -27,10 +27,10 @@ impl Loop {
     async fn reconcile(&mut self, seen: Observed, cluster: &Arc<dyn Cluster>) {
         match seen.state {
             ObservedState::Preparing { doing } => {
-                self.progress(seen.instance, doing, true, seen.at)
+                self.progress(seen.instance, doing, true, seen.at).await;
             }
             ObservedState::Starting { doing } => {
-                self.progress(seen.instance, doing, false, seen.at)
+                self.progress(seen.instance, doing, false, seen.at).await;
             }
             ObservedState::Ready { address } => {
                 self.get_ready(seen.instance, &address, cluster).await;
@@ -45,12 +45,24 @@ impl Loop {
     }
 
     /// An instance says what it is doing.
-    fn progress(&mut self, instance: InstanceId, doing: String, preparing: bool, at: Timestamp) {
+    async fn progress(
+        &mut self,
+        instance: InstanceId,
+        doing: String,
+        preparing: bool,
+        at: Timestamp,
+    ) {
         let Some(starting) = self.starting.get_mut(&instance) else { return };
         if starting.doing == doing && starting.preparing == preparing {
             return;
         }
-        self.recorder.starting(instance, &doing);
+        if starting.preparing != preparing
+            && let Err(error) = self.store.instance_preparing(instance, preparing).await
+        {
+            tracing::warn!(%error, instance.id = %instance, "its state is not written down yet");
+            return;
+        }
+        self.recorder.starting(instance, &doing, preparing);
         if starting.preparing && !preparing {
             starting.prepared_at = Some(at);
         }

@@ -230,6 +230,7 @@ pub struct StopOrder {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InstanceState {
+    Preparing,
     Starting,
     Ready { address: Address },
     Draining { address: Option<Address> },
@@ -238,6 +239,7 @@ pub enum InstanceState {
 impl InstanceState {
     pub fn in_a_word(&self) -> StateName {
         match self {
+            Self::Preparing => StateName::Preparing,
             Self::Starting => StateName::Starting,
             Self::Ready { .. } => StateName::Ready,
             Self::Draining { .. } => StateName::Draining,
@@ -252,7 +254,7 @@ pub struct Figures {
     pub running: u64,
     /// Median time from submission to end of the last completed requests, seconds.
     pub p50_seconds: Option<f64>,
-    /// Median time from launch to ready of the last instances, seconds.
+    /// Median time that the last instances took to be ready once their environment was there, seconds.
     pub start_seconds: Option<f64>,
 }
 

@@ -77,10 +77,9 @@ impl Recorder {
     }
 
     /// It is busy with this while it starts.
-    pub(crate) fn starting(&self, instance: InstanceId, doing: &str) {
+    pub(crate) fn starting(&self, instance: InstanceId, doing: &str, preparing: bool) {
         let at = self.store.now();
-        let uid = format!("starting-{doing}");
-        self.note(instance, |entry| entry.starts(uid, doing, at));
+        self.note(instance, |entry| entry.starts(preparing, doing, at));
     }
 
     fn note(&self, instance: InstanceId, note: impl FnOnce(&mut Entry)) {
@@ -182,16 +181,22 @@ impl Entry {
         }
     }
 
-    fn starts(&mut self, uid: String, doing: &str, at: Timestamp) {
+    /// Installers say much: that is one event, with what was said last.
+    fn starts(&mut self, preparing: bool, doing: &str, at: Timestamp) {
+        let (kind, uid) = match preparing {
+            true => ("preparing", "preparing".to_owned()),
+            false => ("starting", format!("starting-{doing}")),
+        };
         if self.events.len() >= MOST_EVENTS && !self.events.contains_key(&uid) {
             return;
         }
         let new = || {
-            let once = Event::once("starting", doing, at);
+            let once = Event::once(kind, doing, at);
             (Event { uid: uid.clone(), count: 0, ..once }, true)
         };
         let (event, is_news) = self.events.entry(uid.clone()).or_insert_with(new);
         event.count += 1;
+        doing.clone_into(&mut event.message);
         event.last_at = event.last_at.max(at);
         *is_news = true;
     }

@@ -122,7 +122,7 @@ impl TestCluster {
         self.set(id, ObservedState::Ready { address });
     }
 
-    fn set(&self, id: InstanceId, state: ObservedState) {
+    pub fn set(&self, id: InstanceId, state: ObservedState) {
         if let Some((old, server)) = self.instances.lock().expect("no panic").get_mut(&id) {
             if let (ObservedState::Ended { .. }, Some(server)) = (&state, server.take()) {
                 server.abort();

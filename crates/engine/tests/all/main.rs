@@ -8,5 +8,6 @@ mod faults;
 mod hub;
 mod saving;
 mod several;
+mod starting;
 mod stopping;
 mod versions;

@@ -67,7 +67,7 @@ async fn kinds(hub: &Hub, instance: InstanceId) -> Vec<(String, u64)> {
 }
 
 /// Looks again whenever the store or the cluster changes, until it is so.
-async fn until<F: Future<Output = bool>>(hub: &Hub, what: &str, mut look: impl FnMut() -> F) {
+pub async fn until<F: Future<Output = bool>>(hub: &Hub, what: &str, mut look: impl FnMut() -> F) {
     let (mut changes, mut happened) = (hub.store.changes(), hub.cluster.happened());
     let is_so = async {
         while !look().await {

@@ -15,7 +15,7 @@ pub struct Instances {
     /// Only of this model; may be repeated
     #[arg(long, value_name = "ID")]
     pub model: Vec<String>,
-    /// Only in this state (starting, ready, draining) or with a pod in it; may be repeated
+    /// Only in this state (preparing, starting, ready, draining) or with a pod in it; may be repeated
     #[arg(long, value_name = "STATUS")]
     pub status: Vec<String>,
     /// Only those that ended for this cause, with --ended; may be repeated

@@ -6,12 +6,25 @@ use std::time::{Duration, Instant};
 
 use muster_core::{Model, ModelId};
 use muster_store::{Figures, InstanceState, Store};
+use serde::Serialize;
 use tokio::sync::Mutex;
+use utoipa::ToSchema;
 
 use crate::http::problem::Problem;
 
 /// How old the figures that are shown may be.
 const FRESH: Duration = Duration::from_millis(250);
+
+/// `ready`: an instance runs. `starting`: one starts. `preparing`: the environment is being made that one
+/// starts in. `cold`: one starts when somebody needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelState {
+    Ready,
+    Starting,
+    Preparing,
+    Cold,
+}
 
 /// How the models do, looked up at most every [`FRESH`] however often it is asked for.
 #[derive(Default)]
@@ -21,8 +34,8 @@ pub struct Overview(Mutex<Option<(Instant, Arc<Moment>)>>);
 #[derive(Default)]
 pub struct Moment {
     figures: HashMap<ModelId, Figures>,
-    /// Of each model and version: is one of its instances ready? Starting ones are not.
-    instances: HashMap<(ModelId, String), bool>,
+    /// Of each model and version, how far its first instance is.
+    instances: HashMap<(ModelId, String), ModelState>,
 }
 
 impl Overview {
@@ -35,10 +48,14 @@ impl Overview {
         }
         let mut seen = Moment { figures: store.model_figures().await?, ..Moment::default() };
         for instance in store.instances().await? {
-            let ready = matches!(instance.state, InstanceState::Ready { .. });
-            if ready || instance.state == InstanceState::Starting {
-                *seen.instances.entry((instance.model, instance.version)).or_default() |= ready;
-            }
+            let state = match instance.state {
+                InstanceState::Ready { .. } => ModelState::Ready,
+                InstanceState::Starting => ModelState::Starting,
+                InstanceState::Preparing => ModelState::Preparing,
+                InstanceState::Draining { .. } => continue,
+            };
+            let first = seen.instances.entry((instance.model, instance.version)).or_insert(state);
+            *first = state.min(*first);
         }
         let seen = Arc::new(seen);
         *last = Some((Instant::now(), seen.clone()));
@@ -52,11 +69,8 @@ impl Moment {
     }
 
     /// The word for how soon the model could begin.
-    pub fn state(&self, model: &Model) -> &'static str {
-        match self.instances.get(&(model.id.clone(), model.version.clone())) {
-            Some(true) => "ready",
-            Some(false) => "starting",
-            None => "cold",
-        }
+    pub fn state(&self, model: &Model) -> ModelState {
+        let key = (model.id.clone(), model.version.clone());
+        self.instances.get(&key).copied().unwrap_or(ModelState::Cold)
     }
 }

@@ -116,6 +116,7 @@ async fn the_history_has_every_instance_that_ran() {
         ("model=other", 0),
         ("status=starting&status=ready", 1),
         ("status=draining", 0),
+        ("status=preparing", 0),
         ("from=2026-01-01T00:00:00Z&to=9999-01-01T00:00:00Z", 1),
         ("to=2000-01-01T00:00:00Z", 0),
         ("from=2026-01-01&to=2199-01-01", 1),

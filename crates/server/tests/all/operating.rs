@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use crate::hub::{Hub, problem, read_answer, slug};
+use crate::hub::{Hub, problem, read_answer, slug, until};
 
 #[tokio::test]
 async fn a_stopping_server_finishes_what_it_began() {
@@ -139,13 +139,17 @@ async fn a_model_says_what_a_newcomer_needs() {
             "queue": {"waiting": 0, "running": 0}, "held": null, "disabled": null,
         })
     );
-    hub.boot().await;
-    let ready = async {
-        while get("/api/v1/models/lengths").await["state"] != "ready" {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    let is = async |state: &str| {
+        until(state, async || get("/api/v1/models/lengths").await["state"] == state).await;
     };
-    tokio::time::timeout(Duration::from_secs(10), ready).await.expect("ready in time");
+    let first = hub.launch(5).await;
+    is("starting").await;
+    hub.store.instance_preparing(first, true).await.expect("an answer");
+    is("preparing").await;
+    hub.launch(6).await;
+    is("starting").await;
+    hub.boot().await;
+    is("ready").await;
     let list = get("/api/v1/models?limit=1").await;
     assert_eq!((&list["items"][0]["id"], &list["next"]), (&json!("lengths"), &Value::Null));
     assert_eq!(get("/api/v1/models?after=lengths").await, json!({"items": [], "next": null}));

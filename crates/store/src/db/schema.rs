@@ -21,6 +21,7 @@ const SQLITE: &[(i64, &str)] = &[
     (10, include_str!("../../migrations/sqlite/0010_successors.sql")),
     (11, include_str!("../../migrations/sqlite/0011_result_sizes.sql")),
     (12, include_str!("../../migrations/sqlite/0012_labels.sql")),
+    (13, include_str!("../../migrations/sqlite/0013_preparing.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -35,6 +36,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (10, include_str!("../../migrations/postgres/0010_successors.sql")),
     (11, include_str!("../../migrations/postgres/0011_result_sizes.sql")),
     (12, include_str!("../../migrations/postgres/0012_labels.sql")),
+    (13, include_str!("../../migrations/postgres/0013_preparing.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

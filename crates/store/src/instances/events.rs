@@ -21,7 +21,7 @@ const EVENTS: &str = "SELECT source, uid, kind, level, message, count, first_at,
 
 /// An instance has a hundred of these at most.
 const PHASES: &str = "SELECT kind, first_at, message FROM instance_event \
-     WHERE instance_id = $1 AND source = 'hub' AND kind IN ('launched', 'starting', 'ready', 'draining') \
+     WHERE instance_id = $1 AND source = 'hub' AND kind IN ('launched', 'preparing', 'starting', 'ready', 'draining') \
      ORDER BY first_at, uid LIMIT 200";
 
 /// Which events to list.
@@ -36,7 +36,7 @@ pub struct WhichEvents {
 /// A phase of an instance's life, as it was observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phase {
-    /// `launched`, `starting`, `ready` or `draining`.
+    /// `launched`, `preparing`, `starting`, `ready` or `draining`.
     pub name: String,
     pub at: Timestamp,
     /// Why, or what it was busy with.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::conn::on;
+use crate::db::dialect::instance_state;
 use crate::db::statement::{named_row, run};
 use crate::db::text;
 use crate::instances::servers::leads;
@@ -33,7 +34,14 @@ const ADD: &str = "INSERT INTO instance (id, model_id, model_version, slot, is_l
      why, launched_at, jobs) VALUES ($1, $2, $3, $4, $5, $6, 'starting', $7, $8, 0) \
      ON CONFLICT (model_id, slot) WHERE state <> 'ended' DO NOTHING";
 
+const PREPARING: &str =
+    "UPDATE instance SET is_preparing = TRUE WHERE id = $1 AND state = 'starting'";
+
+const PREPARED: &str = "UPDATE instance SET is_preparing = FALSE, prepared_at = $1 \
+     WHERE id = $2 AND state = 'starting' AND is_preparing";
+
 const READY: &str = "UPDATE instance SET state = 'ready', address = $1, ready_at = $2, idle_since = $2, \
+     prepared_at = CASE WHEN is_preparing THEN $2 ELSE prepared_at END, is_preparing = FALSE, \
      server_id = $3 WHERE id = $4 AND state IN ('starting', 'ready')";
 
 const DRAINING: &str =
@@ -45,9 +53,12 @@ const ENDED: &str = "UPDATE instance SET state = 'ended', ended_at = $1, end_cau
 const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, remote_job = NULL, \
      not_before = $1 WHERE state = 'leased' AND instance_id = $2 RETURNING model_id";
 
-const ALIVE: &str = "SELECT id, model_id, model_version, slot, is_local, server_id, state, address, \
-     launched_at, ready_at, idle_since, jobs, stop_work, stop_until, stop_reason FROM instance \
-     WHERE state <> 'ended' ORDER BY id";
+const ALIVE: &str = concat!(
+    "SELECT id, model_id, model_version, slot, is_local, server_id, ",
+    instance_state!(),
+    ", address, launched_at, ready_at, idle_since, jobs, stop_work, stop_until, stop_reason \
+     FROM instance i WHERE state <> 'ended' ORDER BY id"
+);
 
 /// Tasks that an instance works on, whoever called it.
 const HELD: &str = "SELECT COUNT(*) FROM task WHERE state = 'leased' AND instance_id = $1";
@@ -103,6 +114,25 @@ impl Store {
                     happened(tx, new.id, Event::once("launched", new.why.clone(), now)).await?;
                 }
                 Ok(added > 0)
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+
+    /// Its environment is being made, or is not any more.
+    pub async fn instance_preparing(&self, id: InstanceId, is_it: bool) -> Result<(), Error> {
+        let (op, answer) = work(move |tx: &mut Tx| {
+            async move {
+                let rows = if is_it {
+                    run!(&mut tx.conn, PREPARING, id.0)
+                } else {
+                    run!(&mut tx.conn, PREPARED, Ts(tx.now), id.0)
+                };
+                if rows > 0 {
+                    tx.after.changes.push(Change::Instances);
+                }
+                Ok(())
             }
             .boxed()
         });
@@ -221,6 +251,7 @@ fn instance(row: AliveRow) -> Result<Instance, Error> {
     let state = match (state(&row.state)?, address) {
         (StateName::Ready, Some(address)) => InstanceState::Ready { address },
         (StateName::Draining, address) => InstanceState::Draining { address },
+        (StateName::Preparing, _) => InstanceState::Preparing,
         _ => InstanceState::Starting,
     };
     Ok(Instance {

@@ -59,7 +59,7 @@ const LAST_COMPLETED: &str = "SELECT submitted_at, ended_at FROM request \
      WHERE model_id = $1 AND phase = 'completed' AND ended_at IS NOT NULL \
      ORDER BY ended_at DESC LIMIT 101";
 
-const LAST_STARTS: &str = "SELECT launched_at, ready_at FROM instance \
+const LAST_STARTS: &str = "SELECT COALESCE(prepared_at, launched_at), ready_at FROM instance \
      WHERE model_id = $1 AND ready_at IS NOT NULL ORDER BY id DESC LIMIT 21";
 
 named_row! {

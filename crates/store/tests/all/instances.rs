@@ -2,13 +2,14 @@
 
 use muster_core::instance::EndCause;
 use muster_core::{Address, InstanceId};
-use muster_store::{Claim, Instance, InstanceState, NewInstance};
+use muster_store::{Claim, Instance, InstanceFilter, InstanceState, NewInstance};
 
 use crate::lab::{Lab, again, claim, complete};
 
 on_both!(
     a_slot_holds_one_instance_at_a_time,
     an_instance_goes_from_starting_to_ended,
+    an_instance_prepares_before_it_starts,
     an_instance_that_ended_stays_ended,
     an_instance_that_ended_gives_its_tasks_back,
     an_instance_is_idle_since_its_last_task,
@@ -80,6 +81,43 @@ async fn an_instance_goes_from_starting_to_ended(lab: Lab) {
     assert!(lab.store.instances().await.expect("an answer").is_empty());
     let kinds = lab.raw.texts("SELECT kind FROM instance_event ORDER BY first_at").await;
     assert_eq!(kinds, ["launched", "ready", "draining", "idle"]);
+}
+
+async fn an_instance_prepares_before_it_starts(lab: Lab) {
+    let (new, other) = (new_instance(&lab, 0), new_instance(&lab, 1));
+    let (id, unprepared) = (new.id, other.id);
+    assert!(lab.store.add_instance(new).await.expect("an answer"));
+    let preparing = async |is_it| {
+        lab.store.instance_preparing(id, is_it).await.expect("an answer");
+    };
+    let listed = async |word: &str| {
+        let statuses = vec![word.to_owned()];
+        let filter = InstanceFilter { statuses, limit: 9, ..InstanceFilter::default() };
+        let found = lab.store.list_instances(&filter).await;
+        found.expect("an answer").iter().map(|it| it.state.name()).collect::<Vec<_>>()
+    };
+    preparing(true).await;
+    assert_eq!(only(&lab).await.state, InstanceState::Preparing);
+    assert_eq!((listed("preparing").await, listed("starting").await), (vec!["preparing"], vec![]));
+    preparing(false).await;
+    assert_eq!(only(&lab).await.state, InstanceState::Starting);
+    assert_eq!((listed("preparing").await, listed("starting").await), (vec![], vec!["starting"]));
+    let address = Address::Socket("model.sock".into());
+    lab.store.instance_ready(id, &address).await.expect("an answer");
+    preparing(true).await;
+    assert_eq!(only(&lab).await.state, InstanceState::Ready { address: address.clone() });
+    // What a start usually takes is told without the environment, which is made once.
+    let hour = if lab.is_postgres() { "interval '1 hour'" } else { "3600000000" };
+    lab.raw.run(&format!("UPDATE instance SET launched_at = launched_at - {hour}")).await;
+    let figures = lab.store.model_figures().await.expect("an answer");
+    assert!(figures[&lab.model.id].start_seconds.expect("it started") < 600.0, "{figures:?}");
+    lab.store.instance_ended(id, &EndCause::Idle).await.expect("an answer");
+    // One that is ready before it was seen to start has prepared until then.
+    assert!(lab.store.add_instance(other).await.expect("an answer"));
+    lab.store.instance_preparing(unprepared, true).await.expect("an answer");
+    lab.store.instance_ready(unprepared, &address).await.expect("an answer");
+    let starts = "SELECT COUNT(*) FROM instance WHERE prepared_at = ready_at AND NOT is_preparing";
+    assert_eq!(lab.raw.number(starts).await, 1);
 }
 
 async fn an_instance_that_ended_stays_ended(lab: Lab) {

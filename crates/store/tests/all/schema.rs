@@ -53,7 +53,7 @@ const POSTGRES_TRIGGERS: &str = "SELECT r.relname || ' ' || t.tgname COLLATE \"C
 async fn both_schemas_are_the_same_column_by_column() {
     let (sqlite, postgres) = (Lab::sqlite().await, Lab::postgres().await);
     for (ours, theirs, least) in [
-        (SQLITE_TABLES, POSTGRES_TABLES, 12),
+        (SQLITE_TABLES, POSTGRES_TABLES, 13),
         (SQLITE_COLUMNS, POSTGRES_COLUMNS, 80),
         (SQLITE_INDEXES, POSTGRES_INDEXES, 7),
         (SQLITE_REFERENCES, POSTGRES_REFERENCES, 3),
@@ -80,7 +80,7 @@ async fn opening_again_changes_nothing(mut lab: Lab) {
     for _ in 0..2 {
         lab.restart(64 << 10).await;
     }
-    assert_eq!(lab.raw.number("SELECT COUNT(*) FROM migration").await, 12);
+    assert_eq!(lab.raw.number("SELECT COUNT(*) FROM migration").await, 13);
     assert_eq!(lab.find(id.id).await, id);
 }
 
@@ -139,7 +139,7 @@ async fn stores_opened_at_once_on_an_empty_database_all_succeed() {
     for store in &stores {
         store.as_ref().expect("a store").ping().await.expect("an answer");
     }
-    assert_eq!(lab.raw.number("SELECT COUNT(*) FROM new.migration").await, 12);
+    assert_eq!(lab.raw.number("SELECT COUNT(*) FROM new.migration").await, 13);
     assert_eq!(lab.raw.number("SELECT COUNT(*) FROM new.server").await, 4);
 }
 

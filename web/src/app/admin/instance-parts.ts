@@ -5,7 +5,7 @@ import { count, duration, exact } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { When } from '../ui/when';
 
-const DOTS: { [phase: string]: string } = { starting: 'w', draining: 'w', ready: 'c' };
+const DOTS: { [phase: string]: string } = { preparing: 'w', starting: 'w', draining: 'w', ready: 'c' };
 
 /** Who asked for its stop, and why it ended. */
 @Component({

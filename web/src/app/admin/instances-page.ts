@@ -20,7 +20,7 @@ import { markOf, percent, statusOf } from './instance-words';
 import { Meter } from './meter';
 import { Filters } from './people';
 
-const STATES: Option[] = ['starting', 'ready', 'draining', 'Pending', 'Running', 'Failed', 'Unknown'].map((value) => ({ value, label: value }));
+const STATES: Option[] = ['preparing', 'starting', 'ready', 'draining', 'Pending', 'Running', 'Failed', 'Unknown'].map((value) => ({ value, label: value }));
 
 /** What runs now. */
 @Component({

@@ -18,6 +18,7 @@ const STATES: Option[] = [
   { value: '', label: 'any' },
   { value: 'ready', label: 'ready' },
   { value: 'starting', label: 'starting' },
+  { value: 'preparing', label: 'preparing' },
   { value: 'cold', label: 'cold' },
   { value: 'held', label: 'held' },
 ];
@@ -26,7 +27,7 @@ const SORTS: Option[] = [
   { value: 'fast', label: 'fastest' },
   { value: 'ready', label: 'ready first' },
 ];
-const RANK: { [state: string]: number } = { ready: 0, starting: 1, cold: 2 };
+const RANK: { [state: string]: number } = { ready: 0, starting: 1, preparing: 2, cold: 3 };
 
 @Component({
   selector: 'm-home-page',

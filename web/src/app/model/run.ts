@@ -145,8 +145,8 @@ export class Run {
   });
   protected readonly expected = computed(() => {
     const { state, waiting, p50_seconds, usual_start_seconds, held } = this.model();
-    const start = state === 'cold' ? (usual_start_seconds ?? null) : 0;
-    const before = held && waiting > 0 ? 'Waits for now' : state === 'ready' ? 'Starts now' : state === 'starting' ? 'Starts soon' : 'Starts when you run it';
+    const start = state === 'cold' || state === 'preparing' ? (usual_start_seconds ?? null) : 0;
+    const before = held && waiting > 0 ? 'Waits for now' : state === 'ready' ? 'Starts now' : state === 'starting' ? 'Starts soon' : state === 'preparing' ? 'Starts when its environment is made' : 'Starts when you run it';
     const after = held && waiting > 0 ? held : waiting > 0 ? `${counted(waiting, 'request')} ${waiting === 1 ? 'is' : 'are'} ahead; you take turns.` : state === 'ready' ? 'An instance is ready, nobody is ahead.' : start ? `An instance takes about ${duration(start)} to start.` : 'Nobody is ahead.';
     const time = p50_seconds === null || p50_seconds === undefined ? 'not known yet' : `usually ${duration(p50_seconds + (start ?? 0))}`;
     return { before, time, after };

@@ -11,6 +11,7 @@ export function takesMolecules(model: Pick<Summary, 'input'>): boolean {
 export function stateOf(model: Summary): { is: string; said: string } {
   if (model.held && model.waiting > 0) return { is: 'held', said: `held: ${model.held}` };
   const start = model.usual_start_seconds ? `, about ${duration(model.usual_start_seconds)}` : '';
+  if (model.state === 'preparing') return { is: 'preparing', said: `preparing its environment${start && `, then${start.slice(1)} to start`}` };
   if (model.state === 'starting') return { is: 'starting', said: `starting${start}` };
   if (model.state === 'cold') return { is: 'cold', said: start ? `cold${start} to start` : 'cold' };
   return { is: 'ready', said: 'ready' };

@@ -54,7 +54,7 @@ export class Progressing {
     const reason = this.request().waiting_reason ?? this.#model.value()?.held;
     if (reason) return `${reason.charAt(0).toUpperCase()}${reason.slice(1).replace(/\.$/, '')}.`;
     const state = this.#model.value()?.state;
-    return state === 'ready' ? 'It is next in the queue.' : 'An instance of the model starts.';
+    return state === 'ready' ? 'It is next in the queue.' : state === 'preparing' ? 'The environment of the model is being made.' : 'An instance of the model starts.';
   });
   protected readonly waiting = computed(() => duration((this.clock.now() - Date.parse(this.request().submitted_at)) / 1000));
   protected readonly queue = computed(() => counted(this.#model.value()?.waiting ?? 1, 'request'));
@@ -62,6 +62,7 @@ export class Progressing {
   protected readonly start = computed(() => {
     const { state, usual_start_seconds: start } = this.#model.value() ?? {};
     if (state === 'ready') return 'an instance of it is there';
+    if (state === 'preparing') return 'its environment is being made';
     return start ? `starts in about ${duration(start)}` : 'starts when somebody needs it';
   });
   protected readonly usual = computed(() => {

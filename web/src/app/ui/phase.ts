@@ -10,6 +10,7 @@ const MARKS: Record<string, readonly [icon: string, style: string]> = {
   failed: ['s-failed', 'st-f'],
   cancelled: ['s-cancelled', 'st-x'],
   ready: ['s-ready', 'st-c'],
+  preparing: ['s-starting', 'st-w'],
   starting: ['s-starting', 'st-w'],
   cold: ['s-cold', 'st-x'],
   held: ['s-held', 'st-w'],

@@ -18,7 +18,7 @@ pub struct InstanceView {
     pub model: ModelId,
     #[schema(example = "1.0.0+3fa9c1d2")]
     pub model_version: String,
-    /// `starting`, `ready`, `draining` (it gets nothing more) or `ended`.
+    /// `preparing` (its environment is being made), `starting`, `ready`, `draining` (it gets nothing more) or `ended`.
     #[schema(example = "ready")]
     pub state: &'static str,
     /// What the cluster says of its pod, in a word; null for a process.
@@ -127,7 +127,7 @@ pub struct DetailsView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = InstancePhase)]
 pub struct PhaseView {
-    /// `launched`, `starting`, `ready`, `draining` or `ended`
+    /// `launched`, `preparing`, `starting`, `ready`, `draining` or `ended`
     #[schema(example = "starting")]
     pub phase: String,
     #[schema(value_type = String, format = DateTime)]

@@ -13,6 +13,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
+use crate::state::overview::ModelState;
 
 /// A page of a list.
 #[derive(Serialize, ToSchema)]
@@ -199,8 +200,7 @@ pub struct ModelSummaryView<'m> {
     pub tags: &'m [String],
     pub input: InputView<'m>,
     pub version: String,
-    #[schema(value_type = ModelState)]
-    pub state: &'static str,
+    pub state: ModelState,
     /// Requests that wait.
     pub waiting: u64,
     /// Requests that run.
@@ -211,16 +211,6 @@ pub struct ModelSummaryView<'m> {
     pub usual_start_seconds: Option<f64>,
     /// Why its requests wait, if they do.
     pub held: Option<String>,
-}
-
-/// `ready`: an instance runs. `starting`: one starts. `cold`: one starts when somebody needs it.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "it only describes the texts of `state`")]
-pub enum ModelState {
-    Ready,
-    Starting,
-    Cold,
 }
 
 /// All that a newcomer needs to use a model.

@@ -8,16 +8,28 @@ macro_rules! request_columns {
     };
 }
 
+/// The word for an instance's state. That its environment is being made stands beside it: SQLite cannot
+/// widen a check.
+macro_rules! instance_state {
+    () => {
+        "CASE WHEN i.state = 'starting' AND i.is_preparing THEN 'preparing' ELSE i.state END"
+    };
+}
+
 /// An instance with what was seen of it.
 macro_rules! record {
     () => {
-        "SELECT i.id, i.model_id, i.model_version, i.slot, i.is_local, i.server_id, i.state, i.why, \
+        concat!(
+        "SELECT i.id, i.model_id, i.model_version, i.slot, i.is_local, i.server_id, ",
+            $crate::db::dialect::instance_state!(),
+            ", i.why, \
          i.launched_at, i.ready_at, i.idle_since, i.ended_at, i.end_cause, i.jobs, i.stop_work, \
          i.stop_reason, i.stop_actor, i.stop_asked_at, i.stop_until, s.node, s.pod_status, s.pod, \
          s.busy, s.samples, s.cpu_now, s.cpu_peak, s.cpu_sum, s.memory_now, s.memory_peak, \
          s.memory_sum, s.log_object IS NOT NULL, \
          (SELECT name FROM account WHERE principal_id = i.stop_actor) \
          FROM instance i LEFT JOIN instance_seen s ON s.instance_id = i.id "
+        )
     };
 }
 
@@ -40,4 +52,4 @@ macro_rules! mark {
     };
 }
 
-pub(crate) use {ended_columns, mark, record, request_columns};
+pub(crate) use {ended_columns, instance_state, mark, record, request_columns};

@@ -4,7 +4,7 @@ mod columns;
 mod oversight;
 mod statistics;
 
-pub(crate) use columns::{ended_columns, mark, record, request_columns};
+pub(crate) use columns::{ended_columns, instance_state, mark, record, request_columns};
 pub(crate) use oversight::{Walk, oversight, walks};
 pub(crate) use statistics::{LOCK_FOLDS_POSTGRES, VACUUM_POSTGRES, begin_snapshot, statistics};
 
@@ -89,7 +89,9 @@ macro_rules! listed {
             $which,
             " AND ($1 IS NULL OR i.model_id IN ",
             texts!($database, "$1"),
-            ") AND ($2 IS NULL OR i.state IN ",
+            ") AND ($2 IS NULL OR ",
+            instance_state!(),
+            " IN ",
             texts!($database, "$2"),
             " OR s.pod_status IN ",
             texts!($database, "$2"),
