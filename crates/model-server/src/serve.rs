@@ -263,11 +263,11 @@ pub(crate) async fn make_runner(
         Kind::Python { file, function } => {
             vec!["function".into(), file.clone().into(), function.into()]
         }
-        Kind::Mlflow(Mlflow { column, number, outputs }) => vec![
+        Kind::Mlflow(Mlflow { column, numbers, outputs }) => vec![
             "mlflow".into(),
             folder.dir.clone().into(),
             column.as_deref().unwrap_or_default().into(),
-            if *number { "number" } else { "text" }.into(),
+            numbers.unwrap_or("text").into(),
             serde_json::to_string(outputs).unwrap_or_default().into(),
         ],
         Kind::Command { command, dir } => {

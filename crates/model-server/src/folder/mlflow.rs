@@ -52,17 +52,27 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
             names.join(", ")
         )));
     }
-    let number = match column.map(|field| &field.kind) {
-        None => false,
-        Some(Value::String(kind)) if kind == "string" => false,
-        Some(Value::String(kind))
-            if matches!(kind.as_str(), "double" | "float" | "long" | "integer") =>
-        {
-            true
-        }
+    let example = example(dir, &read.value);
+    let shown = example.as_ref().map_or(&[][..], |example| &example.columns);
+    if column.is_none_or(|field| field.name.is_none()) && shown.len() > 1 {
+        return Err(fault(format!(
+            "its example has {} columns ({}); a model here has one",
+            shown.len(),
+            shown.join(", ")
+        )));
+    }
+    let numbers = match column.map(|field| field.kind.as_str().ok_or(&field.kind)) {
+        // Where MLflow could not tell what a model takes (scipy is not there, or types are mixed) it writes
+        // `any`, without a name.
+        None | Some(Ok("string" | "any")) => None,
+        Some(Ok("double")) => Some("float64"),
+        Some(Ok("float")) => Some("float32"),
+        Some(Ok("long")) => Some("int64"),
+        Some(Ok("integer")) => Some("int32"),
         Some(kind) => {
+            let kind = kind.map_or_else(ToString::to_string, str::to_owned);
             return Err(fault(format!(
-                "its input is of the type {kind}; a model here takes texts"
+                "its input is of the type {kind}; a model here takes texts or numbers"
             )));
         }
     };
@@ -82,6 +92,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         })
         .collect();
     let column = column.and_then(|field| field.name.clone());
+    let column = column.or_else(|| shown.first().cloned());
     let model = Model {
         id,
         version: "0".to_owned(),
@@ -93,13 +104,13 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
             also: vec![],
         },
         outputs: columns,
-        example: example(dir, &read.value).unwrap_or_default(),
+        example: example.map(|example| example.inputs).unwrap_or_default(),
         limits: ModelLimits::default(),
         cache: true,
         network: Network::None,
     };
     let outputs = model.outputs.iter().map(|column| column.name.clone()).collect();
-    let kind = Kind::Mlflow(Mlflow { column, number, outputs });
+    let kind = Kind::Mlflow(Mlflow { column, numbers, outputs });
     let dependencies = dependencies(dir, flavour).map_err(|fault| vec![fault])?;
     Ok(Folder {
         dir: dir.to_path_buf(),
@@ -134,8 +145,15 @@ fn dependencies(dir: &Path, flavour: &Yaml) -> Result<Dependencies, Fault> {
     Ok(found)
 }
 
-/// The first column of the example that was saved with the model.
-fn example(dir: &Path, description: &Yaml) -> Option<Vec<String>> {
+/// The example that was saved with the model.
+struct Example {
+    /// Their names, if it is a table.
+    columns: Vec<String>,
+    /// The first column.
+    inputs: Vec<String>,
+}
+
+fn example(dir: &Path, description: &Yaml) -> Option<Example> {
     let file = description.get("saved_input_example_info")?.get("artifact_path")?.text()?;
     let table: Value = serde_json::from_str(&file_text(dir, file).ok()?.text).ok()?;
     let rows = table.get("data").unwrap_or(&table).as_array()?;
@@ -143,5 +161,7 @@ fn example(dir: &Path, description: &Yaml) -> Option<Vec<String>> {
         let cell = row.as_array().map_or(Some(row), |cells| cells.first())?;
         Some(cell.as_str().map_or_else(|| cell.to_string(), str::to_owned))
     };
-    rows.iter().map(text).collect()
+    let columns = table.get("columns").and_then(Value::as_array).into_iter().flatten();
+    let columns = columns.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    Some(Example { columns, inputs: rows.iter().map(text).collect::<Option<_>>()? })
 }

@@ -118,8 +118,8 @@ pub enum Kind {
 pub struct Mlflow {
     /// The column's name in the signature.
     pub column: Option<String>,
-    /// The signature wants numbers.
-    pub number: bool,
+    /// numpy's word for the numbers that the signature wants: it takes no others. `None`: texts.
+    pub numbers: Option<&'static str>,
     /// What to call columns that the model gives no names.
     pub outputs: Vec<String>,
 }

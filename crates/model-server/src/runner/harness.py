@@ -111,7 +111,8 @@ def load_mlflow(folder, column, kind, outputs):
     outputs = json.loads(outputs)
 
     def predict(inputs):
-        cells = [float(text) for text in inputs] if kind == "number" else inputs
+        number = int if kind.startswith("int") else float
+        cells = inputs if kind == "text" else pandas.Series(map(number, inputs), dtype=kind)
         return named(model.predict(pandas.DataFrame({column or 0: cells})))
 
     def named(answer):

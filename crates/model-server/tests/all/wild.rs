@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use muster_model_server::check::{Report, check, read_only};
+use muster_model_server::folder::Kind;
 use muster_model_server::{Form, Limits, Machine, folder};
 use serde_json::json;
 
@@ -291,6 +292,68 @@ async fn an_mlflow_folder_is_read_with_its_flavour_and_signature() {
     assert!(said.contains("MLmodel: its signature has 2 input columns (x, smiles)"), "{said}");
     folder.write("MLmodel", "flavors:\n  sklearn: {}\n");
     assert!(faults(&read_only(&folder.dir())).contains("no python_function flavour"));
+}
+
+/// As MLflow 3.17 writes it where it cannot tell the types (there is no scipy), and from type hints.
+#[test]
+fn an_mlflow_signature_without_names_and_types_is_read() {
+    let description = |signature: &str, kind: &str| {
+        format!(
+            "flavors:\n  python_function:\n    cloudpickle_version: 3.1.3\n    code: null\n    env:\n      \
+             conda: conda.yaml\n      virtualenv: python_env.yaml\n    loader_module: \
+             mlflow.pyfunc.model\n    python_model: python_model.pkl\n    python_version: 3.11.7\n    \
+             streamable: false\nmlflow_version: 3.17.2\nmodel_id: null\nsaved_input_example_info:\n  \
+             artifact_path: input_example.json\n  serving_input_path: \
+             serving_input_example.json\n  type: {kind}\n{signature}prompts: null\n"
+        )
+    };
+    let signature = |inputs: &str| {
+        format!(
+            "signature:\n  inputs: '[{{{inputs}\"required\": true}}]'\n  outputs: \
+             '[{{\"type\": \"any\", \"required\": true}}]'\n  params: null\n"
+        )
+    };
+    let table = r#"{"columns": ["smiles"], "data": [["CCO"], ["C"]]}"#;
+    let numbers = r#"{"columns": ["x"], "data": [[1], [2]]}"#;
+    let folder = Folder::new(&[("requirements.txt", "mlflow==3.17.2\ncloudpickle==3.1.3\n")]);
+    let read = |signature: &str, example: &str| {
+        let kind = if example.starts_with('{') { "dataframe" } else { "json_object" };
+        folder.write("MLmodel", &description(signature, kind));
+        folder.write("input_example.json", example);
+        let read = folder::read(&folder.dir()).map_err(|faults| format!("{faults:?}"))?;
+        let Kind::Mlflow(mlflow) = &read.kind else { panic!("{:?}", read.kind) };
+        Ok::<_, String>((
+            read.model.input.name,
+            mlflow.column.clone(),
+            mlflow.numbers,
+            read.model.example,
+        ))
+    };
+    let (any, text) = (signature("\"type\": \"any\", "), signature("\"type\": \"string\", "));
+    let inputs = || vec!["CCO".to_owned(), "C".to_owned()];
+    // The example knows the name.
+    let smiles = Ok(("smiles".into(), Some("smiles".into()), None, inputs()));
+    assert_eq!(read(&any, table), smiles);
+    assert_eq!(read("", table), smiles);
+    assert_eq!(read(&text, r#"["CCO", "C"]"#), Ok(("input".into(), None, None, inputs())));
+    // MLflow takes no numbers but those that the signature names.
+    for (kind, word) in
+        [("double", "float64"), ("float", "float32"), ("long", "int64"), ("integer", "int32")]
+    {
+        let signature = signature(&format!("\"type\": \"{kind}\", \"name\": \"x\", "));
+        let whole = vec!["1".to_owned(), "2".to_owned()];
+        assert_eq!(
+            read(&signature, numbers),
+            Ok(("x".into(), Some("x".into()), Some(word), whole))
+        );
+    }
+    let two = r#"{"columns": ["smiles", "dose"], "data": [["CCO", 1.5]]}"#;
+    for signature in ["", &any] {
+        let refused = read(signature, two).expect_err("it has two");
+        assert!(refused.contains("its example has 2 columns (smiles, dose)"), "{refused}");
+    }
+    let refused = read(&signature("\"type\": \"binary\", "), table).expect_err("no bytes");
+    assert!(refused.contains("of the type binary"), "{refused}");
 }
 
 /// A program that writes down how it is called; it makes the environment as conda would.
