@@ -98,6 +98,9 @@ fn card(model: &Model) -> String {
     let start = model.usual_start_seconds.and_then(human::seconds);
     let state = match (summary.state.as_str(), start) {
         ("ready", _) | (_, None) => summary.state.clone(),
+        ("preparing", Some(start)) => {
+            format!("preparing its environment, usually ready {start} after that")
+        }
         (state, Some(start)) => format!("{state}, usually ready after {start}"),
     };
     let mut facts = vec![
