@@ -111,7 +111,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
     };
     let outputs = model.outputs.iter().map(|column| column.name.clone()).collect();
     let kind = Kind::Mlflow(Mlflow { column, numbers, outputs });
-    let dependencies = dependencies(dir, flavour).map_err(|fault| vec![fault])?;
+    let dependencies = dependencies(dir, flavour, &read.value).map_err(|fault| vec![fault])?;
     Ok(Folder {
         dir: dir.to_path_buf(),
         slug: name,
@@ -134,13 +134,18 @@ fn fields(signature: Option<&Yaml>, part: &str) -> Result<Vec<Field>, String> {
 }
 
 /// MLflow writes what is needed more than once; requirements.txt has it all.
-fn dependencies(dir: &Path, flavour: &Yaml) -> Result<Dependencies, Fault> {
+fn dependencies(dir: &Path, flavour: &Yaml, description: &Yaml) -> Result<Dependencies, Fault> {
     let python = flavour.get("python_version").and_then(Yaml::text).map(str::to_owned);
     let mut found = Dependencies::find(dir, None, python)?;
     found.notes.retain(|note| !note.about.file.starts_with("conda."));
     let named = std::fs::read_to_string(dir.join("requirements.txt")).unwrap_or_default();
     if !named.contains("mlflow") && !format!("{:?}", found.steps).contains("mlflow") {
-        found.steps.push(Step::Pip(vec!["mlflow".to_owned()]));
+        // That loads every flavour; all of MLflow is a server with a web page, and hundreds of megabytes.
+        let version = description.get("mlflow_version").and_then(Yaml::text).unwrap_or_default();
+        let is_released =
+            !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let pin = if is_released { format!("=={version}") } else { String::new() };
+        found.steps.push(Step::Pip(vec![format!("mlflow-skinny{pin}"), "pandas".to_owned()]));
     }
     Ok(found)
 }

@@ -282,6 +282,11 @@ async fn an_mlflow_folder_is_read_with_its_flavour_and_signature() {
     assert_eq!(read.dependencies.python.as_deref(), Some("3.11.7"));
     assert!(format!("{:?}", read.dependencies.steps).contains("requirements.txt"));
     assert!(read.notes.is_empty(), "{:?}", read.notes);
+    assert!(!format!("{:?}", read.dependencies.steps).contains("mlflow"), "it is in the file");
+    folder.write("requirements.txt", "scikit-learn==1.3.2\n");
+    let read = folder::read(&folder.dir()).expect("it is right");
+    let steps = format!("{:?}", read.dependencies.steps);
+    assert!(steps.contains(r#""mlflow-skinny==2.9.2", "pandas""#), "{steps}");
 
     let two = description.replace(
         "[{\"type\": \"string\"",
