@@ -19,6 +19,7 @@ mod rollup;
 mod session;
 mod small;
 mod stats;
+mod waits;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,7 @@ enum Case {
     Rdkit,
     ModelServer,
     Fair,
+    Waits,
     Overload,
     Session,
     Idle,
@@ -167,6 +169,7 @@ impl Bench {
             Case::RollupSqlite => rollup::run(self, None).await,
             Case::RollupPostgres => rollup::run(self, Some(Postgres::start(&[]).await?)).await,
             Case::Fair => fair::run(self).await,
+            Case::Waits => waits::run(self).await,
             Case::Overload => overload::run(self).await,
             Case::Session => session::run(self).await,
             Case::Idle => idle::run(self).await,

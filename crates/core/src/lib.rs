@@ -8,6 +8,7 @@ pub mod bisect;
 pub mod cause;
 pub mod check;
 pub mod clearing;
+pub mod expect;
 pub mod file;
 pub mod id;
 pub mod input;

@@ -74,7 +74,20 @@ pub struct Request {
     pub cached: u64,
     pub reading: Reading,
     pub waiting_reason: Option<String>,
+    #[serde(default)]
+    pub label: Option<String>,
+    #[serde(default)]
+    pub ahead_inputs: Option<u64>,
+    #[serde(default)]
+    pub expected_seconds: Option<Expected>,
     pub reason: Option<String>,
+}
+
+/// A range of seconds.
+#[derive(Clone, Copy, Deserialize)]
+pub struct Expected {
+    pub low: f64,
+    pub high: f64,
 }
 
 #[derive(Clone, Deserialize)]
@@ -110,6 +123,33 @@ impl Reading {
 impl Request {
     pub fn has_ended(&self) -> bool {
         matches!(self.phase.as_str(), "completed" | "failed" | "cancelled")
+    }
+
+    /// `1,200 inputs ahead, done in 40 s to 2 min`: as much of it as is known while it waits.
+    pub fn expected(&self) -> Option<String> {
+        let ahead = self.ahead_inputs.filter(|ahead| *ahead > 0);
+        let ahead = ahead.map(|ahead| format!("{} ahead", human::counted(ahead, "input")));
+        let range = self.expected_seconds.and_then(|Expected { low, high }| {
+            let rounded = |seconds: f64| match seconds.round().max(1.0) {
+                few if few < 10.0 => Some(format!("{few} s")),
+                many => human::seconds(many),
+            };
+            let (low, high) = (rounded(low)?, rounded(high)?);
+            let range = if low == high { low } else { format!("{low} to {high}") };
+            Some(format!("done in {range}"))
+        });
+        let known: Vec<String> = ahead.into_iter().chain(range).collect();
+        (!known.is_empty()).then(|| known.join(", "))
+    }
+
+    /// Why it waits, and what comes of it.
+    pub fn outlook(&self) -> String {
+        let reason = self.waiting_reason.clone().unwrap_or_default();
+        match self.expected() {
+            Some(expected) if reason.is_empty() => expected,
+            Some(expected) => format!("{}; {expected}", reason.trim_end_matches('.')),
+            None => reason,
+        }
     }
 }
 
@@ -245,4 +285,41 @@ pub struct InstanceEvent {
     pub message: String,
     pub count: u64,
     pub last_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn waits(more: serde_json::Value) -> Request {
+        let mut request = json!({
+            "id": "r", "model": "echo", "model_version": "1", "phase": "waiting",
+            "submitted_at": "2026-01-01T00:00:00Z", "started_at": null, "ended_at": null,
+            "inputs": 1, "done": 0, "failed": 0, "cached": 0, "reason": null,
+            "waiting_reason": "The model is busy.",
+            "reading": {"header": "not_a_file", "column": null, "rows": 1, "blank_lines_skipped": 0},
+        });
+        let all = request.as_object_mut().expect("an object");
+        all.extend(more.as_object().expect("an object").clone());
+        serde_json::from_value(request).expect("a request")
+    }
+
+    #[test]
+    fn what_is_known_of_a_wait_is_said() {
+        let says = |more| waits(more).outlook();
+        let range = json!({"low": 39.6, "high": 120.2});
+        assert_eq!(says(json!({})), "The model is busy.");
+        assert_eq!(
+            says(json!({"ahead_inputs": 1200, "expected_seconds": range})),
+            "The model is busy; 1,200 inputs ahead, done in 40 s to 2 min"
+        );
+        assert_eq!(says(json!({"ahead_inputs": 1, "waiting_reason": null})), "1 input ahead");
+        let short = json!({"low": 0.01, "high": 1.2});
+        assert_eq!(
+            says(json!({"ahead_inputs": 0, "expected_seconds": short})),
+            "The model is busy; done in 1 s"
+        );
+    }
 }

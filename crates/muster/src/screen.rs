@@ -73,7 +73,7 @@ impl Screen {
             bar.set_position(request.done);
         }
         bar.set_message(match (&request.waiting_reason, request.failed) {
-            (Some(reason), _) => reason.clone(),
+            (Some(_), _) => request.outlook(),
             (None, 0) => String::new(),
             (None, failed) => format!("{} failed", human::count(failed)),
         });
@@ -82,7 +82,7 @@ impl Screen {
     fn line(&self, request: &Request) {
         let reason = request.waiting_reason.clone().unwrap_or_default();
         if !reason.is_empty() && *self.waiting.borrow() != reason {
-            eprintln!("{}: waiting: {reason}", request.model);
+            eprintln!("{}: waiting: {}", request.model, request.outlook());
             self.waiting.replace(reason);
         }
         let begun = self.lines.get().unwrap_or_else(Instant::now);

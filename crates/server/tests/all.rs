@@ -31,6 +31,8 @@ mod labels;
 mod leaving;
 #[path = "all/legacy/mod.rs"]
 mod legacy;
+#[path = "all/line.rs"]
+mod line;
 #[path = "all/mail.rs"]
 mod mail;
 #[path = "all/operating.rs"]

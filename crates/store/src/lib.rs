@@ -54,6 +54,7 @@ pub use people::logins::LoginTry;
 pub use people::quota::Kept;
 pub use people::sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, Successor, TOUCH};
 pub use people::users::{AccountFilter, AdminAct, Administered};
+pub use queue::line::Standing;
 pub use requests::download::{Format, Window};
 pub use statistics::{
     Answer, Choice, ChoiceFilter, Choices, Difference, PersonChoice, RolledUp, UserFigures,
@@ -116,6 +117,7 @@ struct Inner {
     models: RwLock<catalogue::Catalogue>,
     held: Mutex<HashMap<ModelId, String>>,
     figures: tokio::sync::Mutex<Option<(Instant, HashMap<ModelId, Figures>)>>,
+    lines: tokio::sync::Mutex<queue::line::Lines>,
     /// How far the database's clock is ahead of [`Clock::steady`], microseconds.
     ahead: std::sync::atomic::AtomicI64,
     tasks: Mutex<Vec<JoinHandle<()>>>,

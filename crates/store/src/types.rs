@@ -256,6 +256,8 @@ pub struct Figures {
     pub p50_seconds: Option<f64>,
     /// Median time that the last instances took to be ready once their environment was there, seconds.
     pub start_seconds: Option<f64>,
+    /// What one instance answers while it works, the median of the last ones.
+    pub inputs_per_second: Option<f64>,
 }
 
 /// A known prediction: its columns and its row.

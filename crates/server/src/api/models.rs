@@ -115,6 +115,7 @@ fn summary<'m>(seen: &Moment, model: &'m Model, held: Option<String>) -> ModelSu
         running: figures.running,
         p50_seconds: figures.p50_seconds,
         usual_start_seconds: figures.start_seconds,
+        inputs_per_second: figures.inputs_per_second,
         held,
     }
 }

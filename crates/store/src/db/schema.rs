@@ -22,6 +22,7 @@ const SQLITE: &[(i64, &str)] = &[
     (11, include_str!("../../migrations/sqlite/0011_result_sizes.sql")),
     (12, include_str!("../../migrations/sqlite/0012_labels.sql")),
     (13, include_str!("../../migrations/sqlite/0013_preparing.sql")),
+    (14, include_str!("../../migrations/sqlite/0014_inputs.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -37,6 +38,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (11, include_str!("../../migrations/postgres/0011_result_sizes.sql")),
     (12, include_str!("../../migrations/postgres/0012_labels.sql")),
     (13, include_str!("../../migrations/postgres/0013_preparing.sql")),
+    (14, include_str!("../../migrations/postgres/0014_inputs.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

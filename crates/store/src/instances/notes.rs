@@ -21,8 +21,8 @@ use crate::{Change, Error, Store};
 const REQUESTS: i64 = 1_000;
 
 const SEEN: &str = "INSERT INTO instance_seen (instance_id, node, pod_status, pod, busy, samples, \
-     cpu_now, cpu_peak, cpu_sum, memory_now, memory_peak, memory_sum) \
-     SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM instance WHERE id = $1 \
+     cpu_now, cpu_peak, cpu_sum, memory_now, memory_peak, memory_sum, inputs) \
+     SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM instance WHERE id = $1 \
      ON CONFLICT (instance_id) DO UPDATE SET node = COALESCE(excluded.node, instance_seen.node), \
      pod_status = COALESCE(excluded.pod_status, instance_seen.pod_status), \
      pod = COALESCE(excluded.pod, instance_seen.pod), busy = instance_seen.busy + excluded.busy, \
@@ -34,7 +34,8 @@ const SEEN: &str = "INSERT INTO instance_seen (instance_id, node, pod_status, po
      ELSE instance_seen.memory_now END, \
      memory_peak = CASE WHEN excluded.memory_peak > instance_seen.memory_peak \
      THEN excluded.memory_peak ELSE instance_seen.memory_peak END, \
-     memory_sum = instance_seen.memory_sum + excluded.memory_sum";
+     memory_sum = instance_seen.memory_sum + excluded.memory_sum, \
+     inputs = instance_seen.inputs + excluded.inputs";
 
 const TRIM: &str = "DELETE FROM instance_request WHERE instance_id = $1 AND request_id <= \
      (SELECT request_id FROM instance_request WHERE instance_id = $1 \
@@ -121,6 +122,7 @@ async fn write(tx: &mut Tx, notes: &InstanceNotes) -> Result<(), Error> {
         number(usage.memory.now),
         number(usage.memory.peak),
         number(usage.memory.sum),
+        number(notes.served.iter().map(|served| served.inputs).sum()),
     );
     if written == 0 {
         return Ok(());

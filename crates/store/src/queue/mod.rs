@@ -3,12 +3,14 @@
 pub mod claim;
 pub mod complete;
 pub mod leases;
+pub(crate) mod line;
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use muster_core::expect::inputs_per_second;
 use muster_core::{Cause, Ended, ModelId, PhaseName, RequestId};
 use uuid::Uuid;
 
@@ -231,6 +233,8 @@ impl Store {
             let figure = figures.entry(model.id.clone()).or_default();
             figure.p50_seconds = median(&ended);
             figure.start_seconds = median(&started);
+            let served = line::last_served(&mut conn, &model.id).await?;
+            figure.inputs_per_second = inputs_per_second(&served);
         }
         Ok(figures)
     }

@@ -32,6 +32,7 @@ mod inputs;
 mod instance_notes;
 mod instances;
 mod leases;
+mod line;
 mod models;
 mod opening;
 mod outage;

@@ -4,7 +4,7 @@ import type { Schemas } from '../api/api';
 import { read } from '../api/read';
 import { Feed } from '../live/feed';
 import { Clock } from '../ui/clock';
-import { count, counted, duration, moment } from '../ui/format';
+import { count, counted, duration, moment, range } from '../ui/format';
 import { Icon } from '../ui/icon';
 
 /** Cells of the strip that shows how much is done. */
@@ -21,9 +21,9 @@ const MEMORY = 60_000;
       <div class="whyline warnc"><m-icon name="s-starting" /><div class="tx"><b>{{ why() }}</b><p>Your request runs by itself; you can close this page.</p></div></div>
       <dl class="big4">
         <div><dt>Waiting since</dt><dd>{{ waiting() }}</dd><dd class="small">submitted {{ moment(request().submitted_at, clock.now()) }}</dd></div>
-        <div><dt>In the queue of this model</dt><dd>{{ queue() }}</dd><dd class="small">people take turns</dd></div>
+        <div><dt>Ahead of you</dt><dd>{{ ahead() }}</dd><dd class="small">{{ queue() }} wait for this model; people take turns</dd></div>
         <div><dt>The model</dt><dd>{{ state() }}</dd><dd class="small">{{ start() }}</dd></div>
-        <div><dt>Others took</dt><dd>{{ usual() }}</dd><dd class="small">median of recent requests</dd></div>
+        <div><dt>Done in</dt><dd>{{ expected() }}</dd><dd class="small">{{ request().expected_seconds ? 'likely, from now' : 'not known yet' }}, others took {{ usual() }}</dd></div>
       </dl>
     } @else {
       <div class="whyline"><span class="acr"><m-icon name="s-running" /></span><div class="tx"><b>{{ count(request().done) }} of {{ counted(request().inputs, 'input') }} are done.</b><p>Predictions come when all inputs are done. You can close this page.</p></div></div>
@@ -48,6 +48,11 @@ export class Progressing {
     this.#feed.models();
     return { path: { id: this.request().model }, quiet: true };
   });
+  /** A range goes down until the request is read again. */
+  readonly #readAt = computed(() => {
+    this.request();
+    return untracked(this.clock.now);
+  });
   readonly #seen = signal<readonly { at: number; done: number }[]>([]);
 
   protected readonly why = computed(() => {
@@ -57,6 +62,15 @@ export class Progressing {
     return state === 'ready' ? 'It is next in the queue.' : state === 'preparing' ? 'The environment of the model is being made.' : 'An instance of the model starts.';
   });
   protected readonly waiting = computed(() => duration((this.clock.now() - Date.parse(this.request().submitted_at)) / 1000));
+  protected readonly ahead = computed(() => {
+    const ahead = this.request().ahead_inputs;
+    return ahead === null || ahead === undefined ? '–' : counted(ahead, 'input');
+  });
+  protected readonly expected = computed(() => {
+    const said = this.request().expected_seconds;
+    const since = (this.clock.now() - this.#readAt()) / 1000;
+    return said ? range({ low: said.low - since, high: said.high - since }) : '–';
+  });
   protected readonly queue = computed(() => counted(this.#model.value()?.waiting ?? 1, 'request'));
   protected readonly state = computed(() => this.#model.value()?.state ?? '–');
   protected readonly start = computed(() => {

@@ -1,7 +1,17 @@
-import { ago, binary, bytes, counted, decimals, duration, figure, fixed, tail } from './format';
+import { ago, binary, bytes, counted, decimals, duration, figure, fixed, range, tail } from './format';
 
 test('durations have the two units that matter', () => {
   expect([0.0021, 0.31, 4.2, 38, 60, 186, 7500, 604_000].map(duration)).toEqual(['2 ms', '310 ms', '4.2 s', '38 s', '1 min', '3 min 6 s', '2 h 5 min', '6 d 23 h']);
+});
+
+test('a range is in whole seconds, and in one piece where its ends look alike', () => {
+  const ranges = [
+    { low: 39.6, high: 120.2 },
+    { low: 0.01, high: 1.2 },
+    { low: -3, high: 4.6 },
+    { low: 3601, high: 7230 },
+  ];
+  expect(ranges.map(range)).toEqual(['40 s to 2 min', '1 s', '1 s to 5 s', '1 h to 2 h']);
 });
 
 test('ages', () => {

@@ -23,6 +23,12 @@ export function duration(seconds: number): string {
   return pair(Math.floor(s / 86_400), 'd', Math.floor((s % 86_400) / 3_600), 'h');
 }
 
+/** `40 s to 2 min`, `1 s`: a range in whole seconds, in one piece where its ends look alike. */
+export function range({ low, high }: { low: number; high: number }): string {
+  const [from, to] = [low, high].map((seconds) => duration(Math.max(1, Math.round(seconds))));
+  return from === to ? (to ?? '') : `${from} to ${to}`;
+}
+
 function pair(a: number, unitA: string, b: number, unitB: string): string {
   return b === 0 ? `${a} ${unitA}` : `${a} ${unitA} ${b} ${unitB}`;
 }

@@ -23,7 +23,7 @@ use crate::api::people::view::DoneView;
 use crate::api::requests::again::take_inputs;
 use crate::api::requests::rows::Kept;
 use crate::api::requests::submit::submit;
-use crate::api::requests::view::{PageView, RequestView, view};
+use crate::api::requests::view::{ExpectedView, PageView, RequestView, view};
 use crate::app::{App, seconds, to_the_end};
 use crate::http::answer::{json, located};
 use crate::http::extract::{Pairs, Parameters, Query, RequestPath, idempotency_key, phase};
@@ -196,6 +196,12 @@ async fn show(
     result: Option<Option<String>>,
 ) -> Result<Response, Problem> {
     let mut shown = view(app, request, auth);
+    // Those who do not wait for the answer are many, and want it at once.
+    if status != StatusCode::CREATED || result.is_some() {
+        let standing = app.store.standing(request).await?;
+        shown.ahead_inputs = standing.ahead_inputs;
+        shown.expected_seconds = standing.expected.map(ExpectedView::from);
+    }
     if let Some(known) = result {
         shown.result = rows::of(app, request, known).await?;
     }

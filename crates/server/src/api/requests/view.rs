@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use muster_core::expect::Expected;
 use muster_core::request::{Header, Reading};
 use muster_core::stats::AuthType;
 use muster_core::{Column, ColumnKind, Ended, Model, ModelId, Phase, Request};
@@ -86,6 +87,12 @@ pub struct RequestView<'r> {
     pub label: Option<&'r str>,
     /// Why it waits, while it waits.
     pub waiting_reason: Option<String>,
+    /// While it waits: inputs of others that go before its first one. Null if that is not known, in lists
+    /// and in the answer to a submission without `wait`.
+    pub ahead_inputs: Option<u64>,
+    /// While it waits: how long it takes from now to its end, likely; null where `ahead_inputs` is, and if
+    /// the model did not run lately or the hub cannot start it now.
+    pub expected_seconds: Option<ExpectedView>,
     /// Why it failed or was cancelled.
     pub reason: Option<&'r str>,
     /// The result's rows as in the JSON download: when `wait` was given, the request completed in
@@ -93,6 +100,22 @@ pub struct RequestView<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
     pub result: Option<Box<RawValue>>,
+}
+
+/// A range of seconds.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Expected)]
+pub struct ExpectedView {
+    pub low: f64,
+    pub high: f64,
+}
+
+impl From<Expected> for ExpectedView {
+    /// To the millisecond: more would be noise.
+    fn from(Expected { low, high }: Expected) -> Self {
+        let [low, high] = [low, high].map(|seconds| (seconds * 1000.0).round() / 1000.0);
+        Self { low, high }
+    }
 }
 
 /// Describes the texts of `phase`.
@@ -162,6 +185,8 @@ impl<'r> RequestView<'r> {
             cached: request.progress.cached,
             reading: ReadingView::new(&request.reading),
             label: request.label.as_deref(),
+            ahead_inputs: None,
+            expected_seconds: None,
             waiting_reason: held.filter(|_| request.phase == Phase::Waiting),
             reason,
             result: None,
@@ -209,6 +234,8 @@ pub struct ModelSummaryView<'m> {
     pub p50_seconds: Option<f64>,
     /// How long an instance usually takes to start, if one started lately.
     pub usual_start_seconds: Option<f64>,
+    /// What one instance answers while it works, if one did lately.
+    pub inputs_per_second: Option<f64>,
     /// Why its requests wait, if they do.
     pub held: Option<String>,
 }

@@ -1,0 +1,125 @@
+//! What the hub says to people who wait, held against what became of it: a mixed load on a model that is warm, one
+//! with several instances, and one that starts when somebody needs it.
+
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::Bench;
+use crate::Result;
+use crate::load::client::Client;
+use crate::models::{Python, python};
+use crate::report::Line;
+
+const MODELS: [&str; 3] = ["warm", "wide", "cold"];
+/// Inputs of a request: mostly few, now and then many.
+const SIZES: [usize; 10] = [1, 1, 3, 10, 1, 300, 1, 30, 2_000, 1];
+const PEOPLE: usize = 9;
+const TARGET: f64 = 0.8;
+/// When somebody looks for the first time.
+const LOOKS: Duration = Duration::from_millis(300);
+
+#[derive(Deserialize)]
+struct Seen {
+    id: String,
+    phase: String,
+    expected_seconds: Option<Expected>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct Expected {
+    low: f64,
+    high: f64,
+}
+
+/// Of one that waited: what was said, and what it took.
+struct Told {
+    said: Option<Expected>,
+    took: f64,
+}
+
+pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
+    let place = bench.place("waits")?;
+    let slow = Python { pause: 200, batch: 100, ..Python::default() };
+    python(&place.models, &Python { name: "warm", ..slow })?;
+    python(&place.models, &Python { name: "wide", min_instances: 1, max_instances: 3, ..slow })?;
+    python(&place.models, &Python { name: "cold", min_instances: 0, idle_seconds: 2, ..slow })?;
+    let hub = place.hub(bench, None, &[]).await?;
+    for model in MODELS {
+        let mut client = hub.client()?;
+        let token = client.session().await?;
+        ask(&mut client, &token, (model, 250)).await?;
+    }
+    // What instances did is noted every two seconds.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let until = Instant::now() + Duration::from_secs(bench.pick(120, 30));
+    let mut people = JoinSet::new();
+    for person in 0..PEOPLE {
+        let mut client = hub.client()?;
+        people.spawn(async move {
+            let (token, mut told) = (client.session().await?, Vec::new());
+            for n in 0.. {
+                if Instant::now() >= until {
+                    break;
+                }
+                let what = (MODELS[(person + n) % 3], SIZES[(7 * n + 3 * person) % SIZES.len()]);
+                told.extend(ask(&mut client, &token, what).await?);
+                let pause = 100 + (n as u64 * 377 + person as u64 * 131) % 2_000;
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            Result::Ok(told)
+        });
+    }
+    let mut told = Vec::new();
+    while let Some(one) = people.join_next().await {
+        told.extend(one??);
+    }
+    hub.stop().await?;
+    let said: Vec<(Expected, f64)> =
+        told.iter().filter_map(|told| Some((told.said?, told.took))).collect();
+    let (asked, answered) = (told.len(), said.len());
+    let early = said.iter().filter(|(range, took)| *took < range.low).count();
+    let late = said.iter().filter(|(range, took)| *took > range.high).count();
+    let share = (answered - early - late) as f64 / answered.max(1) as f64;
+    let mut widths: Vec<f64> =
+        said.iter().map(|(range, _)| range.high / range.low.max(0.1)).collect();
+    widths.sort_by(f64::total_cmp);
+    let width = widths.get(widths.len() / 2).copied().unwrap_or(0.0);
+    Ok(vec![Line {
+        case: format!("when {asked} requests that waited end, as the hub said"),
+        figure: format!(
+            "{:.0} % in the range ({early} earlier, {late} later, {} not told); its end is the median {width:.0}x its begin",
+            100.0 * share,
+            asked - answered
+        ),
+        target: format!(">= {:.0} % in the range", 100.0 * TARGET),
+        reached: Some(share >= TARGET && answered * 2 >= asked),
+        raw: json!({"asked": asked, "answered": answered, "early": early, "late": late,
+            "median_width": width}),
+    }])
+}
+
+/// Submits, looks whether it waits, and for how long it does; nothing if it does not.
+async fn ask(
+    client: &mut Client,
+    token: &str,
+    (model, inputs): (&str, usize),
+) -> Result<Option<Told>> {
+    let inputs: Vec<String> = (0..inputs).map(|n| n.to_string()).collect();
+    let body = serde_json::to_vec(&json!({"model": model, "inputs": inputs}))?;
+    let Seen { id, .. } = client.post("/api/v1/requests", token, body.into()).await?;
+    tokio::time::sleep(LOOKS).await;
+    let path = format!("/api/v1/requests/{id}");
+    let first: Seen = client.get(&path, token).await?;
+    let (begun, mut last) = (Instant::now(), first.phase.clone());
+    while last == "waiting" || last == "running" {
+        last = client.get::<Seen>(&format!("{path}?wait=60"), token).await?.phase;
+    }
+    if last != "completed" {
+        return Err(format!("a request of {model} is {last}").into());
+    }
+    let told = Told { said: first.expected_seconds, took: begun.elapsed().as_secs_f64() };
+    Ok((first.phase == "waiting").then_some(told))
+}
