@@ -6,8 +6,10 @@ use crate::human;
 /// What ends a Parquet file (and begins it), and a stream of Arrow.
 const PARQUET: &[u8] = b"PAR1";
 const ARROW: &[u8] = b"\xff\xff\xff\xff\0\0\0\0";
-/// The longer of both.
-const MARK: usize = ARROW.len();
+/// What begins the last record of a workbook, which is a zip file, and how long that record is.
+const ZIP: &[u8] = b"PK\x05\x06";
+/// The longest of them.
+const MARK: usize = 22;
 
 /// Sees the bytes of a result.
 pub struct Count {
@@ -43,7 +45,7 @@ impl Count {
                 self.rows += piece.iter().filter(|byte| **byte == b'\n').count() as u64
             }
             Format::Json => piece.iter().for_each(|byte| self.json(*byte)),
-            Format::Parquet | Format::Arrow => {}
+            Format::Parquet | Format::Arrow | Format::Xlsx => {}
         }
     }
 
@@ -70,6 +72,7 @@ impl Count {
             Format::Json => (self.rows, self.depth == 0 && self.bytes > 0),
             Format::Parquet => (rows, self.last.ends_with(PARQUET)),
             Format::Arrow => (rows, self.last.ends_with(ARROW)),
+            Format::Xlsx => (rows, self.last.len() == MARK && self.last.starts_with(ZIP)),
         };
         if have != rows {
             return Some(format!("{} of {}", human::count(have), human::counted(rows, "row")));
@@ -107,6 +110,9 @@ mod tests {
         assert!(missing(Format::Json, b"", 0).is_some());
         assert_eq!(missing(Format::Ndjson, b"{}\n{}\n", 2), None);
         assert!(missing(Format::Ndjson, b"{}\n{}", 2).is_some());
+        let zip = [b"PK\x03\x04....PK\x05\x06".as_slice(), &[0; 18]].concat();
+        assert_eq!(missing(Format::Xlsx, &zip, 9), None);
+        assert!(missing(Format::Xlsx, &zip[..zip.len() - 1], 9).is_some());
         assert_eq!(missing(Format::Parquet, b"PAR1....PAR1", 9), None);
         assert!(missing(Format::Parquet, b"PAR1........", 9).is_some());
         assert_eq!(missing(Format::Arrow, b"..\xff\xff\xff\xff\0\0\0\0", 9), None);

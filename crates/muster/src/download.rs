@@ -30,6 +30,7 @@ pub enum Format {
     Ndjson,
     Parquet,
     Arrow,
+    Xlsx,
 }
 
 /// Where a result goes.
@@ -48,6 +49,7 @@ impl Format {
             Self::Ndjson => "ndjson",
             Self::Parquet => "parquet",
             Self::Arrow => "arrow",
+            Self::Xlsx => "xlsx",
         }
     }
 
@@ -60,9 +62,10 @@ impl Format {
             "ndjson" | "jsonl" => Self::Ndjson,
             "parquet" => Self::Parquet,
             "arrow" | "arrows" => Self::Arrow,
+            "xlsx" => Self::Xlsx,
             ending => {
                 let what = format!("a result cannot be written as .{ending}");
-                let advice = "There are .csv, .json, .ndjson (.jsonl), .parquet and .arrow. With \
+                let advice = "There are .csv, .json, .ndjson (.jsonl), .parquet, .arrow and .xlsx. With \
                               --format another name can be given to one of these.";
                 return Err(Failure::usage(what).advice(advice));
             }
@@ -84,7 +87,7 @@ impl Target {
             None if format.is_none() && std::io::stdout().is_terminal() => Ok(Self::Terminal),
             _ => {
                 let format = format.unwrap_or(Format::Csv);
-                let binary = matches!(format, Format::Parquet | Format::Arrow);
+                let binary = matches!(format, Format::Parquet | Format::Arrow | Format::Xlsx);
                 if binary && std::io::stdout().is_terminal() {
                     let what = format!("{} cannot be shown on a terminal", format.name());
                     return Err(Failure::usage(what).advice("Give a file with -o."));
@@ -264,12 +267,13 @@ mod tests {
             Ok(Target::File(_, format)) => Some(format),
             _ => None,
         };
-        for other in ["out.xlsx", "out.tsv", "out.csv.gz", "out.feather", "out.", ".csv.zip"] {
+        for other in ["out.xls", "out.tsv", "out.csv.gz", "out.feather", "out.", ".csv.zip"] {
             assert_eq!(format(other), None, "{other}");
             let named = Target::new(Some(Path::new(other)), Some(Format::Csv));
             assert!(matches!(named, Ok(Target::File(_, Format::Csv))), "{other}");
         }
         assert_eq!(format("out.PARQUET"), Some(Format::Parquet));
+        assert_eq!(format("out.xlsx"), Some(Format::Xlsx));
         assert_eq!(format("out.csv"), Some(Format::Csv));
         assert_eq!(format("out"), Some(Format::Csv));
         assert_eq!(format("-"), None);

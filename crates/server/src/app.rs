@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::FromRef;
 use muster_core::PrincipalId;
-use muster_store::Store;
+use muster_store::{Format, Store};
 use tokio::sync::watch;
 
 use crate::config::ServerConfig;
@@ -28,6 +28,8 @@ use crate::web::Web;
 /// and what compresses them.
 const SMALL_DOWNLOAD: u64 = 128 << 10;
 const LARGE_DOWNLOAD: u64 = 1 << 20;
+/// A workbook is also a file on disk for as long as it is sent, so there are fewer at a time.
+const WORKBOOK: u64 = 8 << 20;
 /// Inputs of a request whose download is small.
 const FEW: u64 = 100;
 
@@ -97,8 +99,17 @@ impl App {
     }
 
     /// May somebody download a result of so many inputs? What this holds is held until its end.
-    pub fn admit_download(&self, caller: &Caller, inputs: u64) -> Result<Hold, Problem> {
-        let amount = if inputs <= FEW { SMALL_DOWNLOAD } else { LARGE_DOWNLOAD };
+    pub fn admit_download(
+        &self,
+        caller: &Caller,
+        inputs: u64,
+        format: Format,
+    ) -> Result<Hold, Problem> {
+        let amount = match format {
+            _ if inputs <= FEW => SMALL_DOWNLOAD,
+            Format::Xlsx => WORKBOOK,
+            _ => LARGE_DOWNLOAD,
+        };
         self.downloads.hold(Some(caller.holder()), amount).map_err(|full| match full {
             Full::All => Problem::new(Kind::Busy, "Too many results are downloaded. Try again."),
             Full::Yours => {

@@ -29,6 +29,9 @@ pub enum Error {
     /// The request ended without a result.
     #[error("the request has no result")]
     NoResult,
+    /// The format has no place for so much; the text says what to do.
+    #[error("{0}")]
+    TooLarge(String),
     /// Another server works on this data folder.
     #[error("another muster server uses {}; stop it first, or give this one a --data-dir of its own", folder.display())]
     AlreadyServed { folder: PathBuf },

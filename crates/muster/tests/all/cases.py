@@ -1,4 +1,4 @@
-"""What people call a hub with from Python: requests, and pyarrow for results.
+"""What people call a hub with from Python: requests, and pyarrow and openpyxl for results.
 
 cases.py HUB FOLDER: the hub has the model `smiles`, the folder the files of the cases.
 """
@@ -7,6 +7,7 @@ import io
 import sys
 import time
 
+import openpyxl
 import pyarrow.ipc
 import pyarrow.parquet
 import requests
@@ -91,4 +92,26 @@ whole = result(request, "csv")
 url = f"{hub}/api/v1/requests/{request['id']}/result"
 rest = session.get(url, headers={"Range": "bytes=5-", "If-Range": whole.headers["ETag"]})
 assert rest.status_code == 206 and rest.content == whole.content[5:]
+
+# A workbook: the same rows and names, numbers as numbers, and nothing that Excel would work out or open.
+evil = ["=1+1", "@SUM(A1)", "https://example.org/", "'quoted", "  spaces ", "0012", "\u00e9\U0001f9ea", "a\nb"]
+request = session.post(f"{hub}/api/v1/requests", json={"model": "smiles", "inputs": [*evil, "C\x01C"]}).json()
+request = wait(request)
+for request in (request, submit("own_error_column.csv")):
+    answer = result(request, "xlsx")
+    book = openpyxl.load_workbook(io.BytesIO(answer.content))
+    assert len(book.worksheets) == 1
+    sheet = book.worksheets[0]
+    cells = list(sheet.iter_rows())
+    rows = result(request, "json").json()
+    assert [cell.value for cell in cells[0]] == list(rows[0])
+    for line, row in zip(cells[1:], rows, strict=True):
+        for cell, value in zip(line, row.values(), strict=True):
+            seen = cell.value
+            if isinstance(seen, str):
+                seen = openpyxl.utils.escape.unescape(seen)
+            assert seen == (None if value == "" else value), (cell.coordinate, cell.value, value)
+            assert cell.data_type == ("n" if not isinstance(value, str) else "s"), cell.data_type
+            assert cell.hyperlink is None
+    assert result(request, "xlsx").content == answer.content
 print("good")

@@ -469,7 +469,7 @@ fn the_command_reads_files_by_their_names() {
         "name,smiles,length\nethanol,CCO,3\n"
     );
     let before = hub.good(&["requests", "--csv"]).text;
-    for name in ["out.xlsx", "out.tsv", "out.csv.gz", "out.feather"] {
+    for name in ["out.xls", "out.tsv", "out.csv.gz", "out.feather"] {
         hub.muster(&["run", "smiles", "--input", "CCO", "-o", name])
             .fails(2, &[".csv", ".parquet"]);
         assert!(!world.path(name).exists());

@@ -428,6 +428,7 @@ impl From<muster_store::Error> for Problem {
             .at(At::Parameter("Idempotency-Key".into())),
             Error::NotOffered { disabled: None } => Self::unknown_model(),
             Error::NotOffered { disabled: Some(reason) } => Self::model_disabled(&reason),
+            Error::TooLarge(why) => Self::parameter("format", why),
             Error::NotEnded => Self::new(
                 Kind::NotEnded,
                 "The result is there when the request ended. Wait for it with GET \

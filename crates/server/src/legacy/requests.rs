@@ -147,7 +147,7 @@ pub async fn legacy_find_request(
     let format = if csv || !admin { Format::Csv } else { Format::Json };
     let download = store.download_bare(principal, id, format).await?;
     let stream = download.ok_or_else(Problem::no_such_request)?.stream;
-    let hold = app.admit_download(&caller, request.progress.inputs)?;
+    let hold = app.admit_download(&caller, request.progress.inputs, format)?;
     let stream = metered(stream, hold);
     let stream = if format == Format::Csv { lines(stream) } else { stream };
     let whole = Body::from_stream(within(&view, stream)?);

@@ -82,17 +82,20 @@ async fn results_of_more_than_a_hundred_rows_are_only_downloaded() {
     assert_eq!(lines.lines().count(), 102);
 }
 
+const WORKBOOK: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
 #[tokio::test]
 async fn each_format_is_had_by_name_or_by_accept() {
     let hub = Hub::start().await;
     let person = hub.person().await;
     let path = format!("{}/result", completed(&hub, &person).await);
-    let formats: [(&str, &str, &[u8]); 5] = [
+    let formats: [(&str, &str, &[u8]); 6] = [
         ("csv", "text/csv", b"name,"),
         ("json", "application/json", b"["),
         ("ndjson", "application/x-ndjson", b"{"),
         ("parquet", "application/vnd.apache.parquet", b"PAR1"),
         ("arrow", "application/vnd.apache.arrow.stream", b"\xff\xff\xff\xff"),
+        ("xlsx", WORKBOOK, b"PK\x03\x04"),
     ];
     for (name, media, start) in formats {
         let named = person.get(&format!("{path}?format={name}")).send().await.expect("an answer");
@@ -108,7 +111,7 @@ async fn each_format_is_had_by_name_or_by_accept() {
     let lines: Vec<Value> =
         lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(Value::Array(lines), json);
-    let refused = crate::hub::problem(person.get(&format!("{path}?format=xlsx"))).await;
+    let refused = crate::hub::problem(person.get(&format!("{path}?format=xls"))).await;
     assert_eq!(crate::hub::slug(&refused), "bad-parameter");
 }
 
@@ -159,6 +162,38 @@ async fn some_rows_of_a_result_are_had_alone() {
         let refused = crate::hub::problem(person.get(&format!("{path}?{query}"))).await;
         assert_eq!(refused["parameter"], name, "{query}");
     }
+}
+
+/// What a sheet has no place for is refused before anything is sent, and the rest of it can be had.
+#[tokio::test]
+async fn a_cell_too_long_for_a_workbook_is_refused_with_another_format() {
+    let hub = Hub::start().await;
+    let person = hub.person().await;
+    let (fits, long) = ("C".repeat(32_767), "C".repeat(32_768));
+    let request = person.submit(&[&fits, &long]).await;
+    hub.complete(hub.claim().await).await;
+    let path = format!("/api/v1/requests/{}/result", request["id"].as_str().expect("an id"));
+    let refused = crate::hub::problem(person.get(&format!("{path}?format=xlsx"))).await;
+    assert_eq!(
+        (crate::hub::slug(&refused), &refused["parameter"]),
+        ("bad-parameter", &json!("format"))
+    );
+    let detail = refused["detail"].as_str().expect("text");
+    assert!(detail.contains("row 3") && detail.contains("csv"), "{detail}");
+    let first = person.get(&format!("{path}?format=xlsx&limit=1")).send().await.expect("an answer");
+    assert_eq!(first.status(), 200);
+    let length: usize =
+        first.headers()["content-length"].to_str().expect("text").parse().expect("a number");
+    let tag = first.headers()["etag"].clone();
+    let bytes = first.bytes().await.expect("bytes");
+    assert_eq!(bytes.len(), length);
+    // The same bytes each time, or nobody could go on where a download broke off.
+    let again = person.get(&format!("{path}?format=xlsx&limit=1")).header("range", "bytes=100-");
+    let again = again.header("if-range", tag).send().await.expect("an answer");
+    assert_eq!(
+        (again.status().as_u16(), again.bytes().await.expect("bytes")),
+        (206, bytes.slice(100..))
+    );
 }
 
 fn text<'v>(row: &'v Value, name: &str) -> &'v str {

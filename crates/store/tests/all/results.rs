@@ -105,6 +105,11 @@ async fn check_every_format(lab: &Lab, id: RequestId) {
                 let reader = reader.expect("Arrow");
                 check_batches(&reader.map(|batch| batch.expect("rows")).collect::<Vec<_>>());
             }
+            // Read in `muster/tests/all/cases.py`.
+            Format::Xlsx => {
+                assert!(bytes.starts_with(b"PK\x03\x04"));
+                assert_eq!(lab.download(id, format).await.expect("a result"), bytes);
+            }
         }
     }
 }

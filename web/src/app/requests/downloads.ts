@@ -74,7 +74,7 @@ export class Downloads {
   protected readonly formats = computed(() => {
     const model = this.model();
     const molecules = !!model && takesMolecules(model) && !!this.result().columns();
-    return FORMATS.filter(({ id, type }) => (id === 'sdf' ? molecules : id !== 'xlsx' && (this.which() === 'all' || type)));
+    return FORMATS.filter(({ id, type }) => (id === 'sdf' ? molecules : this.which() === 'all' || type));
   });
 
   protected nameOf(format: string): string {

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use muster_core::{PrincipalId, RequestId};
-use muster_store::Error;
+use muster_store::{Error, Format};
 
 use crate::app::App;
 use crate::http::csv;
@@ -34,7 +34,7 @@ pub async fn find_inputs(
 ) -> Result<Response, Problem> {
     let (store, principal) = (&app.store, caller.principal);
     let request = store.find_request(principal, id).await?.ok_or_else(Problem::no_such_request)?;
-    let hold = app.admit_download(&caller, request.progress.inputs)?;
+    let hold = app.admit_download(&caller, request.progress.inputs, Format::Csv)?;
     let pieces = store.download_inputs(principal, id).await?;
     let pieces = metered(pieces.ok_or_else(Problem::no_such_request)?, hold);
     let text = id.0.simple().to_string();

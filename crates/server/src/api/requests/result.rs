@@ -34,7 +34,7 @@ impl Parameters for FindResult {
     const NAMES: &'static [&'static str] = &["format", "offset", "limit"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
-        let format = pairs.value("format", "csv, json, ndjson, parquet or arrow")?;
+        let format = pairs.value("format", "csv, json, ndjson, parquet, arrow or xlsx")?;
         let offset = pairs.number("offset", u32::MAX)?.unwrap_or(0).into();
         let limit = pairs.number("limit", u32::MAX)?.map(u64::from);
         if limit == Some(0) {
@@ -47,12 +47,13 @@ impl Parameters for FindResult {
 /// Download a result
 ///
 /// Your columns as they came, the model's columns, and a column `error` if some inputs failed. The
-/// format is that of `format`, else the first of `Accept` that is known, else CSV.
+/// format is that of `format`, else the first of `Accept` that is known, else CSV. A workbook (xlsx) has at
+/// most 1,048,575 rows, 16,384 columns, 10,000,000 cells and 32,767 characters in each: more is refused.
 #[utoipa::path(
     get, path = "/api/v1/requests/{id}/result", operation_id = "find_result", tag = "requests",
     params(
         ("id" = String, Path, description = "The request's id"),
-        ("format" = Option<String>, Query, description = "csv, json, ndjson, parquet or arrow"),
+        ("format" = Option<String>, Query, description = "csv, json, ndjson, parquet, arrow or xlsx"),
         ("offset" = Option<u32>, Query, description = "So many of the first rows are left out; 0 if not given"),
         ("limit" = Option<u32>, Query, description = "Most rows after that, 1 or more; all if not given"),
         ("Range" = Option<String>, Header, description = "`bytes=N-`: from that byte on"),
@@ -67,6 +68,7 @@ impl Parameters for FindResult {
                 (String = "application/x-ndjson"),
                 (String = "application/vnd.apache.parquet"),
                 (String = "application/vnd.apache.arrow.stream"),
+                (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
             )),
         (status = 206, description = "The bytes of `Range`",
             content(
@@ -75,6 +77,7 @@ impl Parameters for FindResult {
                 (String = "application/x-ndjson"),
                 (String = "application/vnd.apache.parquet"),
                 (String = "application/vnd.apache.arrow.stream"),
+                (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
             )),
     ),
     security(("session" = [])),
@@ -90,7 +93,7 @@ pub async fn find_result(
     let (store, principal) = (&app.store, caller.principal);
     let request = store.find_request(principal, id).await?.ok_or_else(Problem::no_such_request)?;
     let format = query.format.or_else(|| accepted(&headers)).unwrap_or(Format::Csv);
-    let hold = app.admit_download(&caller, request.progress.inputs)?;
+    let hold = app.admit_download(&caller, request.progress.inputs, format)?;
     let open = async || {
         let download = store.download_rows(principal, id, format, query.window).await?;
         learned(download.ok_or_else(Problem::no_such_request)?).await
@@ -226,7 +229,7 @@ fn accepted(headers: &HeaderMap) -> Option<Format> {
 /// gzip and zstd for those who accept them; not for formats that are compressed.
 pub fn compression() -> CompressionLayer<impl Predicate> {
     let pays = SizeAbove::new(256)
-        .and(NotForContentType::const_new("application/vnd.apache"))
+        .and(NotForContentType::const_new("application/vnd."))
         .and(NotForContentType::const_new("text/event-stream"));
     // The fastest: others need several times the memory for each download.
     let level = CompressionLevel::Fastest;

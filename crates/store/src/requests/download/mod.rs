@@ -7,6 +7,7 @@ mod inputs;
 mod json;
 mod size;
 mod tasks;
+mod xlsx;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -38,10 +39,13 @@ pub enum Format {
     Ndjson,
     Parquet,
     Arrow,
+    /// An Excel workbook.
+    Xlsx,
 }
 
 impl Format {
-    pub const ALL: [Self; 5] = [Self::Csv, Self::Json, Self::Ndjson, Self::Parquet, Self::Arrow];
+    pub const ALL: [Self; 6] =
+        [Self::Csv, Self::Json, Self::Ndjson, Self::Parquet, Self::Arrow, Self::Xlsx];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -50,6 +54,7 @@ impl Format {
             Self::Ndjson => "ndjson",
             Self::Parquet => "parquet",
             Self::Arrow => "arrow",
+            Self::Xlsx => "xlsx",
         }
     }
 
@@ -65,6 +70,7 @@ impl Format {
             Self::Ndjson => "application/x-ndjson",
             Self::Parquet => "application/vnd.apache.parquet",
             Self::Arrow => "application/vnd.apache.arrow.stream",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         }
     }
 }
@@ -128,6 +134,15 @@ pub(crate) trait Writer: Send {
     fn start(&mut self) -> Result<Vec<u8>, Error>;
     fn batch(&mut self, batch: Batch) -> Result<Vec<u8>, Error>;
     fn end(&mut self) -> Result<Vec<u8>, Error>;
+
+    /// Is there more after the end, which is read piece by piece?
+    fn has_rest(&self) -> bool {
+        false
+    }
+
+    fn rest(&mut self) -> Result<Vec<u8>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 struct Reader {
@@ -201,6 +216,10 @@ impl Store {
             Format::Ndjson => Box::new(json::JsonWriter::lines(Arc::clone(&header))),
             Format::Parquet => Box::new(arrow::ParquetWriter::new(Arc::clone(&header))?),
             Format::Arrow => Box::new(arrow::ArrowWriter::new(Arc::clone(&header))?),
+            Format::Xlsx => {
+                let made_at = request.phase.ended_at().unwrap_or(request.submitted_at);
+                Box::new(xlsx::XlsxWriter::new(Arc::clone(&header), rows, made_at)?)
+            }
         };
         let tasks = Tasks::of(self, request.id, request.progress.inputs).await?;
         let size = Size::new(request.id, (format, window), &header, tasks.sizes.as_deref());
@@ -278,7 +297,8 @@ impl Store {
 impl Reader {
     async fn chunk(mut self) -> Result<Option<(Bytes, Self)>, Error> {
         let bytes = match self.state {
-            State::End => return Ok(None),
+            State::End if !self.writer.has_rest() => return Ok(None),
+            State::End => self.writer.rest()?,
             State::Start => {
                 self.state = State::Rows;
                 self.writer.start()?
@@ -311,7 +331,7 @@ impl Reader {
                 }
             },
         };
-        let is_end = matches!(self.state, State::End);
+        let is_end = matches!(self.state, State::End) && !self.writer.has_rest();
         self.size.add(&self.tasks.store, bytes.len(), is_end).await?;
         Ok(Some((bytes.into(), self)))
     }
