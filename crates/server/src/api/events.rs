@@ -11,10 +11,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
-use muster_core::{Permission, PrincipalId};
+use muster_core::{Permission, PrincipalId, Progress, RequestId};
 use muster_store::{Session, SessionKind, Store};
+use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use utoipa::ToSchema;
 
+use crate::api::requests::view::PhaseName;
 use crate::app::App;
 use crate::http::problem::Problem;
 use crate::identity::Caller;
@@ -35,8 +38,8 @@ const ANYBODYS_EVERY: Duration = Duration::from_secs(1);
 /// open.
 #[utoipa::path(
     get, path = "/api/v1/events", operation_id = "follow_events", tag = "events",
-    responses((status = 200, description = "A stream that ends with the session, or when the server stops",
-        body = String, content_type = "text/event-stream",
+    responses((status = 200, description = "A stream of such events, with `data` as JSON, that ends with the session, or when the server stops",
+        body = EventDocument, content_type = "text/event-stream",
         example = "event: request\ndata: {\"id\":\"0193a1b2-0000-7000-8000-000000000001\",\"phase\":\"running\",\"done\":3,\"failed\":0,\"inputs\":10}\n\n")),
     security(("session" = [])),
 )]
@@ -48,6 +51,40 @@ pub async fn follow_events(
     let stream = Stream { app, listener, session: caller.hash, told: None, told_anybodys: None };
     Ok(answer(futures::stream::unfold(stream, Stream::next)))
 }
+
+/// An event, by its name.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "event", content = "data", rename_all = "lowercase")]
+#[schema(as = Event)]
+#[expect(dead_code, reason = "it only describes what `write_events` writes")]
+pub enum EventDocument {
+    Request(RequestNews),
+    Models(NothingMore),
+    Instances(NothingMore),
+    Requests(NothingMore),
+    Session(NothingMore),
+    Resync(NothingMore),
+}
+
+/// What became of one of your requests.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RequestEvent)]
+pub struct RequestNews {
+    #[schema(value_type = String, format = Uuid)]
+    id: RequestId,
+    #[schema(value_type = PhaseName)]
+    phase: &'static str,
+    /// Inputs with a prediction or an error.
+    done: u64,
+    /// Inputs of `done` with an error.
+    failed: u64,
+    inputs: u64,
+}
+
+/// The name of the event says it all.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NoData)]
+pub struct NothingMore {}
 
 /// Server-sent events as they come.
 pub fn answer(
@@ -151,15 +188,11 @@ async fn write_events(store: &Store, principal: PrincipalId, news: News) -> Opti
     }
     for id in news.requests {
         let Some(request) = store.find_request(principal, id).await.ok()? else { continue };
-        let (phase, progress) = (request.phase.name(), request.progress);
-        let (done, failed, inputs) = (progress.done, progress.failed, progress.inputs);
+        let Progress { done, failed, inputs, .. } = request.progress;
+        let news = RequestNews { id, phase: request.phase.name(), done, failed, inputs };
+        let data = serde_json::to_string(&news).ok()?;
         // Writing to a string cannot fail.
-        write!(
-            text,
-            "event: request\ndata: {{\"id\":\"{id}\",\"phase\":\"{phase}\",\"done\":{done},\
-             \"failed\":{failed},\"inputs\":{inputs}}}\n\n"
-        )
-        .unwrap_or_default();
+        write!(text, "event: request\ndata: {data}\n\n").unwrap_or_default();
     }
     Some(text)
 }

@@ -4,13 +4,16 @@ use muster_core::instance::{EndCause, StateName, StopWork};
 use muster_core::news::Level;
 use muster_core::session::EndReason;
 use muster_core::stats::AuthType;
-use muster_core::{Cause, CheckState, Permission};
-use muster_store::SessionKind;
+use muster_core::{Cause, CheckState, Permission, PhaseName};
+use muster_store::{Format, SessionKind};
 use serde_json::Value;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ArrayItems, Object, Schema, SchemaType, Type};
 use utoipa::openapi::{OpenApi, RefOr};
 
+use crate::api::people::session::NONE;
 use crate::http::problem::Kind;
+use crate::identity::{DELETE, READ, SUBMIT};
 
 type Words = Vec<String>;
 
@@ -27,13 +30,22 @@ fn sets() -> Vec<(&'static str, &'static str, Words)> {
     let kinds = [SessionKind::Bearer, SessionKind::Cookie, SessionKind::Token];
     let work = [StopWork::Requeue, StopWork::Fail, StopWork::Drain];
     let check = [CheckState::Good, CheckState::Note, CheckState::Broken];
+    let reasons = words(EndReason::ALL.map(EndReason::name).into_iter().chain([NONE]), |it| it);
+    let kinds_of_cells = words(["integer", "float", "string"], |it| it);
+    let secrets = words([SessionKind::Bearer, SessionKind::Cookie], SessionKind::name);
+    let scopes = words([READ, SUBMIT, DELETE], |it| it);
     vec![
         // By these two a client tells apart what became of a session.
         ("Session", "state", vec!["live".into()]),
         ("EndedSession", "state", vec!["ended".into()]),
-        ("EndedSession", "reason", words(EndReason::ALL, EndReason::name)),
+        ("EndedSession", "reason", reasons),
         ("Session", "permissions", permissions.clone()),
-        ("Account", "permissions", permissions),
+        ("Account", "permissions", permissions.clone()),
+        ("PermissionChange", "permission", permissions),
+        ("NewSession", "kind", secrets.clone()),
+        ("Login", "kind", secrets),
+        ("NewApiToken", "scopes", scopes.clone()),
+        ("SessionInfo", "scopes", scopes),
         ("Principal", "kind", auth.clone()),
         ("SessionInfo", "kind", words(kinds, SessionKind::name)),
         ("AdminRequest", "auth_type", auth),
@@ -45,20 +57,22 @@ fn sets() -> Vec<(&'static str, &'static str, Words)> {
         ("AdminRequest", "error_class", words(Cause::ALL, Cause::name)),
         ("Instance", "state", words(StateName::ALL, StateName::name)),
         ("InstanceStop", "work", words(work, StopWork::name)),
+        ("InstanceStopping", "work", words(work, StopWork::name)),
         ("InstanceEnd", "cause", words(EndCause::NAMES, |it| it)),
         ("InstanceEvent", "level", words([Level::Normal, Level::Warning], Level::name)),
         ("Check", "state", words(check, CheckState::name)),
         ("Reading", "header", words(["used", "absent", "not_a_file"], |it| it)),
-        ("ModelOutput", "kind", words(["integer", "float", "string"], |it| it)),
+        ("ModelOutput", "kind", kinds_of_cells.clone()),
+        ("NewModelOutput", "kind", kinds_of_cells),
         ("Problem", "type", words(Kind::ALL, slug)),
     ]
 }
 
-/// Says of each such property which words it may have.
+/// Says of each such property and parameter which words it may have.
 ///
 /// # Panics
 ///
-/// If there is no such property, which a test would show.
+/// If there is no such property or parameter, which a test would show.
 pub fn add_words(api: &mut OpenApi) {
     let schemas = &mut api.components.get_or_insert_default().schemas;
     for (name, property, words) in sets() {
@@ -68,11 +82,60 @@ pub fn add_words(api: &mut OpenApi) {
         };
         let text = found.and_then(text_of);
         let text = text.unwrap_or_else(|| panic!("there is no text {property} of {name}"));
-        let nullable =
-            matches!(&text.schema_type, SchemaType::Array(all) if all.contains(&Type::Null));
-        let null = nullable.then_some(Value::Null);
-        text.enum_values = Some(words.into_iter().map(Value::String).chain(null).collect());
+        allow(text, words);
     }
+    let (choices, mut unknown) = (choices(), Vec::new());
+    let all = api.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post]);
+    let mut all: Vec<&mut Operation> = all.flatten().collect();
+    for (of, name, words) in choices {
+        let mut found = 0;
+        for operation in &mut all {
+            let id = operation.operation_id.as_deref().unwrap_or_default();
+            if !of.is_empty() && !of.contains(&id) {
+                continue;
+            }
+            let parameters = operation.parameters.iter_mut().flatten();
+            for parameter in parameters {
+                let RefOr::T(parameter) = parameter else { continue };
+                if parameter.name != name {
+                    continue;
+                }
+                if let Some(text) = parameter.schema.as_mut().and_then(text_of) {
+                    allow(text, words.clone());
+                    found += 1;
+                }
+            }
+        }
+        if found < of.len().max(1) {
+            unknown.push(name);
+        }
+    }
+    assert!(unknown.is_empty(), "there is no such parameter: {unknown:?}");
+}
+
+fn allow(text: &mut Object, words: Words) {
+    let nullable = matches!(&text.schema_type, SchemaType::Array(all) if all.contains(&Type::Null));
+    let null = nullable.then_some(Value::Null);
+    text.enum_values = Some(words.into_iter().map(Value::String).chain(null).collect());
+}
+
+/// Operations whose answer is also had as CSV.
+const LISTS: [&str; 4] =
+    ["list_requests", "list_all_requests", "find_statistics", "find_my_statistics"];
+
+/// Parameters of queries that take one of a few words: of which operations (none: of all), their name, the words.
+fn choices() -> Vec<(&'static [&'static str], &'static str, Words)> {
+    let auth = words([AuthType::Account, AuthType::Anonymous], AuthType::name);
+    vec![
+        (&[], "phase", words(PhaseName::ALL, PhaseName::name)),
+        (&[], "auth_type", auth),
+        (&["find_result"], "format", words(Format::ALL, Format::name)),
+        (&LISTS, "format", words(["json", "csv"], |it| it)),
+        (&["list_all_requests"], "sort", words(["newest", "oldest"], |it| it)),
+        (&["submit_request"], "header", words(["auto", "used", "absent"], |it| it)),
+        (&["list_users"], "permission", words(Permission::ALL, |it| it.name())),
+        (&["list_instances"], "cause", words(EndCause::NAMES, |it| it)),
+    ]
 }
 
 /// The schema of a text, or of the texts of a list.

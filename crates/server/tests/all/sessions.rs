@@ -157,7 +157,7 @@ async fn renew_always_answers_and_says_why_a_session_is_over() {
     .await;
     let nobody = hub.send(Method::POST, RENEW, json!({})).await;
     assert_eq!(nobody.status(), 200);
-    assert_eq!(json_of(nobody).await, json!({"state": "ended", "reason": "signed-out"}));
+    assert_eq!(json_of(nobody).await, json!({"state": "ended", "reason": "none"}));
     let (ada, root) = (hub.user("ada").await, hub.admin("root").await);
     for _ in 0..3 {
         let live = ada.send(Method::POST, RENEW, json!({})).await;

@@ -3,7 +3,7 @@ import { Component, computed, model } from '@angular/core';
 import { Icon } from '../ui/icon';
 import type { Output } from './model-draft';
 
-const KINDS = ['float', 'integer', 'string'];
+const KINDS: readonly Output['kind'][] = ['float', 'integer', 'string'];
 
 /** The columns that a model answers, one a line; as JSON outside. */
 @Component({
@@ -12,7 +12,7 @@ const KINDS = ['float', 'integer', 'string'];
   template: `<div class="rows3">
       @for (one of all(); track $index; let at = $index) {
         <input #name class="in sm" [attr.aria-label]="'Name of column ' + (at + 1)" placeholder="name" maxlength="100" [value]="one.name" (input)="put(at, { name: name.value })" />
-        <select #kind class="in sm" [attr.aria-label]="'Kind of column ' + (at + 1)" (change)="put(at, { kind: kind.value })">@for (option of kinds; track option) {<option [value]="option" [selected]="option === one.kind">{{ option }}</option>}</select>
+        <select #kind class="in sm" [attr.aria-label]="'Kind of column ' + (at + 1)" (change)="put(at, { kind: kinds[kind.selectedIndex] })">@for (option of kinds; track option) {<option [value]="option" [selected]="option === one.kind">{{ option }}</option>}</select>
         <input #words class="in sm" [attr.aria-label]="'Meaning of column ' + (at + 1)" placeholder="what it means, and its unit" [value]="one.description ?? ''" (input)="put(at, { description: words.value })" />
         <button type="button" class="btn icon bare" [attr.aria-label]="'Take column ' + (at + 1) + ' away'" (click)="set(without(at))"><m-icon name="x" /></button>
       }

@@ -17,7 +17,9 @@ import { Typed } from './typed';
 
 type Act = 'grant' | 'revoke' | 'disable' | 'enable' | 'end' | 'link' | 'delete';
 
-const PERMISSIONS: readonly { name: Schemas['Account']['permissions'][number]; what: string }[] = [
+type Permission = Schemas['PermissionChange']['permission'];
+
+const PERMISSIONS: readonly { name: Permission; what: string }[] = [
   { name: 'ADMIN', what: 'sees everybody’s requests, instances and users, and changes them' },
   { name: 'MODEL_EDITOR', what: 'adds, edits and disables models' },
 ];
@@ -80,7 +82,7 @@ export class UserDrawer {
   protected readonly read = read('/api/v1/users/{id}', () => ({ path: { id: this.id() } }));
   protected readonly sessions = read('/api/v1/users/{id}/sessions', () => ({ path: { id: this.id() }, quiet: true }));
   protected readonly asked = signal<Act | null>(null);
-  protected readonly permission = signal('');
+  protected readonly permission = signal<Permission>('ADMIN');
   protected readonly busy = signal(false);
   protected readonly failure = signal<Failure | null>(null);
   protected readonly link = signal<Schemas['ResetLink'] | null>(null);
@@ -106,7 +108,7 @@ export class UserDrawer {
     });
   }
 
-  protected ask(act: 'grant' | 'revoke', permission: string): void {
+  protected ask(act: 'grant' | 'revoke', permission: Permission): void {
     this.permission.set(permission);
     this.asked.set(act);
   }

@@ -23,12 +23,15 @@ type Body<O> = O extends { requestBody: { content: { 'application/json': infer B
     ? B | undefined
     : undefined;
 
+/** Words of queries stand in the address, where people write: the hub says what is wrong with one that it does not know. */
+type Asked<Q> = { [K in keyof Q]?: Q[K] extends string | undefined ? string : Q[K] extends readonly string[] | undefined ? readonly string[] : Q[K] };
+
 export type Answer<V extends Verb, P extends Route<V>> = Ok<
   Operation<V, P> extends { responses: infer R } ? R : never
 >;
 export interface Given<V extends Verb, P extends Route<V>> {
   path?: Part<Operation<V, P>, 'path'>;
-  query?: Partial<NonNullable<Operation<V, P> extends { parameters: { query?: infer Q } } ? Q : never>>;
+  query?: Asked<NonNullable<Operation<V, P> extends { parameters: { query?: infer Q } } ? Q : never>>;
   body?: Body<Operation<V, P>>;
   headers?: Record<string, string>;
   signal?: AbortSignal;

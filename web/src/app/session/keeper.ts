@@ -1,7 +1,7 @@
 import type { components } from '../../generated/schema';
 
 export type Live = components['schemas']['Session'];
-export type Reason = 'idle' | 'lifetime' | 'revoked' | 'signed-out';
+export type Reason = 'idle' | 'lifetime' | 'revoked' | 'signed-out' | 'none';
 
 export interface State {
   /** The last session that was seen to live; kept when the hub cannot be reached, and when it ended. */

@@ -9,7 +9,8 @@ const WHY: Record<Reason, string> = {
   idle: 'It was not used for a long time.',
   lifetime: 'Sessions end after some time, also when they are used.',
   revoked: 'It was ended: by you elsewhere, by a new password, or by an administrator.',
-  'signed-out': 'You signed out in another window, or the browser forgot it.',
+  'signed-out': 'You signed out in another window.',
+  none: 'The browser has forgotten it, or somebody signed out in another window.',
 };
 
 /** Lies over the page, which stays as it is: what was not sent yet is sent after signing in. */

@@ -24,6 +24,8 @@ use crate::identity::secret::Secret;
 use crate::identity::{Caller, MaybeCaller, nobody};
 use crate::reading::small::{Json, MaybeJson, wrong};
 
+/// Why no session lives if none came along.
+pub const NONE: &str = "none";
 const CLEAR: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// How the secret is to be sent.
@@ -110,7 +112,7 @@ pub async fn find_session(
 /// Ask what became of a session
 ///
 /// Extends it if it lives. Always answers 200, as often as it is asked: `live`, or `ended` with the
-/// reason.
+/// reason, which is `none` if neither a token nor a cookie came along.
 #[utoipa::path(
     post, path = "/api/v1/session/renew", operation_id = "renew_session", tag = "sessions",
     responses((status = 200, description = "What became of it", body = RenewalView)),
@@ -119,13 +121,13 @@ pub async fn renew_session(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let ended = |reason: EndReason| {
-        let view = EndedView { state: "ended", reason: reason.name() };
+    let answer = |reason| {
+        let view = EndedView { state: "ended", reason };
         json(StatusCode::OK, &RenewalView::Ended(view))
     };
-    let Some(secret) = Secret::of(&headers, &app.config.cookie) else {
-        return ended(EndReason::SignedOut);
-    };
+    let ended = |reason: EndReason| answer(reason.name());
+    // Nobody was signed in: there is nothing to say about it.
+    let Some(secret) = Secret::of(&headers, &app.config.cookie) else { return answer(NONE) };
     let found = app.store.find_session(&secret.hash()).await?;
     let Some(mut session) = found else { return ended(EndReason::SignedOut) };
     if let Err(reason) = session.left(&app.config.sessions.policy, app.store.now()) {

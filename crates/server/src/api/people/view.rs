@@ -59,7 +59,7 @@ pub fn permissions(account: Option<&Account>) -> Vec<&'static str> {
 pub struct EndedView {
     #[schema(example = "ended")]
     pub state: &'static str,
-    /// `idle`, `lifetime`, `revoked` or `signed-out`
+    /// `none`: there was none
     #[schema(example = "idle")]
     pub reason: &'static str,
 }
