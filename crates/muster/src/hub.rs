@@ -149,6 +149,16 @@ impl Hub {
         self.post(path, fill).await
     }
 
+    /// A `PATCH` with a body of JSON.
+    pub async fn patch_json(&self, path: &str, body: &Value) -> Result<Bytes, Failure> {
+        let body = body.to_string();
+        let build = |http: &Client, url: &str| {
+            let patch = http.request(Method::PATCH, format!("{url}{path}"));
+            patch.header(CONTENT_TYPE, "application/json").body(body.clone())
+        };
+        self.whole(As::Us, build).await
+    }
+
     /// All items of a list, at most `most`; true if there are more.
     pub async fn list(
         &self,

@@ -31,7 +31,7 @@ use muster_cluster::child::Child;
 use crate::arguments::{AdminVerb, Cli, Command, ModelVerb, StatsVerb};
 use crate::commands::{
     admin, clean, doctor, folder, instances, login, models, oversight, requests, run, serve,
-    settings, stats,
+    settings, stats, users,
 };
 use crate::config::Environment;
 use crate::download::Format;
@@ -80,6 +80,7 @@ impl Cli {
             Command::Run(arguments) => return client(run::run(&hub()?, &arguments)),
             Command::Models(arguments) => client(models::models(&hub()?, &arguments)),
             Command::Requests(arguments) => client(requests::requests(&hub()?, &arguments)),
+            Command::Label(arguments) => client(requests::label(&hub()?, &arguments)),
             Command::Show(arguments) => client(requests::show(&hub()?, &arguments)),
             Command::Cancel(arguments) => client(requests::cancel(&hub()?, &arguments)),
             Command::Result(mut arguments) => {
@@ -104,6 +105,8 @@ impl Cli {
                 }
                 AdminVerb::Requests(arguments) => client(oversight::requests(&hub()?, &arguments)),
                 AdminVerb::Request(arguments) => client(oversight::request(&hub()?, &arguments)),
+                AdminVerb::Users(arguments) => client(users::users(&hub()?, &arguments)),
+                AdminVerb::User(command) => client(users::user(&hub()?, &command.verb)),
             },
             Command::Serve(arguments) => serve::serve(&arguments, environment),
             Command::ModelServer(arguments) => folder::serve(&arguments, environment),
@@ -132,6 +135,7 @@ impl Command {
             Self::Run(arguments) => arguments.json,
             Self::Models(arguments) => arguments.json,
             Self::Requests(arguments) => arguments.json,
+            Self::Label(arguments) => arguments.json,
             Self::Show(arguments) => arguments.json,
             Self::Cancel(arguments) => arguments.json,
             Self::Result(arguments) => arguments.json,
@@ -144,6 +148,8 @@ impl Command {
             Self::Admin(command) => match &command.verb {
                 AdminVerb::Requests(arguments) => arguments.json,
                 AdminVerb::Request(arguments) => arguments.verb.wants_json(),
+                AdminVerb::Users(arguments) => arguments.json,
+                AdminVerb::User(command) => command.verb.wants_json(),
                 AdminVerb::Create(_) | AdminVerb::ResetLink(_) => false,
             },
             _ => false,

@@ -27,24 +27,31 @@ impl Upload {
     pub fn read(run: &Run, model: &Model) -> Result<Self, Failure> {
         let mut upload = match &run.file {
             Some(file) => Self::of_file(run, file, model)?,
-            None => Self::of_inputs(run)?,
+            None => Self::of_json(run),
         };
         if upload.content_type != JSON {
             upload.query.push(("model", run.model.clone()));
             if run.no_cache {
                 upload.query.push(("cache", "false".to_owned()));
             }
+            upload.query.extend(run.label.clone().map(|label| ("label", label)));
         }
         Ok(upload)
     }
 
-    fn of_inputs(run: &Run) -> Result<Self, Failure> {
-        let mut body = serde_json::json!({ "model": run.model, "inputs": run.input });
+    fn of_json(run: &Run) -> Self {
+        let mut body = serde_json::json!({ "model": run.model });
+        match &run.inputs_of {
+            Some(id) => body["inputs_of"] = id.as_str().into(),
+            None => body["inputs"] = run.input.as_slice().into(),
+        }
+        if let Some(label) = &run.label {
+            body["label"] = label.as_str().into();
+        }
         if run.no_cache {
             body["cache"] = false.into();
         }
-        let body = body.to_string().into();
-        Ok(Self { content_type: JSON, query: Vec::new(), body })
+        Self { content_type: JSON, query: Vec::new(), body: body.to_string().into() }
     }
 
     fn of_file(run: &Run, file: &Path, model: &Model) -> Result<Self, Failure> {

@@ -10,6 +10,7 @@ mod people;
 mod requests;
 mod serve;
 mod stats;
+mod users;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -26,9 +27,10 @@ pub use self::instances::{
 pub use self::models::{Disable, Models, ModelsVerb};
 pub use self::oversight::{AdminRequest, AdminRequestVerb, AdminRequests, OneRequest};
 pub use self::people::{AdminCommand, AdminVerb, CreateAdmin, Login, Logout, ResetLink};
-pub use self::requests::{Cancel, Requests, ResultOf, Run, Show};
+pub use self::requests::{Cancel, Label, Requests, ResultOf, Run, Show};
 pub use self::serve::{Serve, ServeFlags, ShowConfig, StoreFlags};
 pub use self::stats::{Stats, StatsVerb, VerifyStats};
+pub use self::users::{UserCommand, UserVerb, Users};
 
 /// A hub for models: a CSV in, predictions out.
 #[derive(Debug, Parser)]
@@ -60,6 +62,7 @@ pub enum Command {
     Run(Run),
     Requests(Requests),
     Show(Show),
+    Label(Label),
     Cancel(Cancel),
     Result(ResultOf),
     Stats(Stats),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{AdminRequest, AdminRequests, StoreFlags};
+use super::{AdminRequest, AdminRequests, StoreFlags, UserCommand, Users};
 
 /// Log in at the hub
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ Examples:
   muster logout")]
 pub struct Logout {}
 
-/// Administer people on the hub's machine, and everybody's requests
+/// Administer people, and everybody's requests
 #[derive(Debug, Args)]
 pub struct AdminCommand {
     #[command(subcommand)]
@@ -43,6 +43,8 @@ pub enum AdminVerb {
     ResetLink(ResetLink),
     Requests(AdminRequests),
     Request(AdminRequest),
+    Users(Users),
+    User(UserCommand),
 }
 
 /// Make an account that administers the hub; on its machine, whether it runs or not

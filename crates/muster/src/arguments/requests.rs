@@ -13,6 +13,8 @@ Examples:
   muster run rdkit-descriptors molecules.csv -o out.csv
   muster run rdkit-descriptors --input 'CCO' --input 'c1ccccc1'
   muster run rdkit-descriptors molecules.csv --column structure -o out.parquet
+  muster run rdkit-descriptors molecules.csv --label 'Plate 7' -o out.xlsx
+  muster run molecular-weight --inputs-of ID -o out.csv
   cat molecules.csv | muster run rdkit-descriptors - > out.csv
 
 The file is a table: CSV, or with semicolons or tabs between its cells (.tsv). .txt has one input a
@@ -27,11 +29,18 @@ pub struct Run {
     /// The model's id, see `muster models`
     pub model: String,
     /// The file with the inputs; - is standard input
-    #[arg(required_unless_present = "input")]
+    #[arg(required_unless_present_any = ["input", "inputs_of"])]
     pub file: Option<PathBuf>,
     /// One input; may be given several times
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["file", "column", "no_header", "has_header", "separator"])]
     pub input: Vec<String>,
+    /// The inputs of one of your requests once more, with all columns of its file; it may have failed, and
+    /// its model may have been another one
+    #[arg(long, value_name = "ID", conflicts_with_all = ["file", "input", "column", "no_header", "has_header", "separator"])]
+    pub inputs_of: Option<String>,
+    /// What you call the request, for your lists: one line
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
     /// Write the result to this file; its name says the format
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -71,6 +80,7 @@ pub struct Run {
 Examples:
   muster requests
   muster requests --model rdkit-descriptors --phase failed
+  muster requests --search 'plate 7'
   muster requests --csv > requests.csv
   muster requests --json | jq -r '.items[].id'")]
 pub struct Requests {
@@ -80,6 +90,9 @@ pub struct Requests {
     /// Only those that are waiting, running, completed, failed or cancelled
     #[arg(long, value_name = "PHASE")]
     pub phase: Option<String>,
+    /// Only those with this in their label, or with this id
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
     /// At most so many
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     pub limit: usize,
@@ -102,6 +115,27 @@ pub struct Show {
     /// Wait until it has ended, at most so many seconds
     #[arg(long, value_name = "SECONDS")]
     pub wait: Option<u64>,
+    /// Print the API's JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Call one of your requests otherwise
+///
+/// The label is for you alone; `muster requests` shows it and finds it with --search.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  muster label 019ae0f2-7c1e-7d3a-9c55-0d6f1f6f2a11 'Plate 7'
+  muster label ID --none")]
+pub struct Label {
+    pub id: String,
+    /// One line
+    #[arg(required_unless_present = "none")]
+    pub label: Option<String>,
+    /// Take the label away
+    #[arg(long, conflicts_with = "label")]
+    pub none: bool,
     /// Print the API's JSON
     #[arg(long)]
     pub json: bool,

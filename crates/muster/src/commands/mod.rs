@@ -13,3 +13,4 @@ pub mod run;
 pub mod serve;
 pub mod settings;
 pub mod stats;
+pub mod users;

@@ -1,4 +1,4 @@
-//! `muster requests`, `show`, `cancel` and `result`.
+//! `muster requests`, `show`, `label`, `cancel` and `result`.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use muster_store::Clock;
 use serde_json::json;
 
 use crate::answer::Request;
-use crate::arguments::{Cancel, Requests, ResultOf, Show};
+use crate::arguments::{Cancel, Label, Requests, ResultOf, Show};
 use crate::download::Target;
 use crate::failure::Failure;
 use crate::hub::{Hub, parse};
@@ -28,6 +28,7 @@ pub async fn requests(hub: &Hub, arguments: &Requests) -> Result<(), Failure> {
     let mut path = "/api/v1/requests".to_owned();
     parameter(&mut path, "model", &arguments.model);
     parameter(&mut path, "phase", &arguments.phase);
+    parameter(&mut path, "search", &arguments.search);
     if arguments.csv {
         parameter(&mut path, "format", ["csv"]);
         return hub.print(&path).await;
@@ -45,6 +46,8 @@ fn listed(requests: Vec<Request>, now: Timestamp, width: u16) -> String {
         WIDE..WIDER => 6,
         WIDER.. => 7,
     };
+    // Few people call their requests something.
+    let labels = requests.iter().any(|request| request.label.is_some());
     let rows = requests.into_iter().map(|request| {
         let took = request.ended_at.map(|end| human::duration(end.since(request.submitted_at)));
         let submitted = human::ago(request.submitted_at, now);
@@ -54,10 +57,13 @@ fn listed(requests: Vec<Request>, now: Timestamp, width: u16) -> String {
         let mut row =
             vec![request.id, request.model, request.phase, done, submitted, took, cleared];
         row.truncate(columns);
+        row.extend(labels.then(|| request.label.unwrap_or_default()));
         row
     });
-    let header = ["id", "model", "phase", "done", "submitted", "took", "cleared"];
-    table::table(&header[..columns], rows.collect(), &[])
+    let mut header = vec!["id", "model", "phase", "done", "submitted", "took", "cleared"];
+    header.truncate(columns);
+    header.extend(labels.then_some("label"));
+    table::table(&header, rows.collect(), &[])
 }
 
 /// `10 of 2,000, 1 failed`
@@ -108,6 +114,12 @@ pub async fn show(hub: &Hub, arguments: &Show) -> Result<(), Failure> {
     print_request(&body, arguments.json)
 }
 
+pub async fn label(hub: &Hub, arguments: &Label) -> Result<(), Failure> {
+    let path = format!("/api/v1/requests/{}", segment(&arguments.id));
+    let body = hub.patch_json(&path, &json!({ "label": arguments.label })).await?;
+    print_request(&body, arguments.json)
+}
+
 pub async fn cancel(hub: &Hub, arguments: &Cancel) -> Result<(), Failure> {
     let path = format!("/api/v1/requests/{}/cancel", segment(&arguments.id));
     let reason = arguments.reason.as_deref().unwrap_or("cancelled with `muster cancel`");
@@ -136,8 +148,10 @@ fn described(request: &Request, now: Timestamp) -> String {
         ("Model", format!("{} {}", request.model, request.model_version)),
         ("Phase", request.phase.clone()),
     ];
+    facts.extend(request.label.clone().map(|label| ("Label", label)));
     let reason = request.waiting_reason.as_ref().or(request.reason.as_ref());
     facts.extend(reason.map(|reason| ("Because", reason.clone())));
+    facts.extend(request.expected().map(|expected| ("Expected", expected)));
     facts.extend(times(request.submitted_at, request.started_at, request.ended_at, now));
     facts.extend(
         request.expires_at.map(|time| {

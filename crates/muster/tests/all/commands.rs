@@ -114,6 +114,36 @@ fn known_predictions_are_counted_and_can_be_done_without() {
 }
 
 #[test]
+fn requests_are_called_something_and_found_by_it() {
+    let world = world();
+    let hub = world.hub();
+    assert!(!hub.good(&["requests"]).text.contains("label"));
+    world.write("in.csv", "name,text\nfirst,abc\n");
+    hub.good(&["run", "lengths", "in.csv", "--label", "Plate 7", "-q"]);
+    let input = ["run", "lengths", "--input", "de", "--label", "Other", "--json"];
+    let other = hub.good(&input).json();
+    let id = other["id"].as_str().expect("an id");
+    assert_eq!(other["label"], "Other");
+    let found = hub.good(&["requests", "--search", "plate"]).text;
+    assert!(found.contains("Plate 7") && !found.contains("Other"), "{found}");
+    let first = hub.good(&["requests", "--search", "plate", "--json"]).json();
+    let first = first["items"][0]["id"].as_str().expect("an id");
+    assert!(hub.good(&["label", id, "Plate 8"]).text.contains("Label      Plate 8"));
+    assert!(hub.good(&["requests", "--search", "PLATE 8"]).text.contains(id));
+    assert_eq!(hub.good(&["label", id, "--none", "--json"]).json()["label"], Value::Null);
+    assert!(!hub.good(&["show", id]).text.contains("Label"));
+    hub.muster(&["label", id]).fails(2, &["<LABEL>"]);
+    hub.muster(&["label", id, "two\nlines"]).fails(2, &["label"]);
+    // The same inputs once more, with all columns of their file.
+    let again = hub.good(&["run", "lengths", "--inputs-of", first, "--label", "Again", "-q"]).text;
+    assert_eq!(again, "name,text,length\nfirst,abc,3\n");
+    hub.muster(&["run", "lengths", "--inputs-of", first, "--input", "x"])
+        .fails(2, &["--inputs-of"]);
+    let nobodys = "019ae0f2-7c1e-7d3a-9c55-0d6f1f6f2a11";
+    hub.muster(&["run", "lengths", "--inputs-of", nobodys]).fails(2, &["request"]);
+}
+
+#[test]
 fn requests_are_listed_shown_cancelled_and_fetched() {
     let world = World::new(&[("lengths", CARD, LENGTHS), ("slow", "", ENDLESS)]);
     let hub = world.hub();

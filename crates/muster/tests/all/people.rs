@@ -72,6 +72,38 @@ fn a_hub_that_runs_notices_what_is_administered_beside_it() {
 }
 
 #[test]
+fn an_admin_looks_at_accounts_and_changes_what_they_may() {
+    let world = world();
+    for name in ["root", "ada"] {
+        assert_eq!(world.create_admin(name).code, 0);
+    }
+    let hub = world.hub();
+    hub.muster(&["admin", "users"]).fails(2, &["logged in"]);
+    hub.good(&["login", "root", "--password-file", "password"]);
+    let all = hub.good(&["admin", "users"]).text;
+    for word in ["name", "permissions", "root", "ada", "ADMIN"] {
+        assert!(all.contains(word), "{word}: {all}");
+    }
+    let user = |verb: &[&str]| hub.good(&[&["admin", "user"], verb].concat()).text;
+    assert!(user(&["revoke", "ADA", "ADMIN"]).contains("May        -"));
+    assert!(user(&["grant", "ada", "MODEL_EDITOR"]).contains("MODEL_EDITOR"));
+    let editors = hub.good(&["admin", "users", "--permission", "MODEL_EDITOR", "--json"]).json();
+    let [ada] = editors["items"].as_array().expect("items").as_slice() else { panic!("{editors}") };
+    assert_eq!(ada["name"], "ada");
+    assert!(user(&["disable", "ada"]).contains("disabled"));
+    let disabled = hub.good(&["admin", "users", "--disabled"]).text;
+    assert!(disabled.contains("ada") && !disabled.contains("root"), "{disabled}");
+    let id = ada["id"].as_str().expect("an id");
+    assert!(user(&["enable", id]).contains("enabled"));
+    assert!(user(&["end-sessions", "ada"]).contains("ada"));
+    assert!(user(&["show", "root"]).contains("Last used"));
+    assert_eq!(hub.good(&["admin", "users", "--search", "nobody"]).text, "no such accounts\n");
+    hub.muster(&["admin", "user", "show", "ad"]).fails(2, &["no account", "admin users"]);
+    hub.muster(&["admin", "user", "revoke", "root", "ADMIN"]).fails(2, &["only administrator"]);
+    hub.muster(&["admin", "user", "grant", "ada", "KING"]).fails(2, &["MODEL_EDITOR"]);
+}
+
+#[test]
 fn an_admin_needs_values_that_fit_the_rules() {
     let world = world();
     world.write("password", "passwordpassword");
