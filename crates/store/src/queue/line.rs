@@ -35,6 +35,8 @@ const LAST_SERVED: &str = "SELECT i.jobs - CASE WHEN i.state <> 'ended' AND i.id
 /// A line is looked at once in this time, or in the shorter one for somebody who is not in it yet.
 const FRESH: Duration = Duration::from_secs(1);
 const FRESHER: Duration = Duration::from_millis(100);
+/// Looking takes at most this part of the time, however long a line is.
+const SHARE: u32 = 20;
 
 /// How a request that waits stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -50,6 +52,8 @@ pub(crate) struct Line {
     places: HashMap<RequestId, Place>,
     at_work: u64,
     pace: Pace,
+    /// How long looking took.
+    took: Duration,
 }
 
 /// Inputs that are queued before a request's first one, up to and with its last one, and its own.
@@ -86,18 +90,19 @@ impl Store {
         let mut lines = self.inner.lines.lock().await;
         if let Some((at, line)) = lines.get(&key) {
             let is_in_it = line.places.contains_key(&request.id);
-            if at.elapsed() < if is_in_it { FRESH } else { FRESHER } {
+            let fresh = if is_in_it { FRESH } else { FRESHER };
+            if at.elapsed() < fresh.max(line.took * SHARE) {
                 return Ok(Arc::clone(line));
             }
         }
-        lines.retain(|_, (at, _)| at.elapsed() < FRESH);
+        lines.retain(|_, (at, line)| at.elapsed() < FRESH.max(line.took * SHARE));
         let line = Arc::new(self.read_line(&key).await?);
         lines.insert(key, (Instant::now(), Arc::clone(&line)));
         Ok(line)
     }
 
     async fn read_line(&self, (model, version): &(ModelId, String)) -> Result<Line, Error> {
-        let (id, now) = (model.as_str(), self.inner.now());
+        let (id, now, begun) = (model.as_str(), self.inner.now(), Instant::now());
         let mut conn = self.inner.db.read().await?;
         let queued: Vec<(Uuid, i64)> = rows!(&mut conn, LINE, id, version, MOST as i64);
         let (mut places, mut until) = (HashMap::new(), 0);
@@ -127,7 +132,7 @@ impl Store {
             batch_size: limits.batch_size,
             max_instances: limits.max_instances,
         };
-        Ok(Line { places, at_work, pace })
+        Ok(Line { places, at_work, pace, took: begun.elapsed() })
     }
 }
 
