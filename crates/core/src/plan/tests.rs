@@ -1,8 +1,11 @@
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use std::sync::Arc;
+
 use super::*;
 use crate::model::{Card, InputColumn, ModelLimits, Network};
+use crate::{Model, Source};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)

@@ -11,7 +11,8 @@ use crate::api::requests::rows::split;
 use crate::app::App;
 use crate::http::problem::Problem;
 use crate::reading::json::{EachText, Fault, Object, OneObject, read as read_json};
-use crate::reading::table::{Dialect, File, HeaderRule, Rules, too_many};
+use crate::reading::rules::{Dialect, HeaderRule, Rules};
+use crate::reading::table::{File, too_many};
 use crate::reading::{Submission, find_model, missing, open};
 
 const EXAMPLE: &str = r#"{"model_id": "ID", "request_payload": {"entries": ["..", ".."]}}"#;

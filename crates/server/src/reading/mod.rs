@@ -4,6 +4,7 @@ pub mod body;
 pub mod json;
 mod multipart;
 pub mod records;
+pub mod rules;
 pub mod small;
 pub mod table;
 mod text;
@@ -27,8 +28,9 @@ use crate::http::problem::{At, Kind, Problem};
 use crate::http::share::Share;
 use body::{Reserved, Upload};
 use json::{EachText, Fault};
+use rules::{Dialect, HeaderRule, Rules};
 use small::wrong;
-use table::{Dialect, File, HeaderRule, Rules};
+use table::File;
 
 /// What reads bodies: where their models are, and how much and how slowly may come.
 pub struct Reader {

@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use multer::{Field, Multipart};
 use sha2::{Digest, Sha256};
 
-use super::table::Dialect;
+use super::rules::Dialect;
 use super::{Begun, Reader, Submission, SubmitQuery, dialect, open};
 use crate::http::extract::{Pairs, Parameters};
 use crate::http::problem::{Kind, Problem};

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::reading::table::Dialect;
+use crate::reading::rules::Dialect;
 
 const GOLDEN: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../web/src/app/home/reading.golden.json");

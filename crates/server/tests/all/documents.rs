@@ -78,6 +78,47 @@ fn the_description_is_complete() {
 }
 
 /// References lead somewhere, and nothing is described that is not used.
+/// Queries are read by hand; a refusal lists what its route reads.
+#[tokio::test]
+async fn every_parameter_of_a_query_is_in_the_description() {
+    let hub = Hub::start().await;
+    let admin = hub.admin("reader").await;
+    let id = uuid::Uuid::nil().to_string();
+    let mut seen = 0;
+    // The others are the predecessor's, who ignored what it did not know.
+    let is_ours = |(path, _): &(&String, &Value)| path.starts_with("/api/v1/");
+    for (path, item) in api()["paths"].as_object().expect("paths").iter().filter(is_ours) {
+        for (method, operation) in item.as_object().expect("operations") {
+            let all = operation["parameters"].as_array().into_iter().flatten();
+            let described: BTreeSet<&str> = all
+                .filter(|parameter| parameter["in"] == "query")
+                .map(|parameter| parameter["name"].as_str().expect("a name"))
+                .collect();
+            // Others do something, and read no query.
+            if described.is_empty() && method != "get" {
+                continue;
+            }
+            let method = method.to_uppercase().parse().expect("a method");
+            let path = format!("{}?no-such-parameter=1", path.replace("{id}", &id));
+            let request = admin.request(method, &path).header("content-type", "text/csv");
+            let answer = request.send().await.expect("an answer");
+            // Streams do not end.
+            let refused = answer.status() == 400;
+            let text = if refused { answer.text().await.expect("a text") } else { String::new() };
+            let problem: Value = serde_json::from_str(&text).unwrap_or_default();
+            let detail = problem["detail"].as_str().unwrap_or_default();
+            let Some((_, known)) = detail.split_once("no such parameter. It has: ") else {
+                assert!(described.is_empty(), "{path} reads no query: {text}");
+                continue;
+            };
+            let known: BTreeSet<&str> = known.trim_end_matches('.').split(", ").collect();
+            assert_eq!(known, described, "{path}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 15, "{seen} queries");
+}
+
 #[test]
 fn every_schema_is_there_and_used() {
     fn references(value: &Value, found: &mut BTreeSet<String>) {

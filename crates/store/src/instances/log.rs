@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::state;
 use crate::db::conn::on;
-use crate::db::statement::{rows, run};
+use crate::db::statement::{named_row, rows, run};
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Store, crash_point};
 
@@ -38,6 +38,17 @@ const CLEAR: &str = "DELETE FROM instance_log WHERE instance_id = $1 AND positio
 const LEFT: &str = "SELECT DISTINCT l.instance_id FROM instance_log l \
      JOIN instance i ON i.id = l.instance_id WHERE i.state = 'ended' LIMIT 100";
 
+named_row! {
+    /// Where the log is, and one of its pieces.
+    struct FoundRow {
+        state: String,
+        object: Option<String>,
+        object_at: Option<i64>,
+        position: Option<i64>,
+        bytes: Option<Vec<u8>>,
+    }
+}
+
 /// A piece of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPiece {
@@ -52,16 +63,15 @@ impl Store {
     /// What is kept of a log, from this position on; nothing if there is no such instance.
     pub async fn instance_log(&self, id: InstanceId, from: u64) -> Result<Option<LogPiece>, Error> {
         let mut conn = self.inner.db.read().await?;
-        type Found = (String, Option<String>, Option<i64>, Option<i64>, Option<Vec<u8>>);
         let start = i64::try_from(from).unwrap_or(i64::MAX);
-        let mut found: Vec<Found> = rows!(&mut conn, FIND, id.0, start);
+        let found: Vec<FoundRow> = rows!(&mut conn, FIND, id.0, start);
         drop(conn);
-        let Some((name, object, at, ..)) = found.first_mut() else { return Ok(None) };
-        let is_last = state(name)? == StateName::Ended;
-        let (position, bytes) = if let Some(object) = object.take() {
-            (at.unwrap_or(0), self.inner.objects.get(&object).await?)
+        let Some(log) = found.first() else { return Ok(None) };
+        let is_last = state(&log.state)? == StateName::Ended;
+        let (position, bytes) = if let Some(object) = &log.object {
+            (log.object_at.unwrap_or(0), self.inner.objects.get(object).await?)
         } else {
-            let pieces = found.into_iter().filter_map(|(.., at, bytes)| at.zip(bytes)).collect();
+            let pieces = found.into_iter().filter_map(|row| row.position.zip(row.bytes)).collect();
             let (first, whole) = joined(pieces, start).unwrap_or((start, Vec::new()));
             (first, whole.into())
         };

@@ -1,0 +1,157 @@
+//! What the planner sees.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::instance::{EndCause, StartFault};
+use crate::{InstanceId, Model, ModelId, Source, Timestamp};
+
+/// What the planner sees.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    pub models: Vec<ModelView>,
+    /// Instances that did not end.
+    pub instances: Vec<InstanceView>,
+    pub stranded: Vec<Stranded>,
+}
+
+/// Tasks that wait for a version of a model that is not in the catalogue, so that nobody claims them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranded {
+    pub model: ModelId,
+    pub version: String,
+    /// Since when that is seen.
+    pub since: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub struct ModelView {
+    pub model: Arc<Model>,
+    /// Tasks that wait for it as it is now, if any do.
+    pub queue: Option<QueueView>,
+    pub starts: Starts,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueView {
+    /// Counted no further than all its instances can be given at once.
+    pub inputs: u64,
+    pub oldest: Timestamp,
+    /// No task may be sent before this.
+    pub due: Timestamp,
+}
+
+/// How starting instances of a model's version went since one was ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Starts {
+    pub failed_in_a_row: u32,
+    pub first_failed_at: Timestamp,
+    pub last_failed_at: Timestamp,
+    /// Why the last one failed, fit for a user.
+    pub reason: String,
+    /// If it is known: can trying again help?
+    pub fault: Option<StartFault>,
+}
+
+impl Starts {
+    pub fn failed(&mut self, cause: &EndCause, at: Timestamp) {
+        if self.failed_in_a_row == 0 {
+            self.first_failed_at = at;
+        }
+        self.failed_in_a_row += 1;
+        self.last_failed_at = at;
+        self.fault = match cause {
+            EndCause::NotStarted { fault, .. } => Some(*fault),
+            _ => None,
+        };
+        self.reason = reason(cause);
+    }
+}
+
+/// Why a start failed, for a user: the cause and what the model said last.
+fn reason(cause: &EndCause) -> String {
+    match cause {
+        EndCause::NotStarted { reason, .. } => reason.clone(),
+        EndCause::Exited { last_lines, .. } => match last_lines.trim().lines().last() {
+            Some(line) => format!("{cause}; it said last: {line}"),
+            None => cause.to_string(),
+        },
+        cause => cause.to_string(),
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceView {
+    pub id: InstanceId,
+    pub model: ModelId,
+    pub version: String,
+    pub slot: u32,
+    pub stage: Stage,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Its environment is being made, since it was launched.
+    Preparing { launched_at: Timestamp, doing: String },
+    /// Launched, or its environment is there since then; it last said what it was doing at `progressed_at`.
+    Starting { launched_at: Timestamp, progressed_at: Timestamp, doing: String },
+    /// `idle_since` is `None` while it has work.
+    Ready { launched_at: Timestamp, ready_at: Timestamp, idle_since: Option<Timestamp> },
+    /// Gets nothing new and goes when its work is done.
+    Draining,
+}
+
+impl World {
+    /// Instances that take a place of [`Policy::max_instances`].
+    pub(super) fn counted(&self) -> u32 {
+        let external = self.models.iter().filter(|view| view.is_external()).map(ModelView::id);
+        let external: BTreeSet<&ModelId> = external.collect();
+        self.instances.iter().filter(|i| !external.contains(&i.model)).count() as u32
+    }
+}
+
+impl ModelView {
+    pub fn id(&self) -> &ModelId {
+        &self.model.id
+    }
+
+    pub(super) fn is_external(&self) -> bool {
+        matches!(self.model.source, Source::Server { .. })
+    }
+
+    /// Most instances at once. An external server is one instance.
+    pub(super) fn most(&self) -> u32 {
+        if self.is_external() { 1 } else { self.model.limits.max_instances.max(1) }
+    }
+
+    /// Jobs that the waiting inputs make.
+    pub(super) fn jobs(&self, now: Timestamp) -> u64 {
+        let Some(queue) = self.queue.filter(|queue| queue.due <= now) else { return 0 };
+        queue.inputs.div_ceil(u64::from(self.model.limits.batch_size.max(1))).max(1)
+    }
+
+    /// When the next launch may be tried after failed ones.
+    pub(super) fn retry_at(&self) -> Option<Timestamp> {
+        let failed = self.starts.failed_in_a_row;
+        let seconds = match failed {
+            0 => return None,
+            _ if self.starts.fault == Some(StartFault::Lasting) => 60,
+            n => 1u64 << n.min(6),
+        };
+        Some(self.starts.last_failed_at + Duration::from_secs(seconds))
+    }
+
+    pub(super) fn cannot_start(&self) -> bool {
+        let Starts { failed_in_a_row, first_failed_at, last_failed_at, fault, .. } = &self.starts;
+        let limits = &self.model.limits;
+        match fault {
+            Some(StartFault::Lasting) => *failed_in_a_row > 0,
+            // What passes by itself may take as long as a start.
+            Some(StartFault::Passing) if *last_failed_at < *first_failed_at + limits.start() => {
+                false
+            }
+            Some(StartFault::Passing) | None => *failed_in_a_row >= limits.max_attempts,
+        }
+    }
+}
