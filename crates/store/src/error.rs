@@ -29,6 +29,9 @@ pub enum Error {
     /// The request ended without a result.
     #[error("the request has no result")]
     NoResult,
+    /// The request was deleted or cleared while its result was read.
+    #[error("the request was deleted or cleared while it was read")]
+    Gone,
     /// The format has no place for so much; the text says what to do.
     #[error("{0}")]
     TooLarge(String),

@@ -429,6 +429,7 @@ impl From<muster_store::Error> for Problem {
             Error::NotOffered { disabled: None } => Self::unknown_model(),
             Error::NotOffered { disabled: Some(reason) } => Self::model_disabled(&reason),
             Error::TooLarge(why) => Self::parameter("format", why),
+            Error::Gone => Self::no_such_request(),
             Error::NotEnded => Self::new(
                 Kind::NotEnded,
                 "The result is there when the request ended. Wait for it with GET \

@@ -2,6 +2,7 @@
 //! that broke off looks whole there. So an answer whose length nobody knows is written to its end
 //! before it is sent, into memory if it is small, else into a file that has no name.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -45,16 +46,22 @@ pub async fn whole(answer: Response, space: &Arc<Share>) -> Response {
     }
 }
 
+fn broken_off(error: axum::Error) -> Problem {
+    let mut causes = std::iter::successors(Some(&error as &dyn Error), |&error| error.source());
+    if causes.any(|cause| matches!(cause.downcast_ref(), Some(muster_store::Error::Gone))) {
+        return Problem::no_such_request();
+    }
+    tracing::warn!(%error, "an answer broke off before it was sent");
+    let detail = "What was asked for could not be read to its end. Try again.";
+    Problem::new(Kind::Busy, detail)
+}
+
 async fn written(mut body: Body, space: &Arc<Share>) -> Result<(Body, u64), Problem> {
     let (mut small, mut bytes) = (Vec::new(), 0u64);
     let mut large: Option<File> = None;
     let mut reserved = space.part(None);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            tracing::warn!(%error, "an answer broke off before it was sent");
-            let detail = "What was asked for went away or could not be read to its end. Try again.";
-            Problem::new(Kind::Busy, detail)
-        })?;
+        let frame = frame.map_err(broken_off)?;
         let Ok(piece) = frame.into_data() else { continue };
         bytes += piece.len() as u64;
         if large.is_none() && bytes <= SMALL as u64 {
@@ -93,4 +100,21 @@ fn no_file(error: &std::io::Error) -> Problem {
     let detail = "The hub has no space to write the answer before it sends it, as HTTP/1.0 needs. \
                   Ask with HTTP/1.1, or try again later.";
     Problem::new(Kind::DiskFull, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_goes_before_the_first_byte_is_sent_is_not_there() {
+        for (error, status) in
+            [(muster_store::Error::Gone, 404), (muster_store::Error::Corrupt("a part".into()), 503)]
+        {
+            let pieces = [Ok(Bytes::from_static(b"n\n1\n")), Err(error)];
+            let body = Body::from_stream(futures::stream::iter(pieces));
+            let space = Share::new(1 << 20, 1 << 20);
+            assert_eq!(whole(Response::new(body), &space).await.status(), status);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use muster_core::{Clearing, PrincipalId, RequestId, Retention};
-use muster_store::{Clear, Cleared, ClearedBy, Format, NewRequest, Store};
+use muster_store::{Clear, Cleared, ClearedBy, Error, Format, NewRequest, Store};
 
 use crate::lab::{Lab, complete, done, ones, until};
 use crate::proxy::{Fault, Proxy};
@@ -476,7 +476,7 @@ async fn a_result_that_is_cleared_while_it_is_read_does_not_look_whole(lab: Lab)
     assert_eq!(lab.store.delete_request(lab.me, id).await.expect("an answer"), Some(true));
     until("it is gone", async || left_of(&lab, id).await == 0).await;
     let rest: Vec<_> = stream.collect().await;
-    assert!(rest.last().is_some_and(Result::is_err), "it breaks off");
+    assert!(matches!(rest.last(), Some(Err(Error::Gone))), "it breaks off: {:?}", rest.last());
 }
 
 #[tokio::test]

@@ -107,5 +107,5 @@ impl Tasks {
 }
 
 fn cleared() -> Error {
-    Error::unavailable("the request was deleted or cleared while it was read")
+    Error::Gone
 }
