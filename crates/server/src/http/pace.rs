@@ -282,3 +282,33 @@ impl Body for Answer {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    /// Over TCP the kernel's buffers make large pieces of small ones.
+    #[tokio::test]
+    async fn who_reads_a_little_now_and_then_gets_no_more_time() {
+        let pace = Arc::new(Pace::new(Instant::now(), Times::default()));
+        pace.busy();
+        let (ours, mut theirs) = duplex(1 << 10);
+        let mut ours = Paced::new(ours, Arc::clone(&pace));
+        let writing = tokio::spawn(async move { ours.write_all(&[0; 1 << 20]).await });
+        let mut drink = async |bytes: u64| {
+            let mut some = [0; 1 << 10];
+            for _ in 0..bytes >> 10 {
+                theirs.read_exact(&mut some).await.expect("some bytes");
+                yield_now().await;
+            }
+            pace.deadline().expect("there is more to read")
+        };
+        let begun = drink(1 << 10).await;
+        assert_eq!(drink(STALL_BYTES / 2).await, begun);
+        assert!(drink(STALL_BYTES).await > begun);
+        writing.abort();
+    }
+}

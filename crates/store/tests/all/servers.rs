@@ -133,8 +133,10 @@ async fn whoever_waits_hears_what_another_server_ended() {
         let id = submitted.request.id;
         let task = claim(&other, lab.wish(1)).await.remove(0);
         let looking = lab.store.wait_ended(lab.me, id, LONG);
-        let waiting =
-            async { tokio::join!(submitted.ended.wait(LONG), looking, async { Instant::now() }) };
+        let waiting = async {
+            let (finished, found) = tokio::join!(submitted.ended.wait(LONG), looking);
+            (finished, found, Instant::now())
+        };
         let ending = async {
             assert!(complete(&other, &task).await);
             Instant::now()
