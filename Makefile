@@ -43,11 +43,12 @@ test:
 	scripts/need-smtp
 	scripts/need-nginx
 	scripts/need-clients
+	scripts/need-chromium
 	scripts/web
 	$(CARGO) fmt --check
 	$(CARGO) $(TEST) --workspace
 	MUSTER_TEST_HUBS=2 $(CARGO) $(TEST) --workspace $(API_TESTS)
-	$(MAKE) web-units
+	$(MAKE) web-units web-browser
 	$(MAKE) chaos-quick
 	$(MAKE) fuzz-api EXAMPLES=5
 
@@ -71,7 +72,7 @@ web-units:
 # Before the binary that the tests have built, or that MUSTER names.
 web-browser:
 	scripts/need-chromium
-	scripts/web node --test --test-concurrency=1 'tests/*.test.mjs'
+	scripts/web node --test --test-force-exit --test-timeout=900000 --test-concurrency=1 'tests/*.test.mjs'
 
 web-test:
 	scripts/web

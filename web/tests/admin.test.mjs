@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
-import { Eyes, Hub, signIn, table } from './world.mjs';
+import { signIn, table, world } from './world.mjs';
 
 const CANARY = 'CANARYSMILES';
 let hub, eyes, admin;
 before(async () => {
-  [hub, eyes] = await Promise.all([Hub.start(), Eyes.open()]);
+  [hub, eyes] = await world();
   hub.admin('grace');
   admin = await hub.signIn('grace');
   const person = await hub.person();
@@ -17,7 +17,7 @@ before(async () => {
   const ada = await hub.account('lovelace');
   await hub.request(ada, 'broken', [`C${CANARY}`]);
   await hub.request(ada, 'atoms', ['CC', 'CCC']);
-}, { timeout: 120_000 });
+});
 after(async () => {
   await eyes?.close();
   await hub?.stop();
@@ -44,7 +44,7 @@ test('the table of statistics is what the hub counts, and its CSV is the table',
   await copy.getByText('Times of 62 successes').waitFor();
   assert.deepEqual(await table(copy, 'table.stats'), await table(page, 'table.stats'));
   check();
-}, { timeout: 60_000 });
+});
 
 test('filters stand in the address, and Back takes the last one away', async () => {
   const { page, check } = await eyes.person(hub);
@@ -65,7 +65,7 @@ test('filters stand in the address, and Back takes the last one away', async () 
   await page.getByRole('button', { name: 'Older' }).click();
   await page.getByText('13 requests on this page').waitFor();
   check();
-}, { timeout: 60_000 });
+});
 
 test('new requests are counted, and nothing jumps', async () => {
   const { page, check } = await eyes.person(hub);
@@ -80,7 +80,7 @@ test('new requests are counted, and nothing jumps', async () => {
   await page.getByRole('button', { name: '1 new' }).click();
   await page.getByRole('button', { name: '1 new' }).waitFor({ state: 'detached' });
   check();
-}, { timeout: 60_000 });
+});
 
 test('several requests are acted on at once, and each that cannot be is named', async () => {
   const { page, check } = await eyes.person(hub, { expected: [/409/] });
@@ -92,7 +92,7 @@ test('several requests are acted on at once, and each that cannot be is named', 
   await page.keyboard.press('Escape');
   await page.getByText('1 selected').waitFor();
   check();
-}, { timeout: 60_000 });
+});
 
 test('one request is tried again, moved to the front and cancelled beside the table', async () => {
   const { page, check } = await eyes.person(hub);
@@ -123,7 +123,7 @@ test('one request is tried again, moved to the front and cancelled beside the ta
   await drawer.getByText('cancelled_by_admin').waitFor();
   assert.match((await hub.call(`requests/${waits.id}`, { token: ada })).reason, /The model is repaired/);
   check();
-}, { timeout: 90_000 });
+});
 
 test('an instance is looked at and stopped by the keyboard alone', async () => {
   const { page, check } = await eyes.person(hub);
@@ -145,7 +145,7 @@ test('an instance is looked at and stopped by the keyboard alone', async () => {
   await page.goto('/admin/history');
   await page.getByText('stopped').first().waitFor();
   check();
-}, { timeout: 90_000 });
+});
 
 test('what people sent is on no page of an administrator', async () => {
   const { page, context, check } = await eyes.person(hub);
@@ -164,4 +164,4 @@ test('what people sent is on no page of an administrator', async () => {
   }
   assert.ok(heard.length > 5 && heard.every((text) => !text.includes(CANARY)));
   check();
-}, { timeout: 60_000 });
+});

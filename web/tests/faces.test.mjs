@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { Eyes, faults, Hub, signIn } from './world.mjs';
+import { faults, signIn, world } from './world.mjs';
 
 let hub, eyes;
 /** Where it is, what it reads, that as an empty answer, what it says then, and with data; whose it is. */
 let pages;
 const NONE = { items: [], next: null };
 before(async () => {
-  [hub, eyes] = await Promise.all([Hub.start(), Eyes.open()]);
+  [hub, eyes] = await world();
   hub.admin('grace');
   const grace = await hub.signIn('grace');
   await hub.account('edith');
@@ -32,13 +32,13 @@ before(async () => {
     { at: 'admin/health', reads: '**/api/v1/hub/state', has: 'Clearing', need: 'ADMIN' },
     { at: 'admin/audit', reads: '**/api/v1/audit*', empty: NONE, says: 'Nothing was done yet', has: 'on this page', need: 'ADMIN' },
   ];
-}, { timeout: 120_000 });
+});
 after(async () => {
   await eyes?.close();
   await hub?.stop();
 });
 
-test('a page without anything says what belongs there, and one step on', { timeout: 150_000 }, async () => {
+test('a page without anything says what belongs there, and one step on', async () => {
   const { page, check } = await eyes.person(hub);
   await signIn(page, 'grace');
   for (const { at, reads, empty, says } of pages.filter((one) => one.empty)) {
@@ -53,7 +53,7 @@ test('a page without anything says what belongs there, and one step on', { timeo
   check();
 });
 
-test('a page that cannot be read says why, with the id to report, and is read again on demand', { timeout: 150_000 }, async () => {
+test('a page that cannot be read says why, with the id to report, and is read again on demand', async () => {
   const { page, check } = await eyes.person(hub, { expected: [/500/, /ERR_FAILED/] });
   await signIn(page, 'grace');
   // Without news from the hub it is read again by the button alone.
@@ -72,7 +72,7 @@ test('a page that cannot be read says why, with the id to report, and is read ag
   check();
 });
 
-test('a page whose hub is slow shows that it reads, not that there is nothing', { timeout: 150_000 }, async () => {
+test('a page whose hub is slow shows that it reads, not that there is nothing', async () => {
   const { page, check } = await eyes.person(hub);
   await signIn(page, 'grace');
   for (const { at, reads, has, says = 'There is no' } of pages) {
@@ -95,7 +95,7 @@ test('a page whose hub is slow shows that it reads, not that there is nothing', 
 });
 
 for (const [who, permissions] of Object.entries({ nobody: [], lovelace: [], edith: ['MODEL_EDITOR'], grace: ['ADMIN', 'MODEL_EDITOR'] })) {
-  test(`each page is for whom it is for: ${who}`, { timeout: 150_000 }, async () => {
+  test(`each page is for whom it is for: ${who}`, async () => {
     const { page, check } = await eyes.person(hub);
     if (who === 'nobody') await page.goto('/');
     else await signIn(page, who);

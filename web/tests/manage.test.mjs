@@ -2,19 +2,19 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { Eyes, Hub, PASSWORD, signIn, table } from './world.mjs';
+import { PASSWORD, signIn, table, world } from './world.mjs';
 
 const ADDRESS = 'http://127.0.0.1:9';
 let hub, eyes, admin;
 before(async () => {
   process.env.MUSTER_MODEL_ADDRESSES = ADDRESS;
-  [hub, eyes] = await Promise.all([Hub.start(), Eyes.open()]);
+  [hub, eyes] = await world();
   hub.admin('grace');
   admin = await hub.signIn('grace');
   await hub.account('edith');
   await hub.account('lovelace');
   await hub.call(`users/${(await user('edith')).id}/grant`, { token: admin, body: { permission: 'MODEL_EDITOR' } });
-}, { timeout: 120_000 });
+});
 after(async () => {
   await eyes?.close();
   await hub?.stop();
@@ -29,7 +29,7 @@ async function edit(id, body) {
   return hub.call(`catalogue/${id}`, { token: admin, method: 'PATCH', body, headers: { 'if-match': etag } });
 }
 
-test('an editor of models sees the catalogue and nothing else of administrators', { timeout: 120_000 }, async () => {
+test('an editor of models sees the catalogue and nothing else of administrators', async () => {
   const { page, check } = await eyes.person(hub);
   await signIn(page, 'edith');
   await page.getByRole('link', { name: 'Catalogue' }).click();
@@ -45,7 +45,7 @@ test('an editor of models sees the catalogue and nothing else of administrators'
   check();
 });
 
-test('an edit over somebody else’s change shows both versions first', { timeout: 120_000 }, async () => {
+test('an edit over somebody else’s change shows both versions first', async () => {
   const { page, check } = await eyes.person(hub, { expected: [/412/, /422/] });
   await signIn(page, 'grace');
   await page.goto('/admin/catalogue/atoms');
@@ -73,7 +73,7 @@ test('an edit over somebody else’s change shows both versions first', { timeou
   check();
 });
 
-test('a model is disabled with a reason that people read, and enabled', { timeout: 120_000 }, async () => {
+test('a model is disabled with a reason that people read, and enabled', async () => {
   const { page, check } = await eyes.person(hub);
   await hub.request(await hub.person(), 'atoms', ['CCCCCC']);
   await signIn(page, 'grace');
@@ -93,7 +93,7 @@ test('a model is disabled with a reason that people read, and enabled', { timeou
   check();
 });
 
-test('a model that runs elsewhere is added, and deleted by its name', { timeout: 120_000 }, async () => {
+test('a model that runs elsewhere is added, and deleted by its name', async () => {
   const { page, check } = await eyes.person(hub, { expected: [/422/, /409/] });
   await signIn(page, 'grace');
   await page.goto('/admin/catalogue');
@@ -132,7 +132,7 @@ test('a model that runs elsewhere is added, and deleted by its name', { timeout:
   check();
 });
 
-test('people are found, granted, disabled, and deleted by their name; all of it is in the audit', { timeout: 150_000 }, async () => {
+test('people are found, granted, disabled, and deleted by their name; all of it is in the audit', async () => {
   const { page, check } = await eyes.person(hub, { expected: [/409/, /401/] });
   const ada = await user('lovelace');
   await signIn(page, 'grace');
@@ -185,7 +185,7 @@ test('people are found, granted, disabled, and deleted by their name; all of it 
   check();
 });
 
-test('the health of the hub says what it stands on, and when it clears', { timeout: 120_000 }, async () => {
+test('the health of the hub says what it stands on, and when it clears', async () => {
   const { page, check } = await eyes.person(hub);
   await signIn(page, 'grace');
   await page.goto('/admin/health');
@@ -198,7 +198,7 @@ test('the health of the hub says what it stands on, and when it clears', { timeo
   check();
 });
 
-test('a page of one instance has its life, events, log and usage, at addresses of their own', { timeout: 120_000 }, async () => {
+test('a page of one instance has its life, events, log and usage, at addresses of their own', async () => {
   const { page, check } = await eyes.person(hub);
   await hub.request(await hub.person(), 'broken', ['CCO']);
   const [one] = (await hub.call('instances?model=broken', { token: admin })).items;

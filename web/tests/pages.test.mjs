@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { Eyes, faults, Hub, signIn } from './world.mjs';
+import { faults, signIn, world } from './world.mjs';
 
 let hub, eyes, pages, admin, person;
 before(async () => {
-  [hub, eyes] = await Promise.all([Hub.start(), Eyes.open()]);
+  [hub, eyes] = await world();
   hub.admin('grace');
   const grace = (admin = await hub.signIn('grace'));
   await hub.account('lovelace');
@@ -49,14 +49,14 @@ before(async () => {
     ['admin/health', 'Clearing'],
     ['nowhere', 'There is no page at this address'],
   ];
-}, { timeout: 120_000 });
+});
 after(async () => {
   await eyes?.close();
   await hub?.stop();
 });
 
 for (const [name, look] of Object.entries({ light: {}, dark: { dark: true }, phone: { phone: true }, narrow: { viewport: { width: 320, height: 700 } } })) {
-  test(`every page is there for everybody: ${name}`, { timeout: 300_000 }, async () => {
+  test(`every page is there for everybody: ${name}`, async () => {
     const { page, check } = await eyes.person(hub, { ...look, bypassCSP: false, expected: [/404/] });
     await signIn(page, 'grace');
     const found = {};
@@ -71,7 +71,7 @@ for (const [name, look] of Object.entries({ light: {}, dark: { dark: true }, pho
   });
 }
 
-test('menus and dialogs are there for everybody', { timeout: 120_000 }, async () => {
+test('menus and dialogs are there for everybody', async () => {
   const { page, check } = await eyes.person(hub);
   await signIn(page, 'grace');
   await page.goto('/admin/requests');
@@ -107,7 +107,7 @@ test('menus and dialogs are there for everybody', { timeout: 120_000 }, async ()
   check();
 });
 
-test('the first page is there in time, from few and small files', { timeout: 60_000 }, async () => {
+test('the first page is there in time, from few and small files', async () => {
   // The quickest of three: this machine may build beside it.
   const all = [];
   for (let n = 0; n < 3; n++) all.push(await load());

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
-import { Eyes, Hub, PASSWORD, signIn, table } from './world.mjs';
+import { PASSWORD, signIn, table, world } from './world.mjs';
 
 let hub, eyes;
 before(async () => {
-  [hub, eyes] = await Promise.all([Hub.start(), Eyes.open()]);
+  [hub, eyes] = await world();
   hub.admin('grace');
 });
 after(async () => {
@@ -79,7 +79,7 @@ test('somebody who knows only what is on the screen runs an example and download
   check();
 });
 
-test('a first visit takes few requests, and its text is there within a second', { timeout: 60_000 }, async () => {
+test('a first visit takes few requests, and its text is there within a second', async () => {
   for (const path of ['/', '/requests', '/models/atoms']) {
     const loads = [];
     // The quickest of three: this machine may build beside it.
@@ -142,7 +142,7 @@ test('what cannot be read is said before it is sent, with what to do', async () 
   await page.getByRole('button', { name: 'Run 1 input' }).click();
   await page.getByText('the limit').waitFor();
   await page.getByText('long.csv').waitFor();
-}, { timeout: 60_000 });
+});
 
 test('a request says why it failed, and one that runs is cancelled with a way back', async () => {
   const { page, check } = await eyes.person(hub);
@@ -163,7 +163,7 @@ test('a request says why it failed, and one that runs is cancelled with a way ba
   await page.goto('/requests');
   await page.getByText('cancelled').first().waitFor();
   check();
-}, { timeout: 90_000 });
+});
 
 test('a hub that is killed takes nothing away: page, form and name stay, and it comes back by itself', async () => {
   await hub.account('babbage');
@@ -180,7 +180,7 @@ test('a hub that is killed takes nothing away: page, form and name stay, and it 
   await page.waitForURL('**/requests/*');
   await page.getByText('completed').first().waitFor();
   await page.getByText('The hub cannot be reached.').first().waitFor({ state: 'detached' });
-}, { timeout: 90_000 });
+});
 
 test('banners say that there is no network, and that the hub has a new version of the app; ? lists the shortcuts', async () => {
   await hub.account('lamarr');
@@ -204,7 +204,7 @@ test('banners say that there is no network, and that the hub has a new version o
   await hub.run();
   await page.getByText('There is a new version of this app.').waitFor();
   assert.equal(await page.getByRole('button', { name: 'Reload' }).count(), 1);
-}, { timeout: 90_000 });
+});
 
 test('only a session that ended asks for a sign-in, over the page, in every tab', async () => {
   await hub.account('hopper');
@@ -231,7 +231,7 @@ test('only a session that ended asks for a sign-in, over the page, in every tab'
   await page.getByText('1 input').first().waitFor();
   await other.bringToFront();
   await other.getByText('Your session ended').waitFor({ state: 'detached' });
-}, { timeout: 90_000 });
+});
 
 test('going from page to page asks nothing about the session', async () => {
   const { page, check } = await eyes.person(hub);
@@ -258,7 +258,7 @@ test('who lacks a permission sees no entry, and the page names it; a permission 
   const [jones] = (await hub.call('users?search=jones', { token: admin })).items;
   await hub.call(`users/${jones.id}/grant`, { token: admin, body: { permission: 'ADMIN' } });
   await page.getByRole('heading', { name: 'Statistics' }).waitFor();
-}, { timeout: 60_000 });
+});
 
 test('the link of a mail sets a new password, and its secret leaves the address', async () => {
   await hub.account('turing');

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { Eyes, Hub, signIn } from './world.mjs';
+import { signIn, world } from './world.mjs';
 
 const root = resolve(import.meta.dirname, '../..');
 const target = resolve(root, process.env.CARGO_TARGET_DIR ?? 'target');
@@ -15,8 +15,7 @@ for (const model of readdirSync(join(root, 'models'))) {
   execFileSync(muster, ['model', 'prepare', join(root, 'models', model), '--environments', environments], { stdio: 'inherit' });
 }
 
-const hub = await Hub.start({ models: join(root, 'models'), environments });
-const eyes = await Eyes.open();
+const [hub, eyes] = await world({ models: join(root, 'models'), environments });
 try {
   hub.admin('hub-admin');
   const admin = await hub.signIn('hub-admin');

@@ -11,12 +11,13 @@ import { chromium } from 'playwright-core';
 
 const root = resolve(import.meta.dirname, '../..');
 export const PASSWORD = 'tangible orchard 42 sings';
-const PATIENCE = 20_000;
+/** Of the slowest machine: what is waited for is what a person sees. */
+const PATIENCE = 60_000;
 
 /** Where the binary is that the tests look at. */
 const muster = resolve(root, process.env.MUSTER ?? join(process.env.CARGO_TARGET_DIR ?? 'target', 'debug/muster'));
 
-async function freePort() {
+export async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
   await new Promise((done) => server.once('listening', done));
   const { port } = server.address();
@@ -25,18 +26,24 @@ async function freePort() {
 }
 
 export class Hub {
-  static async start({ models = join(root, 'web/tests/models'), environments } = {}) {
+  static async start({ models = join(root, 'web/tests/models'), environments, env = {} } = {}) {
     assert.ok(existsSync(muster), `${muster} is not built: cargo build -p muster`);
     const hub = new Hub();
     hub.folder = mkdtempSync(join(tmpdir(), 'muster-web-'));
     hub.models = models;
+    hub.env = env;
     if (environments) {
       mkdirSync(join(hub.folder, 'data'));
       symlinkSync(environments, join(hub.folder, 'data/environments'));
     }
     hub.port = await freePort();
     hub.url = `http://127.0.0.1:${hub.port}`;
-    await hub.run();
+    try {
+      await hub.run();
+    } catch (error) {
+      await hub.stop();
+      throw error;
+    }
     return hub;
   }
 
@@ -45,7 +52,7 @@ export class Hub {
     rmSync(ready, { force: true });
     const log = join(this.folder, 'log');
     this.process = spawn('sh', ['-c', `exec "$0" "$@" 2>>'${log}' >>'${log}'`, muster, 'serve', '--data-dir', join(this.folder, 'data'), '--models', this.models, '--listen', `127.0.0.1:${this.port}`, '--port-file', ready], {
-      env: { ...process.env, MUSTER_INSECURE_COOKIES: 'true' },
+      env: { ...process.env, MUSTER_INSECURE_COOKIES: 'true', ...this.env },
     });
     const until = Date.now() + PATIENCE;
     while (!existsSync(ready) || readFileSync(ready, 'utf8') === '') {
@@ -150,9 +157,20 @@ export class Eyes {
   }
 }
 
+/** A hub and a browser; none of them is left if the other cannot be had. */
+export async function world(options) {
+  const eyes = await Eyes.open();
+  try {
+    return [await Hub.start(options), eyes];
+  } catch (error) {
+    await eyes.close();
+    throw error;
+  }
+}
+
 /** Signs in by the form. */
 export async function signIn(page, name) {
-  await page.goto('/sign-in');
+  await page.goto('sign-in');
   await page.getByLabel('User name').fill(name);
   await page.getByLabel('Password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Sign in' }).click();

@@ -55,7 +55,7 @@ function buildWorkers() {
   });
   const urls = Object.entries(metafile.outputs).map(([path, output]) => {
     const name = output.entryPoint.replace(/^.*worker-|\.ts$/g, '');
-    return `export const ${name.toUpperCase()}_WORKER = '/${path.split('/').pop()}';\n`;
+    return `export const ${name.toUpperCase()}_WORKER = '${path.split('/').pop()}';\n`;
   });
   writeFileSync('src/generated/workers.ts', urls.sort().join(''));
 }

@@ -81,7 +81,7 @@ impl App {
             streams: Arc::new(streams),
             overview: Overview::default(),
             examined: Examined::default(),
-            web: Web::new(config.web, !config.base_path().is_empty()),
+            web: Web::new(config.web, config.base_path()),
             store,
             config,
             life,

@@ -19,17 +19,20 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sha2::{Digest as _, Sha256};
 
-use crate::http::door::{no_route, redirect};
+use crate::http::door::no_route;
 use crate::http::problem::Problem;
 
 /// Stands in the page where the nonce of an answer goes.
 const NONCE: &str = "__CSP_NONCE__";
 
+/// Stands in the page where it says from where its addresses count.
+const BASE: &str = "<base href=\"/\"";
+
 /// What a hub whose binary was built without the app shows.
-const NOT_BUILT: &str = "<!doctype html><meta charset=utf-8><title>Muster</title>\
+const NOT_BUILT: &str = "<!doctype html><meta charset=utf-8><base href=\"/\"><title>Muster</title>\
     <h1>The web app is not in this binary</h1>\
     <p>Build it, then the binary: <code>make web && cargo build --release -p muster</code>\
-    <p>The API is there: <a href=/api/docs/>its description</a>. So is the command line: \
+    <p>The API is there: <a href=api/docs/>its description</a>. So is the command line: \
     <code>muster models</code>";
 
 /// The files of the built app: names and bytes, as in the crate `muster-web`.
@@ -45,13 +48,12 @@ impl fmt::Debug for WebFiles {
 /// The app, ready to be served.
 #[derive(Clone)]
 pub struct Web {
-    /// What stands between the nonces.
-    page: Option<Arc<[&'static str]>>,
+    page: Option<&'static str>,
     files: Arc<HashMap<&'static str, File>>,
     /// Of the page, which names all other files by what is in them.
     build: Option<Arc<str>>,
-    /// The hub is below a path of its host.
-    is_below: bool,
+    /// Where browsers have the hub on its host, if the configuration says so: `/hub`.
+    below: Option<String>,
 }
 
 #[derive(Default)]
@@ -62,12 +64,12 @@ struct File {
 }
 
 impl Web {
-    pub fn new(files: WebFiles, is_below: bool) -> Self {
+    pub fn new(files: WebFiles, below: &str) -> Self {
         let mut all: HashMap<&'static str, File> = HashMap::new();
         let (mut page, mut build) = (None, None);
         for &(name, bytes) in files.0 {
             if name == "index.html" {
-                page = std::str::from_utf8(bytes).ok().map(|text| text.split(NONCE).collect());
+                page = std::str::from_utf8(bytes).ok();
                 let hash: [u8; 32] = Sha256::digest(bytes).into();
                 let hex: String = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
                 build = Some(hex.into());
@@ -79,23 +81,26 @@ impl Web {
                 all.entry(name).or_default().plain = Some(bytes);
             }
         }
-        Self { page, files: Arc::new(all), build, is_below }
+        let below = (!below.is_empty()).then(|| below.replace('&', "&amp;").replace('"', "&quot;"));
+        Self { page, files: Arc::new(all), build, below }
     }
 
     pub fn build(&self) -> Option<&str> {
         self.build.as_deref()
     }
 
-    /// The page, with a nonce that only this answer has.
-    fn page(&self) -> Result<Response, Problem> {
-        let Some(page) = &self.page else {
-            return Ok(Html(NOT_BUILT).into_response());
+    /// The page as it is at a path, with a nonce that only this answer has.
+    fn page(&self, path: &str) -> Result<Response, Problem> {
+        let base = format!("<base href=\"{}\"", self.base(path));
+        let Some(page) = self.page else {
+            return Ok(Html(NOT_BUILT.replacen(BASE, &base, 1)).into_response());
         };
+        let page = page.replacen(BASE, &base, 1);
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|_| Problem::internal())?;
         let nonce = STANDARD.encode(nonce);
         let policy = HeaderValue::try_from(policy(&nonce)).map_err(|_| Problem::internal())?;
-        let mut response = Html(page.join(&nonce)).into_response();
+        let mut response = Html(page.replace(NONCE, &nonce)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_SECURITY_POLICY, policy);
         // Links to the hub's own pages carry where they come from, links elsewhere nothing.
@@ -105,6 +110,18 @@ impl Web {
             HeaderValue::from_static("camera=(), microphone=(), geolocation=()"),
         );
         Ok(response)
+    }
+
+    /// From where the page's addresses count. A proxy may have taken the beginning of the path
+    /// away: without a word about it, the way is up from the path that is left.
+    fn base(&self, path: &str) -> String {
+        match &self.below {
+            Some(below) => format!("{below}/"),
+            None => match path.matches('/').count() {
+                0 | 1 => "./".to_owned(),
+                depth => "../".repeat(depth - 1),
+            },
+        }
     }
 }
 
@@ -119,9 +136,9 @@ fn policy(nonce: &str) -> String {
     )
 }
 
-/// The front page. Below a path of a host there is the API alone: the app needs a name of its own.
+/// The front page.
 pub async fn front(State(web): State<Web>) -> Result<Response, Problem> {
-    if web.is_below { Ok(redirect("api/docs/")) } else { web.page() }
+    web.page("/")
 }
 
 /// What no route has: a file of the app, its page where somebody opens a path in a browser, or a
@@ -129,14 +146,14 @@ pub async fn front(State(web): State<Web>) -> Result<Response, Problem> {
 pub async fn page_or_file(State(web): State<Web>, request: Request) -> Result<Response, Problem> {
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !reads || web.is_below || path == "/api" || path.starts_with("/api/") {
+    if !reads || path == "/api" || path.starts_with("/api/") {
         return Err(no_route(request.uri().clone()).await);
     }
     if let Some((&name, file)) = web.files.get_key_value(path.trim_start_matches('/')) {
         return file.answer(name, request.headers());
     }
     if asks_for_html(request.headers()) {
-        return web.page();
+        return web.page(path);
     }
     Err(no_route(request.uri().clone()).await)
 }
@@ -156,6 +173,11 @@ impl File {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        // A worker's policy is that of its script: one of them reads results.
+        if name.starts_with("worker-") {
+            let policy = HeaderValue::from_static("default-src 'none'; connect-src 'self'");
+            headers.insert(CONTENT_SECURITY_POLICY, policy);
+        }
         let kept = if is_hashed(name) { "max-age=31536000, immutable" } else { "max-age=3600" };
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(kept));
         Ok(response)

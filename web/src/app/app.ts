@@ -47,7 +47,7 @@ import { ToastList } from './ui/toasts';
         }
         <div class="foot">
           <button type="button" class="ent" (click)="theme.next()" title="Theme"><m-icon name="eye" /><span>Theme</span><span class="cnt">{{ theme.name() }}</span></button>
-          <a class="ent" href="/api/docs/" title="API and help"><m-icon name="info" /><span>API and help</span></a>
+          <a class="ent" href="api/docs/" title="API and help"><m-icon name="info" /><span>API and help</span></a>
           @if (session.name(); as name) {
             <a class="ent who" routerLink="/account" routerLinkActive="on" title="Your account"><m-icon name="user" /><span>{{ name }}</span></a>
           } @else {

@@ -1,5 +1,5 @@
 /** A worker of the build, at its hashed name. */
-const OWN_WORKER = /^\/worker-[a-z]+-[A-Z0-9]{8}\.js$/;
+const OWN_WORKER = /^worker-[a-z]+-[A-Z0-9]{8}\.js$/;
 
 interface TrustedTypes {
   createPolicy(name: string, rules: { createScriptURL(url: string): string }): unknown;

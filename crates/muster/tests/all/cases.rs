@@ -281,8 +281,13 @@ fn proxies_lead_to_the_hub() {
     let log = world.read("log");
     assert!(log.contains("allowed_hosts") && log.contains("hub.example.org"), "{log}");
 
-    // 7: below a path nothing leads out of it. The front page is the app, which needs a name of its own or,
-    // further below, a `public_url` that says where the hub is.
+    // 7: below a path nothing leads out of it, also where the hub was not told of the path.
+    let deep = ["-H", "Accept: text/html", &at(2, "/hub/requests/1")];
+    for (page, up) in [(&[&*at(2, "/hub/")][..], "./"), (&deep[..], "../")] {
+        let shown = person.curl(page).text;
+        assert!(shown.contains(&format!("<base href=\"{up}\"")), "{shown}");
+        assert!(!shown.contains("href=\"/") && !shown.contains("src=\"/"), "{shown}");
+    }
     let docs = at(2, "/hub/api/docs");
     let whole = person.curl(&["-L", "-w", "%{url_effective} %{http_code}", &docs]);
     let shown = at(2, "/hub/api/docs/");

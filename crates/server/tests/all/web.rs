@@ -8,9 +8,13 @@ use crate::hub::Hub;
 /// A page as the build leaves it, and a script; `gzip` of `let x = 1;`.
 static FILES: &[(&str, &[u8])] = &[
     ("favicon.svg", b"<svg/>"),
-    ("index.html", b"<script nonce=__CSP_NONCE__></script><p ngCspNonce=__CSP_NONCE__>"),
+    (
+        "index.html",
+        b"<base href=\"/\"/><script nonce=__CSP_NONCE__></script><p ngCspNonce=__CSP_NONCE__>",
+    ),
     ("main-4QZ2XWPB.js.br", b"brotli"),
     ("main-4QZ2XWPB.js.gz", GZIP),
+    ("worker-result-4QZ2XWPB.js.gz", GZIP),
 ];
 const GZIP: &[u8] = &[
     0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xcb, 0x49, 0x2d, 0x51, 0xa8, 0x50,
@@ -27,13 +31,20 @@ async fn hub() -> Hub {
 async fn every_path_outside_the_api_that_a_browser_opens_is_the_page() {
     let hub = hub().await;
     let mut nonces = Vec::new();
-    for path in ["/", "/requests/01a20ee9", "/account/password", "/admin/statistics?by=model"] {
+    for (path, up) in [
+        ("/", "./"),
+        ("/requests/01a20ee9", "../"),
+        ("/account/password/", "../../"),
+        ("/admin/statistics?by=a/model", "../"),
+    ] {
         let answer = hub.http.get(hub.url(path)).header(ACCEPT, BROWSER).send().await;
         let answer = answer.expect("an answer");
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
         let policy = answer.headers()["content-security-policy"].to_str().expect("text").to_owned();
         let page = answer.text().await.expect("text");
+        // A proxy may have put a path before it that the hub does not know.
+        assert!(page.starts_with(&format!("<base href=\"{up}\"/>")), "{path}: {page}");
         let nonce = page.split("nonce=").nth(1).expect("a nonce");
         let nonce = nonce.split('>').next().expect("its end").to_owned();
         assert_eq!(page.matches(&nonce).count(), 2, "{page}");
@@ -45,6 +56,21 @@ async fn every_path_outside_the_api_that_a_browser_opens_is_the_page() {
     nonces.sort();
     nonces.dedup();
     assert_eq!(nonces.len(), 4, "each answer has a nonce of its own");
+}
+
+#[tokio::test]
+async fn below_a_path_the_page_says_where_it_is() {
+    let hub = Hub::with(|config| {
+        config.web = WebFiles(FILES);
+        config.public_url = Some("https://example.org/a&b/hub".into());
+    })
+    .await;
+    for path in ["/", "/requests/01a20ee9"] {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: example.org\r\nAccept: {BROWSER}\r\n\r\n");
+        let answer = hub.raw(head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains("<base href=\"/a&amp;b/hub/\"/>"), "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -89,11 +115,26 @@ async fn files_come_in_the_smallest_coding_that_the_client_takes() {
 }
 
 #[tokio::test]
+async fn a_worker_may_read_from_the_hub() {
+    let hub = hub().await;
+    for (file, policy) in [
+        ("/worker-result-4QZ2XWPB.js", "default-src 'none'; connect-src 'self'"),
+        (
+            "/main-4QZ2XWPB.js",
+            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        ),
+    ] {
+        let answer = hub.http.get(hub.url(file)).send().await.expect("an answer");
+        assert_eq!(answer.headers()["content-security-policy"], policy, "{file}");
+    }
+}
+
+#[tokio::test]
 async fn a_hub_without_the_app_says_how_to_build_it() {
     let hub = Hub::start().await;
     let answer = hub.http.get(hub.url("/")).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     let page = answer.text().await.expect("text");
     assert!(page.contains("make web && cargo build --release -p muster"), "{page}");
-    assert!(page.contains("/api/docs/"), "{page}");
+    assert!(page.contains("<base href=\"./\">") && page.contains("href=api/docs/"), "{page}");
 }

@@ -221,11 +221,8 @@ async fn below_a_path_everything_stays_below_it() {
     let sent = person.upload("model=lengths", "CCO").send().await.expect("an answer");
     let place = sent.headers()["location"].to_str().expect("text").to_owned();
     assert!(place.starts_with("/hub/api/v1/requests/"), "{place}");
-    for (path, to) in [("/", "api/docs/"), ("/api/docs", "docs/")] {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: example.org\r\n\r\n");
-        let answer = hub.raw(head.as_bytes()).await;
-        assert!(answer.contains(&format!("location: {to}\r\n")), "{answer}");
-    }
+    let answer = hub.raw(b"GET /api/docs HTTP/1.1\r\nHost: example.org\r\n\r\n").await;
+    assert!(answer.contains("location: docs/\r\n"), "{answer}");
     let described = person.find("/api/v1/openapi.json").await;
     assert_eq!(described["servers"][0]["url"], "https://example.org/hub");
     let body = serde_json::json!({"kind": "cookie"});

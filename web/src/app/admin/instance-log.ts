@@ -42,7 +42,7 @@ export class InstanceLog {
   readonly #over = signal(false);
   readonly #turn = signal(0);
   protected readonly end = viewChild<ElementRef<HTMLElement>>('end');
-  protected readonly file = computed(() => `/api/v1/instances/${this.id()}/logs?tail=${MOST}`);
+  protected readonly file = computed(() => `api/v1/instances/${this.id()}/logs?tail=${MOST}`);
   protected readonly shown = computed(() => {
     const text = this.find().toLowerCase();
     return text ? this.lines().filter((line) => line.toLowerCase().includes(text)) : this.lines();
@@ -57,7 +57,7 @@ export class InstanceLog {
     effect((onCleanup) => {
       this.#turn();
       const follows = this.follow() === 'yes' && !this.ended();
-      const address = `/api/v1/instances/${this.id()}/logs?tail=${FIRST}${follows ? '&follow=true' : ''}`;
+      const address = `api/v1/instances/${this.id()}/logs?tail=${FIRST}${follows ? '&follow=true' : ''}`;
       const stop = new AbortController();
       onCleanup(() => stop.abort());
       void this.#read(address, follows, stop.signal);

@@ -2,6 +2,7 @@ import { Component, computed, inject, input } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
 import { url } from '../api/api';
+import { absolute } from '../api/place';
 import { read } from '../api/read';
 import { Catalogue } from '../model/catalogue';
 import { Choice, Choices, type Option } from '../ui/choice';
@@ -241,7 +242,7 @@ export class StatisticsPage {
   }
 
   protected async copyCurl(): Promise<void> {
-    await copied(`curl -s '${location.origin}${url('/api/v1/stats', { query: this.#query() })}' -H "Authorization: Bearer $token"`, this.#toasts);
+    await copied(`curl -s '${absolute(url('/api/v1/stats', { query: this.#query() }))}' -H "Authorization: Bearer $token"`, this.#toasts);
   }
 }
 

@@ -86,10 +86,10 @@ export class Api {
   }
 }
 
-/** The address of a route with its parts filled in; a parameter with several values stands there several times. */
+/** The address of a route below where the hub is, with its parts filled in; a parameter with several values stands there several times. */
 export function url(route: string, given: { path?: unknown; query?: unknown }): string {
   const parts = (given.path ?? {}) as Record<string, unknown>;
-  const path = route.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(parts[name])));
+  const path = route.slice(1).replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(parts[name])));
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries((given.query ?? {}) as Record<string, unknown>)) {
     if (value === undefined || value === null || value === '') continue;

@@ -96,7 +96,7 @@ export class Draft {
         try {
           await this.#session.begin();
           const request = await new Promise<Schemas['Request']>((resolve, reject) => {
-            this.#abort = send(`/api/v1/requests?${query}`, body, { 'content-type': CONTENT_TYPES[this.dialect()], 'idempotency-key': key }, (sent) => this.sending.set({ sent, of: body.size, trouble: null }), resolve, reject);
+            this.#abort = send(`api/v1/requests?${query}`, body, { 'content-type': CONTENT_TYPES[this.dialect()], 'idempotency-key': key }, (sent) => this.sending.set({ sent, of: body.size, trouble: null }), resolve, reject);
           });
           this.clear();
           await this.#router.navigate(['/requests', request.id]);

@@ -52,7 +52,7 @@ const RANK: { [state: string]: number } = { ready: 0, starting: 1, preparing: 2,
     }
     @if (catalogue.read.failure(); as failure) {<m-failed [failure]="failure" (again)="catalogue.read.again()" />}
     @if (catalogue.read.value() && catalogue.models().length === 0) {
-      <div class="sheet"><m-void title="No models yet">Whoever runs this hub adds them: a folder with a model.toml, or a server elsewhere.<a step class="btn" href="/api/docs/">API and help</a></m-void></div>
+      <div class="sheet"><m-void title="No models yet">Whoever runs this hub adds them: a folder with a model.toml, or a server elsewhere.<a step class="btn" href="api/docs/">API and help</a></m-void></div>
     } @else if (catalogue.read.value() && shown().length === 0) {
       <div class="sheet"><m-void title="No model is like that">The filter leaves none of {{ catalogue.models().length }}.<button step type="button" class="btn" (click)="go({ q: '', task: '', input: '', state: '' })">Show all</button></m-void></div>
     } @else {

@@ -1,5 +1,6 @@
 import { effect, inject, Service, signal } from '@angular/core';
 
+import { ownName } from '../api/place';
 import { Session } from '../session/session';
 import { Events, type HubEvent } from './events';
 
@@ -23,7 +24,7 @@ const COALESCE = 500;
 @Service()
 export class Feed {
   readonly #session = inject(Session);
-  readonly #channel = new BroadcastChannel('muster.events');
+  readonly #channel = new BroadcastChannel(ownName('muster.events'));
   /** Count up when something of their kind changed. */
   readonly models = signal(0);
   readonly instances = signal(0);
@@ -54,13 +55,13 @@ export class Feed {
   /** Waits for its turn to listen, and listens. */
   async #lead(stop: AbortSignal): Promise<void> {
     if (!('locks' in navigator)) return this.#listen(stop);
-    await navigator.locks.request('muster.events', { signal: stop }, () => this.#listen(stop)).catch(() => {});
+    await navigator.locks.request(ownName('muster.events'), { signal: stop }, () => this.#listen(stop)).catch(() => {});
   }
 
   async #listen(stop: AbortSignal): Promise<void> {
     for (let wait = FIRST_WAIT; !stop.aborted; wait = Math.min(LONGEST_WAIT, wait * 2)) {
       try {
-        const response = await fetch('/api/v1/events', { signal: stop });
+        const response = await fetch('api/v1/events', { signal: stop });
         if (response.ok && response.body) {
           this.#tell({ name: 'open', data: '' });
           wait = FIRST_WAIT;

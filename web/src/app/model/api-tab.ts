@@ -1,6 +1,7 @@
 import { Component, computed, inject, input, signal } from '@angular/core';
 
 import type { Schemas } from '../api/api';
+import { absolute } from '../api/place';
 import { Draft } from '../home/draft';
 import { CONTENT_TYPES, inputsOf, namesOf } from '../home/sheet';
 import { Code } from '../ui/code';
@@ -14,7 +15,7 @@ import { LANGUAGES, type Language, snippet } from './snippets';
       @for (one of languages; track one.id) {<button type="button" [class.on]="one.id === language()" [attr.aria-pressed]="one.id === language()" (click)="language.set(one.id)">{{ one.label }}</button>}
     </div><span class="lbl">{{ draft.empty() ? 'With the model’s examples' : 'With what you pasted' }}</span></div>
     <m-code [text]="code()" />
-    <p class="mut mt3">All calls are in the <a href="/api/docs/">API’s description</a>. No account is needed: the first call gives a token.</p>`,
+    <p class="mut mt3">All calls are in the <a href="api/docs/">API’s description</a>. No account is needed: the first call gives a token.</p>`,
 })
 export class ApiTab {
   readonly model = input.required<Schemas['Model']>();
@@ -30,7 +31,7 @@ export function wanted(draft: Draft, model: Schemas['Model']) {
   const { column, header } = draft.choice();
   const query = (column === null ? '' : `&column=${encodeURIComponent(column)}`) + (header === 'auto' ? '' : `&header=${header}`);
   return {
-    hub: location.origin,
+    hub: absolute('').replace(/\/$/, ''),
     model: model.id,
     inputs: draft.empty() ? model.example : inputsOf(sheet),
     file: file ? { name: file.name, contentType: CONTENT_TYPES[sheet.dialect], query } : null,

@@ -131,7 +131,7 @@ export class ComparePage {
         opened = one.id;
         untracked(() => {
           this.joined.set(null);
-          if (one.phase === 'completed') result.open(`/api/v1/requests/${one.id}/result?format=ndjson`);
+          if (one.phase === 'completed') result.open(`api/v1/requests/${one.id}/result?format=ndjson`);
           else result.problem.set(`A request that is ${one.phase} has no result to compare.`);
         });
       });

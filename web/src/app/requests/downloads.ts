@@ -44,7 +44,7 @@ type Which = 'all' | 'shown' | 'selected';
       }
       @for (format of formats(); track format.id) {
         @if (which() === 'all' && format.id !== 'sdf') {
-          <a class="mi" [href]="'/api/v1/requests/' + request().id + '/result?format=' + format.id" [download]="nameOf(format.id)" (click)="menu.close()"><b>{{ format.label }}</b><i>{{ format.what }}</i></a>
+          <a class="mi" [href]="'api/v1/requests/' + request().id + '/result?format=' + format.id" [download]="nameOf(format.id)" (click)="menu.close()"><b>{{ format.label }}</b><i>{{ format.what }}</i></a>
         } @else {
           <button type="button" class="mi" (click)="make(format); menu.close()"><b>{{ format.label }}</b><i>{{ format.what }}</i></button>
         }

@@ -146,7 +146,7 @@ export class RequestPage {
       const request = this.read.value();
       if (request?.phase !== 'completed' || opened === request.id) return;
       opened = request.id;
-      untracked(() => this.result.open(`/api/v1/requests/${request.id}/result?format=ndjson`));
+      untracked(() => this.result.open(`api/v1/requests/${request.id}/result?format=ndjson`));
     });
     effect(() => {
       const news = this.feed.request();

@@ -52,7 +52,7 @@ const PHASES: Option[] = ['waiting', 'running', 'completed', 'failed', 'cancelle
               <td class="num p2" data-l="Time"><span class="v">{{ took(request) }}</span></td>
               <td class="num" data-l="Submitted"><span class="v"><m-when [at]="request.submitted_at" [relative]="false" /></span></td>
               <td class="num mut p2" [class.nil]="!request.expires_at" data-l="Deleted in"><span class="v">{{ left(request) }}</span></td>
-              <td class="r act">@if (isOpen(request)) {<button type="button" class="btn txt" (click)="cancel(request)">Cancel</button>} @else if (request.phase === 'completed') {<a class="btn txt" [href]="'/api/v1/requests/' + request.id + '/result?format=csv'" [download]="request.model + '-' + request.id.slice(-6) + '.csv'">CSV</a>}</td>
+              <td class="r act">@if (isOpen(request)) {<button type="button" class="btn txt" (click)="cancel(request)">Cancel</button>} @else if (request.phase === 'completed') {<a class="btn txt" [href]="'api/v1/requests/' + request.id + '/result?format=csv'" [download]="request.model + '-' + request.id.slice(-6) + '.csv'">CSV</a>}</td>
             </tr>
           }
         </tbody></table></div>

@@ -1,6 +1,7 @@
 import { computed, DestroyRef, inject, signal } from '@angular/core';
 
 import { RESULT_WORKER } from '../../generated/workers';
+import { absolute } from '../api/place';
 import type { Placed, ResultAsk, ResultColumn, ResultRow, ResultTold, TextFormat, Value, View } from '../../workers/result-messages';
 
 export interface Columns {
@@ -48,7 +49,7 @@ export class Result {
     }
     this.#worker.onmessage = ({ data }: MessageEvent<ResultTold>) => this.#hear(data);
     this.#worker.onerror = () => this.problem.set('The table cannot be shown here. The downloads work.');
-    this.#ask({ open: new URL(address, location.href).href });
+    this.#ask({ open: absolute(address) });
   }
 
   view(view: View, from: number, to: number): void {

@@ -1,16 +1,17 @@
 import { computed, Service, signal } from '@angular/core';
 
 import { Failure } from '../api/failure';
+import { ownName } from '../api/place';
 import { Keeper, type Live, type Message, type State } from './keeper';
 
-const CACHE = 'muster.session';
+const CACHE = ownName('muster.session');
 const USED_EVERY = 5 * 60_000;
 const LONGEST_ASK = 10_000;
 
 /** Who uses the app, and what they may do. */
 @Service()
 export class Session {
-  readonly #channel = new BroadcastChannel('muster.session');
+  readonly #channel = new BroadcastChannel(ownName('muster.session'));
   readonly #keeper: Keeper;
   readonly #state = signal<State>({ live: null, ended: null, reachable: true });
   readonly #resumed = signal(0);
@@ -34,7 +35,7 @@ export class Session {
     this.#keeper = new Keeper(
       {
         renew: ask,
-        lock: (work) => ('locks' in navigator ? navigator.locks.request('muster.session', work) : work()),
+        lock: (work) => ('locks' in navigator ? navigator.locks.request(ownName('muster.session'), work) : work()),
         tell: (message) => this.#channel.postMessage(message),
         rest: (milliseconds) => this.#rest(milliseconds),
         changed: (state) => this.#changed(state),
@@ -76,15 +77,15 @@ export class Session {
   /** A session without an account, if there is none yet. */
   async begin(): Promise<void> {
     await this.ready;
-    if (!this.live()) this.#keeper.hear({ live: await post('/api/v1/sessions', { kind: 'cookie' }) });
+    if (!this.live()) this.#keeper.hear({ live: await post('api/v1/sessions', { kind: 'cookie' }) });
   }
 
   async signIn(name: string, password: string): Promise<void> {
-    this.#keeper.hear({ live: await post('/api/v1/session', { name, password, kind: 'cookie' }) });
+    this.#keeper.hear({ live: await post('api/v1/session', { name, password, kind: 'cookie' }) });
   }
 
   async signOut(): Promise<void> {
-    await fetch('/api/v1/session', { method: 'DELETE' }).catch(() => {
+    await fetch('api/v1/session', { method: 'DELETE' }).catch(() => {
       throw Failure.unreachable();
     });
     this.#keeper.hear({ out: true });
@@ -116,7 +117,7 @@ export class Session {
 }
 
 async function ask(): Promise<unknown> {
-  const response = await fetch('/api/v1/session/renew', { method: 'POST', signal: AbortSignal.timeout(LONGEST_ASK) });
+  const response = await fetch('api/v1/session/renew', { method: 'POST', signal: AbortSignal.timeout(LONGEST_ASK) });
   return response.ok ? response.json() : undefined;
 }
 

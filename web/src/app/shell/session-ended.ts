@@ -1,5 +1,6 @@
 import { Component, computed, inject, input } from '@angular/core';
 
+import { absolute } from '../api/place';
 import { Session } from '../session/session';
 import type { Reason } from '../session/keeper';
 import { Dialog } from '../ui/dialog';
@@ -30,6 +31,6 @@ export class SessionEnded {
 
   protected async leave(): Promise<void> {
     await this.#session.signOut();
-    location.assign('/');
+    location.assign(absolute(''));
   }
 }

@@ -20,7 +20,7 @@ export class Version {
   }
 
   async #ask(): Promise<void> {
-    const response = await fetch('/', { headers: { accept: 'text/html' }, cache: 'no-store' }).catch(() => null);
+    const response = await fetch('./', { headers: { accept: 'text/html' }, cache: 'no-store' }).catch(() => null);
     const now = response?.ok ? buildOf(await response.text()) : undefined;
     if (this.#own && now && now !== this.#own) this.newer.set(true);
   }
