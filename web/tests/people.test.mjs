@@ -51,6 +51,7 @@ test('anybody gets from the front page to a CSV, and takes it along to an accoun
 
   await page.goto('/sign-up');
   await page.getByRole('button', { name: 'Make account' }).click();
+  await page.locator('.field .err').first().waitFor();
   assert.equal(await page.locator('.field .err').count(), 5, 'each field says what it needs');
   await page.getByLabel('User name').fill('lovelace');
   await page.getByLabel('First name').fill('Ada');
