@@ -139,3 +139,16 @@ test('signing out is heard everywhere', () => {
   one.keeper.hear({ out: true });
   expect(two.keeper.state.live).toBe(null);
 });
+
+test('an answer about the session before a login changes nothing', async () => {
+  const browser = new Browser();
+  let answered: (answer: unknown) => void = () => {};
+  browser.answers = [() => new Promise((resolve) => (answered = resolve))];
+  const { keeper } = browser.tab(nobody);
+  const renewed = keeper.renew();
+  await Promise.resolve();
+  keeper.hear({ live: ada });
+  answered({ state: 'ended', reason: 'signed-out' });
+  expect(await renewed).toBe(true);
+  expect(keeper.state).toEqual({ live: ada, ended: null, reachable: true });
+});

@@ -104,6 +104,8 @@ export class Keeper {
       // Another tab asked while this one waited for its turn.
       if (heard !== this.#heard) return this.#lives();
       const answer = understand(await this.world.renew().catch(() => undefined));
+      // Somebody signed in or out meanwhile: what was asked was about the session before.
+      if (heard !== this.#heard) return this.#lives();
       if (!answer) {
         this.lost();
         return false;
