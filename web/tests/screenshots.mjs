@@ -72,8 +72,9 @@ try {
       await page.getByText(words).first().waitFor({ state: 'attached' });
       if (name === 'home') await page.getByLabel('Paste molecules or drop a file').fill('CC(=O)Oc1ccccc1C(=O)O\nCN1C=NC2=C1C(=O)N(C(=O)N2C)C\nCC(C)Cc1ccc(cc1)C(C)C(=O)O\nCCN(CC)CC(=O)Nc1c(C)cccc1C');
       if (name === 'model') await page.locator('input[type=file]').setInputFiles({ name: 'library-plate-07.csv', mimeType: 'text/csv', buffer: Buffer.from(table) });
-      if (['home', 'model', 'result'].includes(name)) await page.locator('.mol img').nth(3).waitFor();
-      if (name === 'result') await page.waitForFunction(() => document.querySelectorAll('.mol img').length >= 8);
+      // On a phone a file's rows have no pictures, and fewer are seen at once.
+      if (['home', 'result'].includes(name) || (name === 'model' && !options.phone)) await page.locator('.mol img').nth(options.phone ? 0 : 3).waitFor();
+      if (name === 'result') await page.waitForFunction(() => document.querySelectorAll('.mol img').length >= (innerWidth < 700 ? 2 : 8));
       await page.evaluate(() => document.fonts.ready);
       await page.screenshot({ path: join(out, `${name}-${look}.png`) });
     }
