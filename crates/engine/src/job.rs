@@ -325,7 +325,7 @@ fn was_picked_up(tasks: &[ClaimedTask]) -> bool {
     tasks.first().is_some_and(|task| task.remote_job.is_some())
 }
 
-/// Its tasks go to another job, in an attempt of their own (I-10), and it is nobody's failure.
+/// Its tasks go to another job, in an attempt of their own, and it is nobody's failure.
 fn anew(failure: &JobFailure) -> JobFailure {
     tracing::info!(failure = failure.harmless(), "a job that was picked up is done anew");
     JobFailure::GivenBack { after: Duration::ZERO }
