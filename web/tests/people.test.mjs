@@ -26,6 +26,11 @@ async function run(page, text = MOLECULES) {
   await page.getByText('completed').first().waitFor();
 }
 
+/** What stands above every page; a page itself may say the same of what it could not read. */
+function banner(page, text) {
+  return page.locator('.banner', { hasText: text });
+}
+
 async function downloaded(page, click) {
   const [download] = await Promise.all([page.waitForEvent('download'), click()]);
   return readFileSync(await download.path(), 'utf8');
@@ -172,15 +177,14 @@ test('a hub that is killed takes nothing away: page, form and name stay, and it 
   await signIn(page, 'babbage');
   await page.goto('/models/atoms');
   await page.getByLabel('Paste inputs for Atoms').fill('CCO\nCC\n');
-  await hub.kill();
-  await page.getByRole('button', { name: 'Run 2 inputs' }).click();
-  await page.getByText('Trying again.').waitFor();
-  await page.getByText('The hub cannot be reached.').first().waitFor();
-  assert.ok(await page.getByRole('link', { name: 'babbage' }).isVisible(), 'the name stays');
-  await hub.run();
+  await hub.killed(async () => {
+    await page.getByRole('button', { name: 'Run 2 inputs' }).click();
+    await banner(page, 'The hub cannot be reached.').waitFor();
+    assert.ok(await page.getByRole('link', { name: 'babbage' }).isVisible(), 'the name stays');
+  });
   await page.waitForURL('**/requests/*');
   await page.getByText('completed').first().waitFor();
-  await page.getByText('The hub cannot be reached.').first().waitFor({ state: 'detached' });
+  await banner(page, 'The hub cannot be reached.').waitFor({ state: 'detached' });
 });
 
 test('banners say that there is no network, and that the hub has a new version of the app; ? lists the shortcuts', async () => {
@@ -192,18 +196,16 @@ test('banners say that there is no network, and that the hub has a new version o
   await page.getByRole('dialog', { name: 'Shortcuts' }).getByText('My requests').waitFor();
   await page.keyboard.press('Escape');
   await context.setOffline(true);
-  await page.getByText('You are offline.').waitFor();
+  await banner(page, 'You are offline.').waitFor();
   await context.setOffline(false);
-  await page.getByText('You are offline.').waitFor({ state: 'detached' });
+  await banner(page, 'You are offline.').waitFor({ state: 'detached' });
   // The hub comes back with another build.
   await page.route('/', async (route) => {
     const response = await route.fetch();
     await route.fulfill({ response, body: (await response.text()).replace(/main-[\w-]+\.js/, 'main-ANOTHER1.js') });
   });
-  await hub.kill();
-  await page.getByText('The hub cannot be reached.').waitFor();
-  await hub.run();
-  await page.getByText('There is a new version of this app.').waitFor();
+  await hub.killed(() => banner(page, 'The hub cannot be reached.').waitFor());
+  await banner(page, 'There is a new version of this app.').waitFor();
   assert.equal(await page.getByRole('button', { name: 'Reload' }).count(), 1);
 });
 

@@ -2,6 +2,7 @@
 // watched: an error in the console or a violation of the page's policy fails the test.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
@@ -17,12 +18,15 @@ const PATIENCE = 60_000;
 /** Where the binary is that the tests look at. */
 const muster = resolve(root, process.env.MUSTER ?? join(process.env.CARGO_TARGET_DIR ?? 'target', 'debug/muster'));
 
+/** Below the range that outgoing connections take theirs from: a hub that was killed finds its port again. */
 export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((done) => server.once('listening', done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    const free = await once(server, 'listening').then(() => true, () => false);
+    await new Promise((done) => server.close(done));
+    if (free) return port;
+  }
 }
 
 export class Hub {
@@ -66,6 +70,16 @@ export class Hub {
     const gone = new Promise((done) => this.process.once('exit', done));
     this.process.kill('SIGKILL');
     await gone;
+  }
+
+  /** Killed, and there again whatever becomes of what is done meanwhile: the tests after it want a hub. */
+  async killed(meanwhile) {
+    await this.kill();
+    try {
+      await meanwhile();
+    } finally {
+      await this.run();
+    }
   }
 
   async stop() {
