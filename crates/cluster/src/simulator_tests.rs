@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use muster_core::Resources;
 use muster_core::Source;
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 
@@ -45,6 +46,7 @@ fn model() -> Arc<Model> {
         outputs: vec![],
         example: vec![],
         limits: ModelLimits::default(),
+        resources: Resources::default(),
         cache: false,
         network: Network::None,
     })

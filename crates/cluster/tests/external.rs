@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_cluster::{Cluster, ExternalServers, Launch};
 use muster_core::instance::EndCause;
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
-use muster_core::{Address, InstanceId, Model, ObservedState, Source, Timestamp};
+use muster_core::{Address, InstanceId, Model, ObservedState, Resources, Source, Timestamp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -54,6 +54,7 @@ fn launch(url: &str) -> Launch {
         outputs: vec![],
         example: vec![],
         limits: ModelLimits::default(),
+        resources: Resources::default(),
         cache: false,
         network: Network::None,
     };

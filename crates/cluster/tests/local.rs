@@ -12,7 +12,7 @@ use muster_cluster::{Cluster, Launch, LocalConfig, LocalProcesses, proc};
 use muster_core::instance::{EndCause, StartFault};
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::news::Usage;
-use muster_core::{Address, InstanceId, Model, ObservedState, Source, Timestamp};
+use muster_core::{Address, InstanceId, Model, ObservedState, Resources, Source, Timestamp};
 use tempfile::TempDir;
 
 const FAKE: &str = env!("CARGO_BIN_EXE_fake-muster");
@@ -45,6 +45,7 @@ fn world_with(script: &str, limits: ModelLimits) -> World {
         outputs: vec![],
         example: vec![],
         limits,
+        resources: Resources::default(),
         cache: false,
         network: Network::None,
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Column, ModelId};
+use crate::{Column, ModelId, Resources};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Model {
@@ -23,6 +23,9 @@ pub struct Model {
     /// Inputs that the model's author gives as an example.
     pub example: Vec<String>,
     pub limits: ModelLimits,
+    /// What an instance of it needs.
+    #[serde(default)]
+    pub resources: Resources,
     /// May predictions be kept and used again?
     pub cache: bool,
     /// What its own code may reach; an external server sees to that itself.
@@ -185,6 +188,8 @@ impl Model {
     pub fn faults(&self) -> Vec<String> {
         let mut faults: Vec<String> =
             self.limits.faults().into_iter().map(|what| format!("limits: {what}")).collect();
+        let resources = self.resources.faults(self.limits.memory_mib);
+        faults.extend(resources.into_iter().map(|what| format!("resources: {what}")));
         let mut check = |good: bool, what: &str| {
             if !good {
                 faults.push(what.to_owned());

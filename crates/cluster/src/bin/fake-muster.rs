@@ -9,7 +9,7 @@ use std::sync::Arc;
 use muster_cluster::child::Child;
 use muster_cluster::{Cluster, Launch, LocalConfig, LocalProcesses};
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
-use muster_core::{InstanceId, Model, ObservedState, Source, Timestamp};
+use muster_core::{InstanceId, Model, ObservedState, Resources, Source, Timestamp};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -57,6 +57,7 @@ async fn hub(run_dir: &std::path::Path, folder: &std::path::Path) {
         outputs: vec![],
         example: vec![],
         limits: ModelLimits::default(),
+        resources: Resources::default(),
         cache: false,
         network: Network::None,
     };

@@ -4,6 +4,7 @@ use uuid::Uuid;
 use std::sync::Arc;
 
 use super::*;
+use crate::Resources;
 use crate::model::{Card, InputColumn, ModelLimits, Network};
 use crate::{Model, Source};
 
@@ -21,6 +22,7 @@ fn model(id: &str, limits: ModelLimits) -> ModelView {
         outputs: vec![],
         example: vec![],
         limits,
+        resources: Resources::default(),
         cache: true,
         network: Network::None,
     };

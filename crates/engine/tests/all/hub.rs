@@ -18,7 +18,7 @@ use muster_core::instance::{EndCause, Observed, ObservedState};
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::news::{News, Usage};
 use muster_core::plan::Policy;
-use muster_core::{Address, InstanceId, Model, PrincipalId, Request, RequestId, Source};
+use muster_core::{Address, InstanceId, Model, PrincipalId, Request, RequestId, Resources, Source};
 use muster_engine::{Engine, EngineConfig};
 use muster_store::{Clock, Database, NewRequest, Objects, Store, StoreConfig, Submitted};
 use tokio::sync::watch;
@@ -317,6 +317,7 @@ pub fn echo_model(version: &str, limits: ModelLimits, cache: bool) -> Model {
         outputs: vec![],
         example: vec![],
         limits,
+        resources: Resources::default(),
         cache,
         network: Network::None,
     }

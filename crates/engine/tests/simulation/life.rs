@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster_cluster::Cluster;
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::plan::Policy;
-use muster_core::{Model, PrincipalId, Source, Timestamp};
+use muster_core::{Model, PrincipalId, Resources, Source, Timestamp};
 use muster_engine::{Engine, EngineConfig};
 use muster_store::{ClaimedTask, Clock, Database, Objects, StopWish, Store, StoreConfig};
 
@@ -355,6 +355,7 @@ fn model(number: usize, spec: &ModelSpec) -> Model {
         outputs: vec![],
         example: vec![],
         limits,
+        resources: Resources::default(),
         cache: spec.cache,
         network: Network::None,
     }

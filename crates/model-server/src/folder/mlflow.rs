@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
-use muster_core::{Column, ColumnKind, Model, Source};
+use muster_core::{Column, ColumnKind, Model, Resources, Source};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -106,6 +106,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         outputs: columns,
         example: example.map(|example| example.inputs).unwrap_or_default(),
         limits: ModelLimits::default(),
+        resources: Resources::default(),
         cache: true,
         network: Network::None,
     };

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
-use muster_core::{Column, ColumnKind, Model, Source};
+use muster_core::{Column, ColumnKind, Model, Resources, Source};
 
 use super::yaml::{self, Yaml};
 use super::{Fault, Folder, Form, Kind, Note, Source as Text, file_text, first_column, header};
@@ -65,6 +65,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         outputs: columns(&framework),
         example: example.as_deref().map(first_column).unwrap_or_default(),
         limits: ModelLimits { batch_size: 1000, job_seconds: 3600, ..ModelLimits::default() },
+        resources: Resources::default(),
         cache: is_consistent(&metadata),
         network: match field(&metadata, &["Network"]) {
             Some(network) if network.eq_ignore_ascii_case("all") => Network::All,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use muster_core::instance::host_never_called;
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
-use muster_core::{Column, Model, Source};
+use muster_core::{Column, Model, Resources, Source};
 use serde::Deserialize;
 
 use super::{Fault, Folder, Form, Kind, Source as Text, file_text};
@@ -37,6 +37,8 @@ struct Description {
     outputs: Vec<Column>,
     #[serde(default)]
     limits: ModelLimits,
+    #[serde(default)]
+    resources: Resources,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +96,8 @@ fn described(dir: &Path, description: Description) -> Result<Folder, Vec<Fault>>
         Dependencies::find(dir, description.requirements.as_deref(), description.python.clone());
     let dependencies = dependencies.map_err(|fault| faults.push(fault));
     super::check_limits(&description.limits, &mut faults);
+    let resources = description.resources.faults(description.limits.memory_mib);
+    faults.extend(resources.into_iter().map(|what| Fault::new(FILE, format!("resources: {what}"))));
     let (Ok(id), Ok(kind), Ok(dependencies), true) =
         (parsed, kind, dependencies, faults.is_empty())
     else {
@@ -120,6 +124,7 @@ fn described(dir: &Path, description: Description) -> Result<Folder, Vec<Fault>>
         outputs: description.outputs,
         example: description.example,
         limits: description.limits,
+        resources: description.resources,
         cache: description.cache,
         network: description.network,
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::{
     Address, Cell, Column, ColumnKind, InstanceId, Model, ModelId, Part, Permission, PrincipalId,
-    Row, SessionId, Source,
+    Resources, Row, SessionId, Source,
 };
 use muster_server::{Secret, Server, ServerConfig};
 use muster_store::{
@@ -70,6 +70,7 @@ pub fn model() -> Model {
         outputs: vec![column("length", ColumnKind::Integer), column("half", ColumnKind::Float)],
         example: vec!["CCO".into()],
         limits: ModelLimits { batch_size: 1000, ..ModelLimits::default() },
+        resources: Resources::default(),
         cache: true,
         network: Network::None,
     }

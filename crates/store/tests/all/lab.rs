@@ -10,7 +10,7 @@ use muster_core::input::InputTable;
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::request::Reading;
 use muster_core::retry::Retry;
-use muster_core::{InstanceId, Model, PrincipalId, Request, RequestId, Source};
+use muster_core::{InstanceId, Model, PrincipalId, Request, RequestId, Resources, Source};
 use muster_store::{
     AuditEntry, AuditFilter, Claim, ClaimedTask, Clock, Database, Download, Error, Format,
     NewRequest, Objects, Store, StoreConfig, TaskBack, TaskDone,
@@ -229,6 +229,7 @@ pub fn model(id: &str, version: &str) -> Model {
         outputs: vec![],
         example: vec![],
         limits: ModelLimits { batch_size: 10, ..ModelLimits::default() },
+        resources: Resources::default(),
         cache: true,
         network: Network::None,
     }

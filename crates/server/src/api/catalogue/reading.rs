@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use muster_core::model::{Card, InputColumn, ModelLimits, Network, merge};
-use muster_core::{Column, Model, ModelId, Source};
+use muster_core::{Column, Model, ModelId, Resources, Source};
 use muster_store::{Entry, Owner};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -145,6 +145,8 @@ struct NewModel {
     #[serde(default)]
     limits: ModelLimits,
     #[serde(default)]
+    resources: Resources,
+    #[serde(default)]
     cache: bool,
 }
 
@@ -171,6 +173,7 @@ pub async fn read_new(app: &App, request: Request) -> Result<Model, Problem> {
         outputs: new.outputs,
         example: new.example,
         limits: new.limits,
+        resources: new.resources,
         cache: new.cache,
         network: Network::None,
     };
