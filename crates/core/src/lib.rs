@@ -24,6 +24,7 @@ pub mod rank;
 pub mod request;
 pub mod resources;
 pub mod retry;
+pub mod room;
 pub mod rule;
 pub mod session;
 pub mod slice;

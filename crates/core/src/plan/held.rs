@@ -2,16 +2,20 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+use crate::room::Lack;
 use crate::{ModelId, Timestamp};
 
 /// A model whose waiting work gets nothing more now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     pub model: ModelId,
     pub why: Why,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "because")]
 pub enum Why {
     /// The files of the model's folder are being read.
     Reading,
@@ -32,6 +36,19 @@ pub enum Why {
     },
     AtHubMaximum {
         most: u32,
+    },
+    /// There is no room for an instance now; these models have what it lacks.
+    NoRoom {
+        lack: Lack,
+        held_by: Vec<ModelId>,
+    },
+    /// No node could take an instance, however empty it were.
+    FitsNowhere {
+        lack: Lack,
+    },
+    /// The nodes cannot be seen.
+    Unseen {
+        why: String,
     },
     /// The catalogue does not have the model.
     Gone,
@@ -58,6 +75,21 @@ impl fmt::Display for Why {
             Self::AtHubMaximum { most } => {
                 write!(f, "The hub runs its maximum of {most} instances; one must end first.")
             }
+            Self::NoRoom { lack, held_by } => {
+                write!(f, "There is no room for the model now: {lack}.")?;
+                match &held_by[..] {
+                    [] => Ok(()),
+                    [one] => write!(f, " It gets it when {one} needs it no more."),
+                    some => {
+                        let names: Vec<&str> = some.iter().map(ModelId::as_str).collect();
+                        write!(f, " It gets it when one of {} needs it no more.", names.join(", "))
+                    }
+                }
+            }
+            Self::FitsNowhere { lack } => {
+                write!(f, "No node can run the model: {lack}. An administrator can change that.")
+            }
+            Self::Unseen { why } => write!(f, "The nodes cannot be seen at the moment: {why}."),
             Self::Gone => f.write_str("The hub does not have the model at the moment."),
             Self::Backoff { reason, .. } => {
                 write!(f, "Starting the model failed and will be tried again: {reason}")

@@ -4,22 +4,26 @@
 //! carried out leaves nothing more to do, and whatever it leaves undone it explains.
 
 mod held;
+mod place;
 #[cfg(test)]
 mod tests;
 mod world;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::instance::{EndCause, StartFault};
+use crate::room::{Place, Rooms};
 use crate::{InstanceId, ModelId, Timestamp};
 
 pub use held::{Held, Why};
-pub use world::{InstanceView, ModelView, QueueView, Stage, Starts, Stranded, World};
+pub use world::{InstanceView, ModelView, QueueView, Stage, Starts, Stranded, Unseen, World};
 
 /// What the operator allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Policy {
     /// Most instances of all models together; external model servers do not count.
     pub max_instances: u32,
@@ -31,7 +35,8 @@ impl Default for Policy {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Plan {
     pub actions: Vec<Action>,
     /// Why models with waiting work get nothing more now.
@@ -40,28 +45,23 @@ pub struct Plan {
     pub next_look: Option<Timestamp>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
 pub enum Action {
     Launch {
         model: ModelId,
         slot: u32,
         why: String,
+        /// Where, if the hub gives it its place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
     },
     /// A starting instance is stopped at once; a ready one finishes its work first.
-    Retire {
-        instance: InstanceId,
-        cause: EndCause,
-    },
+    Retire { instance: InstanceId, cause: EndCause },
     /// Nobody can work on them: the requests that wait for this version of the model fail.
-    FailWaiting {
-        model: ModelId,
-        version: String,
-        reason: String,
-    },
+    FailWaiting { model: ModelId, version: String, reason: String },
     /// What waits for other versions of the model starts over with the one of the catalogue.
-    MoveStranded {
-        model: ModelId,
-    },
+    MoveStranded { model: ModelId },
 }
 
 /// How long an instance that has work keeps its place on a full hub while another model has none, from
@@ -89,12 +89,13 @@ pub fn plan(world: &World, policy: &Policy, now: Timestamp) -> Plan {
         counted: world.counted(),
         of_model,
         leaving: BTreeSet::new(),
-        room: None,
+        turns: None,
+        rooms: None,
     };
     planner.retire_timed_out();
     planner.retire_foreign_versions();
     planner.free_stranded();
-    let mut wanting: Vec<&ModelView> = world.models.iter().collect();
+    let mut wanting: Vec<&'_ ModelView> = world.models.iter().collect();
     // Who waits longest gets the next free place.
     wanting.sort_by_key(|view| (view.queue.map_or(Timestamp(i64::MAX), |q| q.oldest), view.id()));
     for view in wanting {
@@ -121,18 +122,20 @@ struct Planner<'w> {
     of_model: BTreeMap<&'w ModelId, Vec<&'w InstanceView>>,
     leaving: BTreeSet<InstanceId>,
     /// Looked for once, when the first model needs a place.
-    room: Option<Room>,
+    turns: Option<Turns>,
+    /// Who holds what on which node, with what this plan launches.
+    rooms: Option<Rooms<'w>>,
 }
 
-/// Whose place a model may get on a full hub: the same for all that have work.
-#[derive(Clone, Copy, Default)]
-struct Room {
-    /// Of those nobody needs, the one that is idle the longest.
-    idle: Option<InstanceId>,
-    /// Of the busy ones whose turn is over, that of the model with the most.
-    busy: Option<InstanceId>,
+/// Whose place a model may get: the same for all that have work.
+#[derive(Clone, Default)]
+struct Turns {
+    /// Those nobody needs; first the ones that are idle the longest.
+    idle: Vec<InstanceId>,
+    /// The busy ones whose turn is over; first those of the model with the most.
+    over: Vec<InstanceId>,
     /// When the next turn is over.
-    turn_ends: Option<Timestamp>,
+    next_ends: Option<Timestamp>,
 }
 
 impl<'w> Planner<'w> {
@@ -199,7 +202,7 @@ impl<'w> Planner<'w> {
     }
 
     /// Launches what a model needs, or says why not.
-    fn want(&mut self, view: &ModelView) {
+    fn want(&mut self, view: &'w ModelView) {
         if !view.model.is_read() {
             return self.hold(view, Why::Reading);
         }
@@ -259,7 +262,7 @@ impl<'w> Planner<'w> {
         }
     }
 
-    fn launch(&mut self, view: &ModelView) -> Result<(), Why> {
+    fn launch(&mut self, view: &'w ModelView) -> Result<(), Why> {
         if let Some(at) = view.retry_at().filter(|at| *at > self.now) {
             self.look_at(at);
             return Err(Why::Backoff { until: at, reason: view.starts.reason.clone() });
@@ -278,11 +281,15 @@ impl<'w> Planner<'w> {
         };
         if !view.is_external() {
             if self.counted >= self.policy.max_instances {
-                self.make_room(view);
+                self.make_place(view);
                 return Err(Why::AtHubMaximum { most: self.policy.max_instances });
             }
-            self.counted += 1;
         }
+        let place = match &view.ask {
+            Some(ask) => Some(self.place(view, ask)?),
+            None => None,
+        };
+        self.counted += u32::from(!view.is_external());
         let why = match view.queue {
             // No more than that is counted.
             Some(queue) if queue.inputs >= view.model.limits.most_at_once() => {
@@ -292,65 +299,8 @@ impl<'w> Planner<'w> {
             None => "its model keeps a minimum of instances".to_owned(),
         };
         let model = view.id().clone();
-        self.plan.actions.push(Action::Launch { model, slot, why });
+        self.plan.actions.push(Action::Launch { model, slot, why, place });
         Ok(())
-    }
-
-    /// Retires the instance of another model that is idle the longest and that nobody needs,
-    /// unless one is leaving already. Whoever waits goes before another model's minimum, but
-    /// instances beyond the minimum go first.
-    ///
-    /// A model without any instance gets that of the model with the most, whose turn is over.
-    /// Otherwise models that always have work would keep the others out for ever.
-    fn make_room(&mut self, view: &ModelView) {
-        if !self.leaving.is_empty() || view.queue.is_none() {
-            return;
-        }
-        let room = match self.room {
-            Some(room) => room,
-            None => *self.room.insert(self.look_for_room()),
-        };
-        let mut place = room.idle;
-        if place.is_none() && self.instances_of(view.id()).is_empty() {
-            place = room.busy;
-            if let Some(at) = room.turn_ends {
-                self.look_at(at);
-            }
-        }
-        if let Some(id) = place {
-            let why = format!("{} needs the place", view.id());
-            self.retire(id, EndCause::Retired { why });
-        }
-    }
-
-    fn look_for_room(&self) -> Room {
-        if self.world.instances.iter().any(|i| i.stage == Stage::Draining) {
-            return Room::default();
-        }
-        let (mut idle, mut over, mut turn_ends) = (Vec::new(), Vec::new(), None::<Timestamp>);
-        for other in self.world.models.iter().filter(|other| !other.is_external()) {
-            let instances = self.instances_of(other.id());
-            let kept = instances.len() as u32 <= other.model.limits.min_instances;
-            for instance in instances {
-                let Stage::Ready { launched_at, ready_at, idle_since } = instance.stage else {
-                    continue;
-                };
-                if let (None, Some(since)) = (other.queue, idle_since) {
-                    idle.push((kept, since, instance.id));
-                }
-                let end = ready_at + SHORTEST_TURN.max(ready_at.since(launched_at) * STARTS_A_TURN);
-                if end <= self.now {
-                    over.push((Reverse(instances.len()), ready_at, instance.id));
-                } else {
-                    turn_ends = Some(turn_ends.map_or(end, |first| first.min(end)));
-                }
-            }
-        }
-        Room {
-            idle: idle.into_iter().min().map(|(_, _, id)| id),
-            busy: over.into_iter().min().map(|(_, _, id)| id),
-            turn_ends,
-        }
     }
 
     /// Those that are idle the longest go first; the minimum of a model stays.

@@ -4,20 +4,44 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::instance::{EndCause, StartFault};
+use crate::room::{Ask, Budget, Daemon, NodeView, Place, Tenant};
 use crate::{InstanceId, Model, ModelId, Source, Timestamp};
 
 /// What the planner sees.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct World {
     pub models: Vec<ModelView>,
     /// Instances that did not end.
     pub instances: Vec<InstanceView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stranded: Vec<Stranded>,
+    pub nodes: Vec<NodeView>,
+    /// Who else is on the nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<Tenant>,
+    /// What each new node runs beside what it is made for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub daemons: Vec<Daemon>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Budget>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Unseen>,
+}
+
+/// Nodes or who runs on them cannot be seen, so that nothing is known of room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    pub since: Timestamp,
+    /// What cannot be seen, and why.
+    pub why: String,
 }
 
 /// Tasks that wait for a version of a model that is not in the catalogue, so that nobody claims them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stranded {
     pub model: ModelId,
     pub version: String,
@@ -25,15 +49,21 @@ pub struct Stranded {
     pub since: Timestamp,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ModelView {
     pub model: Arc<Model>,
     /// Tasks that wait for it as it is now, if any do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueView>,
+    #[serde(default)]
     pub starts: Starts,
+    /// What an instance that is launched now asks of its node; nothing if it has none, as an external server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<Ask>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueView {
     /// Counted no further than all its instances can be given at once.
     pub inputs: u64,
@@ -43,7 +73,8 @@ pub struct QueueView {
 }
 
 /// How starting instances of a model's version went since one was ready.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Starts {
     pub failed_in_a_row: u32,
     pub first_failed_at: Timestamp,
@@ -81,16 +112,24 @@ fn reason(cause: &EndCause) -> String {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InstanceView {
     pub id: InstanceId,
     pub model: ModelId,
     pub version: String,
     pub slot: u32,
     pub stage: Stage,
+    /// What it was launched with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<Ask>,
+    /// Where it is, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
 pub enum Stage {
     /// Its environment is being made, since it was launched.
     Preparing { launched_at: Timestamp, doing: String },

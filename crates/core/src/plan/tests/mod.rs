@@ -1,3 +1,5 @@
+mod scenarios;
+
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -6,7 +8,9 @@ use std::sync::Arc;
 use super::*;
 use crate::Resources;
 use crate::model::{Card, InputColumn, ModelLimits, Network};
-use crate::{Model, Source};
+use crate::resources::GPU;
+use crate::room::{Ask, NodeView, Who};
+use crate::{Amounts, Model, Source};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)
@@ -26,7 +30,7 @@ fn model(id: &str, limits: ModelLimits) -> ModelView {
         cache: true,
         network: Network::None,
     };
-    ModelView { model: Arc::new(model), queue: None, starts: Starts::default() }
+    ModelView { model: Arc::new(model), queue: None, starts: Starts::default(), ask: None }
 }
 
 fn waiting(mut view: ModelView, inputs: u64) -> ModelView {
@@ -41,6 +45,8 @@ fn instance(n: u128, model: &str, stage: Stage) -> InstanceView {
         version: "1".into(),
         slot: n as u32,
         stage,
+        ask: None,
+        place: None,
     }
 }
 
@@ -60,12 +66,15 @@ fn starting(since: i64) -> Stage {
 fn carry_out(mut world: World, plan: &Plan, now: Timestamp, next_id: &mut u128) -> World {
     for action in &plan.actions {
         match action {
-            Action::Launch { model, slot, .. } => {
+            Action::Launch { model, slot, place, .. } => {
                 *next_id += 1;
                 let stage =
                     Stage::Starting { launched_at: now, progressed_at: now, doing: String::new() };
                 let new = instance(*next_id, model.as_str(), stage);
-                world.instances.push(InstanceView { slot: *slot, ..new });
+                let view = world.models.iter().find(|view| view.id() == model);
+                let ask = view.expect("a model of the world").ask.clone();
+                let place = place.clone();
+                world.instances.push(InstanceView { slot: *slot, ask, place, ..new });
             }
             Action::Retire { instance, .. } => world.instances.retain(|i| i.id != *instance),
             Action::MoveStranded { model } => world.stranded.retain(|s| s.model != *model),
@@ -103,7 +112,8 @@ fn nothing_starts_before_the_files_of_a_model_are_read() {
     let unread = Model { version: "1+".into(), ..(*view.model).clone() };
     view.model = Arc::new(unread.clone());
     let old = instance(1, "m", busy(90));
-    let world = |view| World { models: vec![view], instances: vec![old.clone()], stranded: vec![] };
+    let world =
+        |view| World { models: vec![view], instances: vec![old.clone()], ..World::default() };
     let held = plan(&world(view.clone()), &Policy::default(), at(100));
     assert!(matches!(&held.actions[..], [Action::Retire { .. }]), "{held:?}");
     assert_eq!(held.held[0].why, Why::Reading);
@@ -121,7 +131,7 @@ fn a_full_hub_lets_models_take_turns() {
     let models = ["a", "b", "c"].map(|id| waiting(model(id, limits()), 1_000)).to_vec();
     let turn = |one: i64, other: i64| {
         let instances = vec![instance(1, "a", busy(one)), instance(2, "b", busy(other))];
-        plan(&World { models: models.clone(), instances, stranded: vec![] }, &policy, at(200))
+        plan(&World { models: models.clone(), instances, ..World::default() }, &policy, at(200))
     };
     let over = turn(130, 120);
     let why = "c needs the place".to_owned();
@@ -136,7 +146,7 @@ fn a_full_hub_lets_models_take_turns() {
     // Whoever took long to start has a longer turn.
     let slow = Stage::Ready { launched_at: at(0), ready_at: at(100), idle_since: None };
     let instances = vec![instance(1, "a", slow), instance(2, "b", busy(199))];
-    let plan = plan(&World { models, instances, stranded: vec![] }, &policy, at(200));
+    let plan = plan(&World { models, instances, ..World::default() }, &policy, at(200));
     assert_eq!((plan.actions, plan.next_look), (vec![], Some(at(259))));
 }
 
@@ -180,7 +190,7 @@ fn making_an_environment_has_a_limit_of_its_own() {
     let mut world = World {
         models: vec![waiting(model("m", limits), 1)],
         instances: vec![instance(0, "m", preparing)],
-        stranded: vec![],
+        ..World::default()
     };
     let waits = plan(&world, &Policy::default(), at(399));
     assert_eq!(waits.actions, []);
@@ -394,21 +404,52 @@ prop_compose! {
     }
 }
 
+fn any_node(n: u32, (cores, gpus): (u64, u64)) -> NodeView {
+    let device = |gpu| serde_json::json!({"id": format!("GPU-{n}-{gpu}"), "resource": GPU});
+    let node = serde_json::json!({
+        "id": format!("n{n}"), "stage": {"is": "ready"},
+        "allocatable": {"cpu": cores * 1000, "named": {GPU: gpus}},
+        "devices": (0..gpus).map(device).collect::<Vec<_>>(),
+    });
+    serde_json::from_value(node).expect("a node")
+}
+
 prop_compose! {
     fn any_world()(
         a in any_model("a"), b in any_model("b"), c in any_model("c"),
+        nodes in prop::option::of(prop::collection::vec((1u64..5, 0u64..3), 1..3)),
         stages in prop::collection::vec((0usize..3, any_stage()), 0..6),
     ) -> World {
-        let models = vec![a, b, c];
+        let mut models = vec![a, b, c];
+        let nodes: Option<Vec<NodeView>> =
+            nodes.map(|nodes| nodes.into_iter().zip(0..).map(|(of, n)| any_node(n, of)).collect());
+        if nodes.is_some() {
+            for (view, (cpu, gpus)) in models.iter_mut().zip([(1000, 0), (500, 1), (2000, 0)]) {
+                let named = [(GPU.to_owned(), gpus)].into();
+                let amounts = Amounts { cpu, named, ..Amounts::default() };
+                view.ask = Some(Ask { amounts, ..Ask::default() });
+            }
+        }
+        let nodes = nodes.unwrap_or_default();
         let mut instances: Vec<InstanceView> = Vec::new();
         for (n, (which, stage)) in stages.into_iter().enumerate() {
             let name = models[which].id().as_str();
             let slot = instances.iter().filter(|i| i.model == *models[which].id()).count() as u32;
-            if slot < models[which].model.limits.max_instances {
-                instances.push(InstanceView { slot, ..instance(n as u128, name, stage) });
+            if slot >= models[which].model.limits.max_instances {
+                continue;
+            }
+            let new = InstanceView { slot, ..instance(n as u128, name, stage) };
+            let Some(ask) = &models[which].ask else {
+                instances.push(new);
+                continue;
+            };
+            // As an earlier plan placed it.
+            let before = World { nodes: nodes.clone(), instances: instances.clone(), ..World::default() };
+            if let Ok(place) = before.rooms().place(ask, Who::Planned) {
+                instances.push(InstanceView { ask: Some(ask.clone()), place: Some(place), ..new });
             }
         }
-        World { models, instances, stranded: vec![] }
+        World { models, instances, nodes, ..World::default() }
     }
 }
 
@@ -446,6 +487,23 @@ proptest! {
             slots.dedup();
             prop_assert_eq!(slots.len(), of(&after, view.id()).count());
             prop_assert!(slots.len() as u32 <= view.model.limits.max_instances);
+        }
+    }
+
+    /// I-26: nothing is launched where there is no room, and no device has two owners.
+    #[test]
+    fn nobody_is_launched_without_room(world in any_world(), now in 0i64..500) {
+        let plan = plan(&world, &Policy::default(), at(now));
+        let after = carry_out(world, &plan, at(now), &mut 1000);
+        let rooms = after.rooms();
+        for index in 0..rooms.len() {
+            let room = rooms.get(index);
+            prop_assert!(room.held().fits_in(&room.node().allocatable), "{:?}", room.held());
+            let mut devices: Vec<_> = room.holders().iter().flat_map(|h| h.devices.iter()).collect();
+            let gpus = room.held().of(GPU) as usize;
+            devices.sort_unstable();
+            devices.dedup();
+            prop_assert_eq!(devices.len(), gpus, "each that was asked for, once");
         }
     }
 

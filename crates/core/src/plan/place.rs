@@ -1,0 +1,166 @@
+//! A place for an instance: where there is room, and whose a model may get where there is none.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use super::{ModelView, Planner, SHORTEST_TURN, STARTS_A_TURN, Stage, Turns, Why, World};
+use crate::instance::EndCause;
+use crate::room::{Ask, Holder, Lack, NoPlace, NodeId, Place, Rooms, Who};
+use crate::{InstanceId, ModelId};
+
+impl World {
+    /// Who holds what on which node.
+    pub fn rooms(&self) -> Rooms<'_> {
+        let mut rooms = Rooms::new(&self.nodes);
+        for tenant in &self.tenants {
+            if let Some(index) = tenant.node.as_ref().and_then(|node| rooms.find(node)) {
+                let who = Who::Tenant(&tenant.id);
+                rooms.put(index, Holder { who, ask: &tenant.ask, devices: Cow::Borrowed(&[]) });
+            }
+        }
+        for instance in &self.instances {
+            let (Some(ask), Some(place)) = (&instance.ask, &instance.place) else { continue };
+            if let Some(index) = rooms.find(&place.node) {
+                let who = Who::Instance(instance.id);
+                rooms.put(index, Holder { who, ask, devices: Cow::Borrowed(&place.devices) });
+            }
+        }
+        rooms
+    }
+}
+
+impl<'w> Planner<'w> {
+    /// Room for one more instance of the model, or why there is none.
+    pub(super) fn place(&mut self, view: &ModelView, ask: &'w Ask) -> Result<Place, Why> {
+        if let Some(unseen) = &self.world.unseen {
+            return Err(Why::Unseen { why: unseen.why.clone() });
+        }
+        let rooms = self.rooms.get_or_insert_with(|| self.world.rooms());
+        match rooms.place(ask, Who::Planned) {
+            Ok(place) => Ok(place),
+            Err(NoPlace { lack, fits_when_empty: false, .. }) => Err(Why::FitsNowhere { lack }),
+            Err(NoPlace { lack, node, .. }) => {
+                self.make_room(view, ask);
+                let held_by = node.map(|node| self.held_by(&node, &lack, view.id())).unwrap_or_default();
+                Err(Why::NoRoom { lack, held_by })
+            }
+        }
+    }
+
+    /// Which other models have on the node what is lacking.
+    fn held_by(&self, node: &NodeId, lack: &Lack, but: &ModelId) -> Vec<ModelId> {
+        let Lack::Taken { short } = lack else { return Vec::new() };
+        let holds = |ask: &Ask| short.iter().any(|short| ask.amounts.get(&short.name) > 0);
+        let there = self.world.instances.iter().filter(|instance| {
+            instance.place.as_ref().is_some_and(|place| place.node == *node)
+                && instance.ask.as_ref().is_some_and(holds)
+                && instance.model != *but
+        });
+        let models: BTreeSet<&ModelId> = there.map(|instance| &instance.model).collect();
+        models.into_iter().cloned().collect()
+    }
+
+    /// Retires, of other models' instances, the one that is idle the longest and that nobody needs, unless
+    /// one is leaving already. Whoever waits goes before another model's minimum, but instances beyond the
+    /// minimum go first.
+    ///
+    /// A model without any instance gets that of the model with the most, whose turn is over. Otherwise
+    /// models that always have work would keep the others out for ever.
+    pub(super) fn make_place(&mut self, view: &ModelView) {
+        if self.somebody_leaves() || view.queue.is_none() {
+            return;
+        }
+        let mut going = self.turns().idle.first().copied();
+        if going.is_none() && self.instances_of(view.id()).is_empty() {
+            going = self.turns().over.first().copied();
+            self.look_when_a_turn_ends();
+        }
+        self.retire_for(view, going);
+    }
+
+    /// The same on the node where the fewest have to go so that it fits.
+    fn make_room(&mut self, view: &ModelView, ask: &Ask) {
+        if self.somebody_leaves() || view.queue.is_none() {
+            return;
+        }
+        let is_first = self.instances_of(view.id()).is_empty();
+        let turns = self.turns().clone();
+        let own: BTreeSet<InstanceId> = self.instances_of(view.id()).iter().map(|i| i.id).collect();
+        let over = if is_first { &turns.over[..] } else { &[] };
+        let may_go: Vec<InstanceId> =
+            turns.idle.iter().chain(over).filter(|id| !own.contains(id)).copied().collect();
+        let Some(rooms) = &self.rooms else { return };
+        let ways = (0..rooms.len()).filter_map(|index| {
+            let holders = rooms.get(index).holders();
+            let there = |id: &&InstanceId| holders.iter().any(|h| h.who == Who::Instance(**id));
+            let going: Vec<InstanceId> = may_go.iter().filter(there).copied().collect();
+            if going.is_empty() {
+                return None;
+            }
+            let gone = rooms.fits_without(index, ask, &going)?;
+            let busy = gone.iter().filter(|id| over.contains(id)).count();
+            let rank = may_go.iter().position(|id| gone.first() == Some(id));
+            Some((busy, gone.len(), rank, gone))
+        });
+        let going = ways.min().map(|(_, _, _, gone)| gone).unwrap_or_default();
+        if going.is_empty() && is_first {
+            self.look_when_a_turn_ends();
+        }
+        self.retire_for(view, going);
+    }
+
+    fn retire_for(&mut self, view: &ModelView, going: impl IntoIterator<Item = InstanceId>) {
+        for id in going {
+            let why = format!("{} needs the place", view.id());
+            self.retire(id, EndCause::Retired { why });
+        }
+    }
+
+    /// What leaves makes room by itself.
+    fn somebody_leaves(&self) -> bool {
+        !self.leaving.is_empty() || self.world.instances.iter().any(|i| i.stage == Stage::Draining)
+    }
+
+    fn look_when_a_turn_ends(&mut self) {
+        if let Some(at) = self.turns().next_ends {
+            self.look_at(at);
+        }
+    }
+
+    fn turns(&mut self) -> &Turns {
+        if self.turns.is_none() {
+            self.turns = Some(self.look_for_turns());
+        }
+        self.turns.get_or_insert_default()
+    }
+
+    fn look_for_turns(&self) -> Turns {
+        let (mut idle, mut over, mut next_ends) = (Vec::new(), Vec::new(), None);
+        for other in self.world.models.iter().filter(|other| !other.is_external()) {
+            let instances = self.instances_of(other.id());
+            let kept = instances.len() as u32 <= other.model.limits.min_instances;
+            for instance in instances {
+                let Stage::Ready { launched_at, ready_at, idle_since } = instance.stage else {
+                    continue;
+                };
+                if let (None, Some(since)) = (other.queue, idle_since) {
+                    idle.push((kept, since, instance.id));
+                }
+                let end = ready_at + SHORTEST_TURN.max(ready_at.since(launched_at) * STARTS_A_TURN);
+                if end <= self.now {
+                    over.push((Reverse(instances.len()), ready_at, instance.id));
+                } else {
+                    next_ends = Some(next_ends.map_or(end, |first| end.min(first)));
+                }
+            }
+        }
+        idle.sort_unstable();
+        over.sort_unstable();
+        Turns {
+            idle: idle.into_iter().map(|(_, _, id)| id).collect(),
+            over: over.into_iter().map(|(_, _, id)| id).collect(),
+            next_ends,
+        }
+    }
+}

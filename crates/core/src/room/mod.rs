@@ -1,0 +1,27 @@
+//! Room: what is asked for, what nodes have, who holds it, and what fits where.
+//!
+//! Every question is a function of values that answers with its reasons. What is not understood never
+//! fits. Rules and words are those of the Kubernetes scheduler
+//! (<https://kubernetes.io/docs/concepts/scheduling-eviction/>); a machine that runs a hub is a node
+//! as well.
+
+mod amounts;
+mod ask;
+mod fit;
+mod neighbours;
+mod node;
+mod pod;
+mod rooms;
+#[cfg(test)]
+mod tests;
+
+pub use ask::{
+    Ask, Condition, Folder, Labels, NODE_NAME, Neighbours, Port, Requirement, Spread, Toleration,
+};
+pub use fit::{Lack, fits_when_empty};
+pub use node::{
+    Budget, Daemon, Device, DeviceId, Effect, GroupId, NodeId, NodeStage, NodeView, Owner, Place,
+    Taint, Tenant, TenantId,
+};
+pub use pod::{Container, PodAsk};
+pub use rooms::{Holder, NoPlace, Rooms, Who};
