@@ -14,7 +14,7 @@ use crate::look::{Loop, Starting};
 impl Loop {
     pub(crate) async fn apply(&mut self, action: Action) -> Result<(), Error> {
         match action {
-            Action::Launch { model, slot, why } => self.launch(model, slot, why).await,
+            Action::Launch { model, slot, why, .. } => self.launch(model, slot, why).await,
             Action::Retire { instance, cause } => self.retire(instance, cause).await,
             Action::FailWaiting { model, version, reason } => {
                 self.fail_waiting(model, version, reason);

@@ -266,7 +266,7 @@ impl Loop {
                 due: q.due,
             };
             let starts = self.starts.get(&key(model)).cloned().unwrap_or_default();
-            ModelView { model: Arc::clone(model), queue: queue.map(seen), starts }
+            ModelView { model: Arc::clone(model), queue: queue.map(seen), starts, ask: None }
         };
         Ok(World {
             models: models.iter().map(view).collect(),
@@ -280,6 +280,7 @@ impl Loop {
                     since: *since,
                 })
                 .collect(),
+            ..World::default()
         })
     }
 
@@ -319,6 +320,8 @@ impl Loop {
             version: instance.version.clone(),
             slot: instance.slot,
             stage,
+            ask: None,
+            place: None,
         }
     }
 

@@ -42,7 +42,8 @@ impl<'w> Planner<'w> {
             Err(NoPlace { lack, fits_when_empty: false, .. }) => Err(Why::FitsNowhere { lack }),
             Err(NoPlace { lack, node, .. }) => {
                 self.make_room(view, ask);
-                let held_by = node.map(|node| self.held_by(&node, &lack, view.id())).unwrap_or_default();
+                let held_by =
+                    node.map(|node| self.held_by(&node, &lack, view.id())).unwrap_or_default();
                 Err(Why::NoRoom { lack, held_by })
             }
         }
