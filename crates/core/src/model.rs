@@ -189,7 +189,9 @@ impl Model {
         let mut faults: Vec<String> =
             self.limits.faults().into_iter().map(|what| format!("limits: {what}")).collect();
         let resources = self.resources.faults(self.limits.memory_mib);
-        faults.extend(resources.into_iter().map(|what| format!("resources: {what}")));
+        faults.extend(
+            resources.into_iter().map(|(field, what)| format!("resources: {field} {what}")),
+        );
         let mut check = |good: bool, what: &str| {
             if !good {
                 faults.push(what.to_owned());

@@ -173,27 +173,28 @@ impl Resources {
         }
     }
 
-    /// What is wrong with them, in words. `limit_mib` is the most memory an instance may have.
-    pub fn faults(&self, limit_mib: u32) -> Vec<String> {
+    /// Which fields are wrong, and what is wrong with them, in words. `limit_mib` is the most memory that
+    /// an instance may have.
+    pub fn faults(&self, limit_mib: u32) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         if self.memory_mib == Some(0) {
-            faults.push("memory_mib is at least 1".to_owned());
+            faults.push(("memory_mib", "is at least 1".to_owned()));
         }
         if self.memory_mib.is_some_and(|asked| asked > limit_mib) {
-            faults.push(format!("memory_mib is at most the memory_mib of limits, {limit_mib}"));
+            let what = format!("is at most the memory_mib of limits, {limit_mib}");
+            faults.push(("memory_mib", what));
         }
         let gpu = names::extended_resource(&self.gpu);
-        faults.extend(gpu.err().map(|why| format!("gpu: {:?} {why}", short(&self.gpu))));
+        faults.extend(gpu.err().map(|why| ("gpu", format!("{:?} {why}", short(&self.gpu)))));
         if self.node.len() > MOST_LABELS {
-            faults.push(format!("node has at most {MOST_LABELS} labels"));
+            faults.push(("node", format!("has at most {MOST_LABELS} labels")));
         }
         for (key, value) in self.node.iter().take(MOST_LABELS) {
             let bad_key = names::label_key(key).err();
-            faults.extend(bad_key.map(|why| format!("node: the key {:?} {why}", short(key))));
+            faults.extend(bad_key.map(|why| ("node", format!("key {:?} {why}", short(key)))));
             let bad_value = names::label_value(value).err();
-            let of =
-                |why| format!("node: {:?}, the value of {:?}, {why}", short(value), short(key));
-            faults.extend(bad_value.map(of));
+            let of = |why| format!("{:?}, the value of {:?}, {why}", short(value), short(key));
+            faults.extend(bad_value.map(|why| ("node", of(why))));
         }
         faults
     }

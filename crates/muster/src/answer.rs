@@ -1,8 +1,11 @@
 //! The parts of the hub's answers that the commands look at.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use serde::Deserialize;
 
-use muster_core::Timestamp;
+use muster_core::{Resources, Timestamp};
 
 use crate::human;
 
@@ -25,6 +28,8 @@ pub struct Model {
     pub input: Column,
     pub outputs: Vec<Column>,
     pub limits: Limits,
+    #[serde(default)]
+    pub resources: Needs,
     pub example: Vec<String>,
     pub usual_start_seconds: Option<f64>,
     pub held: Option<String>,
@@ -54,6 +59,48 @@ pub struct Limits {
     pub batch_size: u64,
     pub max_instances: u64,
     pub job_seconds: u64,
+}
+
+/// What an instance of a model needs.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct Needs {
+    pub cpu: Option<f64>,
+    pub memory_mib: Option<u64>,
+    pub storage_mib: Option<u64>,
+    pub gpus: u64,
+    pub gpu: String,
+    pub node: BTreeMap<String, String>,
+}
+
+impl Needs {
+    pub fn of(resources: &Resources) -> Self {
+        let Resources { cpu, memory_mib, storage_mib, gpus, gpu, node } = resources;
+        Self {
+            cpu: cpu.map(|cpu| f64::from(cpu.0) / 1000.0),
+            memory_mib: memory_mib.map(u64::from),
+            storage_mib: storage_mib.map(u64::from),
+            gpus: u64::from(*gpus),
+            gpu: gpu.clone(),
+            node: node.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Needs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cores = |cpu: f64| format!("{cpu} {}", if cpu == 1.0 { "core" } else { "cores" });
+        let labels = self.node.iter().map(|(key, value)| format!("{key}={value}"));
+        let labels: Vec<String> = labels.collect();
+        let needs = [
+            self.cpu.map(cores),
+            self.memory_mib.map(|mib| format!("{} of memory", human::bytes(mib << 20))),
+            self.storage_mib.map(|mib| format!("{} of storage", human::bytes(mib << 20))),
+            (self.gpus > 0).then(|| format!("{} {}", self.gpus, self.gpu)),
+            (!labels.is_empty()).then(|| format!("a node with {}", labels.join(", "))),
+        ];
+        f.write_str(&needs.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
 }
 
 #[derive(Clone, Deserialize)]

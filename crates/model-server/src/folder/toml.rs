@@ -96,8 +96,9 @@ fn described(dir: &Path, description: Description) -> Result<Folder, Vec<Fault>>
         Dependencies::find(dir, description.requirements.as_deref(), description.python.clone());
     let dependencies = dependencies.map_err(|fault| faults.push(fault));
     super::check_limits(&description.limits, &mut faults);
-    let resources = description.resources.faults(description.limits.memory_mib);
-    faults.extend(resources.into_iter().map(|what| Fault::new(FILE, format!("resources: {what}"))));
+    for (field, what) in description.resources.faults(description.limits.memory_mib) {
+        faults.push(Fault::new(FILE, format!("resources: {field} {what}")));
+    }
     let (Ok(id), Ok(kind), Ok(dependencies), true) =
         (parsed, kind, dependencies, faults.is_empty())
     else {

@@ -48,6 +48,34 @@ async fn every_fault_of_a_description_is_said_at_once() {
 }
 
 #[tokio::test]
+async fn what_a_model_needs_is_read_and_every_fault_of_it_said() {
+    let folder = |needs: &str| {
+        let text = format!("kind = 'http'\nurl = 'http://x'\n[resources]\n{needs}");
+        Folder::new(&[("model.toml", &text)])
+    };
+    let good = folder("cpu = 0.25\nmemory_mib = 512\ngpus = 1\nnode = { zone = 'a' }");
+    let read = muster_model_server::folder::read(&good.dir()).expect("a folder").model.resources;
+    assert_eq!(read.amounts(Some(4096), None, None).cpu, 250);
+    assert_eq!((read.memory_mib, read.gpus, &*read.node["zone"]), (Some(512), 1, "a"));
+    for (needs, words) in [
+        ("cpu = -1", ["-1", "a number of cores, 0 to 10000"]),
+        ("cpu = nan", ["NaN", "a number of cores, 0 to 10000"]),
+        ("cpu = inf", ["inf", "a number of cores, 0 to 10000"]),
+        ("cpu = 0.1234", ["0.1234", "at most three decimals"]),
+        ("gpus = 0.5", ["0.5", "a whole number of GPUs"]),
+        ("memory_mib = -1", ["-1", "line 4"]),
+        ("disk = 1", ["disk", "line 4"]),
+        ("memory_mib = 5000\ngpu = 'x'", ["memory_mib is at most", "gpu \"x\" is no resource"]),
+        ("[resources.node]\n'a b' = ''\nc = '-'", ["key \"a b\"", "the value of \"c\""]),
+    ] {
+        let report = report(&folder(needs)).await;
+        let faults: String = report.faults.iter().map(|fault| format!("{fault}\n")).collect();
+        says(&faults, &words);
+        says(&faults, &["model.toml"]);
+    }
+}
+
+#[tokio::test]
 async fn a_description_that_cannot_be_read_says_where() {
     let unknown = "kind = 'python'\nfunktion = 'x.py:predict'\n";
     says(&faults(&[("model.toml", unknown)]).await, &["model.toml", "funktion"]);

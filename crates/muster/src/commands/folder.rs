@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::answer::Needs;
 use crate::arguments::{ModelFolder, ModelServer, PrepareFolder, WallFlags, Walls};
 use crate::config::{Environment, FILES_OF_MODELS};
 use crate::failure::{Failure, io_failure};
@@ -128,6 +129,10 @@ fn print_report(report: &Report, read_only: bool) -> Result<(), Failure> {
     if let Some(folder) = &report.folder {
         let model = &folder.model;
         table::print(&format!("{} {} ({})", model.id, model.version, folder.form))?;
+        let needs = Needs::of(&model.resources).to_string();
+        if !needs.is_empty() {
+            table::print(&format!("an instance needs: {needs}"))?;
+        }
         if read_only {
             let python = folder.dependencies.python.as_deref().unwrap_or("any");
             table::print(&format!("Python: {python}"))?;

@@ -117,6 +117,7 @@ fn card(model: &Model) -> String {
     let job = human::duration(Duration::from_secs(limits.job_seconds));
     let (batch, most) = (limits.batch_size, limits.max_instances);
     facts.push(("A batch", format!("{batch} inputs, at most {job}; up to {most} at once")));
+    facts.push(("An instance", model.resources.to_string()));
     text = format!("{text}\n{}", table::facts(14, facts));
     let row = |column: &Column| {
         let kind = column.kind.clone().unwrap_or_else(|| "text".into());

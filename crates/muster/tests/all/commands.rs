@@ -10,6 +10,9 @@ example = ['abc']
 [card]
 title = 'How long a text is'
 licence = 'MIT'
+[resources]
+cpu = 0.5
+gpus = 0
 [input]
 name = 'text'
 [[outputs]]
@@ -34,8 +37,13 @@ fn models_are_listed_and_shown() {
     let list = hub.good(&["models", "--json"]).json();
     assert_eq!((&list["items"][0]["id"], &list["next"]), (&json!("lengths"), &Value::Null));
     let card = hub.good(&["models", "lengths"]).text;
-    for word in ["MIT", "Characters", "muster run lengths --input 'abc'", "at most 100,000 inputs"]
-    {
+    for word in [
+        "MIT",
+        "Characters",
+        "An instance    0.5 cores",
+        "muster run lengths --input 'abc'",
+        "at most 100,000 inputs",
+    ] {
         assert!(card.contains(word), "{word}: {card}");
     }
     assert_eq!(

@@ -17,6 +17,14 @@ fn a_check_runs_the_example_or_says_everything_that_is_wrong() {
     let json = world.muster(&["model", "check", "models/lengths", "--json"]).json();
     assert_eq!((&json["good"], &json["faults"]), (&json!(true), &json!([])));
 
+    assert!(!good.text.contains("needs"), "{good:?}");
+    let needs = "[resources]\ncpu = 0.5\nmemory_mib = 1536\ngpus = 1\nnode = { zone = 'a' }\n";
+    world.model("needy", needs, LENGTHS);
+    let needy = world.muster(&["model", "check", "--read-only", "models/needy"]);
+    let line =
+        "an instance needs: 0.5 cores, 1.5 GiB of memory, 1 nvidia.com/gpu, a node with zone=a\n";
+    assert!(needy.code == 0 && needy.text.contains(line), "{needy:?}");
+
     world.write("models/bad/model.toml", "id = 'A B'\nkind = 'java'\n[limits]\nbatch_size = 0\n");
     let bad = world.muster(&["model", "check", "models/bad"]);
     assert_eq!(bad.code, 2, "{bad:?}");

@@ -9,6 +9,7 @@ use muster_core::{Model, ModelId};
 
 use crate::api::requests::view::{
     CardView, InputView, LimitsView, ModelSummaryView, ModelView, OutputView, PageView, QueueView,
+    ResourcesView,
 };
 use crate::app::App;
 use crate::http::answer::json;
@@ -94,6 +95,7 @@ fn view<'m>(app: &App, seen: &Moment, model: &'m Model) -> ModelView<'m> {
         card: CardView::new(model),
         outputs: model.outputs.iter().map(OutputView::new).collect(),
         limits,
+        resources: ResourcesView::new(&model.resources),
         example: &model.example,
         cache: model.cache,
         disabled: app.store.disabled(&model.id).map(|reason| reason.to_string()),

@@ -253,6 +253,63 @@ async fn a_description_that_cannot_work_is_refused_in_words() {
 }
 
 #[tokio::test]
+async fn what_a_model_needs_is_declared_shown_and_edited() {
+    let hub = hub().await;
+    let root = hub.admin("root").await;
+    let mut body = new_model("far");
+    body["resources"] = json!({"cpu": 2.5, "memory_mib": 2048, "gpus": 1, "node": {"zone": "a"}});
+    let needs = json!({"cpu": 2.5, "memory_mib": 2048, "storage_mib": null, "gpus": 1,
+        "gpu": "nvidia.com/gpu", "node": {"zone": "a"}});
+    assert_eq!(root.send(Method::POST, CATALOGUE, body).await["resources"], needs);
+    assert_eq!(root.find("/api/v1/models/far").await["resources"], needs);
+    let far = format!("{CATALOGUE}/far");
+    let edit = json!({"resources": {"memory_mib": null, "node": {"zone": null, "disk": "ssd"}}});
+    let edited: Value = patch(&root, &far, "*", edit).await.json().await.expect("JSON");
+    let needs = json!({"cpu": 2.5, "memory_mib": null, "storage_mib": null, "gpus": 1,
+        "gpu": "nvidia.com/gpu", "node": {"disk": "ssd"}});
+    assert_eq!(edited["resources"], needs);
+
+    // Of a folder's model it is a layer, which goes when nothing is left of it.
+    let version = root.find(LENGTHS).await["version"].clone();
+    let edit = json!({"resources": {"gpus": 2, "node": {"zone": "a"}}});
+    let edited: Value = patch(&root, LENGTHS, "*", edit.clone()).await.json().await.expect("JSON");
+    assert_eq!((&edited["edits"], &edited["version"]), (&edit, &version));
+    assert_eq!(edited["resources"]["gpus"], 2);
+    let back = json!({"resources": {"gpus": null, "node": {"zone": null}}});
+    let back: Value = patch(&root, LENGTHS, "*", back).await.json().await.expect("JSON");
+    assert_eq!((&back["edits"], &back["resources"]["gpus"]), (&json!({}), &json!(0)));
+
+    for (field, value, words) in [
+        ("cpu", json!(-1), "a number of cores, 0 to 10000, with at most three decimals"),
+        ("cpu", json!(0.0001), "a number of cores, 0 to 10000, with at most three decimals"),
+        ("cpu", json!("2"), "a number of cores, 0 to 10000, with at most three decimals"),
+        ("gpus", json!(0.5), "a whole number of GPUs, 0 to 1000"),
+        ("gpus", json!(-1), "a whole number of GPUs, 0 to 1000"),
+        ("gpus", json!(1e9 as u64), "a whole number of GPUs, 0 to 1000"),
+        ("memory_mib", json!(0), "memory_mib is at least 1"),
+        ("memory_mib", json!(5000), "memory_mib is at most the memory_mib of limits, 4096"),
+        ("memory_mib", json!(1u64 << 32), "expected u32"),
+        ("gpu", json!("gpu"), "\"gpu\" is no resource name"),
+        ("node", json!({"a b": "c"}), "key \"a b\" is no label key"),
+        ("node", json!({"a": "b c"}), "\"b c\", the value of \"a\", is no label value"),
+        ("node", json!({"a": 1}), "expected a string"),
+        ("disk", json!(1), "unknown field `disk`"),
+    ] {
+        let resources = json!({ field: value });
+        let mut body = new_model("other");
+        body["resources"] = resources.clone();
+        let refused = problem(root.post(CATALOGUE).json(&body)).await;
+        let edit = json!({ "resources": resources });
+        let edit = patch(&root, LENGTHS, "*", edit).await.json::<Value>().await.expect("JSON");
+        for refused in [refused, edit] {
+            let detail = refused["detail"].as_str().expect("words");
+            assert!(slug(&refused) == "bad-model" && detail.contains(words), "{refused}");
+            assert_eq!(refused["pointer"], format!("/resources/{field}"), "{refused}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_model_predicted_is_forgotten() {
     let hub = hub().await;
     let (root, person) = (hub.admin("root").await, hub.person().await);

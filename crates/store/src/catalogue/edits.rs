@@ -135,9 +135,16 @@ impl Entry {
 /// Patches become one; what is null in the newer one is as the folder says again.
 fn layer(edits: &mut Value, patch: &Value) {
     merge(edits, patch);
-    if let Value::Object(members) = edits {
-        members.retain(|_, value| value.as_object().is_none_or(|inner| !inner.is_empty()));
-    }
+    prune(edits);
+}
+
+/// Takes out objects that nothing is left of.
+fn prune(edits: &mut Value) {
+    let Value::Object(members) = edits else { return };
+    members.retain(|_, value| {
+        prune(value);
+        value.as_object().is_none_or(|inner| !inner.is_empty())
+    });
 }
 
 fn read(spec: &Value, edits: &Value) -> Result<Model, String> {

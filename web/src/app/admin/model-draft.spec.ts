@@ -7,6 +7,7 @@ const MODEL: Schemas['CatalogueModel'] = {
   card: { title: 'Solubility', description: '', interpretation: '', licence: 'MIT', publication: '', source_code: '', tags: ['water', 'adme'] },
   input: { name: 'smiles', description: 'A molecule', also: [] }, outputs: [{ name: 'log_s', kind: 'float', description: '' }], example: ['CCO', 'CC'],
   limits: { batch_size: 50, min_instances: 0, max_instances: 2, prepare_seconds: 600, start_seconds: 60, job_seconds: 60, idle_seconds: 300, memory_mib: 512, max_attempts: 3 },
+  resources: { cpu: 2.5, memory_mib: null, storage_mib: null, gpus: 1, gpu: 'nvidia.com/gpu', node: { zone: 'a', disk: '' } },
   cache: false, edits: { card: { title: 'Solubility' } },
 };
 const DRAFT = draftOf(MODEL);
@@ -15,6 +16,14 @@ test('a draft that is not touched changes nothing, and one field changes its mem
   expect(changeOf(DRAFT, DRAFT)).toEqual({});
   expect(changeOf(DRAFT, { ...DRAFT, 'limits.batch_size': '7', 'card.tags': 'water,  new ', cache: 'true' })).toEqual({ card: { tags: ['water', 'new'] }, limits: { batch_size: 7 }, cache: true });
   expect(changeOf(DRAFT, { ...DRAFT, example: 'C\n\nCC\n', version: '1.3.0' })).toEqual({ version: '1.3.0', example: ['C', 'CC'] });
+});
+
+test('what an instance needs is written as people write it', () => {
+  expect([DRAFT['resources.cpu'], DRAFT['resources.memory_mib'], DRAFT['resources.node']]).toEqual(['2.5', '', 'zone=a, disk=']);
+  expect(changeOf(DRAFT, { ...DRAFT, 'resources.cpu': '', 'resources.gpus': '0.5' })).toEqual({ resources: { cpu: null, gpus: 0.5 } });
+  expect(changeOf(DRAFT, { ...DRAFT, 'resources.node': 'zone = b=c ,gpu' })).toEqual({ resources: { node: { zone: 'b=c', disk: null, gpu: '' } } });
+  expect(changeOf(DRAFT, { ...DRAFT, 'resources.node': '' })).toEqual({ resources: { node: { zone: null, disk: null } } });
+  expect(modelOf('sol', { ...EMPTY, 'resources.node': 'zone=a' })).toMatchObject({ resources: { node: { zone: 'a' } } });
 });
 
 test('the version is shown without what the hub adds', () => {

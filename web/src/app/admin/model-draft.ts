@@ -3,12 +3,12 @@ import type { Failure } from '../api/failure';
 
 type Model = Schemas['CatalogueModel'];
 
-/** Something of a model that can be edited. `list` has one a line, `words` has commas between. */
+/** Something of a model that can be edited. `list` has one a line, `words` has commas between, `labels` too. */
 export interface Field {
   /** Its place in the API's document: `card.title`. */
   readonly id: string;
   readonly label: string;
-  readonly kind: 'line' | 'text' | 'number' | 'list' | 'words' | 'flag' | 'network' | 'outputs';
+  readonly kind: 'line' | 'text' | 'number' | 'list' | 'words' | 'labels' | 'flag' | 'network' | 'outputs';
   readonly hint?: string;
   /** Only where that is who describes the model. */
   readonly of?: 'api' | 'folder';
@@ -66,6 +66,17 @@ export const GROUPS: readonly Group[] = [
       { id: 'network', label: 'Its code may reach', kind: 'network', of: 'folder' },
     ],
   },
+  {
+    name: 'What an instance needs',
+    fields: [
+      { id: 'resources.cpu', label: 'Cores', kind: 'number', hint: '0.1 if nothing is said.' },
+      { id: 'resources.memory_mib', label: 'Memory it asks for, MiB', kind: 'number', hint: 'As measured if nothing is said.' },
+      { id: 'resources.storage_mib', label: 'Storage, MiB', kind: 'number' },
+      { id: 'resources.gpus', label: 'GPUs', kind: 'number' },
+      { id: 'resources.gpu', label: 'Resource name of its GPUs', kind: 'line', hint: 'nvidia.com/gpu, or as the nodes call them.' },
+      { id: 'resources.node', label: 'Labels that a node must have', kind: 'labels', hint: 'zone=a, disk=ssd' },
+    ],
+  },
 ];
 
 export type Output = Schemas['NewModelOutput'];
@@ -88,12 +99,20 @@ export function draftOf(model: Model): Draft {
 function said({ id, kind }: Field, value: unknown): string {
   if (kind === 'outputs') return JSON.stringify(value ?? []);
   if (Array.isArray(value)) return value.join(kind === 'words' ? ', ' : '\n');
+  if (kind === 'labels') return Object.entries(value ?? {}).map((label) => label.join('=')).join(', ');
   // The hub adds what stands for the address or the folder.
   if (id === 'version') return String(value ?? '').replace(/\+[^+]*$/, '');
   return String(value ?? '');
 }
 
-function meant({ kind }: Field, text: string): unknown {
+function labelsOf(text: string): [key: string, value: string][] {
+  const labels = text.split(',').map((one) => one.trim()).filter(Boolean);
+  return labels.map((one) => [one.replace(/\s*=.*$/s, ''), /=\s*(.*)$/s.exec(one)?.[1] ?? '']);
+}
+
+/** A patch takes away what is null in it. */
+function meant({ kind }: Field, text: string, before = ''): unknown {
+  if (kind === 'labels') return Object.fromEntries([...labelsOf(before).map(([key]) => [key, null] as const), ...labelsOf(text)]);
   if (kind === 'outputs') return JSON.parse(text) as unknown;
   if (kind === 'words' || kind === 'list') return text.split(kind === 'words' ? ',' : '\n').map((one) => one.trim()).filter(Boolean);
   if (kind === 'number') return text.trim() === '' ? null : Number(text);
@@ -102,7 +121,7 @@ function meant({ kind }: Field, text: string): unknown {
 
 /** What is other than before, as the API takes it. */
 export function changeOf(before: Draft, now: Draft): { [member: string]: unknown } {
-  return together(FIELDS.filter(({ id }) => now[id] !== before[id]).map((field) => [field.id, meant(field, now[field.id] ?? '')]));
+  return together(FIELDS.filter(({ id }) => now[id] !== before[id]).map((field) => [field.id, meant(field, now[field.id] ?? '', before[field.id])]));
 }
 
 /** A new model: what was filled in, and the description of the input, which is needed even if empty. */

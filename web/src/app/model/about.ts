@@ -2,6 +2,7 @@ import { Component, input } from '@angular/core';
 
 import type { Schemas } from '../api/api';
 import { binary, count, duration } from '../ui/format';
+import { needsOf } from './words';
 
 /** The model's card, its columns and limits. What the card says is text, never markup. */
 @Component({
@@ -25,6 +26,7 @@ import { binary, count, duration } from '../ui/format';
       <dt>In a request</dt><dd>{{ count(model().limits.inputs) }} inputs, {{ binary(model().limits.body_bytes) }}</dd>
       <dt>In a call</dt><dd>{{ count(model().limits.batch_size) }} inputs, at most {{ duration(model().limits.job_seconds) }}</dd>
       <dt>Instances</dt><dd>at most {{ model().limits.max_instances }}</dd>
+      @if (needsOf(model().resources); as text) {<dt>Each needs</dt><dd>{{ text }}</dd>}
       <dt>Predictions</dt><dd>{{ model().cache ? 'known ones are used again' : 'are always made anew' }}</dd>
     </dl></div></aside></div>`,
 })
@@ -33,6 +35,7 @@ export class About {
   protected readonly count = count;
   protected readonly binary = binary;
   protected readonly duration = duration;
+  protected readonly needsOf = needsOf;
 
   protected isLink(text: string): boolean {
     return /^https?:\/\//.test(text);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import type { Schemas } from '../api/api';
-import { stateOf } from './words';
+import { needsOf, stateOf } from './words';
 
 test('a model says how far it is, and how long a start usually takes', () => {
   const said = (state: Schemas['ModelState'], usual_start_seconds: number | null) =>
@@ -11,4 +11,11 @@ test('a model says how far it is, and how long a start usually takes', () => {
   expect(said('preparing', 8)).toBe('preparing its environment, then about 8 s to start');
   expect(said('preparing', null)).toBe('preparing its environment');
   expect(said('cold', 8)).toBe('cold, about 8 s to start');
+});
+
+test('what an instance needs is said as far as it is declared', () => {
+  const nothing = { cpu: null, memory_mib: null, storage_mib: null, gpus: 0, gpu: 'nvidia.com/gpu', node: {} };
+  expect(needsOf(nothing)).toBe('');
+  expect(needsOf({ ...nothing, cpu: 1, memory_mib: 1536, gpus: 2, node: { zone: 'a', disk: '' } })).toBe('1 core, 1.5 GiB of memory, 2 nvidia.com/gpu, a node with zone=a, disk=');
+  expect(needsOf({ ...nothing, cpu: 0.5, storage_mib: 10 })).toBe('0.5 cores, 10 MiB of storage');
 });

@@ -1,5 +1,5 @@
 import type { Schemas } from '../api/api';
-import { duration } from '../ui/format';
+import { binary, duration } from '../ui/format';
 
 type Summary = Schemas['ModelSummary'];
 
@@ -20,4 +20,17 @@ export function stateOf(model: Summary): { is: string; said: string } {
 export function queueOf(model: Summary): string {
   const parts = [model.waiting > 0 ? `${model.waiting} waiting` : '', model.running > 0 ? `${model.running} running` : ''];
   return parts.filter(Boolean).join(', ') || 'nobody waits';
+}
+
+/** What an instance needs, as far as the model declares it. */
+export function needsOf({ cpu, memory_mib, storage_mib, gpus, gpu, node }: Schemas['ModelResources']): string {
+  const labels = Object.entries(node).map((label) => label.join('='));
+  const needs = [
+    cpu == null ? '' : `${cpu} ${cpu === 1 ? 'core' : 'cores'}`,
+    memory_mib == null ? '' : `${binary(memory_mib * 2 ** 20)} of memory`,
+    storage_mib == null ? '' : `${binary(storage_mib * 2 ** 20)} of storage`,
+    gpus > 0 ? `${gpus} ${gpu}` : '',
+    labels.length > 0 ? `a node with ${labels.join(', ')}` : '',
+  ];
+  return needs.filter(Boolean).join(', ');
 }

@@ -1,5 +1,7 @@
 //! Descriptions of models as they are sent.
 
+use std::collections::BTreeMap;
+
 use axum::extract::Request;
 use muster_core::model::{Card, InputColumn, ModelLimits, Network, merge};
 use muster_core::{Column, Model, ModelId, Resources, Source};
@@ -19,9 +21,9 @@ use crate::reading::open_json;
 const MOST_BYTES: u64 = 256 << 10;
 
 /// What can be edited of a folder's model.
-const LAYER: [&str; 4] = ["card", "limits", "cache", "network"];
-const ALL: [&str; 8] =
-    ["address", "version", "card", "input", "outputs", "example", "limits", "cache"];
+const LAYER: [&str; 5] = ["card", "limits", "resources", "cache", "network"];
+const ALL: [&str; 9] =
+    ["address", "version", "card", "input", "outputs", "example", "limits", "resources", "cache"];
 
 /// A model that runs elsewhere.
 #[derive(ToSchema)]
@@ -42,6 +44,7 @@ pub struct NewModelDocument {
     outputs: Option<Vec<OutputDocument>>,
     example: Option<Vec<String>>,
     limits: Option<ModelLimitsDocument>,
+    resources: Option<ResourcesDocument>,
     /// May predictions be kept and used again? False if not given.
     cache: Option<bool>,
 }
@@ -59,6 +62,7 @@ pub struct ModelChangeDocument {
     outputs: Option<Vec<OutputDocument>>,
     example: Option<Vec<String>>,
     limits: Option<ModelLimitsDocument>,
+    resources: Option<ResourcesDocument>,
     cache: Option<bool>,
     /// Of a folder's model: what its code may reach, `none` or `all`.
     network: Option<String>,
@@ -127,6 +131,28 @@ pub struct ModelLimitsDocument {
     /// How often a task is tried before its request fails.
     #[schema(minimum = 1)]
     max_attempts: Option<u32>,
+}
+
+/// What an instance of a model needs. Null: as if it was not declared.
+#[derive(ToSchema)]
+#[schema(as = ModelResourcesChange)]
+#[expect(dead_code, reason = "it only describes what `Resources` reads")]
+pub struct ResourcesDocument {
+    /// Cores, with at most three decimals.
+    #[schema(minimum = 0, maximum = 10_000)]
+    cpu: Option<f64>,
+    /// At most the `memory_mib` of `limits`.
+    #[schema(minimum = 1)]
+    memory_mib: Option<u32>,
+    storage_mib: Option<u32>,
+    /// Whole ones.
+    #[schema(maximum = 1_000)]
+    gpus: Option<u32>,
+    /// The resource name of its GPUs.
+    #[schema(example = "nvidia.com/gpu")]
+    gpu: Option<String>,
+    /// Labels that a node must have.
+    node: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -242,7 +268,14 @@ fn allowed(app: &App, text: &str) -> Result<String, Problem> {
 fn check(app: &App, model: &Model) -> Result<(), Problem> {
     let faults = model.faults();
     if !faults.is_empty() {
-        return Err(bad(faults.join("; ")));
+        let resources = model.resources.faults(model.limits.memory_mib);
+        let at = match resources.first() {
+            Some((field, _)) if resources.len() == faults.len() => {
+                At::Pointer(format!("/resources/{field}"))
+            }
+            _ => At::Nowhere,
+        };
+        return Err(bad(faults.join("; ")).at(at));
     }
     let (most, models) = (app.config.max_instances, app.store.models());
     let others = models.iter().filter(|other| other.id != model.id);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{etag, owner, url};
-use crate::api::requests::view::{CardView, OutputView};
+use crate::api::requests::view::{CardView, OutputView, ResourcesView};
 
 /// A model as administrators see it.
 #[derive(Serialize, ToSchema)]
@@ -35,6 +35,7 @@ pub struct CatalogueView<'m> {
     pub outputs: Vec<OutputView<'m>>,
     pub example: &'m [String],
     pub limits: FullLimitsView,
+    pub resources: ResourcesView<'m>,
     pub cache: bool,
     /// What the code of a folder's model may reach: `none` or `all`.
     #[schema(example = "none")]
@@ -90,6 +91,7 @@ impl<'m> CatalogueView<'m> {
             outputs: model.outputs.iter().map(OutputView::new).collect(),
             example: &model.example,
             limits: FullLimitsView::new(&model.limits),
+            resources: ResourcesView::new(&model.resources),
             cache: model.cache,
             network: (entry.owner == Owner::Folder).then(|| model.network.as_str()),
             edits: &entry.edits,

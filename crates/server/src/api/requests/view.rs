@@ -1,9 +1,11 @@
 //! What the API shows of things: types of their own, so that nothing is shown by accident.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use muster_core::expect::Expected;
 use muster_core::request::{Header, Reading};
+use muster_core::resources::{Millicores, Resources};
 use muster_core::stats::AuthType;
 use muster_core::{Column, ColumnKind, Ended, Model, ModelId, Phase, Request};
 use muster_core::{RequestId, Timestamp};
@@ -250,6 +252,7 @@ pub struct ModelView<'m> {
     /// The columns it declares; it may answer more.
     pub outputs: Vec<OutputView<'m>>,
     pub limits: LimitsView,
+    pub resources: ResourcesView<'m>,
     /// Inputs to try.
     pub example: &'m [String],
     /// Are predictions kept and used again?
@@ -315,6 +318,23 @@ pub struct LimitsView {
     pub body_bytes: u64,
 }
 
+/// What an instance of the model needs, as far as that is declared.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelResources)]
+pub struct ResourcesView<'m> {
+    /// Cores.
+    #[schema(value_type = Option<f64>, example = 0.5)]
+    pub cpu: Option<Millicores>,
+    pub memory_mib: Option<u32>,
+    pub storage_mib: Option<u32>,
+    pub gpus: u32,
+    /// The resource name of its GPUs.
+    #[schema(example = "nvidia.com/gpu")]
+    pub gpu: &'m str,
+    /// Labels that a node must have.
+    pub node: &'m BTreeMap<String, String>,
+}
+
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelQueue)]
 pub struct QueueView {
@@ -322,6 +342,20 @@ pub struct QueueView {
     pub waiting: u64,
     /// Requests that run.
     pub running: u64,
+}
+
+impl<'m> ResourcesView<'m> {
+    pub fn new(resources: &'m Resources) -> Self {
+        let Resources { cpu, memory_mib, storage_mib, gpus, gpu, node } = resources;
+        Self {
+            cpu: *cpu,
+            memory_mib: *memory_mib,
+            storage_mib: *storage_mib,
+            gpus: *gpus,
+            gpu,
+            node,
+        }
+    }
 }
 
 impl<'m> CardView<'m> {
