@@ -217,6 +217,8 @@ test('only a session that ended asks for a sign-in, over the page, in every tab'
   const other = await context.newPage();
   await other.goto('/requests');
   await other.getByText('1 input').first().waitFor();
+  // It hears by the first one what the hub says.
+  await other.getByText('Live', { exact: true }).waitFor();
   // Ended elsewhere.
   const token = await hub.signIn('hopper');
   const sessions = await hub.call('me/sessions', { token });

@@ -191,6 +191,22 @@ export async function signIn(page, name) {
   await page.waitForURL('**/requests');
 }
 
+/** What a page asks the hub for: `twice()` names what was asked for more than once since it was called last. */
+export function reads(page) {
+  let asked = [];
+  page.on('request', (request) => {
+    const { pathname, search } = new URL(request.url());
+    if (request.method() === 'GET' && pathname.includes('/api/v1/')) asked.push(pathname + search);
+  });
+  return {
+    twice() {
+      const all = asked;
+      asked = [];
+      return [...new Set(all.filter((one, at) => all.indexOf(one) < at))];
+    },
+  };
+}
+
 /** The texts of a table on the page, without what is only for the eye. */
 export function table(page, selector = 'table') {
   return page.locator(`${selector} tbody tr`).evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));

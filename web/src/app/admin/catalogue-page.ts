@@ -1,8 +1,8 @@
-import { Component, computed, effect, inject, input, untracked } from '@angular/core';
+import { Component, computed, inject, input } from '@angular/core';
 import { Router, RouterLink } from '@angular/router';
 
 import { Api, type Schemas } from '../api/api';
-import { readBy } from '../api/read';
+import { follow, readBy } from '../api/read';
 import { Feed } from '../live/feed';
 import { Choice, type Option } from '../ui/choice';
 import { count, counted } from '../ui/format';
@@ -95,10 +95,7 @@ export class CataloguePage {
   });
 
   constructor() {
-    const feed = inject(Feed);
-    effect(() => {
-      if (feed.models() > 0) untracked(() => this.read.again());
-    });
+    follow(inject(Feed).models, [this.read]);
   }
 
   protected mark(model: Model): string {

@@ -2,7 +2,7 @@ import { Component, computed, effect, type ElementRef, inject, input, untracked,
 import { RouterLink } from '@angular/router';
 
 import { Api, type Schemas } from '../api/api';
-import { readBy } from '../api/read';
+import { alike, follow, readBy } from '../api/read';
 import { Feed } from '../live/feed';
 import { Catalogue } from '../model/catalogue';
 import { Choice, Choices, type Option } from '../ui/choice';
@@ -97,8 +97,9 @@ export class HistoryPage {
   protected readonly tail = tail;
   protected readonly isBad = isBad;
   protected readonly percent = percent;
+  readonly #query = computed(() => ({ model: [...this.model()], ...launched(this.days() || 'today', untracked(this.#clock.now)), limit: 200, ...(this.cause() ? { cause: [this.cause()] } : {}) }), { equal: alike });
   protected readonly read = readBy((signal, quiet) => {
-    const query = { model: [...this.model()], ...launched(this.days() || 'today', untracked(this.#clock.now)), limit: 200, ...(this.cause() ? { cause: [this.cause()] } : {}) };
+    const query = this.#query();
     return async () => {
       const all: Instance[] = [];
       for (const ended of [false, true]) {
@@ -128,15 +129,12 @@ export class HistoryPage {
   protected readonly wide = viewChild<ElementRef<HTMLElement>>('wide');
 
   constructor() {
-    const feed = inject(Feed);
     // Where it is wider than the screen, the newest is seen first.
     effect(() => {
       const box = this.wide()?.nativeElement;
       if (box) requestAnimationFrame(() => (box.scrollLeft = box.scrollWidth));
     });
-    effect(() => {
-      if (feed.instances() > 0) untracked(() => this.read.again());
-    });
+    follow(inject(Feed).instances, [this.read]);
   }
 
   protected lived(one: Instance): string {

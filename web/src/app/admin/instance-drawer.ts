@@ -1,7 +1,7 @@
-import { Component, effect, inject, input, output, signal, untracked } from '@angular/core';
+import { Component, inject, input, output, signal } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
-import { read } from '../api/read';
+import { follow, read } from '../api/read';
 import { Feed } from '../live/feed';
 import { Catalogue } from '../model/catalogue';
 import { Drawer } from '../ui/drawer';
@@ -41,7 +41,6 @@ export class InstanceDrawer {
   readonly id = input.required<string>();
   readonly closed = output();
   protected readonly catalogue = inject(Catalogue);
-  readonly #feed = inject(Feed);
   protected readonly count = count;
   protected readonly counted = counted;
   protected readonly bytes = bytes;
@@ -54,9 +53,6 @@ export class InstanceDrawer {
   protected readonly events = read('/api/v1/instances/{id}/events', () => ({ path: { id: this.id() }, query: { limit: 200 }, quiet: true }));
   protected readonly requests = read('/api/v1/instances/{id}/requests', () => ({ path: { id: this.id() }, query: { limit: 20 }, quiet: true }));
   constructor() {
-    effect(() => {
-      if (this.#feed.instances() === 0) return;
-      untracked(() => [this.read, this.events, this.requests].forEach((one) => one.again()));
-    });
+    follow(inject(Feed).instances, [this.read, this.events, this.requests]);
   }
 }

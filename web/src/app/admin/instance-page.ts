@@ -1,7 +1,7 @@
-import { Component, computed, effect, inject, input, signal, untracked } from '@angular/core';
+import { Component, computed, inject, input, signal } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
-import { read } from '../api/read';
+import { follow, read } from '../api/read';
 import { Feed } from '../live/feed';
 import { LiveMark } from '../live/live-mark';
 import { Catalogue } from '../model/catalogue';
@@ -139,10 +139,7 @@ export class InstancePage {
   });
 
   constructor() {
-    const feed = inject(Feed);
-    effect(() => {
-      if (feed.instances() > 0) untracked(() => [this.read, this.events, this.requests].forEach((one) => one.again()));
-    });
+    follow(inject(Feed).instances, [this.read, this.events, this.requests]);
   }
 
   protected share({ now, peak }: { now: number; peak: number }): number {

@@ -1,7 +1,7 @@
-import { Component, computed, effect, inject, input, untracked } from '@angular/core';
+import { Component, computed, inject, input, untracked } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
-import { read } from '../api/read';
+import { follow, read } from '../api/read';
 import { Feed } from '../live/feed';
 import { LiveMark } from '../live/live-mark';
 import { Catalogue } from '../model/catalogue';
@@ -83,10 +83,7 @@ export class InstancesPage {
   protected readonly filtered = computed(() => !!(this.days() || this.model().length + this.status().length));
 
   constructor() {
-    const feed = inject(Feed);
-    effect(() => {
-      if (feed.instances() > 0) untracked(() => this.read.again());
-    });
+    follow(inject(Feed).instances, [this.read]);
   }
 }
 

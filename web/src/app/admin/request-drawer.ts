@@ -3,7 +3,7 @@ import { RouterLink } from '@angular/router';
 
 import { Api, type Schemas } from '../api/api';
 import { Failure } from '../api/failure';
-import { read, readBy } from '../api/read';
+import { follow, read, readBy } from '../api/read';
 import { Feed } from '../live/feed';
 import { Catalogue } from '../model/catalogue';
 import { Drawer } from '../ui/drawer';
@@ -58,7 +58,6 @@ export class RequestDrawer {
   readonly acted = output();
   protected readonly catalogue = inject(Catalogue);
   readonly #api = inject(Api);
-  readonly #feed = inject(Feed);
   readonly #toasts = inject(Toasts);
   protected readonly count = count;
   protected readonly tail = tail;
@@ -97,9 +96,7 @@ export class RequestDrawer {
   });
 
   constructor() {
-    effect(() => {
-      if (this.#feed.everybodys() > 0) untracked(() => this.read.again());
-    });
+    follow(inject(Feed).everybodys, [this.read]);
     effect(() => {
       this.id();
       untracked(() => this.failure.set(null));

@@ -3,7 +3,7 @@ import { RouterLink } from '@angular/router';
 
 import { Api, type Schemas, url } from '../api/api';
 import { Failure } from '../api/failure';
-import { read, readBy } from '../api/read';
+import { alike, read, readBy } from '../api/read';
 import { Feed } from '../live/feed';
 import { LiveMark } from '../live/live-mark';
 import { Catalogue } from '../model/catalogue';
@@ -127,7 +127,7 @@ export class AdminRequestsPage {
     model: [...this.model()],
     phase: [...this.phase()],
     ...resolve(this.days(), untracked(this.#clock.now)),
-  }));
+  }), { equal: alike });
   protected readonly read = readBy((signal, quiet) => {
     const filter = this.#filter();
     const start = this.after();
@@ -141,7 +141,7 @@ export class AdminRequestsPage {
     };
   });
   /** The newest, to say how many came since the table was read. */
-  readonly #newest = read('/api/v1/admin/requests', () => (this.feed.everybodys() > 0 && !this.after() ? { query: { ...this.#filter(), limit: PAGE }, quiet: true } : undefined));
+  readonly #newest = read('/api/v1/admin/requests', () => (this.feed.everybodys() > untracked(this.read.asked) && !this.after() ? { query: { ...this.#filter(), limit: PAGE }, quiet: true } : undefined));
   /** Older ones that still wait or run, whatever days are asked for. */
   readonly #older = read('/api/v1/admin/requests', () => {
     const { from } = resolve(this.days(), untracked(this.#clock.now));
@@ -152,7 +152,8 @@ export class AdminRequestsPage {
   protected readonly rows = computed<readonly Overseen[]>(() => {
     const read = this.read.value()?.items ?? [];
     // What is on the page stays where it is; how it stands is as new as can be.
-    const newer = new Map((this.#newest.value()?.items ?? []).map((one) => [one.id, one]));
+    const newest = this.#newest.at() > this.read.at() ? (this.#newest.value()?.items ?? []) : [];
+    const newer = new Map(newest.map((one) => [one.id, one]));
     return read.map((one) => newer.get(one.id) ?? one);
   });
   protected readonly fresh = computed(() => {

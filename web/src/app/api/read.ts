@@ -1,5 +1,6 @@
-import { effect, inject, signal, untracked, type Signal } from '@angular/core';
+import { computed, effect, inject, signal, untracked, type Signal } from '@angular/core';
 
+import { Feed } from '../live/feed';
 import { Session } from '../session/session';
 import { Api, type Answer, type Given, type Route } from './api';
 import { Failure } from './failure';
@@ -10,6 +11,10 @@ export interface Read<T> {
   readonly value: Signal<T | undefined>;
   readonly failure: Signal<Failure | undefined>;
   readonly loading: Signal<boolean>;
+  /** When `value` was asked for. */
+  readonly at: Signal<number>;
+  /** When it was asked for last: news from before are known to its answer. */
+  asked(): number;
   /** Reads again, without the bar over the page if something is on it. */
   again(): void;
   /** What an action answered is shown at once. */
@@ -28,8 +33,9 @@ export function read<P extends Route<'get'>>(
   ask: () => Given<'get', P> | undefined,
 ): Read<Answer<'get', P>> {
   const api = inject(Api);
+  const asked = computed(ask, { equal: alike });
   return readBy((signal, quiet) => {
-    const given = ask();
+    const given = asked();
     return given && (() => api.get(route, { ...given, signal, quiet: quiet || (given.quiet ?? false) }));
   });
 }
@@ -39,10 +45,13 @@ export function readBy<T>(
   prepare: (signal: AbortSignal, quiet: boolean) => (() => Promise<T>) | undefined,
 ): Read<T> {
   const session = inject(Session);
+  const feed = inject(Feed);
   const value = signal<T | undefined>(undefined);
   const failure = signal<Failure | undefined>(undefined);
   const loading = signal(false);
+  const at = signal(0);
   const turn = signal(0);
+  let asked = 0;
   let wait = FIRST_WAIT;
   let seen = 0;
   effect((onCleanup) => {
@@ -58,11 +67,17 @@ export function readBy<T>(
     const call = prepare(abort.signal, quiet);
     if (!call) return;
     untracked(() => loading.set(true));
-    call().then(
+    const ask = () => {
+      asked = performance.now();
+      return call();
+    };
+    const opening = feed.opening();
+    (opening ? opening.then(() => abort.signal.throwIfAborted()).then(ask) : ask()).then(
       (answer) => {
         if (abort.signal.aborted) return;
         wait = FIRST_WAIT;
         value.set(answer);
+        at.set(asked);
         failure.set(undefined);
         loading.set(false);
       },
@@ -81,7 +96,24 @@ export function readBy<T>(
     value: value.asReadonly(),
     failure: failure.asReadonly(),
     loading: loading.asReadonly(),
+    at: at.asReadonly(),
+    asked: () => asked,
     again: () => turn.update((n) => n + 1),
     set: (answer) => value.set(answer),
   };
+}
+
+/** Of what is asked for: whatever changes in an address makes its lists anew, and they say the same. */
+export function alike(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** Reads again what was asked for before news came. */
+export function follow(news: Signal<number>, reads: readonly Read<unknown>[], when: () => boolean = () => true): void {
+  effect(() => {
+    const heard = news();
+    untracked(() => {
+      if (when()) for (const one of reads) if (one.asked() < heard) one.again();
+    });
+  });
 }

@@ -1,4 +1,4 @@
-import { effect, inject, Service, signal } from '@angular/core';
+import { effect, inject, Service, signal, untracked } from '@angular/core';
 
 import { ownName } from '../api/place';
 import { Session } from '../session/session';
@@ -12,44 +12,78 @@ export interface RequestNews {
   readonly inputs: number;
 }
 
+/** Kinds of news: the hub's models and instances, one's own requests, and anybody's, of which administrators are told. */
+type Kind = 'models' | 'instances' | 'requests' | 'everybodys';
+
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 30_000;
 /** What changes many times a second is read again at most so often. */
 const COALESCE = 500;
+/** So long what is read at the beginning waits for the stream. */
+const LONGEST_OPENING = 250;
 
 /**
  * What the hub says that changed. One tab of the browser listens and tells the others. News are
- * hints: pages read again what they show.
+ * hints: pages read again what they asked for before the news came (`follow`).
  */
 @Service()
 export class Feed {
   readonly #session = inject(Session);
   readonly #channel = new BroadcastChannel(ownName('muster.events'));
-  /** Count up when something of their kind changed. */
+  /** When the newest of their kind came; 0 before the first. */
   readonly models = signal(0);
   readonly instances = signal(0);
   readonly requests = signal(0);
-  /** Anybody's requests, told to administrators. */
   readonly everybodys = signal(0);
   /** The newest of one request. */
   readonly request = signal<RequestNews | null>(null);
   readonly live = signal(false);
   /** It was live at some time. */
   wasLive = false;
-  readonly #later = new Map<string, ReturnType<typeof setTimeout>>();
+  #opening: Promise<void> | null = null;
+  #opened = () => {};
+  /** This tab listens for all. */
+  #leads = false;
+  readonly #heard = new Map<Kind, number>();
+  readonly #later = new Map<Kind, ReturnType<typeof setTimeout>>();
 
   constructor() {
     this.#channel.onmessage = (message: MessageEvent<HubEvent>) => this.#take(message.data);
     let principal: string | undefined;
     let stop = new AbortController();
-    effect(() => {
+    const begin = () => {
       const now = this.#session.ended() ? undefined : this.#session.live()?.principal.id;
       if (now === principal) return;
       principal = now;
       stop.abort();
       stop = new AbortController();
-      if (now) void this.#lead(stop.signal);
-    });
+      this.#opened();
+      if (!now) return;
+      this.#open();
+      void this.#lead(stop.signal);
+    };
+    // Before the first page reads something.
+    untracked(begin);
+    effect(begin);
+    this.#channel.postMessage({ name: 'listens?', data: '' } satisfies HubEvent);
+  }
+
+  #open(): void {
+    const opening = new Promise<void>((resolve) => (this.#opened = resolve));
+    this.#opening = opening;
+    void opening.then(() => this.#opens(opening));
+  }
+
+  #opens(opening: Promise<void>): void {
+    if (this.#opening === opening) this.#opening = null;
+  }
+
+  /** The stream is about to open: what is asked for before that has to be asked for once more. Not waited for long. */
+  opening(): Promise<void> | null {
+    const opening = this.#opening;
+    if (!opening) return null;
+    const late = new Promise<void>((resolve) => setTimeout(resolve, LONGEST_OPENING));
+    return Promise.race([opening, late.then(() => this.#opens(opening))]);
   }
 
   /** Waits for its turn to listen, and listens. */
@@ -63,6 +97,7 @@ export class Feed {
       try {
         const response = await fetch('api/v1/events', { signal: stop });
         if (response.ok && response.body) {
+          this.#leads = true;
           this.#tell({ name: 'open', data: '' });
           wait = FIRST_WAIT;
           const events = new Events();
@@ -71,6 +106,7 @@ export class Feed {
       } catch {
         if (stop.aborted) return;
       }
+      this.#leads = false;
       this.#tell({ name: 'closed', data: '' });
       // A stream does not say why it ended.
       if (!(await this.#session.renew()) && this.#session.ended()) return;
@@ -84,11 +120,13 @@ export class Feed {
   }
 
   #take({ name, data }: HubEvent): void {
-    if (name === 'open') {
+    if (name === 'listens?' && this.#leads) this.#channel.postMessage({ name: 'listens', data: '' } satisfies HubEvent);
+    if (name === 'open' || name === 'listens') {
       this.wasLive = true;
       this.live.set(true);
     }
     if (name === 'closed') this.live.set(false);
+    if (name === 'open' || name === 'listens' || name === 'closed') this.#opened();
     if (name === 'session') void this.#session.renew();
     if (name === 'request') {
       this.request.set(JSON.parse(data) as RequestNews);
@@ -99,11 +137,12 @@ export class Feed {
     if (name === 'resync' || name === 'open') for (const kind of ['models', 'instances', 'requests', 'everybodys'] as const) this.#count(kind);
   }
 
-  #count(kind: 'models' | 'instances' | 'requests' | 'everybodys'): void {
+  #count(kind: Kind): void {
+    this.#heard.set(kind, performance.now());
     if (this.#later.has(kind)) return;
     const timer = setTimeout(() => {
       this.#later.delete(kind);
-      this[kind].update((n) => n + 1);
+      this[kind].set(this.#heard.get(kind) ?? 0);
     }, COALESCE);
     this.#later.set(kind, timer);
   }

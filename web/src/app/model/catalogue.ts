@@ -1,7 +1,7 @@
 import { computed, inject, Service } from '@angular/core';
 
 import { Api, type Schemas } from '../api/api';
-import { readBy } from '../api/read';
+import { follow, readBy } from '../api/read';
 import { Feed } from '../live/feed';
 
 export type ModelSummary = Schemas['ModelSummary'];
@@ -10,20 +10,20 @@ export type ModelSummary = Schemas['ModelSummary'];
 @Service()
 export class Catalogue {
   readonly #api = inject(Api);
-  readonly #feed = inject(Feed);
-  readonly read = readBy((signal, quiet) => {
-    const news = this.#feed.models();
-    return async () => {
-      const all: ModelSummary[] = [];
-      for (let after: string | undefined; ; ) {
-        const page = await this.#api.get('/api/v1/models', { query: { limit: 200, ...(after ? { after } : {}) }, signal, quiet: quiet || news > 0 });
-        all.push(...page.items);
-        if (!page.next) return all;
-        after = page.next;
-      }
-    };
+  readonly read = readBy((signal, quiet) => async () => {
+    const all: ModelSummary[] = [];
+    for (let after: string | undefined; ; ) {
+      const page = await this.#api.get('/api/v1/models', { query: { limit: 200, ...(after ? { after } : {}) }, signal, quiet });
+      all.push(...page.items);
+      if (!page.next) return all;
+      after = page.next;
+    }
   });
   readonly models = computed(() => this.read.value() ?? []);
+
+  constructor() {
+    follow(inject(Feed).models, [this.read]);
+  }
 
   title(id: string): string {
     return this.models().find((one) => one.id === id)?.title || id;

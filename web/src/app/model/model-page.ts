@@ -1,7 +1,7 @@
 import { Component, computed, inject, input } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
-import { read } from '../api/read';
+import { follow, read } from '../api/read';
 import { Feed } from '../live/feed';
 import { duration } from '../ui/format';
 import { Phase } from '../ui/phase';
@@ -48,12 +48,8 @@ const TABS = [
 export class ModelPage {
   readonly id = input.required<string>();
   readonly tab = input<string>();
-  readonly #feed = inject(Feed);
   protected readonly tabs = TABS;
-  protected readonly read = read('/api/v1/models/{id}', () => {
-    this.#feed.models();
-    return { path: { id: this.id() } };
-  });
+  protected readonly read = read('/api/v1/models/{id}', () => ({ path: { id: this.id() } }));
   protected readonly shown = computed(() => TABS.find((one) => one.id === this.tab())?.id ?? 'run');
   protected readonly state = computed(() => {
     const model = this.read.value();
@@ -63,4 +59,8 @@ export class ModelPage {
     const p50 = this.read.value()?.p50_seconds;
     return p50 === null || p50 === undefined ? '–' : duration(p50);
   });
+
+  constructor() {
+    follow(inject(Feed).models, [this.read]);
+  }
 }

@@ -115,7 +115,7 @@ export class Run {
   protected readonly width = computed(() => Math.max(1, this.sheet().columns.length) + (this.molecules() ? 1 : 0));
   protected readonly unreadable = signal<readonly Unreadable[]>([]);
   readonly #done = signal(0);
-  readonly #limits = read('/api/v1/me/limits', () => (this.#session.live() ? { quiet: true } : undefined));
+  readonly #limits = read('/api/v1/me/limits', () => (this.#session.known() ? { quiet: true } : undefined));
 
   protected readonly about = computed(() => {
     const rows = this.draft.cut() ? 'the first rows were looked at' : counted(this.inputs().length, 'row');

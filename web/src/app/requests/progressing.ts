@@ -1,8 +1,6 @@
 import { Component, computed, effect, inject, input, signal, untracked } from '@angular/core';
 
 import type { Schemas } from '../api/api';
-import { read } from '../api/read';
-import { Feed } from '../live/feed';
 import { Clock } from '../ui/clock';
 import { count, counted, duration, moment, range } from '../ui/format';
 import { Icon } from '../ui/icon';
@@ -39,15 +37,12 @@ const MEMORY = 60_000;
 })
 export class Progressing {
   readonly request = input.required<Schemas['Request']>();
+  /** Its model, as far as it is known. */
+  readonly model = input<Schemas['Model']>();
   protected readonly clock = inject(Clock);
-  readonly #feed = inject(Feed);
   protected readonly count = count;
   protected readonly counted = counted;
   protected readonly moment = moment;
-  readonly #model = read('/api/v1/models/{id}', () => {
-    this.#feed.models();
-    return { path: { id: this.request().model }, quiet: true };
-  });
   /** A range goes down until the request is read again. */
   readonly #readAt = computed(() => {
     this.request();
@@ -56,9 +51,9 @@ export class Progressing {
   readonly #seen = signal<readonly { at: number; done: number }[]>([]);
 
   protected readonly why = computed(() => {
-    const reason = this.request().waiting_reason ?? this.#model.value()?.held;
+    const reason = this.request().waiting_reason ?? this.model()?.held;
     if (reason) return `${reason.charAt(0).toUpperCase()}${reason.slice(1).replace(/\.$/, '')}.`;
-    const state = this.#model.value()?.state;
+    const state = this.model()?.state;
     return state === 'ready' ? 'It is next in the queue.' : state === 'preparing' ? 'The environment of the model is being made.' : 'An instance of the model starts.';
   });
   protected readonly waiting = computed(() => duration((this.clock.now() - Date.parse(this.request().submitted_at)) / 1000));
@@ -71,16 +66,16 @@ export class Progressing {
     const since = (this.clock.now() - this.#readAt()) / 1000;
     return said ? range({ low: said.low - since, high: said.high - since }) : '–';
   });
-  protected readonly queue = computed(() => counted(this.#model.value()?.waiting ?? 1, 'request'));
-  protected readonly state = computed(() => this.#model.value()?.state ?? '–');
+  protected readonly queue = computed(() => counted(this.model()?.waiting ?? 1, 'request'));
+  protected readonly state = computed(() => this.model()?.state ?? '–');
   protected readonly start = computed(() => {
-    const { state, usual_start_seconds: start } = this.#model.value() ?? {};
+    const { state, usual_start_seconds: start } = this.model() ?? {};
     if (state === 'ready') return 'an instance of it is there';
     if (state === 'preparing') return 'its environment is being made';
     return start ? `starts in about ${duration(start)}` : 'starts when somebody needs it';
   });
   protected readonly usual = computed(() => {
-    const p50 = this.#model.value()?.p50_seconds;
+    const p50 = this.model()?.p50_seconds;
     return p50 ? duration(p50) : '–';
   });
   protected readonly percent = computed(() => Math.floor((this.request().done / Math.max(1, this.request().inputs)) * 100));

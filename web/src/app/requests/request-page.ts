@@ -3,7 +3,7 @@ import { Router, RouterLink } from '@angular/router';
 
 import { Api, type Schemas } from '../api/api';
 import { Failure } from '../api/failure';
-import { read } from '../api/read';
+import { follow, read } from '../api/read';
 import { Feed } from '../live/feed';
 import { Catalogue } from '../model/catalogue';
 import { takesMolecules } from '../model/words';
@@ -48,7 +48,7 @@ const UNDO = 5_000;
       @if (naming()) {<m-label-dialog [request]="request" (changed)="read.set($event)" (closed)="naming.set(false)" />}
       @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
       @if (open()) {
-        <m-progressing [request]="request" />
+        <m-progressing [request]="request" [model]="model.value()" />
       } @else {
         <div class="tl">
           <div class="e"><b>Submitted</b><span [title]="exact(request.submitted_at)">{{ moment(request.submitted_at, clock.now()) }}</span></div>
@@ -91,13 +91,10 @@ export class RequestPage {
   protected readonly moment = moment;
   protected readonly exact = exact;
   protected readonly result = new Result();
-  readonly #news = signal(0);
-  protected readonly read = read('/api/v1/requests/{id}', () => {
-    const quiet = this.#news() > 0;
-    return { path: { id: this.id() }, quiet };
-  });
+  protected readonly read = read('/api/v1/requests/{id}', () => ({ path: { id: this.id() } }));
+  readonly #of = computed(() => this.read.value()?.model);
   protected readonly model = read('/api/v1/models/{id}', () => {
-    const id = this.read.value()?.model;
+    const id = this.#of();
     return id ? { path: { id }, quiet: true } : undefined;
   });
   protected readonly leaving = signal(false);
@@ -154,11 +151,10 @@ export class RequestPage {
       if (!news || news.id !== untracked(this.id) || !known) return;
       // What the news say is shown; what they do not say is read when it ended.
       untracked(() => this.read.set({ ...known, done: news.done, failed: news.failed }));
-      if (news.phase !== known.phase) untracked(() => this.#news.update((n) => n + 1));
+      if (news.phase !== known.phase) this.read.again();
     });
-    effect(() => {
-      if (this.feed.requests() + this.feed.models() > 0 && untracked(this.open)) untracked(() => this.#news.update((n) => n + 1));
-    });
+    follow(this.feed.requests, [this.read], this.open);
+    follow(this.feed.models, [this.read, this.model], this.open);
     const leave = () => {
       if (this.leaving()) void this.#cancelNow();
     };

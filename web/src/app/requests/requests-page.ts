@@ -1,9 +1,9 @@
-import { Component, computed, effect, inject, input, untracked } from '@angular/core';
+import { Component, computed, inject, input } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
 import { Api, type Schemas, url } from '../api/api';
 import { Failure } from '../api/failure';
-import { read } from '../api/read';
+import { follow, read } from '../api/read';
 import { Feed } from '../live/feed';
 import { Catalogue } from '../model/catalogue';
 import { Session } from '../session/session';
@@ -59,7 +59,7 @@ const PHASES: Option[] = ['waiting', 'running', 'completed', 'failed', 'cancelle
       <div class="under"><span>{{ counted(items().length, 'request') }} on this page</span><span class="end">
         @if (after()) {<button type="button" class="btn" (click)="go({ after: null })">Newest</button>}
         @if (read.value()?.next; as next) {<button type="button" class="btn" (click)="go({ after: next })">Older</button>}</span></div>
-    } @else if (!read.value() && read.loading() && session.live()) {
+    } @else if (!read.value() && read.loading() && session.known()) {
       <div class="tw" aria-busy="true"><table class="t reqs"><tbody>@for (n of [1, 2, 3]; track n) {<tr><td><i class="sk a"></i></td><td><i class="sk b"></i></td><td><i class="sk c"></i></td><td class="num"><i class="sk d"></i></td></tr>}</tbody></table></div>
     } @else if (filtered()) {
       <div class="sheet"><m-void title="No request is like that">{{ inWords() }}<button step type="button" class="btn" (click)="go({ phase: null, model: null, q: null, days: null, after: null })">Show all</button></m-void></div>
@@ -94,7 +94,7 @@ export class RequestsPage {
     return `None of yours is ${parts.filter(Boolean).join(', ') || 'there'}.`;
   });
   protected readonly read = read('/api/v1/requests', () => {
-    if (!this.session.live()) return undefined;
+    if (!this.session.known()) return undefined;
     return { query: { ...this.#query(), ...(this.after() ? { after: this.after() } : {}) } };
   });
   protected readonly items = computed(() => this.read.value()?.items ?? []);
@@ -104,9 +104,7 @@ export class RequestsPage {
   protected readonly csv = computed(() => url('/api/v1/requests', { query: { ...this.#query(), format: 'csv' } }));
 
   constructor() {
-    effect(() => {
-      if (this.feed.requests() > 0) untracked(() => this.read.again());
-    });
+    follow(this.feed.requests, [this.read]);
   }
 
   protected isOpen(request: Schemas['Request']): boolean {

@@ -19,6 +19,8 @@ export class Session {
   #used = false;
 
   readonly live = computed(() => this.#state().live);
+  /** There is one. What it holds changes as often as it is renewed; this does not. */
+  readonly known = computed(() => !!this.live());
   readonly ended = computed(() => this.#state().ended);
   readonly reachable = computed(() => this.#state().reachable);
   /** The computer has no network, as the browser says. */
