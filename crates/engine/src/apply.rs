@@ -6,6 +6,7 @@ use std::time::Duration;
 use muster_cluster::Launch;
 use muster_core::instance::EndCause;
 use muster_core::plan::Action;
+use muster_core::room::Place;
 use muster_core::{InstanceId, ModelId, Source};
 use muster_store::{Error, NewInstance, crash_point};
 
@@ -14,7 +15,9 @@ use crate::look::{Loop, Starting};
 impl Loop {
     pub(crate) async fn apply(&mut self, action: Action) -> Result<(), Error> {
         match action {
-            Action::Launch { model, slot, why, .. } => self.launch(model, slot, why).await,
+            Action::Launch { model, slot, why, place } => {
+                self.launch(model, slot, why, place).await
+            }
             Action::Retire { instance, cause } => self.retire(instance, cause).await,
             Action::FailWaiting { model, version, reason } => {
                 self.fail_waiting(model, version, reason);
@@ -47,13 +50,34 @@ impl Loop {
         });
     }
 
-    async fn launch(&mut self, id: ModelId, slot: u32, why: String) -> Result<(), Error> {
+    async fn launch(
+        &mut self,
+        id: ModelId,
+        slot: u32,
+        why: String,
+        place: Option<Place>,
+    ) -> Result<(), Error> {
         let Some(model) = self.store.find_model(&id) else { return Ok(()) };
         let instance = InstanceId(self.store.clock().id());
         let local = matches!(model.source, Source::Folder { .. });
         tracing::info!(model.id = %id, instance.id = %instance, why, "an instance is launched");
         let version = model.version.clone();
-        let new = NewInstance { id: instance, model: id.clone(), version, slot, local, why };
+        let mut asked = None;
+        if local {
+            let peaks = self.store.memory_peaks([(&id, &*version)]).await?;
+            let peak = peaks.into_values().next();
+            asked = Some(model.resources.amounts(Some(model.limits.memory_mib), peak, None));
+        }
+        let new = NewInstance {
+            id: instance,
+            model: id.clone(),
+            version,
+            slot,
+            local,
+            why,
+            asked,
+            place,
+        };
         if !self.store.add_instance(new).await? {
             // Another server took the place, or plans by now.
             return Ok(());

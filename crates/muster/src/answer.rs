@@ -89,7 +89,6 @@ impl Needs {
 
 impl fmt::Display for Needs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cores = |cpu: f64| format!("{cpu} {}", if cpu == 1.0 { "core" } else { "cores" });
         let labels = self.node.iter().map(|(key, value)| format!("{key}={value}"));
         let labels: Vec<String> = labels.collect();
         let needs = [
@@ -101,6 +100,10 @@ impl fmt::Display for Needs {
         ];
         f.write_str(&needs.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
+}
+
+fn cores(cpu: f64) -> String {
+    format!("{cpu} {}", if cpu == 1.0 { "core" } else { "cores" })
 }
 
 #[derive(Clone, Deserialize)]
@@ -272,6 +275,10 @@ pub struct Instance {
     pub state: String,
     pub pod_status: Option<String>,
     pub node: Option<String>,
+    #[serde(default)]
+    pub asked: Option<Asked>,
+    #[serde(default)]
+    pub devices: Vec<String>,
     pub launch_cause: String,
     pub launched_at: Timestamp,
     pub start_seconds: Option<f64>,
@@ -281,6 +288,25 @@ pub struct Instance {
     pub resources: Option<InstanceResources>,
     pub stop: Option<InstanceStop>,
     pub end: Option<InstanceEnd>,
+}
+
+/// What an instance asks of its machine: cores, bytes, and counts by name.
+#[derive(Deserialize)]
+pub struct Asked {
+    pub cpu: f64,
+    pub memory: u64,
+    pub storage: u64,
+    pub named: BTreeMap<String, u64>,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} of memory", cores(self.cpu), human::bytes(self.memory))?;
+        if self.storage > 0 {
+            write!(f, ", {} of storage", human::bytes(self.storage))?;
+        }
+        self.named.iter().try_for_each(|(name, count)| write!(f, ", {count} {name}"))
+    }
 }
 
 /// In cores and bytes.

@@ -10,9 +10,10 @@ use muster_core::input::InputTable;
 use muster_core::instance::{StateName, StopWork};
 use muster_core::request::Reading;
 use muster_core::retry::Retry;
+use muster_core::room::Place;
 use muster_core::{
-    Address, ColumnKind, InstanceId, Model, ModelId, Part, PhaseName, PrincipalId, Request,
-    RequestId, Row, ServerId, TaskKey, Timestamp,
+    Address, Amounts, ColumnKind, InstanceId, Model, ModelId, Part, PhaseName, PrincipalId,
+    Request, RequestId, Row, ServerId, TaskKey, Timestamp,
 };
 
 use crate::Error;
@@ -199,6 +200,10 @@ pub struct NewInstance {
     /// Ends with this server.
     pub local: bool,
     pub why: String,
+    /// What it asks of its node; nothing if it has none, as an external server.
+    pub asked: Option<Amounts>,
+    /// Where it shall run, if the hub chose that.
+    pub place: Option<Place>,
 }
 
 #[derive(Clone, Debug)]
@@ -215,6 +220,9 @@ pub struct Instance {
     /// `None` while it has work.
     pub idle_since: Option<Timestamp>,
     pub jobs: u64,
+    /// What it asks of its node; nothing if it has none, or was launched before that was written down.
+    pub asked: Option<Amounts>,
+    pub place: Option<Place>,
     /// An administrator wants it to stop.
     pub stop: Option<StopOrder>,
 }

@@ -82,6 +82,8 @@ fn details(details: &InstanceDetails) -> String {
         ("State", it.state.clone()),
         ("Pod", it.pod_status.clone().unwrap_or_default()),
         ("Node", it.node.clone().unwrap_or_default()),
+        ("Asks for", it.asked.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("Devices", it.devices.join(", ")),
         ("Launched", format!("{}: {}", it.launched_at, it.launch_cause)),
         ("Start took", it.start_seconds.and_then(human::seconds).unwrap_or_default()),
         ("Jobs", human::count(it.jobs)),

@@ -138,6 +138,14 @@ fn a_model_that_is_killed_shows_as_exited_with_its_signal() {
     assert!(shown.contains("its process was killed by signal 9"), "{shown}");
     assert!(hub.good(&["instances", "--ended"]).text.contains("killed by signal 9"));
     until("its log is where it stays", || exists(&world.path("data/objects/logs").join(&it)));
+    // The first one asked for a quarter of its limit, the next one for what was measured, and a quarter.
+    assert_eq!(ended["asked"]["memory"], json!(1u64 << 30), "{ended}");
+    hub.good(&["run", "waits", "--input", "defg", "-o", "out.csv"]);
+    let peak = ended["resources"]["memory"]["peak"].as_f64().expect("a number") as u64;
+    let next = instances(&hub, &[]).remove(0);
+    assert_eq!(next["asked"]["memory"], json!(peak + peak.div_ceil(4)), "{next} {ended}");
+    let shown = hub.good(&["instance", "show", &id(&next)]).text;
+    assert!(shown.contains("Asks for     0.1 cores, "), "{shown}");
 }
 
 /// The wish is stored: a hub that is killed before the end comes back to an instance that is gone.

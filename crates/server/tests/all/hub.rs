@@ -5,9 +5,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
+use muster_core::room::Place;
 use muster_core::{
-    Address, Cell, Column, ColumnKind, InstanceId, Model, ModelId, Part, Permission, PrincipalId,
-    Resources, Row, SessionId, Source,
+    Address, Amounts, Cell, Column, ColumnKind, InstanceId, Model, ModelId, Part, Permission,
+    PrincipalId, Resources, Row, SessionId, Source,
 };
 use muster_server::{Secret, Server, ServerConfig};
 use muster_store::{
@@ -255,6 +256,11 @@ impl Hub {
             slot,
             local: true,
             why: "a test".into(),
+            asked: Some(Amounts { cpu: 500, memory: 1 << 30, pods: 1, ..Amounts::default() }),
+            place: Some(Place {
+                node: "compute-1".into(),
+                devices: vec![format!("GPU-{slot}").as_str().into()],
+            }),
         };
         assert!(self.store.lead(Duration::from_secs(60)).await.expect("an answer"), "it plans");
         self.store.add_instance(new).await.expect("a row")

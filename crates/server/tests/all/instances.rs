@@ -49,6 +49,8 @@ async fn an_instance_shows_what_it_is_does_and_uses() {
     let (root, person) = (hub.admin("root").await, hub.person().await);
     let request = person.submit(&["CCO"]).await;
     hub.claim().await;
+    let launched = root.find(&path(hub.instance, "")).await;
+    assert_eq!(launched["node"], "compute-1", "where it shall run, as long as nobody saw it there");
     let mut usage = Usage::of(500, 1 << 20);
     usage.add(&Usage::of(1500, 3 << 20));
     let busy = InstanceNotes { usage, ..notes(hub.instance) };
@@ -64,6 +66,8 @@ async fn an_instance_shows_what_it_is_does_and_uses() {
         (&it["pod_status"], &it["end"], &it["stop"]),
         (&Value::Null, &Value::Null, &Value::Null)
     );
+    let asked = json!({"cpu": 0.5, "memory": 1 << 30, "storage": 0, "named": {}});
+    assert_eq!((&it["asked"], &it["devices"]), (&asked, &json!(["GPU-0"])));
     assert_eq!(it["resources"]["cpu"], json!({"now": 1.5, "peak": 1.5, "average": 1.0}));
     assert_eq!(it["resources"]["memory"]["average"], json!((2 << 20) as f64));
     assert_eq!((&it["jobs"], &it["launch_cause"]), (&json!(1), &json!("a test")));

@@ -23,6 +23,7 @@ const SQLITE: &[(i64, &str)] = &[
     (12, include_str!("../../migrations/sqlite/0012_labels.sql")),
     (13, include_str!("../../migrations/sqlite/0013_preparing.sql")),
     (14, include_str!("../../migrations/sqlite/0014_inputs.sql")),
+    (15, include_str!("../../migrations/sqlite/0015_room.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -39,6 +40,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (12, include_str!("../../migrations/postgres/0012_labels.sql")),
     (13, include_str!("../../migrations/postgres/0013_preparing.sql")),
     (14, include_str!("../../migrations/postgres/0014_inputs.sql")),
+    (15, include_str!("../../migrations/postgres/0015_room.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

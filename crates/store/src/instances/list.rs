@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use muster_core::instance::{EndCause, StateName, StopWork};
 use muster_core::news::{Gauge, Usage};
-use muster_core::{InstanceId, ModelId, PrincipalId, RequestId, ServerId, Timestamp};
+use muster_core::room::DeviceId;
+use muster_core::{Amounts, InstanceId, ModelId, PrincipalId, RequestId, ServerId, Timestamp};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::room::{asked, devices};
 use super::{Served, state};
 use crate::db::Ts;
 use crate::db::batch;
@@ -66,6 +68,10 @@ pub struct InstanceRecord {
     pub end: Option<(Timestamp, EndCause)>,
     pub jobs: u64,
     pub stop: Option<Stop>,
+    /// What it asks of its node.
+    pub asked: Option<Amounts>,
+    /// What of its node is its alone.
+    pub devices: Vec<DeviceId>,
     pub seen: Seen,
     /// What it works on now, the first hundred.
     pub requests: Vec<RequestId>,
@@ -118,6 +124,8 @@ named_row! {
         stop_asked_at: Option<Ts>,
         stop_until: Option<Ts>,
         node: Option<String>,
+        asked: Option<String>,
+        devices: Option<String>,
         pod_status: Option<String>,
         pod: Option<String>,
         busy: Option<i64>,
@@ -275,6 +283,8 @@ fn read(row: RecordRow) -> Result<InstanceRecord, Error> {
         end,
         jobs: row.jobs as u64,
         stop,
+        asked: asked(row.asked.as_deref())?,
+        devices: devices(row.devices.as_deref())?,
         seen: Seen {
             node: row.node,
             pod_status: row.pod_status,

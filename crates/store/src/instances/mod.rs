@@ -4,6 +4,7 @@ mod events;
 mod list;
 mod log;
 mod notes;
+mod room;
 pub mod servers;
 mod stop;
 
@@ -31,7 +32,8 @@ pub use notes::{InstanceNotes, Served};
 pub use stop::{StopWish, Stopped};
 
 const ADD: &str = "INSERT INTO instance (id, model_id, model_version, slot, is_local, server_id, state, \
-     why, launched_at, jobs) VALUES ($1, $2, $3, $4, $5, $6, 'starting', $7, $8, 0) \
+     why, launched_at, jobs, asked, node, devices) \
+     VALUES ($1, $2, $3, $4, $5, $6, 'starting', $7, $8, 0, $9, $10, $11) \
      ON CONFLICT (model_id, slot) WHERE state <> 'ended' DO NOTHING";
 
 const PREPARING: &str =
@@ -56,7 +58,8 @@ const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, rem
 const ALIVE: &str = concat!(
     "SELECT id, model_id, model_version, slot, is_local, server_id, ",
     instance_state!(),
-    ", address, launched_at, ready_at, idle_since, jobs, stop_work, stop_until, stop_reason \
+    ", address, launched_at, ready_at, idle_since, jobs, stop_work, stop_until, stop_reason, \
+     asked, node, devices \
      FROM instance i WHERE state <> 'ended' ORDER BY id"
 );
 
@@ -80,17 +83,22 @@ named_row! {
         stop_work: Option<String>,
         stop_until: Option<Ts>,
         stop_reason: Option<String>,
+        asked: Option<String>,
+        node: Option<String>,
+        devices: Option<String>,
     }
 }
 
 impl Store {
-    /// Writes down that an instance shall be; false if its place is taken, or another server plans by now.
+    /// Writes down that an instance shall be; false if its slot or a device is taken, or another server
+    /// plans by now.
     pub async fn add_instance(&self, new: NewInstance) -> Result<bool, Error> {
         text::exact(&new.version)?;
+        let placed = std::sync::Arc::new(room::Placed::new(&new)?);
         let new = std::sync::Arc::new(NewInstance { why: text::words(&new.why), ..new });
         let server = self.inner.server;
         let (op, answer) = work(move |tx: &mut Tx| {
-            let new = std::sync::Arc::clone(&new);
+            let (new, placed) = (std::sync::Arc::clone(&new), std::sync::Arc::clone(&placed));
             async move {
                 if !leads(tx, server).await? {
                     return Ok(false);
@@ -106,14 +114,18 @@ impl Store {
                         .bind(server.0)
                         .bind(&new.why)
                         .bind(Ts(now))
+                        .bind(&placed.asked)
+                        .bind(&placed.node)
+                        .bind(&placed.devices)
                         .execute(c)
                         .await?
                         .rows_affected()
                 });
-                if added > 0 {
-                    happened(tx, new.id, Event::once("launched", new.why.clone(), now)).await?;
+                if added == 0 || !room::hold_devices(tx, &new).await? {
+                    return Ok(false);
                 }
-                Ok(added > 0)
+                happened(tx, new.id, Event::once("launched", new.why.clone(), now)).await?;
+                Ok(true)
             }
             .boxed()
         });
@@ -266,6 +278,8 @@ fn instance(row: AliveRow) -> Result<Instance, Error> {
         ready_at: row.ready_at.map(|at| at.0),
         idle_since: row.idle_since.map(|at| at.0),
         jobs: row.jobs as u64,
+        asked: room::asked(row.asked.as_deref())?,
+        place: room::place(row.node, row.devices.as_deref())?,
         stop: match row.stop_work {
             Some(work) => Some(crate::StopOrder {
                 work: work.parse::<StopWork>().map_err(|_| Error::Corrupt("a stop".into()))?,

@@ -21,8 +21,9 @@ use crate::{Change, Error, Store};
 const REQUESTS: i64 = 1_000;
 
 const SEEN: &str = "INSERT INTO instance_seen (instance_id, node, pod_status, pod, busy, samples, \
-     cpu_now, cpu_peak, cpu_sum, memory_now, memory_peak, memory_sum, inputs) \
-     SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM instance WHERE id = $1 \
+     cpu_now, cpu_peak, cpu_sum, memory_now, memory_peak, memory_sum, inputs, model_id, model_version) \
+     SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+     model_id, model_version FROM instance WHERE id = $1 \
      ON CONFLICT (instance_id) DO UPDATE SET node = COALESCE(excluded.node, instance_seen.node), \
      pod_status = COALESCE(excluded.pod_status, instance_seen.pod_status), \
      pod = COALESCE(excluded.pod, instance_seen.pod), busy = instance_seen.busy + excluded.busy, \

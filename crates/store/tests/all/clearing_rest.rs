@@ -5,6 +5,7 @@ use muster_store::{Clear, Cleared, ClearedBy, NewInstance, Store};
 use sha2::{Digest, Sha256};
 
 use crate::clearing::{DAY, age, clear, count, ended, ended_of, fill, is_there, old_id, weekly};
+use crate::instances::new_instance;
 use crate::lab::{Lab, ones, token};
 
 on_both!(
@@ -66,7 +67,7 @@ async fn the_past_of_instances_goes_with_its_events(lab: Lab) {
     for slot in 0..3 {
         let id = InstanceId(old_id(&lab, 100).0);
         let (model, version) = (lab.model.id.clone(), "1".to_owned());
-        let new = NewInstance { id, model, version, slot, local: true, why: String::new() };
+        let new = NewInstance { id, model, version, slot, ..new_instance(&lab, slot) };
         assert!(lab.store.add_instance(new).await.expect("an answer"));
         ids.push(id);
     }

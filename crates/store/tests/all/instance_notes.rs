@@ -1,11 +1,14 @@
 //! What is seen of instances, and how administrators find them. brief: IN-1, IN-2, IN-3, IN-4
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use muster_core::instance::EndCause;
 use muster_core::news::{Event, Level, Pod, Usage};
 use muster_core::{InstanceId, RequestId, Timestamp};
-use muster_store::{Claim, InstanceFilter, InstanceNotes, InstanceRecord, Served, WhichEvents};
+use muster_store::{
+    Claim, InstanceFilter, InstanceNotes, InstanceRecord, NewInstance, Served, WhichEvents,
+};
 use serde_json::json;
 
 use crate::instances::{new_instance, ready};
@@ -13,6 +16,7 @@ use crate::lab::{Lab, claim};
 
 on_both!(
     notes_add_up,
+    the_largest_memory_of_a_version_is_known,
     notes_of_unknown_instances_are_dropped,
     an_event_that_happens_again_is_the_same_one,
     events_come_in_pages_the_newest_first,
@@ -70,6 +74,31 @@ async fn notes_add_up(lab: Lab) {
         (Some("one\u{fffd}"), Some("Running"))
     );
     assert_eq!(seen.pod, Some(json!({"phase": "Running"})));
+}
+
+async fn the_largest_memory_of_a_version_is_known(lab: Lab) {
+    let other = muster_core::ModelId::from_str("other").expect("an id");
+    let peaks = async || {
+        let all = [(&lab.model.id, "1"), (&lab.model.id, "2"), (&other, "1"), (&other, "nul")];
+        let found = lab.store.memory_peaks(all).await.expect("an answer");
+        let one = |version: &str| found.get(&(lab.model.id.clone(), version.to_owned())).copied();
+        (found.len(), one("1"), one("2"))
+    };
+    assert_eq!(peaks().await, (0, None, None));
+    let mut ids = vec![];
+    for (slot, version) in [(0, "1"), (1, "1"), (2, "2")] {
+        let new = NewInstance { version: version.into(), ..new_instance(&lab, slot) };
+        ids.push(new.id);
+        assert!(lab.store.add_instance(new).await.expect("an answer"));
+    }
+    note(&lab, notes(ids[0])).await;
+    assert_eq!(peaks().await, (0, None, None), "nobody looked at it yet");
+    for (id, memory) in [(0, 500), (1, 700), (1, 300), (2, 5_000_000_000), (0, 600)] {
+        note(&lab, InstanceNotes { usage: Usage::of(1, memory), ..notes(ids[id]) }).await;
+    }
+    assert_eq!(peaks().await, (2, Some(700), Some(5_000_000_000)));
+    lab.store.instance_ended(ids[1], &EndCause::Idle).await.expect("an answer");
+    assert_eq!(peaks().await, (2, Some(700), Some(5_000_000_000)), "also of those that ended");
 }
 
 async fn notes_of_unknown_instances_are_dropped(lab: Lab) {

@@ -1,8 +1,9 @@
 //! Instances in the books.
 
 use muster_core::instance::EndCause;
-use muster_core::{Address, InstanceId};
-use muster_store::{Claim, Instance, InstanceFilter, InstanceState, NewInstance};
+use muster_core::room::Place;
+use muster_core::{Address, Amounts, InstanceId};
+use muster_store::{Claim, Error, Instance, InstanceFilter, InstanceState, NewInstance};
 
 use crate::lab::{Lab, again, claim, complete};
 
@@ -15,6 +16,9 @@ on_both!(
     an_instance_is_idle_since_its_last_task,
     an_instance_whose_request_was_cancelled_is_idle,
     an_instance_that_lost_its_lease_is_idle,
+    what_an_instance_was_launched_with_stands_in_its_row,
+    a_device_belongs_to_one_instance_until_that_has_ended,
+    the_devices_of_a_dead_server_are_free_again,
 );
 
 pub fn new_instance(lab: &Lab, slot: u32) -> NewInstance {
@@ -25,6 +29,8 @@ pub fn new_instance(lab: &Lab, slot: u32) -> NewInstance {
         slot,
         local: true,
         why: "requests wait".into(),
+        asked: None,
+        place: None,
     }
 }
 
@@ -174,4 +180,63 @@ async fn an_instance_that_lost_its_lease_is_idle(lab: Lab) {
     claim(&lab.store, short).await;
     assert_eq!(lab.store.release_expired().await.expect("an answer"), 1);
     assert!(only(&lab).await.idle_since.is_some());
+}
+
+async fn what_an_instance_was_launched_with_stands_in_its_row(lab: Lab) {
+    let named = [("nvidia.com/gpu".to_owned(), 2)].into();
+    let asked = Amounts { cpu: 250, memory: u64::MAX, pods: 1, named, ..Amounts::default() };
+    let place = Place { node: "one".into(), devices: vec!["GPU-a".into(), "GPU-b".into()] };
+    let new = NewInstance {
+        asked: Some(asked.clone()),
+        place: Some(place.clone()),
+        ..new_instance(&lab, 0)
+    };
+    let id = new.id;
+    assert!(lab.store.add_instance(new).await.expect("an answer"));
+    let found = only(&lab).await;
+    assert_eq!((found.asked, found.place), (Some(asked.clone()), Some(place.clone())));
+    lab.store.instance_ended(id, &EndCause::Idle).await.expect("an answer");
+    let record = lab.store.find_instance(id).await.expect("an answer").expect("its history");
+    assert_eq!((record.asked, record.devices), (Some(asked), place.devices));
+    assert_eq!(record.seen.node.as_deref(), Some("one"));
+
+    assert!(lab.store.add_instance(new_instance(&lab, 0)).await.expect("an answer"));
+    let found = only(&lab).await;
+    assert_eq!((found.asked, found.place), (None, None));
+    let place = Some(Place { node: "one\0".into(), devices: vec![] });
+    let refused = lab.store.add_instance(NewInstance { place, ..new_instance(&lab, 1) }).await;
+    assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+}
+
+fn with_devices(lab: &Lab, slot: u32, node: &str, devices: &[&str]) -> NewInstance {
+    let devices = devices.iter().map(|device| (*device).into()).collect();
+    NewInstance { place: Some(Place { node: node.into(), devices }), ..new_instance(lab, slot) }
+}
+
+async fn a_device_belongs_to_one_instance_until_that_has_ended(lab: Lab) {
+    let add = async |new| lab.store.add_instance(new).await.expect("an answer");
+    let first = with_devices(&lab, 0, "one", &["a", "b"]);
+    let id = first.id;
+    assert!(add(first).await);
+    assert!(!add(with_devices(&lab, 1, "one", &["c", "b"])).await, "b is another's");
+    assert_eq!(only(&lab).await.id, id, "nothing is left of the second");
+    assert!(add(with_devices(&lab, 1, "one", &["c"])).await, "nor does it hold c");
+    assert!(add(with_devices(&lab, 2, "two", &["a"])).await, "another node's a is another");
+    lab.store.instance_draining(id, &EndCause::Idle).await.expect("an answer");
+    assert!(!add(with_devices(&lab, 3, "one", &["a"])).await, "its processes may still be there");
+    lab.store.instance_ended(id, &EndCause::Idle).await.expect("an answer");
+    assert!(add(with_devices(&lab, 0, "one", &["a", "b"])).await);
+    assert!(!add(with_devices(&lab, 3, "one", &["d", "d"])).await, "no device is given twice");
+    assert_eq!(lab.raw.number("SELECT COUNT(*) FROM instance_device").await, 4);
+}
+
+async fn the_devices_of_a_dead_server_are_free_again(mut lab: Lab) {
+    let held = with_devices(&lab, 0, "one", &["a"]);
+    assert!(lab.store.add_instance(held).await.expect("an answer"));
+    lab.restart(64 << 10).await;
+    assert_eq!(lab.raw.number("SELECT COUNT(*) FROM instance_device").await, 0);
+    let lease = std::time::Duration::from_secs(60);
+    assert!(lab.store.lead(lease).await.expect("an answer"), "it plans");
+    let next = with_devices(&lab, 0, "one", &["a"]);
+    assert!(lab.store.add_instance(next).await.expect("an answer"));
 }

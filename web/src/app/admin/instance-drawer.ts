@@ -10,7 +10,7 @@ import { Icon } from '../ui/icon';
 import { Phase } from '../ui/phase';
 import { Failed } from '../ui/void';
 import { InstanceEvents, InstanceNotes, InstanceTimeline } from './instance-parts';
-import { markOf, percent, stateInWords } from './instance-words';
+import { askedOf, markOf, percent, stateInWords } from './instance-words';
 import { StopDialog } from './stop-dialog';
 
 /** An instance beside the table: its life, its newest events, and stop. */
@@ -27,6 +27,7 @@ import { StopDialog } from './stop-dialog';
       <div class="sec"><h3>Facts</h3><dl class="kv">
         <dt>Version</dt><dd>{{ one.model_version }}</dd><dt>Why it started</dt><dd>{{ one.launch_cause }}</dd>
         @if (one.node) {<dt>Node</dt><dd>{{ one.node }}</dd>}
+        @if (askedOf(one); as text) {<dt>Asks for</dt><dd>{{ text }}</dd>}
         <dt>Jobs</dt><dd>{{ count(one.jobs) }}@if (one.idle_share != null) {, idle {{ percent(one.idle_share) }} of its time}</dd>
         @if (one.resources; as used) {<dt>CPU</dt><dd>{{ used.cpu.now.toFixed(2) }} cores, most {{ used.cpu.peak.toFixed(2) }}</dd><dt>Memory</dt><dd>{{ bytes(used.memory.now) }}, most {{ bytes(used.memory.peak) }}</dd>}
       </dl></div>
@@ -41,6 +42,7 @@ export class InstanceDrawer {
   readonly id = input.required<string>();
   readonly closed = output();
   protected readonly catalogue = inject(Catalogue);
+  protected readonly askedOf = askedOf;
   protected readonly count = count;
   protected readonly counted = counted;
   protected readonly bytes = bytes;

@@ -18,7 +18,7 @@ import { When } from '../ui/when';
 import { bars, hours, type Span } from './gantt';
 import { InstanceLog } from './instance-log';
 import { InstanceEvents, InstanceNotes, InstanceTimeline } from './instance-parts';
-import { isBad, markOf, percent, stateInWords } from './instance-words';
+import { askedOf, isBad, markOf, percent, stateInWords } from './instance-words';
 import { StopDialog } from './stop-dialog';
 
 const TABS = ['Overview', 'Timeline', 'Requests', 'Events', 'Logs', 'Usage', 'Pod'].map((label) => ({ id: label.toLowerCase(), label }));
@@ -83,6 +83,7 @@ const LEVELS = [
               <div class="sheet pad c3"><h3>Memory<span class="mut w4"> now {{ bytes(used.memory.now) }}, most {{ bytes(used.memory.peak) }}</span></h3><svg class="gauge" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect class="g0" width="100" height="4" /><rect class="g1" [attr.width]="share(used.memory)" height="4" /></svg></div>
             </div>
           }
+          @if (askedOf(one); as text) {<p class="mt3 mut">It was launched with {{ text }}.</p>}
           <div class="h2r"><h2>Last events</h2>@if (since(); as at) {<span class="mut">kept since <m-when [at]="at" [relative]="false" /></span>}<a class="end" [routerLink]="[]" [queryParams]="{ tab: 'events' }">All of them</a></div>
           <m-instance-events class="evs" [all]="(events.value()?.items ?? []).slice(0, 3)" />
         }
@@ -102,6 +103,7 @@ export class InstancePage {
   readonly find = input('', { transform: asText });
   readonly follow = input('', { transform: asText });
   protected readonly catalogue = inject(Catalogue);
+  protected readonly askedOf = askedOf;
   readonly #clock = inject(Clock);
   protected readonly go = queryChanger();
   protected readonly tabs = TABS;

@@ -1,4 +1,5 @@
 import type { Schemas } from '../api/api';
+import { binary } from '../ui/format';
 
 type Instance = Schemas['Instance'];
 
@@ -31,4 +32,13 @@ export function stateInWords(one: Instance): string {
 
 export function percent(share: number | null | undefined): string {
   return share == null ? '–' : `${Math.round(share * 100)} %`;
+}
+
+/** What it was launched with. */
+export function askedOf({ asked, devices }: Instance): string {
+  if (!asked) return '';
+  const named = Object.entries(asked.named).map(([name, count]) => `${count} ${name}`);
+  const storage = asked.storage > 0 ? `${binary(asked.storage)} of storage` : '';
+  const what = [`${asked.cpu} ${asked.cpu === 1 ? 'core' : 'cores'}`, `${binary(asked.memory)} of memory`, storage, ...named];
+  return what.filter(Boolean).join(', ') + (devices.length > 0 ? `: ${devices.join(', ')}` : '');
 }

@@ -1,8 +1,10 @@
 //! What administrators see of instances. There is no place for inputs, results or words of a model;
 //! the log has a route of its own.
 
+use std::collections::BTreeMap;
+
 use muster_core::news::{Event, Gauge};
-use muster_core::{EndCause, InstanceId, ModelId, PrincipalId, RequestId, Timestamp};
+use muster_core::{Amounts, EndCause, InstanceId, ModelId, PrincipalId, RequestId, Timestamp};
 use muster_store::{InstanceRecord, Phase, Served};
 use serde::Serialize;
 use serde_json::Value;
@@ -27,6 +29,11 @@ pub struct InstanceView {
     /// The machine it runs on, if that is known.
     #[schema(example = "compute-3")]
     pub node: Option<String>,
+    /// What it was launched with, to be had on its machine; null if it has none of ours.
+    pub asked: Option<AskedView>,
+    /// GPUs of its machine that it has for itself.
+    #[schema(example = json!(["GPU-8f2b1c3d-0000-4000-8000-000000000000"]))]
+    pub devices: Vec<String>,
     /// Why it was launched.
     #[schema(example = "3 inputs wait")]
     pub launch_cause: String,
@@ -53,6 +60,22 @@ pub struct InstanceView {
     pub stop: Option<StopView>,
     /// Why it is no more; null while it runs.
     pub end: Option<EndView>,
+}
+
+/// What an instance asks of its machine.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InstanceAsked)]
+pub struct AskedView {
+    /// Cores.
+    #[schema(example = 0.1)]
+    pub cpu: f64,
+    /// Bytes.
+    pub memory: u64,
+    /// Bytes.
+    pub storage: u64,
+    /// GPUs and the like, by their resource names.
+    #[schema(example = json!({"nvidia.com/gpu": 1}))]
+    pub named: BTreeMap<String, u64>,
 }
 
 /// What the processes of an instance use.
@@ -208,6 +231,8 @@ impl InstanceView {
             state: record.state.name(),
             pod_status: record.seen.pod_status,
             node: record.seen.node,
+            asked: record.asked.map(AskedView::from),
+            devices: record.devices.into_iter().map(|device| device.0).collect(),
             launch_cause: record.why,
             launched_at: record.launched_at,
             ready_at: record.ready_at,
@@ -227,6 +252,13 @@ impl InstanceView {
             }),
             end: record.end.map(|(at, cause)| EndView::new(at, &cause)),
         }
+    }
+}
+
+impl From<Amounts> for AskedView {
+    fn from(asked: Amounts) -> Self {
+        let Amounts { cpu, memory, storage, pods: _, named } = asked;
+        Self { cpu: cpu as f64 / 1000.0, memory, storage, named }
     }
 }
 

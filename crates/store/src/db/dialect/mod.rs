@@ -148,6 +148,19 @@ pub(crate) fn note_served(postgres: bool) -> &'static str {
     }
 }
 
+/// The most memory that an instance of each of these versions had; they come as JSON (see [`Batches`]).
+pub(crate) fn memory_peaks(postgres: bool) -> &'static str {
+    if postgres {
+        "SELECT j_model, j_version, (SELECT MAX(memory_peak) FROM instance_seen \
+         WHERE model_id = j_model AND model_version = j_version) \
+         FROM json_to_recordset($1::json) AS j(j_model text, j_version text)"
+    } else {
+        "SELECT value ->> 'j_model', value ->> 'j_version', (SELECT MAX(memory_peak) FROM instance_seen \
+         WHERE model_id = value ->> 'j_model' AND model_version = value ->> 'j_version') \
+         FROM jsonb_each($1)"
+    }
+}
+
 pub(crate) const HAS_SCHEMA_POSTGRES: &str =
     "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)";
 
