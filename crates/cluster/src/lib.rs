@@ -11,6 +11,7 @@ mod simulator;
 mod sweep;
 
 pub mod child;
+pub mod machine;
 pub mod proc;
 
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Launch {
     pub instance: InstanceId,
     pub model: Arc<Model>,
+    /// The GPUs that it alone may use, by their UUIDs.
+    pub devices: Vec<String>,
 }
 
 /// A place where instances run. Commands return at once; what comes of them is observed.

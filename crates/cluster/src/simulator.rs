@@ -140,7 +140,7 @@ impl Cluster for Simulator {
     fn launch(&self, launch: Launch) {
         let at = (self.now)();
         let mut world = self.lock();
-        let Launch { instance, model } = launch;
+        let Launch { instance, model, .. } = launch;
         if world.instances.contains_key(&instance) {
             return;
         }

@@ -26,7 +26,7 @@ impl World {
 
     fn launch(&self, number: u128) -> InstanceId {
         let instance = InstanceId(uuid::Uuid::from_u128(number));
-        self.simulator.launch(Launch { instance, model: model() });
+        self.simulator.launch(Launch { instance, model: model(), devices: vec![] });
         instance
     }
 

@@ -58,7 +58,8 @@ fn launch(url: &str) -> Launch {
         cache: false,
         network: Network::None,
     };
-    Launch { instance: InstanceId(uuid::Uuid::from_u128(1)), model: Arc::new(model) }
+    let instance = InstanceId(uuid::Uuid::from_u128(1));
+    Launch { instance, model: Arc::new(model), devices: vec![] }
 }
 
 async fn until(cluster: &ExternalServers, fits: impl Fn(&ObservedState) -> bool) {

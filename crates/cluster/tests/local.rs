@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use muster_cluster::machine::{CUDA, Facts, MachineConfig};
 use muster_cluster::{Cluster, Launch, LocalConfig, LocalProcesses, proc};
 use muster_core::instance::{EndCause, StartFault};
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
@@ -61,6 +63,8 @@ fn config(root: &Path) -> LocalConfig {
         scratch: root.join("scratch"),
         walls: vec![],
         environment: vec![("PATH".into(), path), ("LANG".into(), "C".into())],
+        gpu_variable: CUDA.to_owned(),
+        facts: None,
         now: Arc::new(Timestamp::default),
     }
 }
@@ -71,11 +75,16 @@ impl World {
     }
 
     fn launch(&self) -> InstanceId {
+        self.launch_with(&[])
+    }
+
+    fn launch_with(&self, devices: &[&str]) -> InstanceId {
         // Another one in each test: without namespaces what is left of an instance is found by its id.
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let (high, low) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let instance = InstanceId(uuid::Uuid::from_u64_pair(high.into(), low));
-        self.cluster.launch(Launch { instance, model: Arc::clone(&self.model) });
+        let devices = devices.iter().map(|device| (*device).to_owned()).collect();
+        self.cluster.launch(Launch { instance, model: Arc::clone(&self.model), devices });
         instance
     }
 
@@ -311,7 +320,9 @@ async fn instances_get_their_own_environment_and_nothing_of_the_hubs() {
     variables.sort_unstable();
     // The shell itself adds PWD and its like.
     variables.retain(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name));
-    assert_eq!(variables, ["LANG", "MUSTER_INSTANCE", "MUSTER_RUN", "PATH"], "{log}");
+    let gpus = ["CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES"];
+    let ours = [&gpus[..], &["LANG", "MUSTER_INSTANCE", "MUSTER_RUN", "PATH"]].concat();
+    assert_eq!(variables, ours, "{log}");
     assert!(log.contains(&format!("MUSTER_INSTANCE={instance}")));
     assert!(!log.contains("/lock"), "descriptors of the hub are not passed on: {log}");
 }
@@ -362,4 +373,70 @@ fn a_killed_hub_leaves_no_process_behind() {
     hub.kill().expect("it is killed");
     hub.wait().expect("it ends");
     until_nothing_lives(root.path());
+}
+
+/// A hub whose own variables say otherwise, as an operator may add them.
+fn world_of_gpus(script: &str, gpu_variable: &str, facts: Option<Arc<Facts>>) -> World {
+    let World { root, model, cluster } = world(script);
+    drop(cluster);
+    let environment = vec![
+        ("PATH".into(), std::env::var_os("PATH").expect("a path")),
+        (CUDA.into(), "0,1,2".into()),
+    ];
+    let gpu_variable = gpu_variable.to_owned();
+    let run_dir = root.path().join("run-dir-2");
+    let other = LocalConfig { environment, gpu_variable, facts, run_dir, ..config(root.path()) };
+    World { root, model, cluster: LocalProcesses::start(other).expect("a cluster") }
+}
+
+#[tokio::test]
+async fn an_instance_sees_the_gpus_it_was_given_and_no_others() {
+    let script = format!("env | grep -e CUDA -e ROCR | sort >&2; {READY}; sleep 60");
+    let world = world_of_gpus(&script, CUDA, None);
+    for (devices, seen) in [
+        (&["GPU-a", "MIG-b"][..], "CUDA_VISIBLE_DEVICES=GPU-a,MIG-b\n"),
+        (&[], "CUDA_VISIBLE_DEVICES=\n"),
+    ] {
+        let id = world.launch_with(devices);
+        world.until_ready(id).await;
+        let all = format!("CUDA_DEVICE_ORDER=PCI_BUS_ID\n{seen}");
+        until(SOON, "it wrote its log", || world.log(id).len() >= all.len());
+        assert_eq!(world.log(id), all);
+    }
+    let world = world_of_gpus(&script, "ROCR_VISIBLE_DEVICES", None);
+    let id = world.launch_with(&["GPU-amd"]);
+    world.until_ready(id).await;
+    let all = "CUDA_DEVICE_ORDER=PCI_BUS_ID\nCUDA_VISIBLE_DEVICES=\nROCR_VISIBLE_DEVICES=GPU-amd\n";
+    until(SOON, "it wrote its log", || world.log(id).len() >= all.len());
+    assert_eq!(world.log(id), all);
+}
+
+#[tokio::test]
+async fn gpus_are_looked_at_again_after_an_instance_that_had_some_failed() {
+    let programs = tempfile::tempdir().expect("a folder");
+    let (program, calls) = (programs.path().join("nvidia-smi"), programs.path().join("calls"));
+    let script = format!("#!/bin/sh\necho >> {}\n", calls.display());
+    fs::write(&program, script).expect("a script");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode");
+    let path = Some(format!("{}:/usr/bin:/bin", programs.path().display()).into());
+    let facts = Facts::start(MachineConfig { path, ..MachineConfig::default() }).await;
+    let facts = facts.expect("a machine");
+    let looks = || fs::read_to_string(&calls).expect("calls").lines().count();
+    assert_eq!(looks(), 1);
+
+    let ends = format!("{READY}; exit 3");
+    let world = world_of_gpus(&ends, CUDA, Some(Arc::clone(&facts)));
+    let id = world.launch();
+    world.until_ended(id).await;
+    let stays = format!("{READY}; sleep 60");
+    let other = world_of_gpus(&stays, CUDA, Some(facts));
+    let stopped = other.launch_with(&["GPU-a"]);
+    other.until_ready(stopped).await;
+    other.cluster.stop(stopped, Duration::from_secs(5));
+    other.until_ended(stopped).await;
+    let id = world.launch_with(&["GPU-a"]);
+    world.until_ended(id).await;
+    until(SOON, "one more look", || looks() == 2);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(looks(), 2, "not for one without GPUs, nor for one that was stopped");
 }

@@ -13,6 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The resource name of a GPU where a model gives none.
 pub const GPU: &str = "nvidia.com/gpu";
 
+/// That of AMD's.
+pub const AMD_GPU: &str = "amd.com/gpu";
+
 const MIB: u64 = 1 << 20;
 const MOST_CORES: u64 = 10_000;
 const MOST_GPUS: u64 = 1_000;

@@ -68,6 +68,8 @@ impl Loop {
             let peak = peaks.into_values().next();
             asked = Some(model.resources.amounts(Some(model.limits.memory_mib), peak, None));
         }
+        let devices = place.iter().flat_map(|place| &place.devices);
+        let devices = devices.map(|device| device.0.clone()).collect();
         let new = NewInstance {
             id: instance,
             model: id.clone(),
@@ -86,7 +88,7 @@ impl Loop {
         self.starting.insert(instance, Starting::new(&model, self.store.now()));
         let cluster = if local { &self.local } else { &self.external };
         self.recorder.begin(instance, cluster);
-        cluster.launch(Launch { instance, model });
+        cluster.launch(Launch { instance, model, devices });
         Ok(())
     }
 

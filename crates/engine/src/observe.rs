@@ -243,7 +243,7 @@ impl Loop {
         };
         self.starting.insert(instance.id, Starting::new(&model, self.store.now()));
         self.recorder.begin(instance.id, &self.external);
-        self.external.launch(Launch { instance: instance.id, model });
+        self.external.launch(Launch { instance: instance.id, model, devices: vec![] });
         true
     }
 }

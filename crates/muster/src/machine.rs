@@ -3,11 +3,12 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use muster_cluster::machine::Machine;
 use muster_core::{Check, CheckState as State};
 
 use crate::config::Environment;
 use crate::config::server::Serve;
-use crate::walls;
+use crate::{human, walls};
 
 /// Less space than this is too little for a result, bytes; less than that is worth a word.
 const FULL: u64 = 256 << 20;
@@ -19,6 +20,33 @@ pub fn examine(serve: &Serve, environment: &Environment, data: &Path) -> Vec<Che
     checks.extend(data.is_dir().then(|| disk(data)));
     checks.extend(sandbox(serve, environment, data));
     checks
+}
+
+/// What instances may have of the machine.
+pub const ROOM: &str = "machine";
+
+pub fn room(machine: &Machine) -> Check {
+    let mut names: Vec<(&str, u64)> = Vec::new();
+    for gpu in &machine.gpus {
+        let name = if gpu.name.is_empty() { "GPU" } else { &gpu.name };
+        match names.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, count)) => *count += 1,
+            None => names.push((name, 1)),
+        }
+    }
+    let gpus = names.into_iter().map(|(name, count)| format!("{count} x {name}"));
+    let gpus: Vec<String> = gpus.collect();
+    let what = format!(
+        "{} cores and {} of memory for instances, {}",
+        machine.cores_millis as f64 / 1000.0,
+        human::bytes(machine.memory),
+        if gpus.is_empty() { "no GPUs".to_owned() } else { gpus.join(", ") },
+    );
+    if machine.memory == 0 {
+        let what = format!("{what}: local.reserve_memory leaves nothing");
+        return Check::new(ROOM, State::Broken, what);
+    }
+    Check::new(ROOM, State::Good, what)
 }
 
 fn data_folder(data: &Path) -> Check {

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use muster_cluster::child::Child;
+use muster_cluster::machine::CUDA;
 use muster_cluster::{Cluster, Launch, LocalConfig, LocalProcesses};
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::{InstanceId, Model, ObservedState, Resources, Source, Timestamp};
@@ -45,6 +46,8 @@ async fn hub(run_dir: &std::path::Path, folder: &std::path::Path) {
         scratch: run_dir.join("scratch"),
         walls: vec![],
         environment: vec![("PATH".into(), path)],
+        gpu_variable: CUDA.to_owned(),
+        facts: None,
         now: Arc::new(Timestamp::default),
     };
     let cluster = LocalProcesses::start(config).expect("a cluster");
@@ -63,7 +66,7 @@ async fn hub(run_dir: &std::path::Path, folder: &std::path::Path) {
     };
     let mut changed = cluster.changed();
     let instance = InstanceId(uuid::Uuid::from_u128(7));
-    cluster.launch(Launch { instance, model: Arc::new(model) });
+    cluster.launch(Launch { instance, model: Arc::new(model), devices: vec![] });
     loop {
         for seen in cluster.observe() {
             match seen.state {

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::{Order, Running};
 use crate::book::Book;
 use crate::child::Isolation;
+use crate::machine::Facts;
 use crate::sweep;
 
 /// A line of states is at most this long.
@@ -37,6 +38,8 @@ pub(super) struct Attended {
     /// What its model wrote for itself.
     pub scratch: PathBuf,
     pub isolation: Isolation,
+    /// Told of its failure.
+    pub facts: Option<Arc<Facts>>,
 }
 
 /// One line on the standard output of a model server.
@@ -121,6 +124,9 @@ pub(super) async fn attend(mut it: Attended, stdout: ChildStdout, stderr: ChildS
         why = it.hear(&mut states, bytes);
     }
     let cause = why.unwrap_or_else(|| it.exited(status));
+    if let Some(facts) = it.facts.filter(|_| cause.is_failure()) {
+        facts.doubt_gpus();
+    }
     it.book.see(it.instance, ObservedState::Ended { cause });
 }
 

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use self::spawner::{Spawner, Started};
 use self::tail::Tail;
 use crate::book::Book;
+use crate::machine::Facts;
 use crate::{Cluster, Launch, Now, Written, proc, sweep};
 
 /// Longest path of a unix socket, bytes: one less than `sun_path` holds.
@@ -45,6 +46,10 @@ pub struct LocalConfig {
     pub walls: Vec<OsString>,
     /// The whole environment of instances, beside what names them. Nothing else is inherited.
     pub environment: Vec<(OsString, OsString)>,
+    /// The variable that tells an instance which GPUs are its own.
+    pub gpu_variable: String,
+    /// Told when an instance that had GPUs failed.
+    pub facts: Option<Arc<Facts>>,
     pub now: Now,
 }
 
@@ -105,6 +110,8 @@ impl LocalProcesses {
             walls: config.walls,
             environments: config.environments,
             environment: config.environment,
+            gpu_variable: config.gpu_variable,
+            facts: config.facts,
         };
         let (launches, received) = mpsc::channel();
         let runtime = Handle::current();
@@ -117,7 +124,7 @@ impl LocalProcesses {
 
 impl Cluster for LocalProcesses {
     fn launch(&self, launch: Launch) {
-        let Launch { instance, model } = launch;
+        let Launch { instance, model, devices } = launch;
         let (orders, received) = unbounded_channel();
         let memory_mib = model.limits.memory_mib;
         let (log, usage) = (Tail::default(), Usage::default());
@@ -130,7 +137,7 @@ impl Cluster for LocalProcesses {
             let cause = EndCause::not_started("it is a server, not a folder");
             return self.book.see(instance, ObservedState::Ended { cause });
         }
-        if self.launches.send(Started { instance, model, orders: received }).is_err() {
+        if self.launches.send(Started { instance, model, devices, orders: received }).is_err() {
             let cause = EndCause::not_started("the hub cannot start processes any more");
             self.book.see(instance, ObservedState::Ended { cause });
         }

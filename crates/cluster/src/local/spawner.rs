@@ -22,6 +22,7 @@ use super::attend::{Attended, attend};
 use super::{Order, Running};
 use crate::book::Book;
 use crate::child::{Child, Isolation};
+use crate::machine::{CUDA, Facts};
 use crate::proc;
 
 /// How often it is looked at what instances use, while there are any.
@@ -37,12 +38,15 @@ pub(super) struct Spawner {
     pub walls: Vec<OsString>,
     pub environments: PathBuf,
     pub environment: Vec<(OsString, OsString)>,
+    pub gpu_variable: String,
+    pub facts: Option<Arc<Facts>>,
 }
 
 /// A launch on its way to the thread.
 pub(super) struct Started {
     pub instance: InstanceId,
     pub model: Arc<Model>,
+    pub devices: Vec<String>,
     pub orders: UnboundedReceiver<Order>,
 }
 
@@ -78,14 +82,14 @@ impl Spawner {
     }
 
     fn start(&self, started: Started, isolation: Isolation, runtime: &Handle) {
-        let Started { instance, model, orders } = started;
+        let Started { instance, model, devices, orders } = started;
         if !matches!(model.source, Source::Folder { .. }) {
             return;
         }
         let socket = self.sockets.join(format!("{instance}.sock"));
         let scratch = self.scratch.join(instance.to_string());
-        let mut child = match self.command(instance, &model, (&socket, &scratch), isolation).spawn()
-        {
+        let mut command = self.command(instance, &model, (&socket, &scratch), isolation);
+        let mut child = match self.with_devices(&mut command, &devices).spawn() {
             Ok(child) => child,
             Err(error) => {
                 let reason = format!("its process cannot be started: {error}");
@@ -99,7 +103,10 @@ impl Spawner {
         };
         self.book.with(instance, |known| known.pid = child.id());
         let book = Arc::clone(&self.book);
-        let attended = Attended { book, instance, child, orders, socket, scratch, isolation };
+        // Its GPUs may be why, if it fails.
+        let facts = self.facts.clone().filter(|_| !devices.is_empty());
+        let attended =
+            Attended { book, instance, child, orders, socket, scratch, isolation, facts };
         runtime.spawn(attend(attended, stdout, stderr));
     }
 
@@ -146,6 +153,15 @@ impl Spawner {
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         command
+    }
+
+    /// It sees these GPUs and no others.
+    fn with_devices<'c>(&self, command: &'c mut Command, devices: &[String]) -> &'c mut Command {
+        // NVIDIA's are not to be seen either where others are given.
+        command
+            .env(CUDA, "")
+            .env("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+            .env(&self.gpu_variable, devices.join(","))
     }
 
     fn any_lives(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use muster_cluster::machine::Machine;
 use muster_core::{Check, CheckState as State};
 use muster_store::{Clock, Database, Objects, StoreConfig, examine_database, examine_objects};
 
@@ -25,6 +26,10 @@ pub async fn examine(arguments: &Doctor, environment: &Environment) -> Result<Ex
         checks.push(mail.examine().await);
     }
     checks.extend(machine::examine(&serve, environment, &data));
+    checks.push(match Machine::find(&serve.machine).await {
+        Ok(found) => machine::room(&found),
+        Err(error) => Check::new(machine::ROOM, State::Broken, error.to_string()),
+    });
     let broken = checks.iter().any(|check| check.state == State::Broken);
     if arguments.json {
         let said = serde_json::json!({ "good": !broken, "checks": checks });

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use muster_cluster::machine::Facts;
 use muster_cluster::{Cluster, ExternalServers, LocalConfig, LocalProcesses, Now};
 use muster_core::Model;
 use muster_core::input::InputLimits;
@@ -69,6 +70,8 @@ async fn run(
         () = signals.first() => return Ok(()),
     };
     let store = opened.map_err(|error| store_failure(&error))?;
+    let facts = Facts::start(serve.machine.clone()).await.map_err(io_failure("this machine"))?;
+    tracing::info!(machine = %crate::machine::room(&facts.now()).what, "what instances may have");
     let config = ServerConfig {
         listen: serve.listen,
         metrics: serve.metrics,
@@ -87,7 +90,7 @@ async fn run(
         },
         quotas: serve.quotas,
         clearing: serve.clearing,
-        machine: machine(serve, environment, &data),
+        machine: machine(serve, environment, &data, Arc::clone(&facts)),
         sessions: SessionLimits {
             a_minute: serve.sessions,
             a_minute_each: serve.network_sessions,
@@ -106,7 +109,7 @@ async fn run(
     let upload_bytes = config.upload_bytes.max(serve.body_bytes);
     let server = Server::bind(ServerConfig { upload_bytes, cookie, ..config }, store.clone())
         .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", serve.listen)))?;
-    let (engine, instances) = start_engine(serve, environment, &data, &store)?;
+    let (engine, instances) = start_engine(serve, environment, &data, &store, facts)?;
     let watching = folders.map(|folders| tokio::spawn(keep_up(folders, store.clone(), instances)));
 
     let address = server.address().map_err(io_failure("the bound address"))?;
@@ -137,9 +140,13 @@ async fn run(
 }
 
 /// What administrators are told of this machine.
-fn machine(serve: &Serve, environment: &Environment, data: &Path) -> Machine {
+fn machine(serve: &Serve, environment: &Environment, data: &Path, facts: Arc<Facts>) -> Machine {
     let (serve, environment, data) = (serve.clone(), environment.clone(), data.to_owned());
-    Machine::new(move || crate::machine::examine(&serve, &environment, &data))
+    Machine::new(move || {
+        let mut checks = crate::machine::examine(&serve, &environment, &data);
+        checks.push(crate::machine::room(&facts.now()));
+        checks
+    })
 }
 
 /// A hub may start before its database does, or while nobody reaches it: with PostgreSQL it tries
@@ -185,6 +192,7 @@ fn start_engine(
     environment: &Environment,
     data: &Path,
     store: &Store,
+    facts: Arc<Facts>,
 ) -> Result<(Engine, watch::Receiver<u64>), Failure> {
     let timed = store.clone();
     let now: Now = Arc::new(move || timed.now());
@@ -195,6 +203,8 @@ fn start_engine(
         scratch: data.join("scratch"),
         walls: walls::arguments(serve, data),
         environment: environment.for_models(&serve.model_variables),
+        gpu_variable: serve.machine.gpu_variable.clone(),
+        facts: Some(facts),
         now: Arc::clone(&now),
     });
     let local = local.map_err(|error| Failure::failed(error.to_string()))?;

@@ -2,6 +2,7 @@
 
 pub mod age;
 pub mod client;
+mod machine;
 pub mod server;
 pub mod settings;
 

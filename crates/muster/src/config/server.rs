@@ -4,12 +4,13 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use muster_cluster::machine::{CUDA, MachineConfig};
 use muster_core::quota::{Amounts, Quotas};
 use muster_core::{Clearing, Retention};
 use muster_server::{Addresses, Mail};
 
 use super::settings::{Origin, Setting, Settings, Value};
-use super::{Environment, age};
+use super::{Environment, age, machine};
 
 /// Where several hubs may share the work: enough for balancers that look each second.
 const LEAVE: u64 = 2;
@@ -75,6 +76,21 @@ pub const SETTINGS: &[Setting] = &[
     setting("clearing.predictions", Some("90d"), "How long predictions are kept that nobody uses"),
     setting("clearing.instances", Some("90d"), "How long the history of instances is kept"),
     setting("max_instances", Some("16"), "Most instances of all models together"),
+    setting(
+        "local.reserve_memory",
+        None,
+        "Memory no instance is given, such as 4GiB or 5%; absent: a tenth, at most 2 GiB",
+    ),
+    setting(
+        "local.gpus",
+        None,
+        "UUIDs of the GPUs that instances may have, with commas, or none; absent: what nvidia-smi shows",
+    ),
+    setting(
+        "local.gpu_variable",
+        Some(CUDA),
+        "Tells an instance which GPUs are its own; for AMD's, with local.gpus: ROCR_VISIBLE_DEVICES",
+    ),
     setting("model_variables", None, "Further variables that models get, with commas between"),
     setting("model_reads", None, "Further folders that models may read, with commas between"),
     setting("model_writes", None, "Folders that models may write, with commas between"),
@@ -119,6 +135,7 @@ pub struct Serve {
     pub address_mails: u32,
     pub network_mails: u32,
     pub max_instances: u32,
+    pub machine: MachineConfig,
     pub model_variables: Vec<String>,
     pub model_reads: Vec<PathBuf>,
     pub model_writes: Vec<PathBuf>,
@@ -277,6 +294,7 @@ impl Serve {
             address_mails: small("quotas.address_mails", 1)?,
             network_mails: small("quotas.network_mails", 1)?,
             max_instances: small("max_instances", 1)?,
+            machine: machine::read(settings, environment)?,
             model_variables: list("model_variables"),
             model_reads: list("model_reads").into_iter().map(PathBuf::from).collect(),
             model_writes: list("model_writes").into_iter().map(PathBuf::from).collect(),
@@ -327,7 +345,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 }
 
 /// Bytes: a number, or one with KiB, MiB or GiB.
-fn size(text: &str) -> Option<u64> {
+pub(super) fn size(text: &str) -> Option<u64> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
     let unit = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)));
     let (number, shift) = unit.unwrap_or((text, 0));

@@ -361,7 +361,7 @@ fn the_doctor_says_what_holds_and_what_is_broken() {
     fs::set_permissions(&database, private(0o600)).expect("its mode");
     let good = doctor(&[]);
     assert_eq!(good.code, 0, "{good:?}");
-    for name in ["data folder", "database", "clock", "objects", "disk", "wall: files"] {
+    for name in ["data folder", "database", "clock", "objects", "disk", "wall: files", "machine"] {
         assert_eq!(find(&good.json(), name), "good", "{good:?}");
     }
     let table = world.muster(&["doctor", "--data-dir", "data"]);
@@ -381,6 +381,54 @@ fn the_doctor_says_what_holds_and_what_is_broken() {
     open.env("MUSTER_MODEL_WALLS", "false");
     assert_eq!(find(&Output::of(open).json(), "walls"), "note");
     world.muster(&["doctor", "--log-format", "xml"]).fails(2, &["log.format"]);
+}
+
+#[test]
+fn the_doctor_says_what_instances_may_have_of_the_machine() {
+    let world = World::new(&[]);
+    world.write(
+        "bin/nvidia-smi",
+        "#!/bin/sh\n[ $1 = -L ] || echo '0, GPU-a, NVIDIA H100, 81559 MiB'\n",
+    );
+    fs::set_permissions(world.path("bin/nvidia-smi"), fs::Permissions::from_mode(0o755))
+        .expect("its mode");
+    let doctor = |settings: &[(&str, &str)]| {
+        let mut command = world.command(&["doctor", "--data-dir", "data", "--json"]);
+        command.env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()));
+        command.envs(settings.iter().copied());
+        let said = Output::of(command);
+        let checks = said.json()["checks"].as_array().expect("a list").clone();
+        let machine = checks.into_iter().find(|check| check["name"] == "machine").expect("it");
+        (said.code, machine["what"].as_str().expect("words").to_owned())
+    };
+    let (code, what) = doctor(&[]);
+    assert!(code == 0 && what.ends_with("of memory for instances, 1 x NVIDIA H100"), "{what}");
+    let (_, what) = doctor(&[("MUSTER_LOCAL_GPUS", "GPU-b")]);
+    assert!(what.ends_with("no GPUs"), "{what}");
+    let (code, what) = doctor(&[("MUSTER_LOCAL_RESERVE_MEMORY", "4000000GiB")]);
+    assert!(code == 1 && what.contains("local.reserve_memory leaves nothing"), "{what}");
+    let mut wrong = world.command(&["doctor"]);
+    wrong.env("MUSTER_LOCAL_GPUS", "0");
+    Output::of(wrong).fails(2, &["local.gpus", "nvidia-smi -L"]);
+}
+
+/// A variable of the hub's that an operator adds is not what a model sees of GPUs.
+#[test]
+fn a_model_that_asked_for_no_gpu_sees_none() {
+    const SEES: &str = "\
+import os
+def predict(inputs):
+    return [{'gpus': 'sees:' + os.environ['CUDA_VISIBLE_DEVICES'], 'order': os.environ['CUDA_DEVICE_ORDER']}
+            for _ in inputs]
+";
+    let world = World::new(&[("sees", "", SEES)]);
+    let hub = world.hub_with(&[], |command| {
+        command
+            .env("CUDA_VISIBLE_DEVICES", "0,1")
+            .env("MUSTER_MODEL_VARIABLES", "CUDA_VISIBLE_DEVICES");
+    });
+    let run = hub.good(&["run", "sees", "--input", "a", "--quiet"]);
+    assert_eq!(run.text, "input,gpus,order\na,sees:,PCI_BUS_ID\n");
 }
 
 #[test]
