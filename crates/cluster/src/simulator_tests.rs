@@ -42,7 +42,7 @@ fn model() -> Arc<Model> {
         version: "1".into(),
         source: Source::Folder { path: "echo".into() },
         card: Card::default(),
-        input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+        input: InputColumn { name: "input".into(), ..InputColumn::default() },
         outputs: vec![],
         example: vec![],
         limits: ModelLimits::default(),

@@ -50,7 +50,7 @@ fn launch(url: &str) -> Launch {
         version: "1".to_owned(),
         source: Source::Server { url: url.to_owned() },
         card: Card::default(),
-        input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+        input: InputColumn { name: "input".into(), ..InputColumn::default() },
         outputs: vec![],
         example: vec![],
         limits: ModelLimits::default(),

@@ -43,7 +43,7 @@ fn world_with(script: &str, limits: ModelLimits) -> World {
         version: "1".to_owned(),
         source: Source::Folder { path: root.path().display().to_string() },
         card: Card::default(),
-        input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+        input: InputColumn { name: "input".into(), ..InputColumn::default() },
         outputs: vec![],
         example: vec![],
         limits,

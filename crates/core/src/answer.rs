@@ -342,17 +342,14 @@ mod tests {
 
     #[test]
     fn a_declared_error_column_is_data() {
-        let declared =
-            [Column { name: "error".into(), kind: ColumnKind::String, description: String::new() }];
+        let declared = [Column::new("error", ColumnKind::String)];
         let part = read_records(br#"[{"error": "0.1"}]"#, 1, &declared).expect("records");
         assert_eq!(part.rows, [Row::Values(vec![Cell::Text("0.1".into())])]);
     }
 
     #[test]
     fn a_declared_column_that_is_not_answered_is_there_and_empty() {
-        let column = |name: &str, kind| Column { name: name.into(), kind, description: "".into() };
-        let declared =
-            [column("length", ColumnKind::Integer), column("carbons", ColumnKind::Integer)];
+        let declared = ["length", "carbons"].map(|name| Column::new(name, ColumnKind::Integer));
         let part = read_records(br#"[{"length": 3}, {"error": "no"}]"#, 2, &declared);
         let part = part.expect("records");
         let kinds = [

@@ -143,8 +143,8 @@ mod tests {
     fn the_models_own_column_name_wins() {
         let input = InputColumn {
             name: "smiles".into(),
-            description: String::new(),
             also: vec!["canonical_smiles".into()],
+            ..InputColumn::default()
         };
         let headers = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
         assert_eq!(find_column(&headers(&["input", "SMILES"]), &input), Some(1));

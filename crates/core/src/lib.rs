@@ -41,5 +41,5 @@ pub use model::{Model, Source};
 pub use person::Permission;
 pub use request::{Ended, Phase, PhaseName, Progress, Request};
 pub use resources::{Amounts, Resources};
-pub use table::{Cell, Column, ColumnKind, Part, Row};
+pub use table::{Cell, Column, ColumnKind, Direction, Part, Row};
 pub use time::Timestamp;

@@ -71,6 +71,8 @@ pub struct Card {
     pub publication: String,
     pub source_code: String,
     pub tags: Vec<String>,
+    /// What it is for, in a word or two: `Toxicity`.
+    pub task: String,
 }
 
 impl Card {
@@ -82,13 +84,58 @@ impl Card {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InputColumn {
     pub name: String,
     pub description: String,
     /// Other header names that mean this column, for example `canonical_smiles`.
     #[serde(default)]
     pub also: Vec<String>,
+    /// As far as somebody said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<InputKind>,
+}
+
+/// What the inputs are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    Smiles,
+    Dna,
+    Protein,
+    Text,
+}
+
+impl InputKind {
+    pub const ALL: [Self; 4] = [Self::Smiles, Self::Dna, Self::Protein, Self::Text];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Smiles => "smiles",
+            Self::Dna => "dna",
+            Self::Protein => "protein",
+            Self::Text => "text",
+        }
+    }
+}
+
+impl InputColumn {
+    /// What was said, or what its names and description tell.
+    pub fn kind(&self) -> InputKind {
+        self.kind.unwrap_or_else(|| {
+            let also = self.also.iter().map(String::as_str);
+            let all: Vec<&str> = also.chain([&*self.name, &*self.description]).collect();
+            let all = all.join(" ").to_lowercase();
+            let word = |word: &str| all.split(|c: char| !c.is_alphanumeric()).any(|it| it == word);
+            match () {
+                () if all.contains("smiles") || all.contains("molecul") => InputKind::Smiles,
+                () if word("dna") => InputKind::Dna,
+                () if word("protein") || word("peptide") => InputKind::Protein,
+                () => InputKind::Text,
+            }
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,6 +257,9 @@ impl Model {
         columns.dedup();
         check(columns.len() == many, "outputs: two columns have the same name");
         let card = &self.card;
+        let mut words = self.outputs.iter().map(|column| &*column.unit).chain([&*card.task]);
+        let words = words.all(|word| word.is_empty() || name(word));
+        check(words, "a unit and a task have at most 100 characters, all of them visible");
         let lists = [many, self.example.len(), card.tags.len(), self.input.also.len()];
         check(lists.iter().all(|list| *list <= MOST), "a list has at most 1000 elements");
         let texts = [
@@ -268,6 +318,28 @@ mod tests {
         ] {
             let card = Card { description: description.into(), ..Card::default() };
             assert_eq!(card.sentence(), sentence);
+        }
+    }
+
+    #[test]
+    fn what_inputs_are_is_what_was_said_or_what_their_names_tell() {
+        use InputKind::{Dna, Protein, Smiles, Text};
+        for (name, description, also, kind) in [
+            ("smiles", "", "", Smiles),
+            ("structure", "Molecules as InChI", "", Smiles),
+            ("input", "", "canonical_smiles", Smiles),
+            ("primer", "A strand of DNA, 5' to 3'", "", Dna),
+            ("sequence", "A protein, one letter an amino acid", "", Protein),
+            ("abstract", "What they knew of glucoproteins and cDNA", "", Text),
+        ] {
+            let (name, description) = (name.to_owned(), description.to_owned());
+            let mut input =
+                InputColumn { name, description, also: vec![also.to_owned()], kind: None };
+            assert_eq!(input.kind(), kind, "{input:?}");
+            for said in InputKind::ALL {
+                input.kind = Some(said);
+                assert_eq!(input.kind(), said);
+            }
         }
     }
 

@@ -24,13 +24,46 @@ impl ColumnKind {
     }
 }
 
+/// At which end of its values what a column stands for is strong: an affinity's `Low`, a probability's `High`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    High,
+    Low,
+}
+
+impl Direction {
+    pub const ALL: [Self; 2] = [Self::High, Self::Low];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Low => "low",
+        }
+    }
+}
+
 /// A column as the model declares it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Column {
     pub name: String,
     pub kind: ColumnKind,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// `g/mol`; empty if it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unit: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+}
+
+impl Column {
+    /// One of which nothing more is known.
+    pub fn new(name: impl Into<String>, kind: ColumnKind) -> Self {
+        let (description, unit) = (String::new(), String::new());
+        Self { name: name.into(), kind, description, unit, direction: None }
+    }
 }
 
 /// One value. Models answer `""`, NaN and infinities as [`Cell::Null`].

@@ -172,6 +172,7 @@ fn fields(served: &Served) -> Value {
         "Source Code": card.source_code,
         "License": card.licence,
         "Tag": card.tags,
+        "Task": card.task,
         "Version": model.version,
     })
 }

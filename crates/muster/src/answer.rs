@@ -15,9 +15,20 @@ pub struct ModelSummary {
     pub title: String,
     pub version: String,
     pub state: String,
+    #[serde(default)]
+    pub task: String,
+    pub input: Input,
     pub waiting: u64,
     pub running: u64,
     pub p50_seconds: Option<f64>,
+}
+
+#[derive(Deserialize)]
+pub struct Input {
+    pub name: String,
+    #[serde(default)]
+    pub kind: String,
+    pub description: String,
 }
 
 #[derive(Deserialize)]
@@ -25,7 +36,6 @@ pub struct Model {
     #[serde(flatten)]
     pub summary: ModelSummary,
     pub card: Card,
-    pub input: Column,
     pub outputs: Vec<Column>,
     pub limits: Limits,
     #[serde(default)]
@@ -47,7 +57,10 @@ pub struct Card {
 #[derive(Deserialize)]
 pub struct Column {
     pub name: String,
-    pub kind: Option<String>,
+    pub kind: String,
+    #[serde(default)]
+    pub unit: String,
+    pub direction: Option<String>,
     pub description: String,
 }
 

@@ -56,6 +56,7 @@ pub use people::sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, 
 pub use people::users::{AccountFilter, AdminAct, Administered};
 pub use queue::line::Standing;
 pub use requests::download::{Format, Window};
+use statistics::Weeks;
 pub use statistics::{
     Answer, Choice, ChoiceFilter, Choices, Difference, PersonChoice, RolledUp, UserFigures,
 };
@@ -117,6 +118,7 @@ struct Inner {
     models: RwLock<catalogue::Catalogue>,
     held: Mutex<HashMap<ModelId, String>>,
     figures: tokio::sync::Mutex<Option<(Instant, HashMap<ModelId, Figures>)>>,
+    weeks: tokio::sync::Mutex<Option<(Instant, Weeks)>>,
     lines: tokio::sync::Mutex<queue::line::Lines>,
     /// How far the database's clock is ahead of [`Clock::steady`], microseconds.
     ahead: std::sync::atomic::AtomicI64,

@@ -104,6 +104,7 @@ impl Store {
             models: Default::default(),
             held: Mutex::default(),
             figures: tokio::sync::Mutex::default(),
+            weeks: tokio::sync::Mutex::default(),
             lines: tokio::sync::Mutex::default(),
             ahead,
             tasks: Mutex::default(),

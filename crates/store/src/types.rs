@@ -266,7 +266,12 @@ pub struct Figures {
     pub start_seconds: Option<f64>,
     /// What one instance answers while it works, the median of the last ones.
     pub inputs_per_second: Option<f64>,
+    /// Up to a minute old.
+    pub week: Week,
 }
+
+/// Requests that were submitted on each of seven days (UTC), the last one today.
+pub type Week = [u64; 7];
 
 /// A known prediction: its columns and its row.
 pub type Known = (Arc<[(String, ColumnKind)]>, Row);

@@ -56,7 +56,7 @@ async fn hub(run_dir: &std::path::Path, folder: &std::path::Path) {
         version: "1".to_owned(),
         source: Source::Folder { path: folder.display().to_string() },
         card: Card::default(),
-        input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+        input: InputColumn { name: "input".into(), ..InputColumn::default() },
         outputs: vec![],
         example: vec![],
         limits: ModelLimits::default(),

@@ -313,7 +313,7 @@ pub fn echo_model(version: &str, limits: ModelLimits, cache: bool) -> Model {
         version: version.into(),
         source: Source::Folder { path: "models/echo".into() },
         card: Card::default(),
-        input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+        input: InputColumn { name: "input".into(), ..InputColumn::default() },
         outputs: vec![],
         example: vec![],
         limits,

@@ -351,7 +351,7 @@ fn model(number: usize, spec: &ModelSpec) -> Model {
         version: "1".into(),
         source: Source::Folder { path: format!("models/m{number}") },
         card: Card::default(),
-        input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+        input: InputColumn { name: "input".into(), ..InputColumn::default() },
         outputs: vec![],
         example: vec![],
         limits,

@@ -88,7 +88,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
                 "string" => ColumnKind::String,
                 _ => ColumnKind::Float,
             };
-            Some(Column { name: field.name.clone()?, kind, description: String::new() })
+            Some(Column::new(field.name.clone()?, kind))
         })
         .collect();
     let column = column.and_then(|field| field.name.clone());
@@ -100,8 +100,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         card: Card { title: name.clone(), ..Card::default() },
         input: InputColumn {
             name: column.clone().unwrap_or_else(|| "input".to_owned()),
-            description: String::new(),
-            also: vec![],
+            ..InputColumn::default()
         },
         outputs: columns,
         example: example.map(|example| example.inputs).unwrap_or_default(),

@@ -3,14 +3,15 @@
 
 use std::path::Path;
 
-use muster_core::model::{Card, InputColumn, ModelLimits, Network};
-use muster_core::{Column, ColumnKind, Model, Resources, Source};
+use muster_core::model::{Card, InputColumn, InputKind, ModelLimits, Network};
+use muster_core::{Column, ColumnKind, Direction, Model, Resources, Source};
 
 use super::yaml::{self, Yaml};
 use super::{Fault, Folder, Form, Kind, Note, Source as Text, file_text, first_column, header};
 use crate::dependencies::Dependencies;
 
 const FRAMEWORK: &str = "model/framework";
+const COLUMNS: &str = "columns/run_columns.csv";
 
 pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
     let mut faults = Vec::new();
@@ -20,7 +21,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         faults.push(Fault::new(format!("{FRAMEWORK}/run.sh"), "this file is missing"));
     }
     let dependencies = Dependencies::find(dir, None, None).map_err(|fault| faults.push(fault));
-    let (Ok((metadata, notes)), Ok(dependencies)) = (metadata, dependencies) else {
+    let (Ok((metadata, mut notes)), Ok(dependencies)) = (metadata, dependencies) else {
         return Err(faults);
     };
     let folder_name =
@@ -42,6 +43,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         publication: text(&["Publication"]),
         source_code: text(&["Source Code", "Source"]),
         tags: list(&metadata, "Tag").into_iter().chain(list(&metadata, "Tags")).collect(),
+        task: text(&["Task"]),
     };
     let example = ["run_input.csv", "input.csv"]
         .iter()
@@ -61,8 +63,9 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
             name: input_name.unwrap_or_else(|| "input".to_owned()),
             description: list(&metadata, "Input").join(", "),
             also: vec!["smiles".into(), "canonical_smiles".into(), "key".into()],
+            kind: input_kind(&list(&metadata, "Input")),
         },
-        outputs: columns(&framework),
+        outputs: columns(&framework, &mut notes),
         example: example.as_deref().map(first_column).unwrap_or_default(),
         limits: ModelLimits { batch_size: 1000, job_seconds: 3600, ..ModelLimits::default() },
         resources: Resources::default(),
@@ -109,6 +112,18 @@ fn is_consistent(metadata: &Yaml) -> bool {
         && !no("Stochastic", "true")
 }
 
+/// What a folder says of its inputs, as far as it is one of the kinds there are.
+fn input_kind(said: &[String]) -> Option<InputKind> {
+    let known = |said: &String| match said.to_lowercase().as_str() {
+        "compound" | "molecule" | "smiles" => Some(InputKind::Smiles),
+        "dna" => Some(InputKind::Dna),
+        "protein" => Some(InputKind::Protein),
+        "text" => Some(InputKind::Text),
+        _ => None,
+    };
+    said.iter().find_map(known)
+}
+
 fn metadata(dir: &Path) -> Result<(Yaml, Vec<Note>), Fault> {
     // JSON is YAML, and folders in the wild have a comma before the last brace.
     for name in ["metadata.yml", "metadata.yaml", "metadata.json"] {
@@ -142,19 +157,20 @@ fn list(metadata: &Yaml, name: &str) -> Vec<String> {
     all.into_iter().filter(|text| !text.is_empty()).collect()
 }
 
-/// `columns/run_columns.csv`: name, type, direction, description.
-fn columns(framework: &Path) -> Vec<Column> {
-    let Ok(Text { text, .. }) = file_text(framework, "columns/run_columns.csv") else {
+/// `columns/run_columns.csv`: name, type, direction, description, unit.
+fn columns(framework: &Path, notes: &mut Vec<Note>) -> Vec<Column> {
+    let Ok(Text { text, .. }) = file_text(framework, COLUMNS) else {
         return vec![];
     };
     let names = header(&text);
     let at = |name: &str| names.iter().position(|n| n.trim().eq_ignore_ascii_case(name));
     let (name, kind, description) = (at("name"), at("type"), at("description"));
+    let (unit, direction) = (at("unit"), at("direction"));
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     let cell = |row: &csv::StringRecord, at: Option<usize>| {
         at.and_then(|at| row.get(at)).map(str::trim).unwrap_or_default().to_owned()
     };
-    let rows = reader.records().filter_map(Result::ok);
+    let rows = reader.records().filter_map(Result::ok).filter(|row| !cell(row, name).is_empty());
     let columns = rows.map(|row| Column {
         name: cell(&row, name),
         kind: match cell(&row, kind).to_lowercase().as_str() {
@@ -163,6 +179,18 @@ fn columns(framework: &Path) -> Vec<Column> {
             _ => ColumnKind::Float,
         },
         description: cell(&row, description),
+        unit: cell(&row, unit),
+        direction: match cell(&row, direction).to_lowercase().as_str() {
+            "high" => Some(Direction::High),
+            "low" => Some(Direction::Low),
+            "" => None,
+            other => {
+                let (name, file) = (cell(&row, name), format!("{FRAMEWORK}/{COLUMNS}"));
+                let what = format!("{name}: its direction is {other:?}, and not high or low");
+                notes.push(Note::told(file, what));
+                None
+            }
+        },
     });
-    columns.filter(|column| !column.name.is_empty()).collect()
+    columns.collect()
 }

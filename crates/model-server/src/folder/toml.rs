@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use muster_core::instance::host_never_called;
-use muster_core::model::{Card, InputColumn, ModelLimits, Network};
+use muster_core::model::{Card, InputColumn, InputKind, ModelLimits, Network};
 use muster_core::{Column, Model, Resources, Source};
 use serde::Deserialize;
 
@@ -49,6 +49,7 @@ struct Input {
     description: String,
     #[serde(default)]
     also: Vec<String>,
+    kind: Option<InputKind>,
 }
 
 fn yes() -> bool {
@@ -109,8 +110,8 @@ fn described(dir: &Path, description: Description) -> Result<Folder, Vec<Fault>>
         _ => Source::Folder { path: dir.to_string_lossy().into_owned() },
     };
     let input = description.input.map_or_else(
-        || InputColumn { name: "input".into(), description: String::new(), also: vec![] },
-        |input| InputColumn { name: input.name, description: input.description, also: input.also },
+        || InputColumn { name: "input".into(), ..InputColumn::default() },
+        |Input { name, description, also, kind }| InputColumn { name, description, also, kind },
     );
     let mut card = description.card;
     if card.title.is_empty() {

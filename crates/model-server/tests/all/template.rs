@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use crate::support::{Folder, until_gone};
+use muster_core::Direction;
+use muster_core::model::InputKind;
 use muster_model_server::{Limits, folder};
 
 const RUN: &str = "python $1/code/main.py $2 $3\n";
@@ -61,8 +63,9 @@ async fn the_framework_folder_is_found_from_anywhere() {
 
 #[tokio::test]
 async fn columns_have_the_kinds_that_the_folder_declares() {
-    let columns = "name,type,direction,description\n\
-                   id,string,,An id\nn,integer,high,\nx,float,low,\"A number, of sorts\"\n";
+    let columns = "name,type,direction,description,unit\n\
+                   id,string,,An id\nn,integer,High,\nx,float,low,\"A number, of sorts\",mg/L\n\
+                   y,float,up,,\n";
     let main = "import sys\n\
                 rows = open(sys.argv[1]).read().split()[1:]\n\
                 out = open(sys.argv[2], 'w')\n\
@@ -72,17 +75,24 @@ async fn columns_have_the_kinds_that_the_folder_declares() {
     folder.write("model/framework/columns/run_columns.csv", columns);
     let server = folder.serve().await;
     assert_eq!(server.run(&["CCO"]).await, json!([{"id": "007", "n": 3, "x": 3}]));
-    assert_eq!(server.get("/run/columns/output").await.json(), json!(["id", "n", "x"]));
+    assert_eq!(server.get("/run/columns/output").await.json(), json!(["id", "n", "x", "y"]));
     let read = folder::read(&folder.dir()).expect("it is right");
-    assert_eq!(read.model.outputs[2].description, "A number, of sorts");
+    let outputs = read.model.outputs;
+    assert_eq!(outputs[2].description, "A number, of sorts");
+    let said = outputs.iter().map(|column| (&*column.unit, column.direction));
+    let (high, low) = (Some(Direction::High), Some(Direction::Low));
+    assert_eq!(said.collect::<Vec<_>>(), [("", None), ("", high), ("mg/L", low), ("", None)]);
+    let notes: Vec<String> = read.notes.iter().map(ToString::to_string).collect();
+    let file = "model/framework/columns/run_columns.csv";
+    assert_eq!(notes, [format!("{file}: y: its direction is \"up\", and not high or low")]);
 }
 
 #[tokio::test]
 async fn cards_are_read_from_yaml_and_from_json() {
     let yaml = "Identifier: eos4e40\nSlug: a-slug\nTitle: A title\nTag:\n  - One\n  - Two\n\
-                Input: Compound\nLicense: MIT\nVersion: 1.0.0\nPublication Year: 2020\n";
+                Input: Compound\nTask: Toxicity\nLicense: MIT\nVersion: 1.0.0\nPublication Year: 2020\n";
     let json = r#"{"Identifier": "eos4e40", "Title": "A title", "Tag": ["One", "Two"],
-        "License": "MIT", "Publication": null, "Version": 2}"#;
+        "Task": ["Toxicity"], "Input": ["Protein", "Compound"], "License": "MIT", "Publication": null, "Version": 2}"#;
     let comma = json.replace('}', ",\n}");
     for (name, text) in
         [("metadata.yml", yaml), ("metadata.json", json), ("metadata.json", comma.as_str())]
@@ -93,6 +103,9 @@ async fn cards_are_read_from_yaml_and_from_json() {
         assert_eq!(model.id.to_string(), "eos4e40", "{name}");
         assert_eq!((model.card.title.as_str(), model.card.licence.as_str()), ("A title", "MIT"));
         assert_eq!(model.card.tags, ["One", "Two"]);
+        assert_eq!(model.card.task, "Toxicity");
+        let kind = if name.ends_with("yml") { InputKind::Smiles } else { InputKind::Protein };
+        assert_eq!(model.input.kind(), kind);
         assert_eq!((model.input.name.as_str(), model.example.len()), ("smiles", 2));
     }
 }

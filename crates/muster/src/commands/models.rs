@@ -40,10 +40,11 @@ pub async fn models(hub: &Hub, arguments: &Models) -> Result<(), Failure> {
     let rows = models.into_iter().map(|model| {
         let p50 = model.p50_seconds.and_then(human::seconds);
         let waiting = human::count(model.waiting);
-        vec![model.id, model.title, model.state, waiting, p50.unwrap_or_else(|| "-".into())]
+        let (task, p50) = (said(&model.task), p50.unwrap_or_else(|| "-".into()));
+        vec![model.id, model.title, task, model.input.kind, model.state, waiting, p50]
     });
-    let header = ["id", "title", "state", "waiting", "p50"];
-    table::print(&table::table(&header, rows.collect(), &[3, 4]))
+    let header = ["id", "title", "task", "input", "state", "waiting", "p50"];
+    table::print(&table::table(&header, rows.collect(), &[5, 6]))
 }
 
 async fn administer(hub: &Hub, verb: &ModelsVerb) -> Result<(), Failure> {
@@ -104,6 +105,7 @@ fn card(model: &Model) -> String {
         (state, Some(start)) => format!("{state}, usually ready after {start}"),
     };
     let mut facts = vec![
+        ("Task", summary.task.clone()),
         ("State", state),
         ("Queue", format!("{} waiting, {} running", summary.waiting, summary.running)),
         ("Waits because", model.held.clone().unwrap_or_default()),
@@ -119,18 +121,25 @@ fn card(model: &Model) -> String {
     facts.push(("A batch", format!("{batch} inputs, at most {job}; up to {most} at once")));
     facts.push(("An instance", model.resources.to_string()));
     text = format!("{text}\n{}", table::facts(14, facts));
-    let row = |column: &Column| {
-        let kind = column.kind.clone().unwrap_or_else(|| "text".into());
-        vec![column.name.clone(), kind, column.description.clone()]
-    };
+    let input = &summary.input;
+    let row = vec![input.name.clone(), input.kind.clone(), input.description.clone()];
     let header = ["column", "kind", "description"];
-    text = format!("{text}\nInput\n{}\n", table::table(&header, vec![row(&model.input)], &[]));
+    text = format!("{text}\nInput\n{}\n", table::table(&header, vec![row], &[]));
     if !model.outputs.is_empty() {
-        let rows = model.outputs.iter().map(row).collect();
+        let rows = model.outputs.iter().map(|column: &Column| {
+            let strong = column.direction.as_deref().unwrap_or_default();
+            let [unit, strong] = [&*column.unit, strong].map(said);
+            vec![column.name.clone(), column.kind.clone(), unit, strong, column.description.clone()]
+        });
+        let (header, rows) = (["column", "kind", "unit", "strong", "description"], rows.collect());
         text = format!("{text}\nOutput\n{}\n", table::table(&header, rows, &[]));
     }
     if let Some(example) = model.example.first() {
         text = format!("{text}\nTry it\n  muster run {} --input '{example}'\n", summary.id);
     }
     text
+}
+
+fn said(text: &str) -> String {
+    if text.is_empty() { "-".into() } else { text.into() }
 }

@@ -10,6 +10,7 @@ example = ['abc']
 [card]
 title = 'How long a text is'
 licence = 'MIT'
+task = 'Counting'
 [resources]
 cpu = 0.5
 gpus = 0
@@ -19,6 +20,8 @@ name = 'text'
 name = 'length'
 kind = 'integer'
 description = 'Characters'
+unit = 'code points'
+direction = 'high'
 ";
 
 fn world() -> World {
@@ -30,20 +33,26 @@ fn models_are_listed_and_shown() {
     let world = world();
     let hub = world.hub();
     let table = hub.good(&["models"]).text;
-    for word in ["id", "title", "state", "waiting", "p50", "lengths", "How long a text is", "cold"]
-    {
+    for word in [
+        "id title task input state waiting p50",
+        "lengths How long a text is Counting text cold 0 -",
+    ] {
+        let table = words_of(&table);
         assert!(table.contains(word), "{word}: {table}");
     }
     let list = hub.good(&["models", "--json"]).json();
     assert_eq!((&list["items"][0]["id"], &list["next"]), (&json!("lengths"), &Value::Null));
     let card = hub.good(&["models", "lengths"]).text;
     for word in [
+        "Task Counting",
         "MIT",
-        "Characters",
-        "An instance    0.5 cores",
+        "An instance 0.5 cores",
+        "column kind unit strong description",
+        "length integer code points high Characters",
         "muster run lengths --input 'abc'",
         "at most 100,000 inputs",
     ] {
+        let card = words_of(&card);
         assert!(card.contains(word), "{word}: {card}");
     }
     assert_eq!(
@@ -53,6 +62,11 @@ fn models_are_listed_and_shown() {
     hub.muster(&["models", "nothing"]).fails(2, &["no such model"]);
     let empty = World::new(&[]);
     assert!(empty.hub().good(&["models"]).text.contains("no models"));
+}
+
+/// However wide the columns are.
+fn words_of(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]

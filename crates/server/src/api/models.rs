@@ -110,6 +110,7 @@ fn summary<'m>(seen: &Moment, model: &'m Model, held: Option<String>) -> ModelSu
         title: if title.is_empty() { model.id.to_string() } else { title.clone() },
         sentence: model.card.sentence(),
         tags: &model.card.tags,
+        task: &model.card.task,
         input: InputView::new(model),
         version: model.version.clone(),
         state: seen.state(model),
@@ -118,6 +119,7 @@ fn summary<'m>(seen: &Moment, model: &'m Model, held: Option<String>) -> ModelSu
         p50_seconds: figures.p50_seconds,
         usual_start_seconds: figures.start_seconds,
         inputs_per_second: figures.inputs_per_second,
+        week: figures.week,
         held,
     }
 }

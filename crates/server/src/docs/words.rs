@@ -1,10 +1,11 @@
 //! Closed sets of words, written into the description from where they are defined.
 
 use muster_core::instance::{EndCause, StateName, StopWork};
+use muster_core::model::InputKind;
 use muster_core::news::Level;
 use muster_core::session::EndReason;
 use muster_core::stats::AuthType;
-use muster_core::{Cause, CheckState, Permission, PhaseName};
+use muster_core::{Cause, CheckState, Direction, Permission, PhaseName};
 use muster_store::{Format, SessionKind};
 use serde_json::Value;
 use utoipa::openapi::path::Operation;
@@ -64,6 +65,10 @@ fn sets() -> Vec<(&'static str, &'static str, Words)> {
         ("Reading", "header", words(["used", "absent", "not_a_file"], |it| it)),
         ("ModelOutput", "kind", kinds_of_cells.clone()),
         ("NewModelOutput", "kind", kinds_of_cells),
+        ("ModelOutput", "direction", words(Direction::ALL, Direction::name)),
+        ("NewModelOutput", "direction", words(Direction::ALL, Direction::name)),
+        ("ModelInput", "kind", words(InputKind::ALL, InputKind::name)),
+        ("NewModelInput", "kind", words(InputKind::ALL, InputKind::name)),
         ("Problem", "type", words(Kind::ALL, slug)),
     ]
 }

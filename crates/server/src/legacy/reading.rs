@@ -150,7 +150,7 @@ mod tests {
     use crate::http::problem::Kind;
 
     fn smiles() -> InputColumn {
-        InputColumn { name: "smiles".into(), description: String::new(), also: vec![] }
+        InputColumn { name: "smiles".into(), ..InputColumn::default() }
     }
 
     fn undeclared() -> InputColumn {

@@ -173,8 +173,8 @@ mod tests {
     fn rules(header: HeaderRule, column: Option<&str>) -> Rules {
         let input = InputColumn {
             name: "smiles".into(),
-            description: String::new(),
             also: vec!["structure".into()],
+            ..Default::default()
         };
         let limits = InputLimits { inputs: 3, ..InputLimits::default() };
         let (dialect, column) = (Dialect::Csv, column.map(str::to_owned));

@@ -14,8 +14,8 @@ const GOLDEN: &str =
 fn rules(dialect: Dialect, header: HeaderRule, column: Option<&str>) -> Rules {
     let input = muster_core::model::InputColumn {
         name: "smiles".into(),
-        description: String::new(),
         also: vec!["structure".into()],
+        ..Default::default()
     };
     let (column, limits) = (column.map(str::to_owned), InputLimits::default());
     Rules { dialect, header, column, separator: None, input, limits }

@@ -151,12 +151,18 @@ async fn a_model_of_the_api_comes_changes_and_goes() {
     let person = hub.person().await;
     let request = person.send(Method::POST, "/api/v1/requests", body).await;
     let path = format!("{CATALOGUE}/far");
-    let moved = json!({"address": "http://127.0.0.1:9/y", "limits": {"batch_size": 3}});
+    let outputs = json!([{"name": "y", "kind": "float", "description": "", "unit": "nM",
+        "direction": "low"}]);
+    let moved = json!({"address": "http://127.0.0.1:9/y", "limits": {"batch_size": 3},
+        "outputs": outputs, "card": {"task": "Binding"}, "input": {"kind": "protein"}});
     let moved = patch(&root, &path, "*", moved).await;
     let moved: Value = moved.json().await.expect("JSON");
     assert_ne!(moved["version"], version, "another address, another version");
     let found = format!("/api/v1/requests/{}", request["id"].as_str().expect("an id"));
     assert_eq!(person.find(&found).await["model_version"], moved["version"], "it starts over");
+    let shown = person.find("/api/v1/models/far").await;
+    assert_eq!((&shown["task"], &shown["input"]["kind"]), (&json!("Binding"), &json!("protein")));
+    assert_eq!((&shown["outputs"], &moved["outputs"]), (&outputs, &outputs));
 
     let delete = async |tag: &str| {
         let sent = root.request(Method::DELETE, &path).header("if-match", tag);
@@ -224,7 +230,12 @@ async fn a_description_that_cannot_work_is_refused_in_words() {
             json!([{"name": "y", "kind": "float"}, {"name": "y", "kind": "float"}]),
             "same name",
         ),
+        ("outputs", json!([{"name": "y", "kind": "float", "units": "m"}]), "unknown field `units`"),
+        ("outputs", json!([{"name": "y", "kind": "float", "unit": "a\tb"}]), "a unit and a task"),
+        ("outputs", json!([{"name": "y", "kind": "float", "direction": "up"}]), "`high` or `low`"),
+        ("card", json!({"task": "x".repeat(101)}), "a unit and a task"),
         ("input", json!({"name": "", "description": ""}), "1 to 100"),
+        ("input", json!({"name": "x", "description": "", "kind": "rna"}), "unknown variant `rna`"),
         ("version", json!(" "), "version"),
         ("id", json!("No Id"), "a model id is"),
         ("more", json!(1), "unknown field `more`"),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::room::Place;
 use muster_core::{
-    Address, Amounts, Cell, Column, ColumnKind, InstanceId, Model, ModelId, Part, Permission,
-    PrincipalId, Resources, Row, SessionId, Source,
+    Address, Amounts, Cell, Column, ColumnKind, Direction, InstanceId, Model, ModelId, Part,
+    Permission, PrincipalId, Resources, Row, SessionId, Source,
 };
 use muster_server::{Secret, Server, ServerConfig};
 use muster_store::{
@@ -57,7 +57,7 @@ pub struct Person {
 }
 
 pub fn model() -> Model {
-    let column = |name: &str, kind| Column { name: name.into(), kind, description: "a".into() };
+    let column = |name: &str, kind| Column { description: "a".into(), ..Column::new(name, kind) };
     Model {
         id: "lengths".parse().expect("an id"),
         version: "1.0.0+00000000".into(),
@@ -67,8 +67,16 @@ pub fn model() -> Model {
             name: "smiles".into(),
             description: "A molecule".into(),
             also: vec!["structure".into()],
+            kind: None,
         },
-        outputs: vec![column("length", ColumnKind::Integer), column("half", ColumnKind::Float)],
+        outputs: vec![
+            column("length", ColumnKind::Integer),
+            Column {
+                unit: "cm".into(),
+                direction: Some(Direction::Low),
+                ..column("half", ColumnKind::Float)
+            },
+        ],
         example: vec!["CCO".into()],
         limits: ModelLimits { batch_size: 1000, ..ModelLimits::default() },
         resources: Resources::default(),

@@ -212,6 +212,7 @@ impl Store {
     }
 
     async fn read_figures(&self) -> Result<HashMap<ModelId, Figures>, Error> {
+        let weeks = self.weeks().await?;
         let mut figures: HashMap<ModelId, Figures> = HashMap::new();
         let mut conn = self.inner.db.read().await?;
         let open: Vec<(String, String, i64)> =
@@ -235,6 +236,7 @@ impl Store {
             figure.start_seconds = median(&started);
             let served = line::last_served(&mut conn, &model.id).await?;
             figure.inputs_per_second = inputs_per_second(&served);
+            figure.week = weeks.get(&model.id).copied().unwrap_or_default();
         }
         Ok(figures)
     }

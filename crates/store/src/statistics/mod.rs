@@ -10,6 +10,7 @@ mod verify;
 
 pub use choices::{Choice, ChoiceFilter, Choices, PersonChoice};
 pub use figures::UserFigures;
+pub(crate) use figures::Weeks;
 pub use read::Answer;
 pub use rollup::RolledUp;
 pub use verify::Difference;

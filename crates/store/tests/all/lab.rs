@@ -225,7 +225,7 @@ pub fn model(id: &str, version: &str) -> Model {
         version: version.into(),
         source: Source::Folder { path: format!("models/{id}") },
         card: Card::default(),
-        input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+        input: InputColumn { name: "input".into(), ..InputColumn::default() },
         outputs: vec![],
         example: vec![],
         limits: ModelLimits { batch_size: 10, ..ModelLimits::default() },

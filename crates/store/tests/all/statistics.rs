@@ -1,5 +1,7 @@
 //! What statistics count, who can be chosen, and how a wrong counter is found.
 
+use std::time::Duration;
+
 use muster_core::PrincipalId;
 use muster_core::stats::Query;
 use muster_store::{ChoiceFilter, Difference, Store};
@@ -11,6 +13,7 @@ on_both!(
     what_was_known_counts_as_ended,
     everybody_can_be_chosen_page_by_page,
     a_users_requests_and_last_use_are_known,
+    a_models_week_counts_what_was_submitted_each_day,
     a_wrong_counter_is_found,
     requests_from_before_the_statistics_are_counted,
 );
@@ -128,6 +131,39 @@ async fn a_users_requests_and_last_use_are_known(lab: Lab) {
 }
 
 /// I-19
+async fn a_models_week_counts_what_was_submitted_each_day(lab: Lab) {
+    lab.store.lead(LEASE).await.expect("an answer");
+    let ago = if lab.is_postgres() {
+        "submitted_at - interval '1 day' * "
+    } else {
+        "submitted_at - 86400000000 * "
+    };
+    for (days, requests) in [(7, 1), (6, 2), (2, 3), (0, 1)] {
+        for n in 0..requests {
+            let id = lab.submit(&["a"]).await.id.0.simple();
+            let id = if lab.is_postgres() { format!("'{id}'") } else { format!("x'{id}'") };
+            lab.raw
+                .run(&format!("UPDATE request SET submitted_at = {ago} {days} WHERE id = {id}"))
+                .await;
+            // Of a day some are rolled up, some have ended, some are open.
+            if n < 2 {
+                assert!(lab.work().await);
+            }
+            if n < 1 {
+                lab.store.roll_up(1).await.expect("an answer");
+            }
+        }
+    }
+    let week = async || {
+        let figures = lab.store.model_figures().await.expect("an answer");
+        figures[&lab.model.id].week
+    };
+    assert_eq!(week().await, [2, 0, 0, 0, 3, 0, 1]);
+    lab.submit(&["a"]).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(week().await, [2, 0, 0, 0, 3, 0, 1], "it may be a minute old");
+}
+
 async fn a_wrong_counter_is_found(lab: Lab) {
     lab.store.lead(LEASE).await.expect("an answer");
     for _ in 0..3 {

@@ -22,7 +22,7 @@ fn model(id: &str, limits: ModelLimits) -> ModelView {
         version: "1".into(),
         source: Source::Folder { path: format!("models/{id}") },
         card: Card::default(),
-        input: InputColumn { name: "input".into(), description: String::new(), also: vec![] },
+        input: InputColumn { name: "input".into(), ..InputColumn::default() },
         outputs: vec![],
         example: vec![],
         limits,

@@ -79,6 +79,9 @@ pub struct CardDocument {
     publication: Option<String>,
     source_code: Option<String>,
     tags: Option<Vec<String>>,
+    /// What it is for, in a word or two.
+    #[schema(max_length = 100)]
+    task: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -90,6 +93,8 @@ pub struct InputDocument {
     description: String,
     /// Other header names that mean this column.
     also: Option<Vec<String>>,
+    /// What its cells are; the hub goes by the names and the description if it is not given.
+    kind: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -98,9 +103,12 @@ pub struct InputDocument {
 pub struct OutputDocument {
     #[schema(min_length = 1, max_length = 100)]
     name: String,
-    /// `integer`, `float` or `string`
     kind: String,
     description: Option<String>,
+    #[schema(max_length = 100)]
+    unit: Option<String>,
+    /// At which end of its values what it stands for is strong.
+    direction: Option<String>,
 }
 
 /// How a model is run.

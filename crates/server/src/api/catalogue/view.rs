@@ -1,14 +1,14 @@
 //! What administrators see of models. The hub's own paths are not shown.
 
 use muster_core::ModelId;
-use muster_core::model::{InputColumn, ModelLimits};
+use muster_core::model::ModelLimits;
 use muster_store::{Entry, Owner};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{etag, owner, url};
-use crate::api::requests::view::{CardView, OutputView, ResourcesView};
+use crate::api::requests::view::{CardView, InputView, OutputView, ResourcesView};
 
 /// A model as administrators see it.
 #[derive(Serialize, ToSchema)]
@@ -31,7 +31,7 @@ pub struct CatalogueView<'m> {
     /// Where its server is, if it runs elsewhere.
     pub address: Option<&'m str>,
     pub card: CardView<'m>,
-    pub input: FullInputView<'m>,
+    pub input: InputView<'m>,
     pub outputs: Vec<OutputView<'m>>,
     pub example: &'m [String],
     pub limits: FullLimitsView,
@@ -43,15 +43,6 @@ pub struct CatalogueView<'m> {
     /// What was edited here of a folder's model.
     #[schema(value_type = Object)]
     pub edits: &'m Value,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = FullModelInput)]
-pub struct FullInputView<'m> {
-    pub name: &'m str,
-    pub description: &'m str,
-    /// Other header names that mean this column.
-    pub also: &'m [String],
 }
 
 #[derive(Serialize, ToSchema)]
@@ -87,7 +78,7 @@ impl<'m> CatalogueView<'m> {
             etag: etag(entry),
             address: url(entry),
             card: CardView::new(model),
-            input: FullInputView::new(&model.input),
+            input: InputView::new(model),
             outputs: model.outputs.iter().map(OutputView::new).collect(),
             example: &model.example,
             limits: FullLimitsView::new(&model.limits),
@@ -96,12 +87,6 @@ impl<'m> CatalogueView<'m> {
             network: (entry.owner == Owner::Folder).then(|| model.network.as_str()),
             edits: &entry.edits,
         }
-    }
-}
-
-impl<'m> FullInputView<'m> {
-    fn new(input: &'m InputColumn) -> Self {
-        Self { name: &input.name, description: &input.description, also: &input.also }
     }
 }
 

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use muster_core::expect::Expected;
+use muster_core::model::InputColumn;
 use muster_core::request::{Header, Reading};
 use muster_core::resources::{Millicores, Resources};
 use muster_core::stats::AuthType;
-use muster_core::{Column, ColumnKind, Ended, Model, ModelId, Phase, Request};
+use muster_core::{Column, ColumnKind, Direction, Ended, Model, ModelId, Phase, Request};
 use muster_core::{RequestId, Timestamp};
+use muster_store::Week;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -225,6 +227,9 @@ pub struct ModelSummaryView<'m> {
     /// The first sentence of its description.
     pub sentence: &'m str,
     pub tags: &'m [String],
+    /// What it is for, in a word or two; empty if nobody said it.
+    #[schema(example = "Toxicity")]
+    pub task: &'m str,
     pub input: InputView<'m>,
     pub version: String,
     pub state: ModelState,
@@ -238,6 +243,9 @@ pub struct ModelSummaryView<'m> {
     pub usual_start_seconds: Option<f64>,
     /// What one instance answers while it works, if one did lately.
     pub inputs_per_second: Option<f64>,
+    /// Requests that were submitted on each of the last 7 days (UTC), today's last; up to a minute old.
+    #[schema(value_type = Vec<u64>, min_items = 7, max_items = 7)]
+    pub week: Week,
     /// Why its requests wait, if they do.
     pub held: Option<String>,
 }
@@ -272,6 +280,9 @@ pub struct CardView<'m> {
     pub publication: &'m str,
     pub source_code: &'m str,
     pub tags: &'m [String],
+    /// What it is for, in a word or two.
+    #[schema(example = "Toxicity")]
+    pub task: &'m str,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -282,12 +293,15 @@ pub struct InputView<'m> {
     pub description: &'m str,
     /// Other header names that mean this column.
     pub also: &'m [String],
+    /// What its cells are; from the names and the description if nobody said it.
+    #[schema(example = "smiles")]
+    pub kind: &'static str,
 }
 
 impl<'m> InputView<'m> {
     pub fn new(model: &'m Model) -> Self {
-        let input = &model.input;
-        Self { name: &input.name, description: &input.description, also: &input.also }
+        let InputColumn { name, description, also, .. } = &model.input;
+        Self { name, description, also, kind: model.input.kind().name() }
     }
 }
 
@@ -298,6 +312,12 @@ pub struct OutputView<'m> {
     #[schema(example = "float")]
     pub kind: &'static str,
     pub description: &'m str,
+    /// Empty if it has none.
+    #[schema(example = "mg/L")]
+    pub unit: &'m str,
+    /// At which end of its values what it stands for is strong; null if nobody said it.
+    #[schema(value_type = Option<String>, example = "low")]
+    pub direction: Option<&'static str>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -369,6 +389,7 @@ impl<'m> CardView<'m> {
             publication: &card.publication,
             source_code: &card.source_code,
             tags: &card.tags,
+            task: &card.task,
         }
     }
 }
@@ -380,6 +401,12 @@ impl<'m> OutputView<'m> {
             ColumnKind::Float => "float",
             ColumnKind::String => "string",
         };
-        Self { name: &column.name, kind, description: &column.description }
+        Self {
+            name: &column.name,
+            kind,
+            description: &column.description,
+            unit: &column.unit,
+            direction: column.direction.map(Direction::name),
+        }
     }
 }
