@@ -104,14 +104,18 @@ test('a model that runs elsewhere is added, and deleted by its name', async () =
   await page.getByLabel('Input column').fill('smiles');
   await page.getByRole('button', { name: 'Add a column' }).click();
   await page.getByLabel('Name of column 1').fill('log_s');
+  await page.getByLabel('Unit of column 1').fill('log mol/L');
+  await page.getByLabel('Where column 1 is strong').selectOption('high is strong');
+  await page.getByLabel('What inputs are').selectOption('molecules');
   await page.getByRole('button', { name: 'Add the model' }).click();
   await page.getByRole('alert').first().waitFor();
   assert.equal(await page.getByLabel('Name of column 1').inputValue(), 'log_s', 'what was filled in stays');
   await page.getByLabel('Address').fill(`${ADDRESS}/sol`);
   await page.getByRole('button', { name: 'Add the model' }).click();
   await page.waitForURL('**/admin/catalogue/sol');
-  const { outputs } = await hub.call('catalogue/sol', { token: admin });
-  assert.deepEqual(outputs.map(({ name, kind }) => [name, kind]), [['log_s', 'float']]);
+  const { input, outputs } = await hub.call('catalogue/sol', { token: admin });
+  assert.equal(input.kind, 'smiles');
+  assert.deepEqual(outputs, [{ name: 'log_s', kind: 'float', description: '', unit: 'log mol/L', direction: 'high' }]);
   // In use: it is said why not.
   const ask = async () => {
     await page.getByRole('button', { name: 'Delete…' }).click();

@@ -127,6 +127,32 @@ async function twiceInARow(twice, visit) {
   return again;
 }
 
+test('models are found by their task and by what they take, and a card has its week', async () => {
+  const { page, check } = await eyes.person(hub);
+  await page.goto('/');
+  const shows = (titles) => page.waitForFunction((wanted) => [...document.querySelectorAll('.mcell h3')].map((one) => one.innerText).join(' | ') === wanted, titles);
+  await shows('Atoms | Broken | Sleepy <b>model</b>');
+  const atoms = page.locator('.mcell', { hasText: 'Atoms' });
+  await atoms.getByText('Counting').waitFor();
+  const week = await atoms.locator('svg.spark').getAttribute('aria-label');
+  const [, today] = /^Requests a day, last seven days: 0, 0, 0, 0, 0, 0, ([1-9])$/.exec(week) ?? assert.fail(week);
+  await atoms.getByText(`${today} this week`).waitFor();
+  const choose = async (of, what) => {
+    await page.locator('m-choice', { hasText: of }).getByRole('button').click();
+    await page.getByRole('radiogroup', { name: of }).getByText(what, { exact: true }).click();
+  };
+  await choose('Input', 'text');
+  await shows('Sleepy <b>model</b>');
+  await choose('Input', 'molecules');
+  await shows('Atoms | Broken');
+  await choose('Task', 'Counting');
+  await shows('Atoms');
+  assert.equal(new URL(page.url()).search, '?input=smiles&task=Counting');
+  await page.goBack();
+  await shows('Atoms | Broken');
+  check();
+});
+
 test('menus and dialogs are there for everybody', async () => {
   const { page, check } = await eyes.person(hub);
   await signIn(page, 'grace');

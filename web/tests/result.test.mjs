@@ -65,6 +65,7 @@ test('a substructure, a text and a range leave their rows; Back takes one away, 
 test('a column is sorted with the empty last, hidden, and pinned', async () => {
   await open('?sort=-mass');
   await shows('aspirin phenol benzene ethanol propane broken');
+  await page.getByRole('columnheader', { name: 'mass' }).getByText('g/mol, low is strong').waitFor();
   await page.getByRole('button', { name: 'mass', exact: true }).click();
   await shows('propane ethanol benzene phenol aspirin broken');
   await page.getByRole('button', { name: 'Columns' }).click();
@@ -86,6 +87,7 @@ test('a row opens with each value, its meaning and where it stands; rows are car
   const drawer = page.getByRole('complementary', { name: 'aspirin' });
   await drawer.getByText('higher than 80 % of 6').first().waitFor();
   await drawer.getByText('g/mol').first().waitFor();
+  await drawer.getByText('low is strong').waitFor();
   await drawer.getByRole('button', { name: 'Close' }).click();
   await drawer.waitFor({ state: 'detached' });
   check();

@@ -4,8 +4,8 @@ import { changeOf, differences, draftOf, EMPTY, errorsOf, groupsOf, isEdited, mo
 
 const MODEL: Schemas['CatalogueModel'] = {
   id: 'sol', version: '1.2.0+3fa9c1d2', owner: 'api', offered: true, etag: '"1"', address: 'https://models.example.org',
-  card: { title: 'Solubility', description: '', interpretation: '', licence: 'MIT', publication: '', source_code: '', tags: ['water', 'adme'] },
-  input: { name: 'smiles', description: 'A molecule', also: [] }, outputs: [{ name: 'log_s', kind: 'float', description: '' }], example: ['CCO', 'CC'],
+  card: { title: 'Solubility', description: '', interpretation: '', licence: 'MIT', publication: '', source_code: '', tags: ['water', 'adme'], task: 'ADME' },
+  input: { name: 'smiles', description: 'A molecule', also: [], kind: 'smiles' }, outputs: [{ name: 'log_s', kind: 'float', description: '', unit: 'log mol/L', direction: 'high' }], example: ['CCO', 'CC'],
   limits: { batch_size: 50, min_instances: 0, max_instances: 2, prepare_seconds: 600, start_seconds: 60, job_seconds: 60, idle_seconds: 300, memory_mib: 512, max_attempts: 3 },
   resources: { cpu: 2.5, memory_mib: null, storage_mib: null, gpus: 1, gpu: 'nvidia.com/gpu', node: { zone: 'a', disk: '' } },
   cache: false, edits: { card: { title: 'Solubility' } },
@@ -24,6 +24,15 @@ test('what an instance needs is written as people write it', () => {
   expect(changeOf(DRAFT, { ...DRAFT, 'resources.node': 'zone = b=c ,gpu' })).toEqual({ resources: { node: { zone: 'b=c', disk: null, gpu: '' } } });
   expect(changeOf(DRAFT, { ...DRAFT, 'resources.node': '' })).toEqual({ resources: { node: { zone: null, disk: null } } });
   expect(modelOf('sol', { ...EMPTY, 'resources.node': 'zone=a' })).toMatchObject({ resources: { node: { zone: 'a' } } });
+});
+
+test('a choice that is taken back is null, and columns are told in words', () => {
+  expect(changeOf(DRAFT, { ...DRAFT, 'input.kind': '' })).toEqual({ input: { kind: null } });
+  const theirs = { ...DRAFT, 'input.kind': 'dna', outputs: '[]' };
+  expect(differences(DRAFT, theirs, DRAFT)).toEqual([
+    { label: 'What inputs are', seen: 'molecules', theirs: 'DNA', mine: 'molecules' },
+    { label: 'Columns of the result', seen: 'log_s: float, log mol/L, high is strong', theirs: '', mine: 'log_s: float, log mol/L, high is strong' },
+  ]);
 });
 
 test('the version is shown without what the hub adds', () => {

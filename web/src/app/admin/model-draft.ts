@@ -1,5 +1,6 @@
 import type { Schemas } from '../api/api';
 import type { Failure } from '../api/failure';
+import { KINDS } from '../model/words';
 
 type Model = Schemas['CatalogueModel'];
 
@@ -8,7 +9,9 @@ export interface Field {
   /** Its place in the API's document: `card.title`. */
   readonly id: string;
   readonly label: string;
-  readonly kind: 'line' | 'text' | 'number' | 'list' | 'words' | 'labels' | 'flag' | 'network' | 'outputs';
+  readonly kind: 'line' | 'text' | 'number' | 'list' | 'words' | 'labels' | 'flag' | 'choice' | 'outputs';
+  /** Of a choice; an empty value takes it back. */
+  readonly options?: readonly { readonly value: string; readonly label: string }[];
   readonly hint?: string;
   /** Only where that is who describes the model. */
   readonly of?: 'api' | 'folder';
@@ -35,6 +38,7 @@ export const GROUPS: readonly Group[] = [
       { id: 'card.description', label: 'Description', kind: 'text' },
       { id: 'card.interpretation', label: 'How to read its results', kind: 'text' },
       { id: 'card.licence', label: 'Licence', kind: 'line' },
+      { id: 'card.task', label: 'Task', kind: 'line', hint: 'What it is for, in a word or two.' },
       { id: 'card.tags', label: 'Tags', kind: 'words', hint: 'With commas between.' },
       { id: 'card.publication', label: 'Publication', kind: 'line' },
       { id: 'card.source_code', label: 'Source code', kind: 'line' },
@@ -46,6 +50,7 @@ export const GROUPS: readonly Group[] = [
       { id: 'input.name', label: 'Input column', kind: 'line', of: 'api', needed: true },
       { id: 'input.description', label: 'What is in it', kind: 'line', of: 'api' },
       { id: 'input.also', label: 'Other headers that mean it', kind: 'words', of: 'api', hint: 'With commas between.' },
+      { id: 'input.kind', label: 'What inputs are', kind: 'choice', of: 'api', options: [{ value: '', label: 'as its name says' }, ...Object.entries(KINDS).map(([value, label]) => ({ value, label }))] },
       { id: 'example', label: 'Example', kind: 'list', of: 'api', hint: 'One input a line.' },
       { id: 'outputs', label: 'Columns of the result', kind: 'outputs', of: 'api' },
     ],
@@ -63,7 +68,7 @@ export const GROUPS: readonly Group[] = [
       { id: 'limits.prepare_seconds', label: 'Longest preparation, s', kind: 'number' },
       { id: 'limits.idle_seconds', label: 'Idle before it goes, s', kind: 'number' },
       { id: 'cache', label: 'Known predictions are used again', kind: 'flag' },
-      { id: 'network', label: 'Its code may reach', kind: 'network', of: 'folder' },
+      { id: 'network', label: 'Its code may reach', kind: 'choice', of: 'folder', options: [{ value: 'none', label: 'nothing' }, { value: 'all', label: 'everything' }] },
     ],
   },
   {
@@ -88,7 +93,7 @@ export const EMPTY: Draft = Object.fromEntries(FIELDS.map(({ id, kind }) => [id,
 
 /** Which fields a model has; what its code may reach is for administrators. */
 export function groupsOf(owner: string, admin: boolean): readonly Group[] {
-  const has = (field: Field) => (!field.of || field.of === owner) && (field.kind !== 'network' || admin);
+  const has = (field: Field) => (!field.of || field.of === owner) && (field.id !== 'network' || admin);
   return GROUPS.map(({ name, fields }) => ({ name, fields: fields.filter(has) })).filter(({ fields }) => fields.length > 0);
 }
 
@@ -116,6 +121,7 @@ function meant({ kind }: Field, text: string, before = ''): unknown {
   if (kind === 'outputs') return JSON.parse(text) as unknown;
   if (kind === 'words' || kind === 'list') return text.split(kind === 'words' ? ',' : '\n').map((one) => one.trim()).filter(Boolean);
   if (kind === 'number') return text.trim() === '' ? null : Number(text);
+  if (kind === 'choice') return text || null;
   return kind === 'flag' ? text === 'true' : text.trim();
 }
 
@@ -153,10 +159,11 @@ export function differences(seen: Draft, theirs: Draft, mine: Draft): Difference
   });
 }
 
-function readable({ kind }: Field, text: string): string {
+function readable({ kind, options }: Field, text: string): string {
   if (kind === 'flag') return text === 'true' ? 'yes' : 'no';
+  if (options) return options.find((one) => one.value === text)?.label ?? text;
   if (kind !== 'outputs') return text;
-  return (JSON.parse(text) as Output[]).map((one) => `${one.name}: ${one.kind}${one.description ? `, ${one.description}` : ''}`).join('\n');
+  return (JSON.parse(text) as Output[]).map((one) => [`${one.name}: ${one.kind}`, one.unit, one.direction && `${one.direction} is strong`, one.description].filter(Boolean).join(', ')).join('\n');
 }
 
 /** What the hub says of single fields, by their ids; pointers may go deeper than fields do. */

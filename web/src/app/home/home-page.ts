@@ -2,7 +2,7 @@ import { Component, computed, inject, input, linkedSignal } from '@angular/core'
 import { Router } from '@angular/router';
 
 import { Catalogue, type ModelSummary } from '../model/catalogue';
-import { stateOf, takesMolecules } from '../model/words';
+import { KINDS, stateOf, takesMolecules } from '../model/words';
 import { Api } from '../api/api';
 import { Choice, type Option } from '../ui/choice';
 import { count } from '../ui/format';
@@ -42,8 +42,8 @@ const RANK: { [state: string]: number } = { ready: 0, starting: 1, preparing: 2,
     <div class="h2r"><h2>Models</h2>@if (catalogue.read.value()) {<span class="mut">{{ shown().length === catalogue.models().length ? count(shown().length) : shown().length + ' of ' + catalogue.models().length }}</span>}</div>
     @if (catalogue.models().length > 1 || filtered()) {
       <div class="bar">
-        <label class="ctl inp"><m-icon name="search" /><input #search type="search" placeholder="Search title, sentence, tag" aria-label="Search models" [value]="q()" (input)="go({ q: search.value }, true)" /></label>
-        <m-choice label="Task" [options]="tags()" [value]="task()" (valueChange)="go({ task: $event })" />
+        <label class="ctl inp"><m-icon name="search" /><input #search type="search" placeholder="Search title, task, tag" aria-label="Search models" [value]="q()" (input)="go({ q: search.value }, true)" /></label>
+        @if (tasks().length > 1) {<m-choice label="Task" [options]="tasks()" [value]="task()" (valueChange)="go({ task: $event })" />}
         @if (takes().length > 2) {<m-choice label="Input" [options]="takes()" [value]="wanted()" (valueChange)="go({ input: $event })" />}
         <m-choice label="State" [options]="states" [value]="state()" (valueChange)="go({ state: $event })" />
         @if (filtered()) {<button type="button" class="btn txt" (click)="go({ q: '', task: '', input: '', state: '' })">Show all {{ catalogue.models().length }}</button>}
@@ -97,20 +97,20 @@ export class HomePage {
   readonly #sheet = computed(() => this.draft.sheet(this.names()));
   protected readonly inputs = computed(() => (this.#sheet().refusal ? 0 : inputsOf(this.#sheet()).length));
   protected readonly said = computed(() => (this.draft.cut() ? 'the file' : `${count(this.inputs())} ${this.inputs() === 1 ? 'input' : 'inputs'}`));
-  protected readonly tags = computed<Option[]>(() => {
-    const all = [...new Set(this.catalogue.models().flatMap((one) => one.tags))].sort();
-    return [{ value: '', label: 'any' }, ...all.map((tag) => ({ value: tag, label: tag }))];
+  protected readonly tasks = computed<Option[]>(() => {
+    const all = new Set(this.catalogue.models().flatMap((one) => one.task || []));
+    return [{ value: '', label: 'any' }, ...[...all].sort().map((task) => ({ value: task, label: task }))];
   });
   protected readonly takes = computed<Option[]>(() => {
-    const all = [...new Set(this.catalogue.models().map((one) => one.input.name))].sort();
-    return [{ value: '', label: 'any' }, ...all.map((name) => ({ value: name, label: name }))];
+    const all = new Set(this.catalogue.models().map((one) => one.input.kind));
+    return [{ value: '', label: 'any' }, ...[...all].sort().map((kind) => ({ value: kind, label: KINDS[kind] }))];
   });
   protected readonly filtered = computed(() => !!(this.q() || this.task() || this.wanted() || this.state()));
   protected readonly shown = computed(() => {
     const q = this.q().toLowerCase();
     const found = this.catalogue.models().filter((one) => {
-      const text = [one.title, one.sentence, one.id, ...one.tags].join(' ').toLowerCase();
-      return text.includes(q) && (!this.task() || one.tags.includes(this.task())) && (!this.wanted() || one.input.name === this.wanted()) && (!this.state() || stateOf(one).is === this.state());
+      const text = [one.title, one.sentence, one.id, one.task, ...one.tags].join(' ').toLowerCase();
+      return text.includes(q) && (!this.task() || one.task === this.task()) && (!this.wanted() || one.input.kind === this.wanted()) && (!this.state() || stateOf(one).is === this.state());
     });
     const by: { [sort: string]: (a: ModelSummary, b: ModelSummary) => number } = {
       '': (a, b) => (a.title || a.id).localeCompare(b.title || b.id),

@@ -2,7 +2,7 @@ import { Component, input } from '@angular/core';
 
 import type { Schemas } from '../api/api';
 import { binary, count, duration } from '../ui/format';
-import { needsOf } from './words';
+import { KINDS, needsOf } from './words';
 
 /** The model's card, its columns and limits. What the card says is text, never markup. */
 @Component({
@@ -10,14 +10,15 @@ import { needsOf } from './words';
   template: `<div class="two"><div>
       <div class="prose"><p>{{ model().card.description || 'Nobody described this model yet.' }}</p>@if (model().card.interpretation; as text) {<p class="mut">{{ text }}</p>}</div>
       <div class="h2r"><h2>Columns of the result</h2></div>
-      <div class="tw cards"><table class="t"><thead><tr><th>Column</th><th>Kind</th><th>Meaning</th></tr></thead><tbody>
+      <div class="tw cards"><table class="t"><thead><tr><th>Column</th><th>Kind</th><th>Unit</th><th>Strong where</th><th>Meaning</th></tr></thead><tbody>
         @for (column of model().outputs; track column.name) {
-          <tr><td class="mono ttl">{{ column.name }}</td><td class="mut" data-l="Kind"><span class="v">{{ column.kind }}</span></td><td class="wrap full">{{ column.description }}</td></tr>
-        } @empty {<tr><td colspan="3" class="mut">It does not say which columns it answers.</td></tr>}
+          <tr><td class="mono ttl">{{ column.name }}</td><td class="mut" data-l="Kind"><span class="v">{{ column.kind }}</span></td><td [class.nil]="!column.unit" data-l="Unit"><span class="v">{{ column.unit }}</span></td><td [class.nil]="!column.direction" data-l="Strong where"><span class="v">{{ column.direction }}</span></td><td class="wrap full">{{ column.description }}</td></tr>
+        } @empty {<tr><td colspan="5" class="mut">It does not say which columns it answers.</td></tr>}
       </tbody></table></div>
     </div>
     <aside class="rail"><div class="sheet pad"><dl class="kv">
-      <dt>Input</dt><dd>{{ model().input.name }}</dd>
+      @if (model().task; as text) {<dt>Task</dt><dd>{{ text }}</dd>}
+      <dt>Input</dt><dd>{{ model().input.name }}, {{ kinds[model().input.kind] }}</dd>
       @if (model().input.description; as text) {<dt></dt><dd class="mut">{{ text }}</dd>}
       @if (model().card.licence; as text) {<dt>Licence</dt><dd>{{ text }}</dd>}
       @if (model().card.publication; as text) {<dt>Publication</dt><dd>@if (isLink(text)) {<a [href]="text" rel="noopener noreferrer">{{ text }}</a>} @else {{{ text }}}</dd>}
@@ -32,6 +33,7 @@ import { needsOf } from './words';
 })
 export class About {
   readonly model = input.required<Schemas['Model']>();
+  protected readonly kinds = KINDS;
   protected readonly count = count;
   protected readonly binary = binary;
   protected readonly duration = duration;

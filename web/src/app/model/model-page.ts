@@ -3,13 +3,14 @@ import { RouterLink } from '@angular/router';
 
 import { follow, read } from '../api/read';
 import { Feed } from '../live/feed';
-import { duration } from '../ui/format';
+import { count, duration } from '../ui/format';
 import { Phase } from '../ui/phase';
+import { Spark } from '../ui/spark';
 import { Failed, Void } from '../ui/void';
 import { About } from './about';
 import { ApiTab } from './api-tab';
 import { Run } from './run';
-import { stateOf } from './words';
+import { stateOf, thisWeek } from './words';
 
 const TABS = [
   { id: 'run', label: 'Run' },
@@ -19,13 +20,13 @@ const TABS = [
 
 @Component({
   selector: 'm-model-page',
-  imports: [About, ApiTab, Failed, Phase, RouterLink, Run, Void],
+  imports: [About, ApiTab, Failed, Phase, RouterLink, Run, Spark, Void],
   template: `@if (read.value(); as model) {
       <header class="head big"><div class="ht">
         <div class="crumbs"><a routerLink="/">Models</a></div>
         <h1>{{ model.title }}<m-phase [is]="state().is" [said]="state().said" /></h1>
         <p class="sub">{{ model.sentence }}</p>
-        <div class="facts"><span>Median <b>{{ median() }}</b></span><span>Running <b>{{ model.running }}</b></span><span>Waiting <b>{{ model.waiting }}</b></span><span>Version <b [title]="model.version">{{ model.version.split('+')[0] }}</b></span></div>
+        <div class="facts"><span>Median <b>{{ median() }}</b></span><span>Running <b>{{ model.running }}</b></span><span>Waiting <b>{{ model.waiting }}</b></span><span>This week <b>{{ week() }}</b><m-spark [values]="model.week" [marked]="true" label="Requests a day, last seven days" /></span><span>Version <b [title]="model.version">{{ model.version.split('+')[0] }}</b></span></div>
       </div></header>
       @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
       @if (model.disabled; as why) {<div class="note w mb5"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-off" /></svg><span><b class="strong">It takes no new requests.</b> {{ why }}</span></div>}
@@ -55,6 +56,7 @@ export class ModelPage {
     const model = this.read.value();
     return model ? stateOf(model) : { is: 'cold', said: '' };
   });
+  protected readonly week = computed(() => count(thisWeek(this.read.value() ?? { week: [] })));
   protected readonly median = computed(() => {
     const p50 = this.read.value()?.p50_seconds;
     return p50 === null || p50 === undefined ? '–' : duration(p50);

@@ -3,8 +3,20 @@ import { binary, duration } from '../ui/format';
 
 type Summary = Schemas['ModelSummary'];
 
+/** What inputs are, as people call it. */
+export const KINDS: { readonly [kind in Schemas['ModelInput']['kind']]: string } = { smiles: 'molecules', dna: 'DNA', protein: 'proteins', text: 'text' };
+
 export function takesMolecules(model: Pick<Summary, 'input'>): boolean {
-  return /smiles|molecul/i.test(`${model.input.name} ${model.input.description}`);
+  return model.input.kind === 'smiles';
+}
+
+/** Could these two be given the same inputs? */
+export function takesAlike(one: Pick<Summary, 'input'>, other: Pick<Summary, 'input'>): boolean {
+  return one.input.name === other.input.name || (one.input.kind !== 'text' && one.input.kind === other.input.kind);
+}
+
+export function thisWeek(model: Pick<Summary, 'week'>): number {
+  return model.week.reduce((sum, day) => sum + day, 0);
 }
 
 /** Its state, and what that means for whoever runs it now. */

@@ -1,3 +1,4 @@
+import type { Schemas } from '../api/api';
 import type { ResultColumn, ResultRow, Value } from '../../workers/result-messages';
 import { decimals, fixed } from '../ui/format';
 
@@ -6,29 +7,21 @@ export interface Shown extends ResultColumn {
   /** Decimals of all its values. */
   readonly digits: number;
   readonly unit: string;
+  /** At which end of its values what it stands for is strong, if that is known. */
+  readonly direction: Output['direction'];
   readonly meaning: string;
   /** Its place in the result. */
   readonly index: number;
 }
 
-interface Output {
-  readonly name: string;
-  readonly description: string;
-}
+type Output = Schemas['ModelOutput'];
 
 export function shownColumns(columns: readonly ResultColumn[], outputs: readonly Output[]): Shown[] {
   return columns.map((column, index) => {
-    const meaning = outputs.find((one) => one.name === column.name)?.description ?? '';
+    const said = outputs.find((one) => one.name === column.name);
     const digits = decimals(Math.max(Math.abs(column.least), Math.abs(column.most)), column.whole);
-    return { ...column, index, digits, meaning, unit: unitOf(meaning) };
+    return { ...column, index, digits, meaning: said?.description ?? '', unit: said?.unit ?? '', direction: said?.direction ?? null };
   });
-}
-
-/** A unit that stands at a description's end: "Average molecular weight, g/mol". */
-export function unitOf(description: string): string {
-  const last = /,\s*([^,]{1,16})$/.exec(description)?.[1] ?? '';
-  if (!/^(g\/mol|percent|%|0 to 1|square angstrom|degrees? Celsius|°C|Å²|[nuµm]?M|log .{1,8})$/.test(last)) return '';
-  return last.replace('square angstrom', 'Å²').replace(/degrees? Celsius/, '°C').replace('percent', '%');
 }
 
 /** The pinned ones first, in the order in which they were pinned; then the others without the hidden. */
@@ -47,10 +40,17 @@ export function short(value: number): string {
   return Number(value.toPrecision(3)).toLocaleString('en', { maximumFractionDigits: 4 });
 }
 
-/** One of eight steps of one hue; 0 if it has none. */
+/** What stands below a column's name: `nM, low is strong`. */
+export function under({ unit, direction }: Shown): string {
+  return [unit, direction && `${direction} is strong`].filter(Boolean).join(', ');
+}
+
+/** One of eight steps of one hue, the last one where it is strong; 0 if it has none. */
 export function shadeOf(column: Shown, row: ResultRow): number {
   const value = row.values[column.index];
   if (typeof value !== 'number') return 0;
   const span = column.most - column.least;
-  return span > 0 ? Math.min(8, 1 + Math.floor(((value - column.least) / span) * 8)) : 4;
+  if (span <= 0) return 4;
+  const step = Math.min(8, 1 + Math.floor(((value - column.least) / span) * 8));
+  return column.direction === 'low' ? 9 - step : step;
 }

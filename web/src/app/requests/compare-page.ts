@@ -2,7 +2,7 @@ import { Component, computed, effect, inject, input, signal, untracked } from '@
 import { RouterLink } from '@angular/router';
 
 import type { Schemas } from '../api/api';
-import { read } from '../api/read';
+import { type Read, read } from '../api/read';
 import { Catalogue } from '../model/catalogue';
 import { takesMolecules } from '../model/words';
 import { Choice, type Option } from '../ui/choice';
@@ -89,6 +89,8 @@ export class ComparePage {
   protected readonly b = new Result();
   protected readonly first = read('/api/v1/requests/{id}', () => ({ path: { id: this.id() } }));
   protected readonly second = read('/api/v1/requests/{id}', () => (this.with() ? { path: { id: this.with() } } : undefined));
+  readonly #modelA = modelOf(this.first.value);
+  readonly #modelB = modelOf(this.second.value);
   protected readonly list = read('/api/v1/requests', () => (this.with() ? undefined : { query: { phase: ['completed'], limit: 100 } }));
   protected readonly others = computed(() => (this.list.value()?.items ?? []).filter((one) => one.id !== this.id()));
   protected readonly molecules = computed(() => {
@@ -108,8 +110,8 @@ export class ComparePage {
   protected readonly at = computed(() => Math.max(1, Number.parseInt(this.page(), 10) || 1));
   protected readonly rows = computed(() => this.#ordered().slice((this.at() - 1) * PAGE, this.at() * PAGE));
   protected readonly heads = computed<{ key: Key; label: string; of: string }[]>(() => [
-    { key: 'a', label: this.x(), of: 'first' },
-    { key: 'b', label: this.y(), of: 'second' },
+    { key: 'a', label: this.x(), of: withUnit('first', this.#modelA.value(), this.x()) },
+    { key: 'b', label: this.y(), of: withUnit('second', this.#modelB.value(), this.y()) },
     { key: 'difference', label: 'difference', of: 'second less first' },
   ]);
   readonly #digits = computed(() => {
@@ -173,6 +175,19 @@ export class ComparePage {
     const text = csvLine(['input', `${this.x()} (first)`, `${this.y()} (second)`, 'difference']) + this.#ordered().map(line).join('');
     save(text, `compare-${this.id().slice(-6)}-${this.with().slice(-6)}.csv`, 'text/csv');
   }
+}
+
+function modelOf(request: () => Schemas['Request'] | undefined): Read<Schemas['Model']> {
+  const id = computed(() => request()?.model);
+  return read('/api/v1/models/{id}', () => {
+    const model = id();
+    return model ? { path: { id: model } } : undefined;
+  });
+}
+
+function withUnit(which: string, model: Schemas['Model'] | undefined, column: string): string {
+  const unit = model?.outputs.find((one) => one.name === column)?.unit;
+  return unit ? `${which}, ${unit}` : which;
 }
 
 function inputAt(result: Result, request: Schemas['Request']): number {

@@ -6,7 +6,7 @@ import { Failure } from '../api/failure';
 import { follow, read } from '../api/read';
 import { Feed } from '../live/feed';
 import { Catalogue } from '../model/catalogue';
-import { takesMolecules } from '../model/words';
+import { takesAlike } from '../model/words';
 import { Clock } from '../ui/clock';
 import { count, counted, duration, exact, moment, tail } from '../ui/format';
 import { Icon } from '../ui/icon';
@@ -107,7 +107,7 @@ export class RequestPage {
     const own = this.read.value()?.model;
     const all = this.catalogue.models();
     const kind = all.find((one) => one.id === own);
-    const alike = all.filter((one) => one.id !== own && kind && (one.input.name === kind.input.name || (takesMolecules(one) && takesMolecules(kind))));
+    const alike = all.filter((one) => one.id !== own && kind && takesAlike(one, kind));
     return kind ? [kind, ...alike] : [];
   });
   protected readonly version = computed(() => this.read.value()?.model_version.split('+')[0] ?? '');

@@ -12,7 +12,7 @@ import { asList } from '../ui/query';
 import { Toasts } from '../ui/toasts';
 import { Void } from '../ui/void';
 import type { ResultRow } from '../../workers/result-messages';
-import { arranged, said, shadeOf, short, type Shown, shownColumns } from './columns';
+import { arranged, said, shadeOf, short, type Shown, shownColumns, under } from './columns';
 import { ColumnsChoice } from './columns-choice';
 import { RangeDialog } from './range-dialog';
 import type { Result } from './result';
@@ -48,7 +48,7 @@ const PAGE = 50;
               <div class="ch"><input type="checkbox" class="cb" [attr.aria-label]="'Select row ' + (row.at + 1)" [checked]="result().selected().has(row.at)" (change)="select(row.at)" /><button type="button" class="nm" (click)="query.go({ row: row.at + 1 })">{{ nameOf(row) || text(row, inputAt()) }}</button></div>
               @if (row.error !== null) {<p class="bad mt2">{{ row.error }}</p><span class="mono">{{ text(row, inputAt()) }}</span>} @else {
                 @if (molecules()) {<m-mol [smiles]="text(row, inputAt())" [name]="nameOf(row)" [width]="232" [height]="116" />}
-                <dl>@for (column of visible(); track column.name) {<div [class]="shade(column, row)"><dt>{{ column.name }}</dt><dd [title]="row.values[column.index]">{{ said(column, row.values[column.index] ?? null) }}</dd></div>}</dl>
+                <dl>@for (column of visible(); track column.name) {<div [class]="shade(column, row)"><dt>{{ column.name }}</dt><dd [title]="row.values[column.index]">{{ said(column, row.values[column.index] ?? null) }}@if (column.unit) {<span class="u"> {{ column.unit }}</span>}</dd></div>}</dl>
               }
             </article>
           }
@@ -61,7 +61,7 @@ const PAGE = 50;
           <th [attr.colspan]="molecules() ? 2 : 1" [attr.aria-sort]="sorted(inputName())"><button type="button" class="nm" (click)="query.order(inputName())">{{ lead() }}</button><span class="u">{{ own().length > 1 ? 'your columns' : 'your input' }}</span></th>
           @for (column of visible(); track column.name) {
             <th class="num {{ pin(column) }}" [attr.aria-sort]="sorted(column.name)">
-              <button type="button" class="nm" [title]="column.meaning" (click)="query.order(column.name)">@if (query.sort() === column.name) {<svg class="i sort" [class.flip]="!query.down()" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-sort" /></svg>}{{ column.name }}</button><span class="u">{{ column.unit }}&nbsp;</span>
+              <button type="button" class="nm" [title]="column.meaning" (click)="query.order(column.name)">@if (query.sort() === column.name) {<svg class="i sort" [class.flip]="!query.down()" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-sort" /></svg>}{{ column.name }}</button><span class="u">{{ under(column) || '\u00a0' }}</span>
               @if (column.kind === 'number') {
                 <m-histogram [bins]="column.bins" [of]="result().shown()?.bins?.[column.name]" [least]="column.least" [most]="column.most" [range]="rangeOf(column.name)" (chosen)="query.limit(column.name, $event)" />
                 <button type="button" class="rg" [class.set]="rangeOf(column.name)" (click)="asked.set(column)"><span class="vh">Range of {{ column.name }}:&ngsp;</span><span>{{ short(rangeOf(column.name)?.[0] ?? column.least) }}</span>&ngsp;<span>{{ short(rangeOf(column.name)?.[1] ?? column.most) }}</span></button>
@@ -120,6 +120,7 @@ export class ResultTable {
   protected readonly count = count;
   protected readonly short = short;
   protected readonly said = said;
+  protected readonly under = under;
   protected readonly none: ReadonlySet<number> = new Set();
   protected readonly asked = signal<Shown | null>(null);
   /** Rows that contain the substructure; null if none is looked for. */

@@ -21,6 +21,7 @@ import type { Result } from './result';
           <div><dt>{{ one.column.name }}</dt>
             <dd class="val">@if (one.value === null) {<span class="mut">no value</span>} @else {<b>{{ one.value }}</b>@if (one.column.unit) {<span class="mut">{{ one.column.unit }}</span>}}</dd>
             @if (one.below !== null) {<dd class="at"><m-histogram [bins]="one.column.bins" [least]="one.column.least" [most]="one.column.most" [range]="[one.number, one.number]" [fixed]="true" /><span>higher than {{ one.below }} % of {{ count(total()) }}</span></dd>}
+            @if (one.column.direction; as end) {<dd class="mut">{{ end }} is strong</dd>}
             @if (one.column.meaning) {<dd class="mut wrap">{{ one.column.meaning }}</dd>}</div>
         }
       </dl>
