@@ -141,6 +141,8 @@ async fn a_model_says_what_a_newcomer_needs() {
                 "body_bytes": 67_108_864},
             "example": ["CCO"], "cache": true, "usual_start_seconds": null,
             "inputs_per_second": null,
+            "resources": {"cpu": null, "memory_mib": null, "storage_mib": null, "gpus": 0,
+                "gpu": "nvidia.com/gpu", "node": {}},
             "queue": {"waiting": 0, "running": 0}, "held": null, "disabled": null,
         })
     );
