@@ -36,8 +36,10 @@ pub fn room(machine: &Machine) -> Check {
     }
     let gpus = names.into_iter().map(|(name, count)| format!("{count} x {name}"));
     let gpus: Vec<String> = gpus.collect();
+    let used = machine.gpus.iter().filter(|gpu| gpu.used_by_others).count();
+    let used = if used > 0 { format!(" ({used} used by other programs)") } else { String::new() };
     let what = format!(
-        "{} cores and {} of memory for instances, {}",
+        "{} cores and {} of memory for instances, {}{used}",
         machine.cores_millis as f64 / 1000.0,
         human::bytes(machine.memory),
         if gpus.is_empty() { "no GPUs".to_owned() } else { gpus.join(", ") },

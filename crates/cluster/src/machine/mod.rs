@@ -40,6 +40,8 @@ pub struct Gpu {
     /// Bytes; 0 if that is not known.
     pub memory: u64,
     pub mig: bool,
+    /// Programs that are not the hub's used it when it was looked at.
+    pub used_by_others: bool,
     /// The resource that models ask for it by.
     pub resource: &'static str,
 }
@@ -113,7 +115,7 @@ async fn gpus(config: &MachineConfig) -> Vec<Gpu> {
     let resource = if is_nvidia { GPU } else { AMD_GPU };
     let unknown = |uuid: &String| {
         let (uuid, name) = (uuid.clone(), String::new());
-        Gpu { uuid, name, memory: 0, mig: false, resource }
+        Gpu { uuid, name, memory: 0, mig: false, used_by_others: false, resource }
     };
     let listed = match &config.gpus {
         Some(listed) if listed.is_empty() => return Vec::new(),

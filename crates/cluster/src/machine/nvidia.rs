@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use super::Gpu;
+use crate::proc;
 
 const PROGRAM: &str = "nvidia-smi";
 /// Longest time for all that is asked.
@@ -20,6 +21,7 @@ const LONGEST: u64 = 1 << 20;
 
 const QUERY: &str = "--query-gpu=index,uuid,name,memory.total";
 const MODES: &str = "--query-gpu=uuid,mig.mode.current";
+const PROGRAMS: &str = "--query-compute-apps=gpu_uuid,pid";
 const FORMAT: &str = "--format=csv,noheader";
 
 /// Why nothing is known of GPUs.
@@ -39,6 +41,8 @@ pub(super) async fn find(path: Option<&OsStr>) -> Result<Vec<Gpu>, Unseen> {
         }
         // Old drivers do not know what they are asked here: they have no MIG mode.
         let modes = ask(path, &[MODES, FORMAT]).await.unwrap_or_default();
+        let used = ask(path, &[PROGRAMS, FORMAT]).await.unwrap_or_default();
+        let whole = with_use(whole, &used, &proc::tree(std::process::id() as i32));
         Ok(with_parts(whole, &ask(path, &["-L"]).await?, &modes))
     };
     let late = || Unseen::Failed(format!("{PROGRAM} took more than {} s", PATIENCE.as_secs()));
@@ -132,7 +136,14 @@ fn gpu(line: &str) -> Option<Gpu> {
     // Where a GPU shares the memory of the machine this is [N/A].
     let mib: u64 = memory.trim().strip_suffix(" MiB").and_then(|mib| mib.parse().ok()).unwrap_or(0);
     let (uuid, name) = (uuid.to_owned(), name.trim().to_owned());
-    Some(Gpu { uuid, name, memory: mib.saturating_mul(1 << 20), mig: false, resource: GPU })
+    Some(Gpu {
+        uuid,
+        name,
+        memory: mib.saturating_mul(1 << 20),
+        mig: false,
+        used_by_others: false,
+        resource: GPU,
+    })
 }
 
 /// Of a GPU, or of a part of one.
@@ -142,6 +153,18 @@ pub fn is_uuid(text: &str) -> bool {
         && text.len() > 4
         && text.len() <= 100
         && text.bytes().all(plain)
+}
+
+/// `GPU-8f2b.., 4711`, one a line. A process that cannot be told is somebody else's; those of a GPU's
+/// parts are told of the GPU.
+fn with_use(mut whole: Vec<Gpu>, used: &str, ours: &[i32]) -> Vec<Gpu> {
+    for (uuid, pid) in used.lines().filter_map(|line| line.split_once(',')) {
+        let is_ours = pid.trim().parse().is_ok_and(|pid: i32| ours.contains(&pid));
+        if let Some(gpu) = whole.iter_mut().find(|gpu| gpu.uuid == uuid.trim()) {
+            gpu.used_by_others |= !is_ours;
+        }
+    }
+    whole
 }
 
 /// `-L` has a line for each GPU, and below it one for each of its parts:
@@ -182,6 +205,7 @@ fn part(line: &str, of: &Gpu) -> Option<Gpu> {
         name: format!("{} MIG {profile}", of.name),
         memory: gib.saturating_mul(1 << 30),
         mig: true,
+        used_by_others: of.used_by_others,
         resource: GPU,
     })
 }

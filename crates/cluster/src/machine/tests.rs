@@ -180,6 +180,8 @@ case "$1" in
 --query-gpu=uuid,mig.mode.current)
     echo "GPU-aaaa-1, Disabled"
     echo "GPU-bbbb-2, Enabled" ;;
+--query-compute-apps=gpu_uuid,pid)
+    cat "$(dirname "$0")/programs" 2>/dev/null ;;
 -L)
     echo "GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-aaaa-1)"
     echo "GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-bbbb-2)"
@@ -197,13 +199,19 @@ async fn whole_gpus_and_parts_of_gpus_are_devices() {
     let found = stub.gpus().await;
     assert_eq!(uuids(&found), ["GPU-aaaa-1", "MIG-cccc-3", "MIG-GPU-bbbb-2/1/0"]);
     let name = "NVIDIA A100-SXM4-40GB".to_owned();
-    let whole =
-        Gpu { uuid: "GPU-aaaa-1".into(), name, memory: 40 * GIB, mig: false, resource: GPU };
+    let whole = Gpu {
+        uuid: "GPU-aaaa-1".into(),
+        name,
+        memory: 40 * GIB,
+        mig: false,
+        used_by_others: false,
+        resource: GPU,
+    };
     assert_eq!(found[0], whole);
     assert_eq!(found[1].name, "NVIDIA A100-SXM4-40GB MIG 3g.20gb");
     assert_eq!((found[1].memory, found[1].mig), (20 * GIB, true));
     let calls = fs::read_to_string(stub.0.path().join("calls")).expect("calls");
-    assert_eq!(calls.lines().count(), 3, "{calls}");
+    assert_eq!(calls.lines().count(), 4, "{calls}");
     assert!(calls.lines().next().is_some_and(|call| call.ends_with("--format=csv,noheader")));
 
     // In MIG mode without parts it is of no use.
@@ -215,6 +223,22 @@ async fn whole_gpus_and_parts_of_gpus_are_devices() {
     assert_eq!(stub.gpus().await, found);
     stub.set(&old.replace("  MIG", "  NIG"));
     assert_eq!(uuids(&stub.gpus().await), ["GPU-aaaa-1", "GPU-bbbb-2"]);
+}
+
+#[tokio::test]
+async fn a_gpu_that_other_programs_use_says_so() {
+    let stub = Stub::new(TWO);
+    let used = async |programs: String| -> Vec<bool> {
+        fs::write(stub.0.path().join("programs"), programs).expect("a file");
+        stub.gpus().await.iter().map(|gpu| gpu.used_by_others).collect()
+    };
+    let ours = std::process::id();
+    assert_eq!(used(format!("GPU-aaaa-1, {ours}\n")).await, [false, false, false]);
+    assert_eq!(used(format!("GPU-aaaa-1, {ours}\nGPU-aaaa-1, 1\n")).await, [true, false, false]);
+    assert_eq!(used("GPU-bbbb-2, [N/A]\nGPU-gone, 5\n".into()).await, [false, true, true]);
+    assert_eq!(used("garbage\n,,\n".into()).await, [false, false, false]);
+    stub.set(&TWO.replace("    cat \"$(dirname \"$0\")/programs\" 2>/dev/null", "    exit 2"));
+    assert_eq!(stub.gpus().await.len(), 3, "it is no fault if nobody knows");
 }
 
 #[tokio::test]

@@ -386,10 +386,14 @@ fn the_doctor_says_what_holds_and_what_is_broken() {
 #[test]
 fn the_doctor_says_what_instances_may_have_of_the_machine() {
     let world = World::new(&[]);
-    world.write(
-        "bin/nvidia-smi",
-        "#!/bin/sh\n[ $1 = -L ] || echo '0, GPU-a, NVIDIA H100, 81559 MiB'\n",
-    );
+    let smi = "#!/bin/sh
+case $1 in
+-L) ;;
+--query-compute-apps*) echo 'GPU-a, 1' ;;
+*) echo '0, GPU-a, NVIDIA H100, 81559 MiB' ;;
+esac
+";
+    world.write("bin/nvidia-smi", smi);
     fs::set_permissions(world.path("bin/nvidia-smi"), fs::Permissions::from_mode(0o755))
         .expect("its mode");
     let doctor = |settings: &[(&str, &str)]| {
@@ -402,7 +406,10 @@ fn the_doctor_says_what_instances_may_have_of_the_machine() {
         (said.code, machine["what"].as_str().expect("words").to_owned())
     };
     let (code, what) = doctor(&[]);
-    assert!(code == 0 && what.ends_with("of memory for instances, 1 x NVIDIA H100"), "{what}");
+    assert!(
+        code == 0 && what.ends_with("instances, 1 x NVIDIA H100 (1 used by other programs)"),
+        "{what}"
+    );
     let (_, what) = doctor(&[("MUSTER_LOCAL_GPUS", "GPU-b")]);
     assert!(what.ends_with("no GPUs"), "{what}");
     let (code, what) = doctor(&[("MUSTER_LOCAL_RESERVE_MEMORY", "4000000GiB")]);
