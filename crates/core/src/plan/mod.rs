@@ -279,11 +279,9 @@ impl<'w> Planner<'w> {
         let Some(slot) = (0..most).find(|slot| !taken.contains(slot)) else {
             return Err(Why::AtModelMaximum { most });
         };
-        if !view.is_external() {
-            if self.counted >= self.policy.max_instances {
-                self.make_place(view);
-                return Err(Why::AtHubMaximum { most: self.policy.max_instances });
-            }
+        if !view.is_external() && self.counted >= self.policy.max_instances {
+            self.make_place(view);
+            return Err(Why::AtHubMaximum { most: self.policy.max_instances });
         }
         let place = match &view.ask {
             Some(ask) => Some(self.place(view, ask)?),

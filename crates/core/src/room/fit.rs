@@ -141,7 +141,7 @@ fn in_words(short: &Short) -> String {
 /// An amount as people write it.
 pub fn amount(name: &str, of: u64) -> String {
     match name {
-        "cpu" if of % 1000 == 0 => (of / 1000).to_string(),
+        "cpu" if of.is_multiple_of(1000) => (of / 1000).to_string(),
         "cpu" => format!("{:.3}", of as f64 / 1000.0).trim_end_matches('0').to_owned(),
         "memory" | "storage" if of >= 10 << 30 => format!("{} GiB", of >> 30),
         "memory" | "storage" if of >= 1 << 30 => {
