@@ -15,7 +15,7 @@ use crate::plan::{Plan, Policy, World, plan};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Scenario {
-    #[allow(dead_code, reason = "for who reads the file")]
+    #[expect(dead_code, reason = "for who reads the file")]
     what: String,
     world: World,
     #[serde(default)]
