@@ -3,14 +3,15 @@ import { NavigationEnd, Router, RouterLink, RouterLinkActive, RouterOutlet } fro
 
 import { Feed } from './live/feed';
 import { Session } from './session/session';
-import { ENTRIES, type Entry } from './shell/entries';
+import { ENTRIES } from './shell/entries';
+import { Menu } from './shell/menu';
 import { Palette } from './shell/palette';
 import { Progress } from './shell/progress';
 import { SessionEnded } from './shell/session-ended';
 import { Shortcuts } from './shell/shortcuts';
-import { Theme } from './shell/theme';
 import { Title } from './shell/title';
 import { Version } from './shell/version';
+import { Dialog } from './ui/dialog';
 import { Icon } from './ui/icon';
 import { Logo } from './ui/logo';
 import { ToastList } from './ui/toasts';
@@ -18,7 +19,7 @@ import { ToastList } from './ui/toasts';
 /** The frame around every page. */
 @Component({
   selector: 'm-app',
-  imports: [Icon, Logo, Palette, RouterLink, RouterLinkActive, RouterOutlet, SessionEnded, Shortcuts, ToastList],
+  imports: [Dialog, Icon, Logo, Menu, Palette, RouterLink, RouterLinkActive, RouterOutlet, SessionEnded, Shortcuts, ToastList],
   template: `<a class="skip" href="#main" (click)="skip($event)">Skip to content</a>
     @if (progress.busy()) {<div class="progress" role="progressbar" aria-label="Loading"></div>}
     @if (!session.reachable()) {
@@ -32,41 +33,21 @@ import { ToastList } from './ui/toasts';
         <div class="brow"><a class="brand" routerLink="/"><m-logo /><span>Muster</span></a>
           <button type="button" class="btn icon bare fold" [attr.aria-label]="folded() ? 'Unfold the menu' : 'Fold the menu'" [attr.aria-expanded]="!folded()" (click)="fold()"><m-icon name="menu" /></button></div>
         <button type="button" class="find" (click)="finding.set(true)" title="Find"><m-icon name="search" /><span>Find</span><kbd>Ctrl K</kbd></button>
-        <div class="ents">
-          @for (entry of everybodys(); track entry.path) {
-            <a class="ent" [routerLink]="'/' + entry.path" routerLinkActive="on" ariaCurrentWhenActive="page" [routerLinkActiveOptions]="{ exact: entry.path === '' }" [title]="entry.label"><m-icon [name]="entry.icon" /><span>{{ entry.label }}</span></a>
-          }
-        </div>
-        @if (admins().length > 0) {
-          <div class="grp">Administration</div>
-          <div class="ents">
-            @for (entry of admins(); track entry.path) {
-              <a class="ent" [routerLink]="'/' + entry.path" routerLinkActive="on" ariaCurrentWhenActive="page" [title]="entry.label"><m-icon [name]="entry.icon" /><span>{{ entry.label }}</span></a>
-            }
-          </div>
-        }
-        <div class="foot">
-          <button type="button" class="ent" (click)="theme.next()" title="Theme"><m-icon name="eye" /><span>Theme</span><span class="cnt">{{ theme.name() }}</span></button>
-          <a class="ent" href="api/docs/" title="API and help"><m-icon name="info" /><span>API and help</span></a>
-          @if (session.name(); as name) {
-            <a class="ent who" routerLink="/account" routerLinkActive="on" title="Your account"><m-icon name="user" /><span>{{ name }}</span></a>
-          } @else {
-            <a class="ent who" routerLink="/sign-in" routerLinkActive="on" title="Sign in"><m-icon name="user" /><span>Sign in</span></a>
-          }
-        </div>
+        <m-menu />
       </nav>
       <header class="top">
-        <a class="btn icon" routerLink="/" aria-label="Models"><m-logo /></a><b>{{ title() }}</b>
+        <button type="button" class="btn icon" aria-label="Menu" aria-haspopup="dialog" (click)="menu.set(true)"><m-icon name="menu" /></button><b>{{ title() }}</b>
         <button type="button" class="btn icon" aria-label="Find" (click)="finding.set(true)"><m-icon name="search" /></button>
       </header>
       <main class="page" id="main" tabindex="-1"><router-outlet /></main>
       <nav class="tabbar" aria-label="Sections">
         @for (entry of tabs(); track entry.path) {
-          <a [routerLink]="'/' + entry.path" routerLinkActive="on" ariaCurrentWhenActive="page" [routerLinkActiveOptions]="{ exact: entry.path === '' }"><m-icon [name]="entry.icon" /><span>{{ entry.tab ?? entry.label }}</span></a>
+          <a [routerLink]="'/' + entry.path" routerLinkActive="on" ariaCurrentWhenActive="page" [routerLinkActiveOptions]="{ exact: entry.path === '' }"><m-icon [name]="entry.icon" /><span>{{ entry.tab }}</span></a>
         }
         <a [routerLink]="session.name() ? '/account' : '/sign-in'" routerLinkActive="on"><m-icon name="user" /><span>{{ session.name() ? 'Account' : 'Sign in' }}</span></a>
       </nav>
     </div>
+    @if (menu()) {<m-dialog label="Menu" class="menud" (closed)="menu.set(false)"><nav aria-label="All pages"><m-menu (went)="menu.set(false)" /></nav></m-dialog>}
     @if (keys()) {<m-shortcuts (closed)="keys.set(false)" />}
     @if (finding()) {<m-palette (closed)="finding.set(false)" />}
     @if (session.ended(); as reason) {<m-session-ended [reason]="reason" />}
@@ -76,20 +57,15 @@ import { ToastList } from './ui/toasts';
 export class App {
   protected readonly session = inject(Session);
   protected readonly progress = inject(Progress);
-  protected readonly theme = inject(Theme);
   protected readonly version = inject(Version);
   readonly #router = inject(Router);
   protected readonly finding = signal(false);
+  protected readonly menu = signal(false);
   protected readonly keys = signal(false);
   protected readonly folded = signal(localStorage.getItem('muster.folded') === 'yes');
   protected readonly title = inject(Title).said;
   readonly #allowed = computed(() => ENTRIES.filter((one) => !one.need || this.session.may(...one.need)));
-  protected readonly everybodys = computed(() => this.#allowed().filter((one) => !one.need));
-  protected readonly admins = computed(() => this.#allowed().filter((one) => one.need));
-  protected readonly tabs = computed(() => {
-    const first: Entry[] = this.everybodys().filter((one) => one.tab);
-    return [...first, ...this.admins().filter((one) => /statistics|instances/.test(one.path))];
-  });
+  protected readonly tabs = computed(() => this.#allowed().filter((one) => one.tab));
   #went = 0;
 
   constructor() {

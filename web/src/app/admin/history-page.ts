@@ -16,7 +16,7 @@ import { Failed, Void } from '../ui/void';
 import { When } from '../ui/when';
 import { bars, hours, type Span } from './gantt';
 import { InstanceDrawer } from './instance-drawer';
-import { CAUSES, isBad, percent } from './instance-words';
+import { CAUSES, isBad, launchedInWords, percent } from './instance-words';
 import { launched } from './instances-page';
 import { Filters } from './people';
 
@@ -60,7 +60,7 @@ const BARS = 40;
         @for (one of rows(); track one.id) {
           <tr [class.on]="opened() === one.id"><td class="ttl"><a class="tx" [routerLink]="[]" [queryParams]="{ open: one.id }" queryParamsHandling="merge">{{ catalogue.title(one.model) }}</a>&ngsp;<span class="mono id" [title]="one.id">{{ tail(one.id) }}</span></td>
             <td class="num" data-l="Started"><span class="v"><m-when [at]="one.launched_at" [relative]="false" /></span></td>
-            <td class="p3 mut full"><span class="cutw">{{ one.launch_cause }}</span></td>
+            <td class="p3 mut full"><span class="cutw">{{ launchedInWords(one.launch_cause) }}</span></td>
             <td class="num" data-l="To ready"><span class="v" [class.z]="one.start_seconds == null">{{ one.start_seconds == null ? '–' : duration(one.start_seconds) }}</span></td>
             <td class="num" data-l="Lived"><span class="v">{{ lived(one) }}</span></td>
             <td data-l="Ended because"><span class="v" [class.bad]="isBad(one)" [title]="one.end?.message">{{ one.end?.cause ?? 'runs' }}</span></td>
@@ -96,6 +96,7 @@ export class HistoryPage {
   protected readonly duration = duration;
   protected readonly tail = tail;
   protected readonly isBad = isBad;
+  protected readonly launchedInWords = launchedInWords;
   protected readonly percent = percent;
   readonly #query = computed(() => ({ model: [...this.model()], ...launched(this.days() || 'today', untracked(this.#clock.now)), limit: 200, ...(this.cause() ? { cause: [this.cause()] } : {}) }), { equal: alike });
   protected readonly read = readBy((signal, quiet) => {

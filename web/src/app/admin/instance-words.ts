@@ -1,5 +1,5 @@
 import type { Schemas } from '../api/api';
-import { binary } from '../ui/format';
+import { binary, counted } from '../ui/format';
 
 type Instance = Schemas['Instance'];
 
@@ -28,6 +28,12 @@ export function stateInWords(one: Instance): string {
   if (one.stop) return 'stopping';
   const busy = one.requests.length > 0 ? 'busy' : one.state === 'ready' ? 'idle' : '';
   return [statusOf(one), busy].filter(Boolean).join(', ');
+}
+
+/** Why it was launched, when that is over; the hub says it of the moment. */
+export function launchedInWords(cause: string): string {
+  const waited = /^(\d+) inputs wait(, or more)?$/.exec(cause);
+  return waited ? `${counted(Number(waited[1]), 'input')}${waited[2] ? ' or more' : ''} waited` : cause;
 }
 
 export function percent(share: number | null | undefined): string {

@@ -17,9 +17,9 @@ const ADMIN = ['ADMIN'];
 export const ENTRIES: readonly Entry[] = [
   { path: '', label: 'Models', icon: 'models', tab: 'Models', key: 'm' },
   { path: 'requests', label: 'My requests', icon: 'requests', tab: 'Requests', key: 'r' },
-  { path: 'admin/statistics', label: 'Statistics', icon: 'stats', need: ADMIN, key: 's' },
+  { path: 'admin/statistics', label: 'Statistics', icon: 'stats', need: ADMIN, tab: 'Statistics', key: 's' },
   { path: 'admin/requests', label: 'Requests', icon: 'inbox', need: ADMIN, key: 'a' },
-  { path: 'admin/instances', label: 'Instances', icon: 'instances', need: ADMIN, key: 'i' },
+  { path: 'admin/instances', label: 'Instances', icon: 'instances', need: ADMIN, tab: 'Instances', key: 'i' },
   { path: 'admin/history', label: 'History', icon: 'history', need: ADMIN, key: 'h' },
   { path: 'admin/catalogue', label: 'Catalogue', icon: 'catalogue', need: ['MODEL_EDITOR', 'ADMIN'], key: 'c' },
   { path: 'admin/users', label: 'Users', icon: 'users', need: ADMIN, key: 'u' },
