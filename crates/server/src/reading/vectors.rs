@@ -11,14 +11,19 @@ use crate::reading::rules::Dialect;
 const GOLDEN: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../web/src/app/home/reading.golden.json");
 
-fn rules(dialect: Dialect, header: HeaderRule, column: Option<&str>) -> Rules {
+fn rules(
+    dialect: Dialect,
+    header: HeaderRule,
+    column: Option<&str>,
+    separator: Option<u8>,
+) -> Rules {
     let input = muster_core::model::InputColumn {
         name: "smiles".into(),
         also: vec!["structure".into()],
         ..Default::default()
     };
     let (column, limits) = (column.map(str::to_owned), InputLimits::default());
-    Rules { dialect, header, column, separator: None, input, limits }
+    Rules { dialect, header, column, separator, input, limits }
 }
 
 fn read(rules: Rules, text: &str) -> Result<(InputTable, Reading), Problem> {
@@ -27,7 +32,13 @@ fn read(rules: Rules, text: &str) -> Result<(InputTable, Reading), Problem> {
     file.end()
 }
 
-fn seen(dialect: Dialect, header: HeaderRule, column: Option<&str>, text: &str) -> Value {
+fn seen(
+    dialect: Dialect,
+    header: HeaderRule,
+    column: Option<&str>,
+    separator: Option<u8>,
+    text: &str,
+) -> Value {
     let kind = match dialect {
         Dialect::Csv => "csv",
         Dialect::Tsv => "tsv",
@@ -38,7 +49,7 @@ fn seen(dialect: Dialect, header: HeaderRule, column: Option<&str>, text: &str) 
         HeaderRule::Used => "used",
         HeaderRule::Absent => "absent",
     };
-    let read = match read(rules(dialect, header, column), text) {
+    let read = match read(rules(dialect, header, column, separator), text) {
         Ok((table, reading)) => json!({
             "header": reading.header == Header::Used,
             "column": reading.column,
@@ -49,7 +60,8 @@ fn seen(dialect: Dialect, header: HeaderRule, column: Option<&str>, text: &str) 
         }),
         Err(problem) => json!({ "problem": problem.kind.slug() }),
     };
-    json!({ "type": kind, "header": said, "column": column, "text": text, "read": read })
+    let asked = separator.map(char::from);
+    json!({ "type": kind, "header": said, "column": column, "asked": asked, "text": text, "read": read })
 }
 
 #[test]
@@ -103,7 +115,7 @@ fn the_browsers_reader_is_tested_with_what_this_one_reads() {
         (Tsv, "name,smiles\na,CCO\n"),
     ];
     let mut all: Vec<Value> =
-        auto.into_iter().map(|(dialect, text)| seen(dialect, Auto, None, text)).collect();
+        auto.into_iter().map(|(dialect, text)| seen(dialect, Auto, None, None, text)).collect();
     for (dialect, header, column, text) in [
         (Csv, Absent, None, "smiles\nCCO\n"),
         (Csv, Used, None, "x\nCCO\n"),
@@ -119,7 +131,23 @@ fn the_browsers_reader_is_tested_with_what_this_one_reads() {
         (Lines, Absent, None, "smiles\nCCO\n"),
         (Lines, Used, None, "CCO\nCC\n"),
     ] {
-        all.push(seen(dialect, header, column, text));
+        all.push(seen(dialect, header, column, None, text));
+    }
+    // Whoever names the separator is believed, whatever the file looks like.
+    for (dialect, header, separator, text) in [
+        (Csv, Auto, b' ', "smiles note\nCCO a,b\n"),
+        (Csv, Auto, b';', "smiles,x;y\nCCO,1;2\n"),
+        (Csv, Auto, b',', "a;smiles,b\n1;CCO,2\n"),
+        (Csv, Auto, b';', "sep=|\nsmiles;b\nCCO;a|c\n"),
+        (Csv, Absent, b'|', "CCO|a\nC|b\n"),
+        (Csv, Auto, b'|', "smiles,b\nCCO,1\n"),
+        (Tsv, Auto, b',', "name,smiles\na\tb,CCO\n"),
+        (Lines, Auto, b' ', "smiles name\nCCO ethanol\n"),
+        (Lines, Auto, b' ', "CCO ethanol\nC methane\n"),
+        (Lines, Auto, b',', "CCO\nCC\n"),
+        (Lines, Used, b';', "\"a;b\";smiles\nx;CCO\n"),
+    ] {
+        all.push(seen(dialect, header, None, Some(separator), text));
     }
     let now = serde_json::to_string_pretty(&all).expect("JSON") + "\n";
     let before = fs::read_to_string(GOLDEN).unwrap_or_default();

@@ -5,7 +5,7 @@ import { Failure } from '../api/failure';
 import type { Schemas } from '../api/api';
 import { Session } from '../session/session';
 import { whyNotText } from './not-text';
-import { type Dialect, CONTENT_TYPES, dialectOf, sheet, type Wish } from './sheet';
+import { type Dialect, CONTENT_TYPES, dialectOf, separatorName, sheet, type Wish } from './sheet';
 
 /** So much of a file is looked at here; the hub reads all of it. */
 const HEAD = 4 << 20;
@@ -17,12 +17,13 @@ const LONGEST_REST = 8_000;
 export interface Choice {
   readonly column: string | null;
   readonly header: Wish['header'];
+  readonly separator: string | null;
   readonly cache: boolean;
   /** What the person calls the request. */
   readonly label: string;
 }
 
-const NO_CHOICE: Choice = { column: null, header: 'auto', cache: true, label: '' };
+const NO_CHOICE: Choice = { column: null, header: 'auto', separator: null, cache: true, label: '' };
 
 /** What was pasted or dropped and not sent yet. It stays while one looks at models. */
 @Service()
@@ -44,9 +45,10 @@ export class Draft {
   /** Only the file's head is here. */
   readonly cut = computed(() => (this.file()?.size ?? 0) > HEAD);
 
-  sheet(names: readonly string[]) {
-    const { column, header } = this.choice();
-    return sheet(this.text(), this.dialect(), { names, column, header }, this.cut());
+  /** `choice`: as if that was chosen. */
+  sheet(names: readonly string[], choice: Pick<Choice, 'column' | 'header' | 'separator'> = this.choice()) {
+    const { column, header, separator } = choice;
+    return sheet(this.text(), this.dialect(), { names, column, header, separator }, this.cut());
   }
 
   paste(text: string): void {
@@ -81,10 +83,8 @@ export class Draft {
   async run(model: string, inputs: number): Promise<void> {
     const key = crypto.randomUUID();
     const body: Blob = this.file() ?? new Blob([this.text()]);
-    const { column, header, cache, label } = this.choice();
-    const query = new URLSearchParams({ model });
-    if (column !== null) query.set('column', column);
-    if (header !== 'auto') query.set('header', header);
+    const { cache, label } = this.choice();
+    const query = new URLSearchParams({ model, ...readingQuery(this.choice()) });
     if (!cache) query.set('cache', 'false');
     if (label.trim()) query.set('label', label.trim());
     if (inputs <= SMALL && !this.cut()) query.set('wait', '5');
@@ -128,6 +128,11 @@ export class Draft {
   stop(): void {
     this.#abort?.();
   }
+}
+
+/** How the hub is told to read it, if it is told. */
+export function readingQuery({ column, header, separator }: Pick<Choice, 'column' | 'header' | 'separator'>): { [name: string]: string } {
+  return { ...(column !== null && { column }), ...(header !== 'auto' && { header }), ...(separator !== null && { separator: separatorName(separator) }) };
 }
 
 class Aborted extends Error {}

@@ -1,6 +1,6 @@
 import { columnOf, dialectOf, inputsOf, records, sheet, type Wish } from './sheet';
 
-const auto: Wish = { names: ['smiles', 'input', 'structure'], column: null, header: 'auto' };
+const auto: Wish = { names: ['smiles', 'input', 'structure'], column: null, header: 'auto', separator: null };
 
 test('lines are inputs unless the first is a name of the input', () => {
   expect(inputsOf(sheet('CCO\n\nCC\n', 'plain', auto))).toEqual(['CCO', 'CC']);

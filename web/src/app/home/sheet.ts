@@ -39,6 +39,8 @@ export interface Wish {
   /** A name, or a number where there is no header. */
   readonly column: string | null;
   readonly header: 'auto' | 'used' | 'absent';
+  /** What cuts the lines, whatever it looks like. */
+  readonly separator: string | null;
 }
 
 export const CONTENT_TYPES: { [D in Dialect]: string } = {
@@ -50,6 +52,19 @@ export const CONTENT_TYPES: { [D in Dialect]: string } = {
 /** So many characters tell what a file is. */
 const HEAD = 8 << 10;
 const MOST_COLUMNS = 1_000;
+
+/** What may cut lines into cells, by the names that the hub knows. */
+export const SEPARATORS: readonly { char: string; name: string }[] = [
+  { char: ',', name: 'comma' },
+  { char: ';', name: 'semicolon' },
+  { char: '\t', name: 'tab' },
+  { char: '|', name: 'pipe' },
+  { char: ' ', name: 'space' },
+];
+
+export function separatorName(char: string): string {
+  return SEPARATORS.find((one) => one.char === char)?.name ?? char;
+}
 
 /** By the file's name, else by its first line. */
 export function dialectOf(text: string, name = ''): Dialect {
@@ -137,8 +152,9 @@ export function sheet(text: string, dialect: Dialect, wish: Wish, cut = false): 
   const find = (headers: readonly string[]) => (wish.column === null ? known(headers, wish.names) : named(headers, wish.column));
   const head = text.slice(0, HEAD);
   const { separator, saidIn, belowHeader } = recognise(head, !cut && text.length <= HEAD, (names) => wish.header !== 'absent' && find(names) >= 0);
-  const between = dialect === 'plain' && !belowHeader ? null : dialect === 'tsv' ? '\t' : separator;
-  const skipped = dialect === 'plain' && !belowHeader ? 0 : saidIn;
+  const lines = dialect === 'plain' && wish.separator === null && !belowHeader;
+  const between = lines ? null : (wish.separator ?? (dialect === 'tsv' ? '\t' : separator));
+  const skipped = lines ? 0 : saidIn;
   const read = records(skipped > 0 ? text.slice(skipped) : text, between, skipped > 0 ? 2 : 1);
   const first = read.records[0]?.cells ?? [];
   const kind = otherKind(head);

@@ -2,7 +2,7 @@ import { Component, computed, inject, input, signal } from '@angular/core';
 
 import type { Schemas } from '../api/api';
 import { absolute } from '../api/place';
-import { Draft } from '../home/draft';
+import { Draft, readingQuery } from '../home/draft';
 import { CONTENT_TYPES, inputsOf, namesOf } from '../home/sheet';
 import { Code } from '../ui/code';
 import { LANGUAGES, type Language, snippet } from './snippets';
@@ -28,8 +28,7 @@ export class ApiTab {
 export function wanted(draft: Draft, model: Schemas['Model']) {
   const sheet = draft.sheet(namesOf(model.input));
   const file = draft.file();
-  const { column, header } = draft.choice();
-  const query = (column === null ? '' : `&column=${encodeURIComponent(column)}`) + (header === 'auto' ? '' : `&header=${header}`);
+  const query = Object.entries(readingQuery(draft.choice())).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join('');
   return {
     hub: absolute('').replace(/\/$/, ''),
     model: model.id,

@@ -5,7 +5,7 @@ import { read } from '../api/read';
 import { Chemist } from '../chem/chemist';
 import { Draft } from '../home/draft';
 import { PasteBox } from '../home/paste-box';
-import { columnOf, inputsOf, namesOf } from '../home/sheet';
+import { columnOf, inputsOf, namesOf, SEPARATORS, separatorName } from '../home/sheet';
 import { Session } from '../session/session';
 import { Choice, type Option } from '../ui/choice';
 import { Code } from '../ui/code';
@@ -49,6 +49,7 @@ interface Line {
         <div class="why">
           <p>@if (sheet().at < 0) {<b>Which column has the inputs?</b> {{ sheet().refusal?.said }}} @else if (sheet().column; as name) {<b>{{ name }}</b> is the input: {{ sheet().why }}{{ checked() }}.} @else {<b>Each line</b> is an input{{ checked() }}.}</p>
           @if (columns().length > 1) {<m-choice label="Input column" [options]="columns()" [value]="sheet().at < 0 ? '' : place(sheet().at)" [none]="draft.choice().column === null && sheet().at >= 0 ? place(sheet().at) : ''" (valueChange)="change({ column: $event })" />}
+          @if (cuts().length > 0) {<m-choice label="Separator" [options]="cuts()" [value]="cut()" [none]="recognised()" (valueChange)="change({ separator: $event })" />}
           @if (sheet().rows.length > 0) {<m-choice label="First line" [options]="headers" [value]="sheet().header ? 'used' : 'absent'" [none]="columns().length > 1 ? 'used' : 'absent'" (valueChange)="change({ header: $event })" />}
         </div>
         <div class="tw-x"><table class="t prev">
@@ -112,6 +113,17 @@ export class Run {
   protected readonly sheet = computed(() => this.draft.sheet(this.names()));
   protected readonly inputs = computed(() => inputsOf(this.sheet()));
   protected readonly columns = computed<Option[]>(() => this.sheet().columns.map((name, at) => ({ value: this.place(at), label: name || `the ${at + 1}. column` })));
+  /** What cuts the lines if nobody says it; nothing if nothing does. */
+  protected readonly recognised = computed(() => this.draft.sheet(this.names(), { ...this.draft.choice(), column: null, separator: null }).separator ?? '');
+  protected readonly cut = computed(() => this.draft.choice().separator ?? this.recognised());
+  /** Nothing to choose where no line has anything that could cut it. */
+  protected readonly cuts = computed<Option[]>(() => {
+    const recognised = this.recognised();
+    const first = this.draft.text().trimStart().split(/[\r\n]/, 1)[0] ?? '';
+    if (this.cut() === '' && !SEPARATORS.some(({ char }) => first.includes(char))) return [];
+    const named = SEPARATORS.filter(({ char }) => char !== recognised).map(({ char, name }) => ({ value: char, label: name }));
+    return [{ value: recognised, label: recognised ? separatorName(recognised) : 'none', more: 'recognised' }, ...named];
+  });
   protected readonly width = computed(() => Math.max(1, this.sheet().columns.length) + (this.molecules() ? 1 : 0));
   protected readonly unreadable = signal<readonly Unreadable[]>([]);
   readonly #done = signal(0);
@@ -195,12 +207,13 @@ export class Run {
     return columnOf(this.sheet(), at);
   }
 
-  protected change(change: { column?: string; header?: string; cache?: boolean; label?: string }): void {
+  protected change(change: { column?: string; header?: string; separator?: string; cache?: boolean; label?: string }): void {
     this.draft.choice.update((choice) => {
       const header = change.header === 'used' || change.header === 'absent' ? change.header : choice.header;
       // A number is no name, and the other way round.
-      const column = header === choice.header ? (change.column ?? choice.column) : null;
-      return { column, header, cache: change.cache ?? choice.cache, label: change.label ?? choice.label };
+      const separator = change.separator === undefined ? choice.separator : change.separator === this.recognised() ? null : change.separator;
+      const column = header === choice.header && separator === choice.separator ? (change.column ?? choice.column) : null;
+      return { column, header, separator, cache: change.cache ?? choice.cache, label: change.label ?? choice.label };
     });
   }
 }
