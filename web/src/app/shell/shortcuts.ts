@@ -11,7 +11,7 @@ import { ENTRIES } from './entries';
   template: `<m-dialog label="Shortcuts" (closed)="closed.emit()"><h2>Shortcuts</h2><p class="lead">Not while you type in a field.</p>
     <dl class="keys">
       <dt><kbd>?</kbd></dt><dd>These shortcuts</dd>
-      <dt><kbd>/</kbd> or <kbd>Ctrl K</kbd></dt><dd>Find a page, a model or a request</dd>
+      <dt><kbd>/</kbd> or <kbd>Ctrl K</kbd></dt><dd>Find a page or a model by name, anything by its id</dd>
       @for (one of places(); track one.key) {<dt><kbd>g</kbd> <kbd>{{ one.key }}</kbd></dt><dd>{{ one.label }}</dd>}
       <dt><kbd>Esc</kbd></dt><dd>Close what is open</dd>
     </dl></m-dialog>`,
