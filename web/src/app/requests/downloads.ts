@@ -43,13 +43,13 @@ type Which = 'all' | 'shown' | 'selected';
         <div class="seg" role="group" aria-label="Rows">@for (part of parts(); track part.id) {<button type="button" [class.on]="part.id === which()" [attr.aria-pressed]="part.id === which()" (click)="wanted.set(part.id)">{{ part.label }}</button>}</div>
       }
       @for (format of formats(); track format.id) {
-        @if (which() === 'all' && format.id !== 'sdf') {
-          <a class="mi" [href]="'api/v1/requests/' + request().id + '/result?format=' + format.id" [download]="nameOf(format.id)" (click)="menu.close()"><b>{{ format.label }}</b><i>{{ format.what }}</i></a>
+        @if (byHub(format)) {
+          <a class="mi" [href]="'api/v1/requests/' + request().id + '/result?format=' + format.id" [download]="nameOf(format.id, 'all')" (click)="menu.close()"><b>{{ format.label }}</b><i>{{ which() === 'all' ? format.what : 'all ' + counted(total(), 'row') }}</i></a>
         } @else {
           <button type="button" class="mi" (click)="make(format); menu.close()"><b>{{ format.label }}</b><i>{{ format.what }}</i></button>
         }
       }
-      <p>{{ which() === 'shown' ? 'Rows in the order of the table.' : 'Rows in the order of the inputs.' }}@if (which() !== 'all') { XLSX, Parquet and Arrow have all rows: choose All.}@if (request().expires_at; as at) { Kept until {{ moment(at, clock.now()) }}.}</p>
+      <p>{{ which() === 'shown' ? 'Rows in the order of the table.' : 'Rows in the order of the inputs.' }}@if (which() !== 'all') { The hub makes XLSX, Parquet and Arrow, of all rows.}@if (request().expires_at; as at) { Kept until {{ moment(at, clock.now()) }}.}</p>
     </div>`,
 })
 export class Downloads {
@@ -61,8 +61,10 @@ export class Downloads {
   readonly #toasts = inject(Toasts);
   protected readonly moment = moment;
   protected readonly wanted = signal<Which>('all');
+  protected readonly counted = counted;
+  protected readonly total = computed(() => this.result().columns()?.total ?? 0);
   protected readonly parts = computed(() => {
-    const total = this.result().columns()?.total ?? 0;
+    const total = this.total();
     const shown = this.result().shown()?.number ?? total;
     const selected = this.result().selected().size;
     const parts: { id: Which; label: string }[] = [{ id: 'all', label: `All ${count(total)}` }];
@@ -74,19 +76,26 @@ export class Downloads {
   protected readonly formats = computed(() => {
     const model = this.model();
     const molecules = !!model && takesMolecules(model) && !!this.result().columns();
-    return FORMATS.filter(({ id, type }) => (id === 'sdf' ? molecules : this.which() === 'all' || type));
+    const those = FORMATS.filter(({ id }) => id !== 'sdf' || molecules);
+    // What has the rows that were chosen stands first.
+    return this.which() === 'all' ? those : [...those.filter(({ type }) => type), ...those.filter(({ type }) => !type)];
   });
 
-  protected nameOf(format: string): string {
+  /** The hub makes every format of all rows; the page makes some of any rows, and structures. */
+  protected byHub({ id, type }: Format): boolean {
+    return id !== 'sdf' && (this.which() === 'all' || !type);
+  }
+
+  protected nameOf(format: string, rows: Which = this.which()): string {
     const { model, id } = this.request();
-    const which = this.which() === 'all' ? '' : `-${this.which()}`;
+    const which = rows === 'all' ? '' : `-${rows}`;
     return `${model}-${id.slice(-6)}${which}.${format}`;
   }
 
   protected async make({ id, type }: Format): Promise<void> {
     const name = this.nameOf(id);
     const result = this.result();
-    const all = [...Array(result.columns()?.total ?? 0).keys()];
+    const all = [...Array(this.total()).keys()];
     const rows = this.which() === 'selected' ? result.picked() : this.which() === 'shown' ? null : all;
     if (id !== 'sdf') return this.#done(await result.text(id as TextFormat, rows), name, type, rows);
     const records = sdRecords(result.columns()?.columns ?? [], await result.pick(rows), this.request().reading);
