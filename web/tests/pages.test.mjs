@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
+import { ENTRIES } from '../src/app/shell/entries.ts';
 import { faults, reads, signIn, world } from './world.mjs';
 
 /** News are read at most half a second after they came. */
@@ -127,6 +128,7 @@ async function twiceInARow(twice, visit) {
   return again;
 }
 
+<<<<<<< HEAD
 test('models are found by their task and by what they take, and a card has its week', async () => {
   const { page, check } = await eyes.person(hub);
   await page.goto('/');
@@ -150,6 +152,36 @@ test('models are found by their task and by what they take, and a card has its w
   assert.equal(new URL(page.url()).search, '?input=smiles&task=Counting');
   await page.goBack();
   await shows('Atoms | Broken');
+=======
+test('on a phone each entry is two taps away, and the figures of a row keep their distance', async () => {
+  const { page, check } = await eyes.person(hub, { phone: true });
+  await signIn(page, 'grace');
+  for (const { label, path } of ENTRIES) {
+    await page.getByRole('button', { name: 'Menu' }).tap();
+    const menu = page.getByRole('dialog', { name: 'Menu' });
+    await menu.getByRole('link', { name: label, exact: true }).tap();
+    await page.waitForURL((url) => url.pathname === `/${path}`);
+    await menu.waitFor({ state: 'detached' });
+  }
+  await page.getByRole('button', { name: 'Menu' }).tap();
+  await page.getByRole('dialog', { name: 'Menu' }).getByText('Administration').waitFor();
+  for (const { label } of ENTRIES) assert.ok(await page.getByRole('dialog').getByText(label, { exact: true }).isVisible(), `${label} is there in words`);
+  assert.deepEqual(await faults(page), [], 'menu');
+  await page.keyboard.press('Escape');
+  await page.goto('/admin/statistics?open=atoms');
+  await page.locator('.b5').waitFor();
+  const close = await page.locator('.b5 :is(td, th)').evaluateAll((cells) => {
+    const texts = cells.flatMap((cell) => {
+      const range = document.createRange();
+      range.selectNodeContents(cell);
+      const place = range.getBoundingClientRect();
+      return place.width > 0 ? [{ said: cell.textContent, ...place.toJSON() }] : [];
+    });
+    const near = (a, b) => a !== b && a.left < b.right + 8 && b.left < a.right + 8 && a.top < b.bottom && b.top < a.bottom;
+    return texts.filter((one) => texts.some((other) => near(one, other))).map((one) => one.said);
+  });
+  assert.deepEqual(close, []);
+>>>>>>> 969f829 (web: what an instance uses is drawn while its page is open; tests for phone, separator, palette, downloads)
   check();
 });
 
@@ -186,6 +218,48 @@ test('menus and dialogs are there for everybody', async () => {
   assert.deepEqual(await faults(page), [], 'palette');
   await page.keyboard.press('Enter');
   await page.waitForURL('**/admin/statistics');
+  check();
+});
+
+test('Ctrl-K finds what a pasted id belongs to, and people by name for administrators alone', async () => {
+  const { page, check } = await eyes.person(hub, { expected: [/404/] });
+  const look = async (by, text, said) => {
+    await by.keyboard.press('Control+k');
+    await by.getByRole('combobox', { name: 'Find' }).fill(text);
+    const found = by.getByRole('option').filter({ hasText: said }).first();
+    await found.waitFor();
+    await found.click();
+    await by.getByRole('dialog').waitFor({ state: 'detached' });
+  };
+  await signIn(page, 'grace');
+  const { id: instance } = (await hub.call('instances?ended=false', { token: admin })).items[0];
+  const { id: request } = (await hub.call('admin/requests', { token: admin })).items[0];
+  await look(page, request.toUpperCase(), /input.*request/s);
+  await page.waitForURL(`**/admin/requests?open=${request}`);
+  await look(page, ` ${instance} `, 'instance');
+  await page.waitForURL(`**/admin/instances/${instance}`);
+  await look(page, person.id, 'lovelace');
+  await page.waitForURL(`**/admin/users?open=${person.id}`);
+  await page.goto('/');
+  await look(page, 'LOVELA', 'lovelace');
+  await page.waitForURL(`**/admin/users?open=${person.id}`);
+  await look(page, 'atoms', 'Atoms');
+  await page.waitForURL('**/models/atoms');
+  // Somebody without rights: their own requests, and nobody's name.
+  const { page: theirs } = await eyes.person(hub, { expected: [/404/] });
+  const { id: own } = await hub.request(await hub.signIn('lovelace'), 'atoms', ['CCO']);
+  await signIn(theirs, 'lovelace');
+  await look(theirs, own, 'Atoms, 1 input');
+  await theirs.waitForURL(`**/requests/${own}`);
+  await theirs.keyboard.press('Control+k');
+  const asked = [];
+  theirs.on('request', (one) => /users|admin|instances/.test(one.url()) && asked.push(one.url()));
+  await theirs.getByRole('combobox', { name: 'Find' }).fill('grace');
+  await theirs.getByText('Nothing here is called that.').waitFor();
+  await theirs.waitForTimeout(300);
+  assert.deepEqual(asked, []);
+  await theirs.getByRole('combobox', { name: 'Find' }).fill(request);
+  await theirs.getByText('None of your requests has this id.').waitFor();
   check();
 });
 

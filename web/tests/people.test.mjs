@@ -142,6 +142,24 @@ test('what cannot be read is said before it is sent, with what to do', async () 
   await page.getByRole('button', { name: /^Input column/ }).click();
   await page.locator('label.mi', { hasText: 'column_1' }).click();
   await page.getByRole('button', { name: 'Run 2 inputs' }).waitFor();
+  // A separator that is not the one that was recognised: the hub reads the same.
+  await page.getByRole('button', { name: 'Other file' }).click();
+  await choose('list.csv', 'smiles,note;rank\nCCO,a;1\nCC,b;2\n');
+  await page.getByRole('button', { name: 'Separator comma' }).click();
+  await page.locator('label.mi', { hasText: 'semicolon' }).click();
+  await page.getByText('Which column has the inputs?').waitFor();
+  await page.getByRole('button', { name: /^Input column/ }).click();
+  await page.locator('label.mi', { hasText: 'smiles,note' }).click();
+  await page.getByRole('columnheader', { name: 'rank' }).waitFor();
+  const [asked] = await Promise.all([page.waitForRequest(/\/requests\?model=/), page.getByRole('button', { name: 'Run 2 inputs' }).click()]);
+  assert.equal(new URL(asked.url()).searchParams.get('separator'), 'semicolon');
+  await page.waitForURL('**/requests/*');
+  await page.getByText('2 without prediction').or(page.getByText('completed')).first().waitFor();
+  await page.getByRole('columnheader', { name: 'rank' }).first().waitFor();
+  await page.goto('/models/atoms');
+  await choose('bare.csv', 'CCO\nCC\n');
+  await page.getByRole('button', { name: 'Run 2 inputs' }).waitFor();
+  assert.equal(await page.getByRole('button', { name: /^Separator/ }).count(), 0, 'nothing could cut these');
   // The hub refuses what it cannot take, in its words and with nothing lost.
   await page.getByRole('button', { name: 'Other file' }).click();
   await choose('long.csv', `smiles,x\n${'C'.repeat(70_000)},1\n`);

@@ -113,6 +113,13 @@ test('what is selected is copied and downloaded; what is shown is, too; SDF has 
   assert.deepEqual(shown.text.trim().split('\r\n').slice(1).map((line) => line.split(',')[0]), ['aspirin', 'phenol', 'benzene']);
   const selected = await format('Selected 2', 'JSON');
   assert.deepEqual(JSON.parse(selected.text).map((row) => [row.name, row.carbons]), [['benzene', 6], ['aspirin', 9]]);
+  // What the hub makes has all rows, and says so.
+  await page.getByRole('button', { name: 'Download', exact: true }).click();
+  await menu.getByRole('button', { name: 'Selected 2' }).click();
+  const whole = menu.getByRole('link', { name: 'Parquet all 6 rows' });
+  const [parquet] = await Promise.all([page.waitForEvent('download'), whole.click()]);
+  assert.match(parquet.suggestedFilename(), /^atoms-[0-9a-f]+\.parquet$/);
+  assert.equal(readFileSync(await parquet.path()).subarray(0, 4).toString(), 'PAR1');
   const sdf = await format('All 6', 'SDF');
   const records = sdf.text.split('$$$$\n').slice(0, -1);
   assert.equal(records.length, 6);

@@ -1,4 +1,4 @@
-import { Component, computed, inject, input, signal } from '@angular/core';
+import { Component, computed, effect, inject, input, signal, untracked } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
 import { follow, read } from '../api/read';
@@ -18,10 +18,14 @@ import { When } from '../ui/when';
 import { bars, hours, type Span } from './gantt';
 import { InstanceLog } from './instance-log';
 import { InstanceEvents, InstanceNotes, InstanceTimeline } from './instance-parts';
-import { askedOf, isBad, markOf, percent, stateInWords } from './instance-words';
+import { askedOf, isBad, launchedInWords, markOf, percent, stateInWords } from './instance-words';
 import { StopDialog } from './stop-dialog';
+import { joined } from './usage';
+import { UsageLine } from './usage-line';
 
 const TABS = ['Overview', 'Timeline', 'Requests', 'Events', 'Logs', 'Usage', 'Pod'].map((label) => ({ id: label.toLowerCase(), label }));
+/** What an instance uses is written down so often, if it does nothing else. */
+const SAMPLED = 10_000;
 const LEVELS = [
   { value: '', label: 'All' },
   { value: 'warning', label: 'Warnings' },
@@ -30,7 +34,7 @@ const LEVELS = [
 /** All of one instance, while it runs and after. */
 @Component({
   selector: 'm-instance-page',
-  imports: [Code, Failed, Icon, InstanceEvents, InstanceLog, InstanceNotes, InstanceTimeline, LiveMark, Pager, Phase, RouterLink, Seg, StopDialog, Void, When],
+  imports: [Code, Failed, Icon, InstanceEvents, InstanceLog, InstanceNotes, InstanceTimeline, LiveMark, Pager, Phase, RouterLink, Seg, StopDialog, UsageLine, Void, When],
   template: `@if (read.value(); as one) {
       <header class="head"><div class="ht"><div class="crumbs">@if (one.state === 'ended') {<a routerLink="/admin/history">History</a>} @else {<a routerLink="/admin/instances">Instances</a>}</div>
         <h1>{{ catalogue.title(one.model) }}<m-phase [is]="markOf(one)" [said]="stateInWords(one)" /></h1>
@@ -62,13 +66,18 @@ const LEVELS = [
             <div class="tw"><table class="t"><thead><tr><th></th><th class="num">Now</th><th class="num">Mean</th><th class="num">Most</th></tr></thead><tbody>
               <tr><th scope="row">CPU, cores</th><td class="num">{{ used.cpu.now.toFixed(2) }}</td><td class="num">{{ used.cpu.average.toFixed(2) }}</td><td class="num">{{ used.cpu.peak.toFixed(2) }}</td></tr>
               <tr><th scope="row">Memory</th><td class="num">{{ bytes(used.memory.now) }}</td><td class="num">{{ bytes(used.memory.average) }}</td><td class="num">{{ bytes(used.memory.peak) }}</td></tr>
-            </tbody></table></div><div class="under"><span>{{ one.state === 'ended' ? 'As it was last seen.' : 'Sampled while it runs.' }} Idle {{ percent(one.idle_share) }} of its time since it was ready.</span></div>
+            </tbody></table></div>
+            @if (one.state !== 'ended') {
+              <div class="cols2 mt3">@for (line of lines(); track line.label) {<div class="sheet pad c3"><h3>{{ line.label }}<span class="mut w4"> at most {{ line.say(line.most) }} since this page was opened</span></h3>
+                @if (line.samples.length > 1) {<m-usage-line [label]="line.label" [samples]="line.samples" [say]="line.say" />} @else {<p class="mini">The line begins with the next sample, in about 10 s.</p>}</div>}</div>
+            }
+            <div class="under"><span>{{ one.state === 'ended' ? 'As it was last seen.' : 'Sampled while it runs; the hub keeps the three figures, this page the course.' }} Idle {{ percent(one.idle_share) }} of its time since it was ready.</span></div>
           } @else {<div class="sheet"><m-void title="Nobody looked yet">What its processes use is sampled while it runs; a model that runs elsewhere does not say it.</m-void></div>}
         }
         @case ('pod') {@if (one.pod) {<m-code [text]="json(one.pod)" />} @else {<div class="sheet"><m-void title="It has no pod">It is a process of the hub’s machine, or its model runs elsewhere.</m-void></div>}}
         @default {
           <div class="sheet"><dl class="big4">
-              <div><dt>Time to ready</dt><dd>{{ one.start_seconds == null ? '–' : duration(one.start_seconds) }}</dd><dd class="small">{{ one.launch_cause }}</dd></div>
+              <div><dt>Time to ready</dt><dd>{{ one.start_seconds == null ? '–' : duration(one.start_seconds) }}</dd><dd class="small">started because {{ launchedInWords(one.launch_cause) }}</dd></div>
               <div><dt>Jobs</dt><dd>{{ count(one.jobs) }}</dd><dd class="small">{{ one.end ? 'until ' + one.end.cause : 'so far' }}</dd></div>
               <div><dt>Idle</dt><dd>{{ percent(one.idle_share) }}</dd><dd class="small">{{ lived() }}</dd></div>
               <div><dt>Works on</dt><dd>{{ one.requests.length === 0 ? 'nothing' : counted(one.requests.length, 'request') }}</dd><dd class="small ids">@for (request of one.requests.slice(0, 4); track request) {<a class="mono" routerLink="/admin/requests" [queryParams]="{ open: request }">{{ tail(request) }}</a>}</dd></div>
@@ -114,6 +123,7 @@ export class InstancePage {
   protected readonly duration = duration;
   protected readonly tail = tail;
   protected readonly percent = percent;
+  protected readonly launchedInWords = launchedInWords;
   protected readonly markOf = markOf;
   protected readonly stateInWords = stateInWords;
   protected readonly asking = signal(false);
@@ -121,8 +131,16 @@ export class InstancePage {
   protected readonly read = read('/api/v1/instances/{id}', () => ({ path: { id: this.id() } }));
   protected readonly events = read('/api/v1/instances/{id}/events', () => ({ path: { id: this.id() }, query: { limit: 200, ...(this.shown() === 'events' ? { after: this.after() } : {}) }, quiet: true }));
   protected readonly requests = read('/api/v1/instances/{id}/requests', () => (this.shown() === 'requests' ? { path: { id: this.id() }, query: { limit: 100, after: this.after() }, quiet: true } : undefined));
+  /** What it used whenever the page read it. */
+  readonly #seen = signal<readonly { id: string; at: number; cpu: number; memory: number }[]>([]);
+  protected readonly lines = computed(() => {
+    const seen = this.#seen().filter(({ id }) => id === this.id());
+    const line = (label: string, say: (value: number) => string, samples: { at: number; value: number }[]) => ({ label, say, samples, most: Math.max(0, ...samples.map(({ value }) => value)) });
+    return [line('CPU, cores', (value) => value.toFixed(2), seen.map(({ at, cpu }) => ({ at, value: cpu }))), line('Memory', bytes, seen.map(({ at, memory }) => ({ at, value: memory })))];
+  });
   protected readonly told = computed(() => (this.events.value()?.items ?? []).filter((one) => !this.level() || one.level === this.level()));
   protected readonly since = computed(() => (this.events.value()?.items ?? []).map((one) => one.first_at).sort()[0]);
+  readonly #ended = computed(() => this.read.value()?.state === 'ended');
   readonly #span = computed<Span>(() => {
     const one = this.read.value();
     const from = Date.parse(one?.launched_at ?? '');
@@ -142,6 +160,18 @@ export class InstancePage {
 
   constructor() {
     follow(inject(Feed).instances, [this.read, this.events, this.requests]);
+    effect(() => {
+      const one = this.read.value();
+      if (!one?.resources || one.state === 'ended') return;
+      const { cpu, memory } = one.resources;
+      untracked(() => this.#seen.update((seen) => joined(seen.filter(({ id }) => id === one.id), { id: one.id, at: this.#clock.now(), cpu: cpu.now, memory: memory.now })));
+    });
+    // Nothing says that a sample came.
+    effect((onCleanup) => {
+      if (this.shown() !== 'usage' || this.#ended()) return;
+      const timer = setInterval(() => document.hidden || this.read.again(), SAMPLED);
+      onCleanup(() => clearInterval(timer));
+    });
   }
 
   protected share({ now, peak }: { now: number; peak: number }): number {
