@@ -227,62 +227,6 @@ test('banners say that there is no network, and that the hub has a new version o
   assert.equal(await page.getByRole('button', { name: 'Reload' }).count(), 1);
 });
 
-test('only a session that ended asks for a sign-in, over the page, in every tab', async () => {
-  await hub.account('hopper');
-  const { page, context } = await eyes.person(hub);
-  await signIn(page, 'hopper');
-  await run(page, 'CCO\n');
-  const other = await context.newPage();
-  await other.goto('/requests');
-  await other.getByText('1 input').first().waitFor();
-  // It hears by the first one what the hub says.
-  await other.getByText('Live', { exact: true }).waitFor();
-  // Ended elsewhere.
-  const token = await hub.signIn('hopper');
-  const sessions = await hub.call('me/sessions', { token });
-  const cookie = sessions.items.find((one) => one.kind === 'cookie');
-  await hub.call(`me/sessions/${cookie.id}/end`, { token, body: {} });
-  await page.bringToFront();
-  await page.getByText('Your session ended').waitFor();
-  await other.bringToFront();
-  await other.getByText('Your session ended').waitFor();
-  assert.equal(await page.getByLabel('User name').inputValue(), 'hopper', 'the name is there');
-  await page.bringToFront();
-  await page.getByLabel('Password').fill(PASSWORD);
-  await page.getByRole('dialog').getByRole('button', { name: 'Sign in' }).click();
-  await page.getByText('Your session ended').waitFor({ state: 'detached' });
-  await page.getByText('1 input').first().waitFor();
-  await other.bringToFront();
-  await other.getByText('Your session ended').waitFor({ state: 'detached' });
-});
-
-test('going from page to page asks nothing about the session', async () => {
-  const { page, check } = await eyes.person(hub);
-  await signIn(page, 'grace');
-  const asked = [];
-  page.on('request', (request) => request.url().includes('/session') && asked.push(request.url()));
-  for (const name of ['Statistics', 'Instances', 'History', 'My requests', 'Models']) {
-    await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name, exact: true }).click();
-    await page.getByRole('heading', { level: 1 }).waitFor();
-  }
-  assert.deepEqual(asked, []);
-  check();
-});
-
-test('who lacks a permission sees no entry, and the page names it; a permission that comes shows at once', async () => {
-  await hub.account('jones');
-  const { page } = await eyes.person(hub);
-  await signIn(page, 'jones');
-  assert.equal(await page.getByText('Administration').count(), 0);
-  await page.goto('/admin/statistics');
-  await page.getByText('This page is for administrators').waitFor();
-  await page.getByText('ADMIN', { exact: true }).waitFor();
-  const admin = await hub.signIn('grace');
-  const [jones] = (await hub.call('users?search=jones', { token: admin })).items;
-  await hub.call(`users/${jones.id}/grant`, { token: admin, body: { permission: 'ADMIN' } });
-  await page.getByRole('heading', { name: 'Statistics' }).waitFor();
-});
-
 test('the link of a mail sets a new password, and its secret leaves the address', async () => {
   await hub.account('turing');
   const admin = await hub.signIn('grace');

@@ -1,6 +1,7 @@
 import { Component, inject, input } from '@angular/core';
 import { Router, RouterLink } from '@angular/router';
 
+import { absolute } from '../api/place';
 import { SignInForm } from '../shell/sign-in-form';
 import { Session } from '../session/session';
 import { asText } from '../ui/query';
@@ -22,6 +23,8 @@ export class SignInPage {
   /** Back to where somebody was sent here from, within this app. */
   protected done(): void {
     const to = this.to();
-    void this.#router.navigateByUrl(/^\/(?!\/)/.test(to) ? to : '/requests');
+    const place = /^\/(?!\/)/.test(to) ? to : '/requests';
+    if (this.session.startsOver) location.assign(absolute(place.slice(1)));
+    else void this.#router.navigateByUrl(place);
   }
 }

@@ -57,7 +57,14 @@ export class Api {
       signal: given.signal ?? null,
       keepalive: given.keepalive ?? false,
     }, given.quiet);
-    return (await response.json()) as Answer<V, P>;
+    try {
+      return (await response.json()) as Answer<V, P>;
+    } catch (error) {
+      if (given.signal?.aborted) throw error;
+      // What answers is not the hub: a portal's page, or an answer that broke off.
+      this.#session.lost();
+      throw Failure.unreachable();
+    }
   }
 
   get<P extends Route<'get'>>(route: P, given: Given<'get', P> = {}): Promise<Answer<'get', P>> {

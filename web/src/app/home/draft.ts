@@ -103,7 +103,8 @@ export class Draft {
           return;
         } catch (error) {
           const failure = Failure.of(error);
-          if (failure.status === 401 && (await this.#session.renew())) continue;
+          if (failure.status === 401 && (await this.#session.back())) continue;
+          if (failure.status === 0) this.#session.lost();
           if (!failure.passes) throw failure;
           this.sending.set({ sent: 0, of: body.size, trouble: failure.detail });
           await new Promise<void>((resolve) => {
@@ -154,7 +155,14 @@ function send(
   request.onabort = () => reject(new Aborted());
   request.onload = () => {
     const { status, statusText } = request;
-    if (status >= 200 && status < 300) return resolve(JSON.parse(request.responseText) as Schemas['Request']);
+    if (status >= 200 && status < 300) {
+      try {
+        return resolve(JSON.parse(request.responseText) as Schemas['Request']);
+      } catch {
+        // A portal's page, say.
+        return reject(Failure.unreachable());
+      }
+    }
     const answered = new Headers();
     for (const name of ['content-type', 'x-request-id', 'retry-after']) {
       const value = request.getResponseHeader(name);

@@ -8,11 +8,11 @@ const nobody = { ...ada, principal: { id: 'n', kind: 'anonymous' } } as Live;
 class Browser {
   answers: (() => Promise<unknown>)[] = [];
   asked = 0;
-  tabs: { keeper: Keeper; states: State[]; startedOver: number }[] = [];
+  tabs: { keeper: Keeper; states: State[]; startedOver: number; as: Live | null }[] = [];
   #turn: Promise<unknown> = Promise.resolve();
 
   tab(cached: Live | null = ada) {
-    const tab = { states: [] as State[], startedOver: 0 } as unknown as (typeof this.tabs)[number];
+    const tab = { states: [] as State[], startedOver: 0, as: null } as unknown as (typeof this.tabs)[number];
     const world: World = {
       renew: () => {
         const answer = this.answers[Math.min(this.asked++, this.answers.length - 1)];
@@ -26,7 +26,10 @@ class Browser {
       tell: (message: Message) => this.tabs.filter((other) => other !== tab).forEach((other) => other.keeper.hear(message, true)),
       rest: () => new Promise((resolve) => setTimeout(resolve, 1)),
       changed: (state) => tab.states.push(state),
-      startOver: () => tab.startedOver++,
+      startOver: (live) => {
+        tab.startedOver++;
+        tab.as = live;
+      },
     };
     tab.keeper = new Keeper(world, cached);
     this.tabs.push(tab);
@@ -115,6 +118,8 @@ test('somebody else starts the other tabs over', () => {
   const [one, two] = [browser.tab(), browser.tab()];
   one.keeper.hear({ live: bob });
   expect([one.startedOver, two.startedOver]).toEqual([1, 1]);
+  // Whom it remembers is who signed in: else it would start over again and again.
+  expect([one.as, two.as]).toEqual([bob, bob]);
 });
 
 test('an anonymous session becomes an account without starting over', () => {

@@ -23,7 +23,7 @@ export interface World {
   rest(milliseconds: number): Promise<void>;
   changed(state: State): void;
   /** Somebody else signed in: what is shown is not theirs. */
-  startOver(): void;
+  startOver(live: Live): void;
 }
 
 export type Message = { readonly live: Live } | { readonly ended: Reason } | { readonly out: true };
@@ -55,17 +55,23 @@ export class Keeper {
     const heard = this.#heard;
     const response = await request();
     if (response.status !== 401) return response;
-    const live = heard === this.#heard ? await this.renew() : this.#lives();
-    if (live) return request();
-    if (!this.state.ended) return response;
-    await this.#resumed.promise;
-    return request();
+    return (await this.#comesBack(heard === this.#heard ? await this.renew() : this.#lives())) ? request() : response;
+  }
+
+  /** Does it live? If it ended, it does when the same person signed in again. */
+  async back(): Promise<boolean> {
+    return this.#comesBack(await this.renew());
   }
 
   /** Does it live? Asks once, however many want to know. */
   renew(): Promise<boolean> {
     this.#asking ??= this.#ask().finally(() => (this.#asking = null));
     return this.#asking;
+  }
+
+  async #comesBack(lives: boolean): Promise<boolean> {
+    if (!lives && this.state.ended) await this.#resumed.promise;
+    return this.#lives();
   }
 
   /** A call got no answer. */
@@ -82,7 +88,7 @@ export class Keeper {
       const { live } = message;
       if (before?.principal.kind === 'account' && before.principal.id !== live.principal.id) {
         if (!fromElsewhere) this.world.tell(message);
-        this.world.startOver();
+        this.world.startOver(live);
         return;
       }
       this.#set({ live, ended: null, reachable: true });

@@ -29,6 +29,8 @@ export class Session {
   readonly name = computed(() => this.account()?.principal.name ?? null);
   /** Changes when what failed is worth reading again: the hub is back, or somebody signed in. */
   readonly resumed = this.#resumed.asReadonly();
+  /** Somebody else signed in: the page is about to be loaded anew. */
+  startsOver = false;
   /** The hub was asked once, or cannot be. */
   readonly ready: Promise<unknown>;
 
@@ -41,7 +43,11 @@ export class Session {
         tell: (message) => this.#channel.postMessage(message),
         rest: (milliseconds) => this.#rest(milliseconds),
         changed: (state) => this.#changed(state),
-        startOver: () => location.reload(),
+        startOver: (live) => {
+          this.startsOver = true;
+          remember(live);
+          location.reload();
+        },
       },
       cached,
     );
@@ -72,6 +78,11 @@ export class Session {
     return this.#keeper.renew();
   }
 
+  /** Lives, perhaps after somebody signed in again. */
+  back(): Promise<boolean> {
+    return this.#keeper.back();
+  }
+
   lost(): void {
     this.#keeper.lost();
   }
@@ -96,12 +107,7 @@ export class Session {
   #changed(state: State): void {
     const before = this.#state();
     this.#state.set(state);
-    try {
-      if (state.live) localStorage.setItem(CACHE, JSON.stringify(state.live));
-      else localStorage.removeItem(CACHE);
-    } catch {
-      // Storage may be refused: then the name is shown a moment later.
-    }
+    remember(state.live);
     const back = (!before.reachable && state.reachable) || (before.ended && !state.ended);
     if (back || before.live?.principal.id !== state.live?.principal.id) this.#resumed.update((n) => n + 1);
   }
@@ -132,7 +138,18 @@ async function post(path: string, body: unknown): Promise<Live> {
     throw Failure.unreachable();
   });
   if (!response.ok) throw await Failure.from(response);
-  return (await response.json()) as Live;
+  const answer = (await response.json().catch(() => undefined)) as Live | undefined;
+  if (!answer) throw Failure.unreachable();
+  return answer;
+}
+
+function remember(live: Live | null): void {
+  try {
+    localStorage.removeItem(CACHE);
+    if (live) localStorage.setItem(CACHE, JSON.stringify(live));
+  } catch {
+    // Storage may be refused: then the name is shown a moment later.
+  }
 }
 
 /** What was seen last: shown at once, asked about at once. */
