@@ -71,7 +71,7 @@ test('new requests are counted, and nothing jumps', async () => {
   const { page, check } = await eyes.person(hub);
   await signIn(page, 'grace');
   await page.goto('/admin/requests');
-  await page.getByText('Live').waitFor();
+  await page.getByText('Live', { exact: true }).waitFor();
   await page.getByText('50 requests on this page').waitFor();
   const first = await page.locator('tbody tr').first().innerText();
   await hub.request(await hub.person(), 'atoms', ['CCO']);
@@ -155,11 +155,24 @@ test('what people sent is on no page of an administrator', async () => {
   });
   await signIn(page, 'grace');
   const all = await hub.call('admin/requests?limit=200', { token: admin });
-  const instances = await hub.call('instances?ended=false', { token: admin });
-  for (const path of ['statistics', 'requests', `requests?open=${all.items.at(-1).id}`, 'instances', `instances?open=${instances.items[0]?.id ?? ''}`, 'history']) {
+  const [instance] = (await hub.call('instances?ended=false&model=atoms', { token: admin })).items;
+  const { id: lovelace } = (await hub.call('users?search=lovelace', { token: admin })).items[0];
+  // Each with what is there when its data is. Logs may quote inputs, and say so.
+  for (const [path, words] of [
+    ['statistics?open=atoms', 'Times of'],
+    ['requests', 'on this page'],
+    [`requests?open=${all.items.at(-1).id}`, 'Timeline'],
+    ['instances', 'Works on'],
+    [`instances?open=${instance.id}`, 'Why it started'],
+    ...[['', 'started because'], ['timeline', 'ready'], ['requests', 'count again'], ['events', 'job_done'], ['usage', 'Mean'], ['pod', 'It has no pod']].map(([tab, said]) => [`instances/${instance.id}?tab=${tab}`, said]),
+    ['history', 'As a table'],
+    ['catalogue/atoms', 'Nothing was changed'],
+    [`users?open=${lovelace}`, 'Lost password'],
+    ['audit', 'on this page'],
+    ['health', 'Clearing'],
+  ]) {
     await page.goto(`/admin/${path}`);
-    await page.getByRole('heading', { level: 1 }).waitFor();
-    await page.waitForLoadState('load');
+    await page.getByText(words).first().waitFor({ state: 'attached' });
     assert.ok(!(await page.content()).includes(CANARY), path);
   }
   assert.ok(heard.length > 5 && heard.every((text) => !text.includes(CANARY)));

@@ -54,7 +54,8 @@ export type ResultAsk =
 export type ResultTold =
   | { readonly read: number }
   | { readonly columns: readonly ResultColumn[]; readonly total: number; readonly failed: number; readonly errors: readonly (readonly [string, number])[]; readonly cut: boolean }
-  | { readonly problem: string }
+  /** Why there is no table: 0 if nothing answered, and what the hub said of it. */
+  | { readonly problem: string; readonly title: string; readonly status: number; readonly requestId: string | null }
   | { readonly shown: number; readonly bins: { readonly [column: string]: readonly number[] }; readonly turn: number }
   | { readonly rows: readonly ResultRow[]; readonly turn: number }
   | { readonly text: string; readonly turn: number }

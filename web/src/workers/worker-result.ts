@@ -24,8 +24,9 @@ async function read(address: string): Promise<void> {
   try {
     const response = await fetch(address, { headers: { accept: 'application/x-ndjson' } });
     if (!response.ok || !response.body) {
-      const problem = (await response.json().catch(() => ({}))) as { detail?: string };
-      return tell({ problem: problem.detail ?? `The answer was ${response.status}.` });
+      const problem = (await response.json().catch(() => ({}))) as { title?: string; detail?: string };
+      const { status, headers } = response;
+      return tell({ problem: problem.detail ?? `The answer was ${status}.`, title: problem.title ?? '', status, requestId: headers.get('x-request-id') });
     }
     let rest = '';
     let more = true;
@@ -43,6 +44,6 @@ async function read(address: string): Promise<void> {
     const columns = store.end();
     tell({ columns, total: store.total, ...store.failed(), cut: store.cut });
   } catch {
-    tell({ problem: 'The hub cannot be reached.' });
+    tell({ problem: 'The hub cannot be reached.', title: '', status: 0, requestId: null });
   }
 }

@@ -33,7 +33,7 @@ import { StopDialog } from './stop-dialog';
       </dl></div>
       <div class="sec"><h3>{{ one.state === 'ended' ? 'Worked on' : 'Works on' }}<span>{{ one.requests.length > 0 ? counted(one.requests.length, 'request') + ' now' : 'nothing now' }}</span></h3>
         <dl class="kv">@for (request of requests.value()?.items ?? []; track request.id) {<dt><a class="mono" routerLink="/admin/requests" [queryParams]="{ open: request.id }">{{ tail(request.id) }}</a></dt><dd>{{ counted(request.inputs, 'input') }} in {{ counted(request.jobs, 'job') }}</dd>} @empty {<dd class="mut">No request yet.</dd>}</dl></div>
-      <div class="sec"><h3>Events<span>newest first</span><a class="end" [routerLink]="['/admin/instances', id()]" [queryParams]="{ tab: 'logs' }">Log</a></h3><m-instance-events [all]="events.value()?.items ?? []" /></div>
+      <div class="sec"><h3>Events<span>newest first</span><a class="end" [routerLink]="['/admin/instances', id()]" [queryParams]="{ tab: 'logs' }">Log</a></h3>@if (events.value(); as it) {<m-instance-events [all]="it.items" />} @else if (events.loading()) {<i class="sk a"></i>}</div>
     } @else if (!read.failure()) {<p class="mt3"><i class="sk a"></i></p>}
   </m-drawer>
   @if (asking()) {@if (read.value(); as one) {<m-stop-dialog [instance]="one" (closed)="asking.set(false)" (stopped)="asking.set(false); read.again()" />}}`,

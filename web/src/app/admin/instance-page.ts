@@ -52,12 +52,12 @@ const LEVELS = [
               @for (request of requests.value()?.items; track request.id) {<tr><td class="ttl"><a class="mono" routerLink="/admin/requests" [queryParams]="{ open: request.id }">{{ request.id }}</a></td><td class="sta"><span [class.z]="!one.requests.includes(request.id)">{{ one.requests.includes(request.id) ? 'works on it' : '–' }}</span></td><td class="num" data-l="Inputs"><span class="v">{{ count(request.inputs) }}</span></td><td class="num" data-l="Jobs"><span class="v">{{ count(request.jobs) }}</span></td><td class="num" data-l="First"><span class="v"><m-when [at]="request.first_at" [relative]="false" /></span></td><td class="num" data-l="Last"><span class="v"><m-when [at]="request.last_at" [relative]="false" /></span></td></tr>}
             </tbody></table></div>
             <div class="under"><span>Inputs that were sent again count again.</span><m-pager [after]="after()" [next]="requests.value()?.next" /></div>
-          } @else if (requests.value()) {<div class="sheet"><m-void title="No request yet">What it works on appears here.</m-void></div>}
+          } @else if (requests.value()) {<div class="sheet"><m-void title="No request yet">What it works on appears here.</m-void></div>} @else if (requests.loading()) {<div class="sheet pad" aria-busy="true"><i class="sk a"></i></div>}
         }
         @case ('events') {
           @if (events.failure(); as failure) {<m-failed [failure]="failure" (again)="events.again()" />}
           <div class="bar"><m-seg label="Level" [options]="levels" [value]="level()" (valueChange)="go({ level: $event })" /><span class="lbl end">@if (since(); as at) {kept since <m-when [at]="at" [relative]="false" />, newest first}</span></div>
-          <m-instance-events class="evs" [all]="told()" [none]="level() ? 'No warnings.' : 'Nothing happened yet.'" />
+          @if (events.value()) {<m-instance-events class="evs" [all]="told()" [none]="level() ? 'No warnings.' : 'Nothing happened yet.'" />} @else if (events.loading()) {<div class="sheet pad" aria-busy="true"><i class="sk a"></i></div>}
           <div class="under"><m-pager [after]="after()" [next]="events.value()?.next" /></div>
         }
         @case ('logs') {<m-instance-log [id]="id()" [ended]="one.state === 'ended'" [find]="find()" [follow]="follow()" />}
@@ -94,7 +94,7 @@ const LEVELS = [
           }
           @if (askedOf(one); as text) {<p class="mt3 mut">It was launched with {{ text }}.</p>}
           <div class="h2r"><h2>Last events</h2>@if (since(); as at) {<span class="mut">kept since <m-when [at]="at" [relative]="false" /></span>}<a class="end" [routerLink]="[]" [queryParams]="{ tab: 'events' }">All of them</a></div>
-          <m-instance-events class="evs" [all]="(events.value()?.items ?? []).slice(0, 3)" />
+          @if (events.value(); as last) {<m-instance-events class="evs" [all]="last.items.slice(0, 3)" />} @else if (events.loading()) {<div class="sheet pad" aria-busy="true"><i class="sk a"></i></div>}
         }
       }
       @if (asking()) {<m-stop-dialog [instance]="one" (closed)="asking.set(false)" (stopped)="asking.set(false); read.again()" />}

@@ -2,6 +2,7 @@ import { Component, computed, effect, inject, input, signal, untracked } from '@
 import { RouterLink } from '@angular/router';
 
 import type { Schemas } from '../api/api';
+import { Failure } from '../api/failure';
 import { type Read, read } from '../api/read';
 import { Catalogue } from '../model/catalogue';
 import { takesMolecules } from '../model/words';
@@ -30,8 +31,8 @@ const PAGE = 50;
         <p class="sub">@if (first.value(); as one) {{{ nameOf(one) }}}@if (second.value(); as other) { with {{ nameOf(other) }}, joined by input}</p></div>
       @if (joined()) {<div class="acts"><a class="btn" [routerLink]="[]" [queryParams]="{}">Another one</a><button type="button" class="btn pri" (click)="download()"><m-icon name="download" />Download CSV</button></div>}
     </header>
-    @if (first.failure() ?? second.failure(); as failure) {<m-failed [failure]="failure" (again)="first.again(); second.again()" />}
-    @if (a.problem() ?? b.problem(); as problem) {<div class="note f mb5" role="alert"><m-icon name="warn" /><span>{{ problem }}</span></div>}
+    @if (first.failure() ?? second.failure() ?? list.failure(); as failure) {<m-failed [failure]="failure" (again)="first.again(); second.again(); list.again()" />}
+    @if (a.problem() ?? b.problem(); as problem) {<m-failed [failure]="problem" (again)="a.again(); b.again()" />}
     @if (!with()) {
       <p class="lead mb5">With which of your completed requests?</p>
       @if (others().length > 0) {
@@ -40,7 +41,7 @@ const PAGE = 50;
         </tbody></table></div>
       } @else if (list.value()) {
         <div class="sheet"><m-void title="There is no other completed request">Run the same inputs with another model, or with another version of it; then compare.<a step class="btn pri" routerLink="/">Models</a></m-void></div>
-      }
+      } @else if (list.loading()) {<div class="sheet pad" aria-busy="true"><i class="sk a"></i></div>}
     } @else if (joined(); as it) {
       <div class="bar">
         <m-choice label="First" [options]="columnsA()" [value]="x()" [none]="x()" (valueChange)="go({ x: $event, page: null })" />
@@ -134,7 +135,7 @@ export class ComparePage {
         untracked(() => {
           this.joined.set(null);
           if (one.phase === 'completed') result.open(`api/v1/requests/${one.id}/result?format=ndjson`);
-          else result.problem.set(`A request that is ${one.phase} has no result to compare.`);
+          else result.problem.set(new Failure(-1, `A request that is ${one.phase} has no result to compare.`));
         });
       });
     };

@@ -10,7 +10,7 @@ import { Icon } from '../ui/icon';
 import { Mol } from '../ui/mol';
 import { asList } from '../ui/query';
 import { Toasts } from '../ui/toasts';
-import { Void } from '../ui/void';
+import { Failed, Void } from '../ui/void';
 import type { ResultRow } from '../../workers/result-messages';
 import { arranged, said, shadeOf, short, type Shown, shownColumns, under } from './columns';
 import { ColumnsChoice } from './columns-choice';
@@ -25,7 +25,7 @@ const PAGE = 50;
 /** The rows of a result: what a person sent, beside what the model says. What is chosen stands in the address. */
 @Component({
   selector: 'm-result-table',
-  imports: [Choice, ColumnsChoice, Histogram, Icon, Mol, RangeDialog, RowDrawer, Substructure, Void],
+  imports: [Choice, ColumnsChoice, Failed, Histogram, Icon, Mol, RangeDialog, RowDrawer, Substructure, Void],
   template: `@if (result().columns(); as all) {
       <div class="bar">
         <div class="seg ic" role="group" aria-label="Shown as">
@@ -104,7 +104,7 @@ const PAGE = 50;
       @if (asked(); as column) {<m-range-dialog [column]="column" [range]="rangeOf(column.name)" (chosen)="query.limit(column.name, $event)" (closed)="asked.set(null)" />}
       @if (query.row() >= 0) {<m-row-drawer class="float" [result]="result()" [columns]="columns()" [at]="query.row()" [inputAt]="inputAt()" [nameAt]="nameAt()" [molecule]="molecules()" (closed)="query.go({ row: null })" />}
     } @else if (result().problem(); as problem) {
-      <div class="note f" role="alert"><m-icon name="warn" /><span>{{ problem }}</span></div>
+      <m-failed [failure]="problem" (again)="result().again()" />
     } @else {
       <div class="tw" aria-busy="true"><table class="t res"><tbody>@for (n of [1, 2, 3, 4]; track n) {<tr><td class="mc"><i class="sk c"></i></td><td><i class="sk a"></i></td><td class="num"><i class="sk d"></i></td><td class="num"><i class="sk d"></i></td></tr>}</tbody></table></div>
       @if (result().read() > 0) {<p class="under" role="status">{{ count(result().read()) }} rows are read.</p>}

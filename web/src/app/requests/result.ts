@@ -1,7 +1,9 @@
-import { computed, DestroyRef, inject, signal } from '@angular/core';
+import { computed, DestroyRef, effect, inject, signal, untracked } from '@angular/core';
 
 import { RESULT_WORKER } from '../../generated/workers';
+import { Failure } from '../api/failure';
 import { absolute } from '../api/place';
+import { Session } from '../session/session';
 import type { Placed, ResultAsk, ResultColumn, ResultRow, ResultTold, TextFormat, Value, View } from '../../workers/result-messages';
 
 export interface Columns {
@@ -19,23 +21,34 @@ type Question<K extends string> = Extract<ResultAsk, Record<K, unknown>>;
 export class Result {
   readonly columns = signal<Columns | null>(null);
   readonly read = signal(0);
-  readonly problem = signal<string | null>(null);
+  readonly problem = signal<Failure | null>(null);
   readonly shown = signal<{ number: number; bins: { readonly [column: string]: readonly number[] } } | null>(null);
   readonly rows = signal<readonly ResultRow[]>([]);
   /** Places of the rows that a person chose. */
   readonly selected = signal<ReadonlySet<number>>(new Set());
   readonly picked = computed(() => [...this.selected()].sort((a, b) => a - b));
   #worker: Worker | undefined;
+  #address = '';
   #turn = 0;
   #viewed = 0;
   #sliced = 0;
   readonly #waiting = new Map<number, (told: ResultTold) => void>();
 
   constructor() {
+    const session = inject(Session);
+    effect(() => {
+      session.resumed();
+      if (untracked(this.problem)?.passes) untracked(() => this.again());
+    });
     inject(DestroyRef).onDestroy(() => this.#worker?.terminate());
   }
 
+  again(): void {
+    if (this.#address) this.open(this.#address);
+  }
+
   open(address: string): void {
+    this.#address = address;
     this.#worker?.terminate();
     this.#waiting.clear();
     this.columns.set(null);
@@ -44,11 +57,11 @@ export class Result {
     try {
       this.#worker = new Worker(RESULT_WORKER);
     } catch {
-      this.problem.set('This browser refuses the worker that shows tables. The downloads work.');
+      this.problem.set(new Failure(-1, 'This browser refuses the worker that shows tables. The downloads work.'));
       return;
     }
     this.#worker.onmessage = ({ data }: MessageEvent<ResultTold>) => this.#hear(data);
-    this.#worker.onerror = () => this.problem.set('The table cannot be shown here. The downloads work.');
+    this.#worker.onerror = () => this.problem.set(new Failure(-1, 'The table cannot be shown here. The downloads work.'));
     this.#ask({ open: absolute(address) });
   }
 
@@ -93,7 +106,7 @@ export class Result {
 
   #hear(told: ResultTold): void {
     if ('read' in told) this.read.set(told.read);
-    else if ('problem' in told) this.problem.set(told.problem);
+    else if ('problem' in told) this.problem.set(new Failure(told.status, told.problem, { title: told.title }, told.requestId));
     else if ('columns' in told) this.columns.set(told);
     else if ('rows' in told) {
       if (told.turn === this.#sliced) this.rows.set(told.rows);
