@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
-import { signIn, table, world } from './world.mjs';
+import { PASSWORD, signIn, table, world } from './world.mjs';
 
 const CANARY = 'CANARYSMILES';
 let hub, eyes, admin;
@@ -155,20 +155,21 @@ test('what people sent is on no page of an administrator', async () => {
   });
   await signIn(page, 'grace');
   const all = await hub.call('admin/requests?limit=200', { token: admin });
+  await hub.request(await hub.person(), 'atoms', [`N${CANARY}`, 'CCCCCC']);
   const [instance] = (await hub.call('instances?ended=false&model=atoms', { token: admin })).items;
   const { id: lovelace } = (await hub.call('users?search=lovelace', { token: admin })).items[0];
   // Each with what is there when its data is. Logs may quote inputs, and say so.
   for (const [path, words] of [
-    ['statistics?open=atoms', 'Times of'],
-    ['requests', 'on this page'],
+    ['statistics?open=atoms', /^Times of \d/],
+    ['requests', /\d requests on this page/],
     [`requests?open=${all.items.at(-1).id}`, 'Timeline'],
     ['instances', 'Works on'],
     [`instances?open=${instance.id}`, 'Why it started'],
     ...[['', 'started because'], ['timeline', 'ready'], ['requests', 'count again'], ['events', 'job_done'], ['usage', 'Mean'], ['pod', 'It has no pod']].map(([tab, said]) => [`instances/${instance.id}?tab=${tab}`, said]),
-    ['history', 'As a table'],
+    ['history', /^\d+ instances?$/],
     ['catalogue/atoms', 'Nothing was changed'],
     [`users?open=${lovelace}`, 'Lost password'],
-    ['audit', 'on this page'],
+    ['audit', /entr(y|ies) on this page/],
     ['health', 'Clearing'],
   ]) {
     await page.goto(`/admin/${path}`);
@@ -178,3 +179,82 @@ test('what people sent is on no page of an administrator', async () => {
   assert.ok(heard.length > 5 && heard.every((text) => !text.includes(CANARY)));
   check();
 });
+
+test('what people wrote is text on every page that shows it', async () => {
+  const { page, check } = await eyes.person(hub);
+  const asked = [];
+  page.on('dialog', (dialog) => (asked.push(dialog.message()), dialog.dismiss()));
+  page.on('request', (request) => request.url().endsWith('/x') && asked.push(request.url()));
+  const evil = (n) => `<img src=x onerror=alert(${n})>"'&{{7*7}}`;
+  await hub.call('accounts', { body: { name: 'mallory', first_name: evil(1), last_name: evil(2), email: 'mallory@example.org', password: PASSWORD } });
+  const mallory = await hub.signIn('mallory');
+  const { id: who } = (await hub.call('users?search=mallory', { token: admin })).items[0];
+  const request = await hub.call(`requests?model=atoms&wait=30&label=${encodeURIComponent(evil(3))}`, { token: mallory, body: `"${evil(4).replaceAll('"', '""')}",smiles\n"${evil(5).replaceAll('"', '""')}",CCO\nx,bad ${evil(6)}\n`, headers: { 'content-type': 'text/csv' } });
+  await hub.call('me/tokens', { token: mallory, body: { name: evil(7) } });
+  const held = await hub.call('requests', { token: mallory, body: { model: 'sleepy', inputs: ['700'] } });
+  await hub.call(`admin/requests/${held.id}/cancel`, { token: admin, body: { reason: evil(8) } });
+  await hub.request(mallory, 'atoms', ['CCN']);
+  const [instance] = (await hub.call('instances?ended=false&model=atoms', { token: admin })).items;
+  const { etag } = await hub.call('catalogue/broken', { token: admin });
+  await hub.call('catalogue/broken', { token: admin, method: 'PATCH', headers: { 'if-match': etag }, body: { card: { title: evil(9), description: evil(10), licence: evil(11), publication: evil(12), tags: [evil(13)] } } });
+  await hub.call(`instances/${instance.id}/stop`, { token: admin, body: { reason: evil(15), work: 'requeue' } });
+  const look = async (person, path, shown) => {
+    await person.goto(path);
+    for (const n of shown) await person.getByText(`onerror=alert(${n})`).first().waitFor({ state: 'attached' });
+    assert.equal(await person.locator('img[src="x"], [onerror]').count(), 0, path);
+    assert.equal(await person.getByText('&49').count(), 0, `${path} computes nothing of it`);
+  };
+  await signIn(page, 'mallory');
+  await look(page, '/requests', [3]);
+  await look(page, `/requests/${request.id}`, [3, 4, 5]);
+  await look(page, `/requests/${request.id}?row=0`, [4, 5]);
+  await look(page, `/requests/${held.id}`, [8]);
+  await look(page, '/account', [7]);
+  await look(page, '/', [9, 10]);
+  await hub.call('catalogue/broken/disable', { token: admin, body: { reason: evil(14) } });
+  await look(page, '/models/broken', [9, 14]);
+  await look(page, '/models/broken?tab=about', [11, 12]);
+  await hub.call('catalogue/broken/enable', { token: admin, method: 'POST' });
+  await look(page, `/requests?q=${encodeURIComponent(evil(20))}`, [20]);
+  const { page: boss, check: alsoCheck } = await eyes.person(hub);
+  boss.on('dialog', (dialog) => (asked.push(dialog.message()), dialog.dismiss()));
+  await signIn(boss, 'grace');
+  await look(boss, `/admin/users?open=${who}`, [1, 2]);
+  await look(boss, `/admin/requests?open=${held.id}`, [8]);
+  await look(boss, `/admin/instances/${instance.id}`, [15]);
+  await look(boss, '/admin/statistics', [9]);
+  await look(boss, '/admin/catalogue', [9]);
+  await look(boss, '/admin/audit', [8, 14, 15]);
+  await look(boss, `/admin/users?q=${encodeURIComponent(evil(20))}`, [20]);
+  assert.deepEqual(asked, []);
+  check();
+  alsoCheck();
+});
+
+test('the tables of requests and of instances are what their CSV says', async () => {
+  const { page, check } = await eyes.person(hub);
+  await signIn(page, 'grace');
+  const saved = async (name) => {
+    const [download] = await Promise.all([page.waitForEvent('download'), page.locator('main').getByText(name, { exact: true }).first().click()]);
+    const [head, ...lines] = csvOf(readFileSync(await download.path(), 'utf8'));
+    return lines.map((line) => Object.fromEntries(head.map((column, at) => [column, line[at]])));
+  };
+  const titles = Object.fromEntries((await hub.call('models', { token: admin })).items.map((one) => [one.id, one.title]));
+  await page.goto('/admin/requests?who=account&phase=completed&phase=failed');
+  await page.getByText(/\d requests on this page/).waitFor();
+  const shown = await table(page, 'table.t');
+  const lines = await saved('CSV');
+  assert.deepEqual(lines.map((line) => [titles[line.model] ?? line.model, line.phase, line.user_name, Number(line.inputs), Number(line.failed)]), shown.map((row) => [row[2], row[3], row[4], Number(row[5]), Number(row[7])]));
+  await page.goto('/admin/history');
+  await page.getByText(/^\d+ instances$/).waitFor();
+  const bars = (await table(page, 'table.t')).length;
+  const all = await saved('CSV');
+  assert.ok(bars > 0);
+  assert.equal(all.length, bars);
+  check();
+});
+
+/** The cells of a CSV. */
+function csvOf(text) {
+  return text.trim().split(/\r?\n/).map((line) => [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map(([, quoted, bare]) => quoted?.replaceAll('""', '"') ?? bare));
+}

@@ -33,20 +33,20 @@ before(async () => {
     ['account', 'Sessions and tokens'],
     ['sign-up', 'Make an account'],
     ['account/forgotten', 'Forgotten password'],
-    ['admin/statistics?cols=requests.inputs.job.total&open=atoms', 'Times of'],
-    ['admin/requests', 'active on this page'],
+    ['admin/statistics?cols=requests.inputs.job.total&open=atoms', /^Times of \d/],
+    ['admin/requests', /\d requests? on this page/],
     [`admin/requests?open=${failed.id}`, 'Timeline'],
     ['admin/instances', 'Works on'],
     [`admin/instances?open=${instance.id}`, 'Events'],
-    ['admin/history', 'As a table'],
+    ['admin/history', /^\d+ instances?$/],
     ...['', 'timeline', 'requests', 'events', 'logs', 'usage', 'pod'].map((tab) => [`admin/instances/${instance.id}?tab=${tab}`, 'Overview']),
-    ['admin/catalogue', 'Described by'],
+    ['admin/catalogue', /^\d+ models/],
     ['admin/catalogue?q=nothing', 'No model is like that'],
     ['admin/catalogue?add=yes', 'Add the model'],
     ['admin/catalogue/atoms', 'Nothing was changed'],
-    ['admin/users', 'on this page'],
+    ['admin/users', /\d users? on this page/],
     [`admin/users?open=${grace_.id}`, 'Lost password'],
-    ['admin/audit', 'on this page'],
+    ['admin/audit', /on this page/],
     ['admin/audit?action=delete', 'Nothing like that was done'],
     ['admin/history?cause=out_of_memory', 'No instance ended then for that cause'],
     ['admin/health', 'Clearing'],
@@ -111,7 +111,7 @@ test('a page that is gone to reads what it shows once, whatever was heard before
   const asked = [];
   page.on('request', (request) => request.url().includes('/api/v1/stats') && asked.push(request.url()));
   await page.getByRole('button', { name: 'Atoms' }).click();
-  await page.getByText('Times of', { exact: false }).last().waitFor();
+  await page.getByText(/^Times of \d/).waitFor();
   await page.waitForTimeout(200);
   assert.deepEqual(asked, []);
   check();
@@ -128,7 +128,6 @@ async function twiceInARow(twice, visit) {
   return again;
 }
 
-<<<<<<< HEAD
 test('models are found by their task and by what they take, and a card has its week', async () => {
   const { page, check } = await eyes.person(hub);
   await page.goto('/');
@@ -152,7 +151,9 @@ test('models are found by their task and by what they take, and a card has its w
   assert.equal(new URL(page.url()).search, '?input=smiles&task=Counting');
   await page.goBack();
   await shows('Atoms | Broken');
-=======
+  check();
+});
+
 test('on a phone each entry is two taps away, and the figures of a row keep their distance', async () => {
   const { page, check } = await eyes.person(hub, { phone: true });
   await signIn(page, 'grace');
@@ -181,7 +182,6 @@ test('on a phone each entry is two taps away, and the figures of a row keep thei
     return texts.filter((one) => texts.some((other) => near(one, other))).map((one) => one.said);
   });
   assert.deepEqual(close, []);
->>>>>>> 969f829 (web: what an instance uses is drawn while its page is open; tests for phone, separator, palette, downloads)
   check();
 });
 
