@@ -85,6 +85,26 @@ test('somebody who knows only what is on the screen runs an example and download
   check();
 });
 
+test('how long it takes is said before it is sent, of as many inputs as there are', async () => {
+  const { page, check } = await eyes.person(hub);
+  const token = await hub.person();
+  await hub.request(token, 'atoms', ['CCO', 'CCCO']);
+  // What an instance did is noted a moment later.
+  while (!(await hub.call('models/atoms')).expected_seconds) await page.waitForTimeout(250);
+  await page.goto('/models/atoms');
+  const said = page.locator('.exp');
+  await said.filter({ hasText: /^\d+ s( to \d+ s)?$/ }).waitFor();
+  const [answer] = await Promise.all([
+    page.waitForResponse((one) => one.url().endsWith('/models/atoms?inputs=400')),
+    page.getByLabel('Paste inputs for Atoms').fill('CCO\n'.repeat(400)),
+  ]);
+  const { low, high } = (await answer.json()).expected_seconds;
+  assert.ok(high > (await hub.call('models/atoms')).expected_seconds.high, `${high} s`);
+  const [from, to] = [low, high].map((seconds) => `${Math.max(1, Math.round(seconds))} s`);
+  await said.filter({ hasText: from === to ? from : `${from} to ${to}` }).waitFor();
+  check();
+});
+
 test('a first visit takes few requests, and its text is there within a second', async () => {
   for (const path of ['/', '/requests', '/models/atoms']) {
     const loads = [];

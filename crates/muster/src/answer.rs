@@ -42,6 +42,8 @@ pub struct Model {
     pub resources: Needs,
     pub example: Vec<String>,
     pub usual_start_seconds: Option<f64>,
+    #[serde(default)]
+    pub expected_seconds: Option<Expected>,
     pub held: Option<String>,
 }
 
@@ -153,6 +155,18 @@ pub struct Expected {
     pub high: f64,
 }
 
+impl Expected {
+    /// `40 s to 2 min`
+    pub fn in_words(self) -> Option<String> {
+        let rounded = |seconds: f64| match seconds.round().max(1.0) {
+            few if few < 10.0 => Some(format!("{few} s")),
+            many => human::seconds(many),
+        };
+        let (low, high) = (rounded(self.low)?, rounded(self.high)?);
+        Some(if low == high { low } else { format!("{low} to {high}") })
+    }
+}
+
 #[derive(Clone, Deserialize)]
 pub struct Reading {
     pub header: String,
@@ -192,15 +206,8 @@ impl Request {
     pub fn expected(&self) -> Option<String> {
         let ahead = self.ahead_inputs.filter(|ahead| *ahead > 0);
         let ahead = ahead.map(|ahead| format!("{} ahead", human::counted(ahead, "input")));
-        let range = self.expected_seconds.and_then(|Expected { low, high }| {
-            let rounded = |seconds: f64| match seconds.round().max(1.0) {
-                few if few < 10.0 => Some(format!("{few} s")),
-                many => human::seconds(many),
-            };
-            let (low, high) = (rounded(low)?, rounded(high)?);
-            let range = if low == high { low } else { format!("{low} to {high}") };
-            Some(format!("done in {range}"))
-        });
+        let range = self.expected_seconds.and_then(Expected::in_words);
+        let range = range.map(|range| format!("done in {range}"));
         let known: Vec<String> = ahead.into_iter().chain(range).collect();
         (!known.is_empty()).then(|| known.join(", "))
     }

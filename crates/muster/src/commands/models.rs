@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::answer::{CatalogueModel, Cleared, Column, Model, ModelSummary};
+use crate::answer::{CatalogueModel, Cleared, Column, Expected, Model, ModelSummary};
 use crate::arguments::{Disable, Models, ModelsVerb};
 use crate::failure::Failure;
 use crate::hub::{Hub, parse, parse_all};
@@ -104,10 +104,12 @@ fn card(model: &Model) -> String {
         }
         (state, Some(start)) => format!("{state}, usually ready after {start}"),
     };
+    let expected = model.expected_seconds.and_then(Expected::in_words);
     let mut facts = vec![
         ("Task", summary.task.clone()),
         ("State", state),
         ("Queue", format!("{} waiting, {} running", summary.waiting, summary.running)),
+        ("One input now", expected.map(|range| format!("done in {range}")).unwrap_or_default()),
         ("Waits because", model.held.clone().unwrap_or_default()),
         ("Licence", model.card.licence.clone()),
         ("Publication", model.card.publication.clone()),

@@ -8,8 +8,8 @@ use http::StatusCode;
 use muster_core::{Model, ModelId};
 
 use crate::api::requests::view::{
-    CardView, InputView, LimitsView, ModelSummaryView, ModelView, OutputView, PageView, QueueView,
-    ResourcesView,
+    CardView, ExpectedView, InputView, LimitsView, ModelSummaryView, ModelView, OutputView,
+    PageView, QueueView, ResourcesView,
 };
 use crate::app::App;
 use crate::http::answer::json;
@@ -28,6 +28,22 @@ impl Parameters for ListModels {
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
         Ok(Self { after: pairs.model("after")?, limit: pairs.limit()? })
+    }
+}
+
+/// For how many inputs somebody asks.
+pub struct FindModel {
+    inputs: u64,
+}
+
+impl Parameters for FindModel {
+    const NAMES: &'static [&'static str] = &["inputs"];
+
+    fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
+        match pairs.number("inputs", u32::MAX)?.unwrap_or(1) {
+            0 => Err(Problem::parameter("inputs", "This must be 1 or more.")),
+            inputs => Ok(Self { inputs: inputs.into() }),
+        }
     }
 }
 
@@ -65,16 +81,26 @@ pub async fn list_models(
 /// What a newcomer needs to use it: what it does, what it takes and answers, and how busy it is.
 #[utoipa::path(
     get, path = "/api/v1/models/{id}", operation_id = "find_model", tag = "models",
-    params(("id" = String, Path, description = "The model's id")),
+    params(
+        ("id" = String, Path, description = "The model's id"),
+        ("inputs" = Option<u32>, Query,
+            description = "Of how many inputs `expected_seconds` is; 1 if not given"),
+    ),
     responses((status = 200, description = "The model", body = ModelView)),
 )]
 pub async fn find_model(
     State(app): State<Arc<App>>,
     ModelPath(id): ModelPath,
+    Query(query): Query<FindModel>,
 ) -> Result<Response, Problem> {
     let model = app.store.find_model(&id).ok_or_else(Problem::unknown_model)?;
     let seen = app.overview.look(&app.store).await?;
-    json(StatusCode::OK, &view(&app, &seen, &model))
+    let mut view = view(&app, &seen, &model);
+    if view.disabled.is_none() {
+        let expected = app.store.expected(&model, query.inputs).await?;
+        view.expected_seconds = expected.map(ExpectedView::from);
+    }
+    json(StatusCode::OK, &view)
 }
 
 fn view<'m>(app: &App, seen: &Moment, model: &'m Model) -> ModelView<'m> {
@@ -98,6 +124,7 @@ fn view<'m>(app: &App, seen: &Moment, model: &'m Model) -> ModelView<'m> {
         resources: ResourcesView::new(&model.resources),
         example: &model.example,
         cache: model.cache,
+        expected_seconds: None,
         disabled: app.store.disabled(&model.id).map(|reason| reason.to_string()),
     }
 }

@@ -139,7 +139,7 @@ const OPERATIONS: &[(&str, Body, &[Kind])] = {
         ("find_instance_log", Body::None, &[BadParameter, NotFound]),
         ("stop_instance", Body::Json, &[NotFound]),
         ("list_models", Body::None, &[BadParameter]),
-        ("find_model", Body::None, &[UnknownModel]),
+        ("find_model", Body::None, &[BadParameter, UnknownModel]),
         (
             "submit_request",
             Body::Submission,

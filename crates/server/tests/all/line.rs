@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::hub::{Hub, Person};
+use crate::hub::{Hub, Person, problem, slug};
 
 const REQUESTS: &str = "/api/v1/requests";
 
@@ -42,6 +42,19 @@ async fn who_waits_is_told_what_is_ahead_and_for_how_long() {
         log: None,
     };
     hub.store.note_instances(vec![notes]).await.expect("an answer");
+    // Before anything is sent: of one input, and of so many.
+    crate::hub::until("it is known how fast it is", async || {
+        !person.find("/api/v1/models/lengths").await["expected_seconds"].is_null()
+    })
+    .await;
+    let model = person.find("/api/v1/models/lengths").await;
+    assert_eq!(model["expected_seconds"], json!({"low": 0.1, "high": 2.5}));
+    let model = person.find("/api/v1/models/lengths?inputs=5000").await;
+    assert_eq!(model["expected_seconds"], json!({"low": 5.0, "high": 751.0}));
+    for bad in ["inputs=0", "inputs=-1", "inputs=many", "input=1"] {
+        let refused = hub.http.get(hub.url(&format!("/api/v1/models/lengths?{bad}")));
+        assert_eq!(slug(&problem(refused).await), "bad-parameter", "{bad}");
+    }
     let first = person.submit(&["CCC", "CCCC"]).await;
     let second = other.submit(&["CCO"]).await;
     // Of who came a moment ago nothing is known yet.

@@ -140,7 +140,7 @@ async fn a_model_says_what_a_newcomer_needs() {
                 "start_seconds": 300, "inputs": 100_000, "input_bytes": 65536,
                 "body_bytes": 67_108_864},
             "example": ["CCO"], "cache": true, "usual_start_seconds": null,
-            "inputs_per_second": null,
+            "inputs_per_second": null, "expected_seconds": null,
             "resources": {"cpu": null, "memory_mib": null, "storage_mib": null, "gpus": 0,
                 "gpu": "nvidia.com/gpu", "node": {}},
             "queue": {"waiting": 0, "running": 0}, "held": null, "disabled": null,

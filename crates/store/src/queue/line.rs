@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_core::expect::{Expected, Pace, Served, Work, expect};
-use muster_core::{ModelId, Phase, Request, RequestId, Timestamp};
+use muster_core::rank::ranks;
+use muster_core::{Model, ModelId, Phase, Request, RequestId, Timestamp};
 use uuid::Uuid;
 
 use super::LAST_STARTS;
@@ -17,7 +18,7 @@ use crate::{Error, Store};
 /// The tasks that are looked at. Who stands behind them waits for long, and is not told for how long.
 const MOST: usize = 20_000;
 
-const LINE: &str = "SELECT request_id, inputs FROM task WHERE model_id = $1 AND state = 'queued' \
+const LINE: &str = "SELECT request_id, inputs, rank FROM task WHERE model_id = $1 AND state = 'queued' \
      AND model_version = $2 ORDER BY rank, request_id, position LIMIT $3";
 
 const AT_WORK: &str = "SELECT CAST(SUM(inputs) AS BIGINT) FROM task WHERE state = 'leased' \
@@ -50,6 +51,8 @@ pub struct Standing {
 /// A model's queue at one moment.
 pub(crate) struct Line {
     places: HashMap<RequestId, Place>,
+    /// The rank of each task, and the inputs up to and with it.
+    ranks: Vec<(Timestamp, u64)>,
     at_work: u64,
     pace: Pace,
     /// How long looking took.
@@ -72,7 +75,8 @@ impl Store {
         if request.phase != Phase::Waiting {
             return Ok(Standing::default());
         }
-        let line = self.line(request).await?;
+        let key = (request.model.clone(), request.model_version.clone());
+        let line = self.line(key, Some(request.id)).await?;
         let Some(place) = line.places.get(&request.id) else { return Ok(Standing::default()) };
         let ahead_inputs = Some(line.at_work + place.before);
         if place.own + request.progress.done < request.progress.inputs {
@@ -85,11 +89,38 @@ impl Store {
         Ok(Standing { ahead_inputs, expected: expect(work, &line.pace, waited) })
     }
 
-    async fn line(&self, request: &Request) -> Result<Arc<Line>, Error> {
-        let key = (request.model.clone(), request.model_version.clone());
+    /// How long a request of so many inputs would take that somebody without others submits now; up to a
+    /// second old. Nothing if that is not known.
+    pub async fn expected(&self, model: &Model, inputs: u64) -> Result<Option<Expected>, Error> {
+        if !model.is_read() {
+            return Ok(None);
+        }
+        let line = self.line((model.id.clone(), model.version.clone()), None).await?;
+        let batch = u64::from(model.limits.batch_size.max(1));
+        // As it is cut into tasks: the last one says who goes before the end.
+        let last = inputs.saturating_sub(1) % batch + 1;
+        let sizes = [inputs.saturating_sub(last), last];
+        let Some(last) = ranks(self.inner.now(), None, sizes).last() else { return Ok(None) };
+        let before = line.ranks.partition_point(|(rank, _)| *rank <= last.start);
+        if before == MOST {
+            return Ok(None);
+        }
+        let ahead = before.checked_sub(1).map_or(0, |at| line.ranks[at].1);
+        let work = Work { at_work: line.at_work, ahead, own: inputs };
+        // Who is held now has waited in vain before.
+        let waited = if self.held(&model.id).is_some() { f64::INFINITY } else { 0.0 };
+        Ok(expect(work, &line.pace, waited))
+    }
+
+    /// `of`: somebody who may be in it.
+    async fn line(
+        &self,
+        key: (ModelId, String),
+        of: Option<RequestId>,
+    ) -> Result<Arc<Line>, Error> {
         let mut lines = self.inner.lines.lock().await;
         if let Some((at, line)) = lines.get(&key) {
-            let is_in_it = line.places.contains_key(&request.id);
+            let is_in_it = of.is_none_or(|id| line.places.contains_key(&id));
             let fresh = if is_in_it { FRESH } else { FRESHER };
             if at.elapsed() < fresh.max(line.took * SHARE) {
                 return Ok(Arc::clone(line));
@@ -104,11 +135,13 @@ impl Store {
     async fn read_line(&self, (model, version): &(ModelId, String)) -> Result<Line, Error> {
         let (id, now, begun) = (model.as_str(), self.inner.now(), Instant::now());
         let mut conn = self.inner.db.read().await?;
-        let queued: Vec<(Uuid, i64)> = rows!(&mut conn, LINE, id, version, MOST as i64);
+        let queued: Vec<(Uuid, i64, Ts)> = rows!(&mut conn, LINE, id, version, MOST as i64);
         let (mut places, mut until) = (HashMap::new(), 0);
-        for (request, inputs) in queued {
+        let mut ranks = Vec::with_capacity(queued.len());
+        for (request, inputs, rank) in queued {
             let (before, inputs) = (until, inputs as u64);
             until += inputs;
+            ranks.push((rank.0, until));
             let new = Place { before, until, own: 0 };
             let place: &mut Place = places.entry(RequestId(request)).or_insert(new);
             place.until = until;
@@ -132,7 +165,7 @@ impl Store {
             batch_size: limits.batch_size,
             max_instances: limits.max_instances,
         };
-        Ok(Line { places, at_work, pace, took: begun.elapsed() })
+        Ok(Line { places, ranks, at_work, pace, took: begun.elapsed() })
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use muster_core::InstanceId;
+use muster_core::expect::Expected;
+use muster_core::instance::EndCause;
+use muster_core::model::ModelLimits;
+use muster_core::{InstanceId, Model};
 use muster_store::{Claim, InstanceNotes, NewRequest, Served, Standing};
 
 use crate::instance_notes::{note, notes};
@@ -11,6 +14,7 @@ use crate::lab::{Lab, claim, complete};
 
 on_both!(
     who_waits_is_told_what_is_ahead_and_for_how_long,
+    who_has_not_come_yet_is_told_for_how_long,
     nobody_is_told_what_is_not_known,
     two_servers_say_the_same,
 );
@@ -53,6 +57,46 @@ async fn who_waits_is_told_what_is_ahead_and_for_how_long(lab: Lab) {
     assert_eq!(running, Standing::default());
     let figures = lab.store.model_figures().await.expect("an answer");
     assert_eq!(figures[&lab.model.id].inputs_per_second, Some(10.0));
+}
+
+async fn who_has_not_come_yet_is_told_for_how_long(lab: Lab) {
+    let known = async |inputs| {
+        // Until what is known of the line is looked up anew.
+        tokio::time::sleep(SECOND + SECOND / 10).await;
+        lab.store.expected(&lab.model, inputs).await.expect("an answer")
+    };
+    let near = |expected: Option<Expected>, low: f64, high: f64| {
+        let expected = expected.expect("a range");
+        let is_near = (expected.low - low).abs() < 1e-9 && (expected.high - high).abs() < 1e-9;
+        assert!(is_near, "{expected:?} is not {low} to {high}");
+    };
+    assert_eq!(known(1).await, None, "no instance ever did anything");
+    let instance = served(&lab).await;
+    near(known(1).await, 0.1, 2.5);
+    lab.submit(&["a", "b"]).await;
+    assert_eq!(claim(&lab.store, Claim { instance, ..lab.wish(2) }).await.len(), 1);
+    lab.submit(&["c", "d", "e"]).await;
+    // The same person's next task goes after a newcomer, if that one has a single batch.
+    lab.submit(&["f"]).await;
+    near(known(1).await, 0.4, 2.5);
+    let model = Model {
+        limits: ModelLimits { batch_size: 4, ..lab.model.limits.clone() },
+        ..Model::clone(&lab.model)
+    };
+    let two_tasks = lab.store.expected(&model, 5).await.expect("an answer").expect("a range");
+    assert!((two_tasks.low - 0.9).abs() < 1e-9, "its end is behind all of them: {two_tasks:?}");
+    // What holds a model that nothing runs of has an end that nobody knows.
+    lab.store
+        .set_held(vec![(lab.model.id.clone(), "It is full.".into())])
+        .await
+        .expect("an answer");
+    near(known(1).await, 0.4, 2.5);
+    lab.store.instance_ended(instance, &EndCause::Idle).await.expect("an answer");
+    assert_eq!(known(1).await, None);
+    lab.store.set_held(vec![]).await.expect("an answer");
+    assert!(known(1).await.is_some_and(|expected| expected.low < 10.0), "one would start");
+    let unread = Model { version: "1.0.0+".into(), ..Model::clone(&lab.model) };
+    assert_eq!(lab.store.expected(&unread, 1).await.expect("an answer"), None);
 }
 
 async fn nobody_is_told_what_is_not_known(lab: Lab) {

@@ -10,7 +10,7 @@ import { Session } from '../session/session';
 import { Choice, type Option } from '../ui/choice';
 import { Code } from '../ui/code';
 import { Dialog } from '../ui/dialog';
-import { binary, bytes, count, counted, duration } from '../ui/format';
+import { binary, bytes, count, counted, duration, range } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Mol } from '../ui/mol';
 import { Sending } from '../ui/sending';
@@ -160,8 +160,16 @@ export class Run {
     const start = state === 'cold' || state === 'preparing' ? (usual_start_seconds ?? null) : 0;
     const before = held && waiting > 0 ? 'Waits for now' : state === 'ready' ? 'Starts now' : state === 'starting' ? 'Starts soon' : state === 'preparing' ? 'Starts when its environment is made' : 'Starts when you run it';
     const after = held && waiting > 0 ? held : waiting > 0 ? `${counted(waiting, 'request')} ${waiting === 1 ? 'is' : 'are'} ahead; you take turns.` : state === 'ready' ? 'An instance is ready, nobody is ahead.' : start ? `An instance takes about ${duration(start)} to start.` : 'Nobody is ahead.';
-    const time = p50_seconds === null || p50_seconds === undefined ? 'not known yet' : `usually ${duration(p50_seconds + (start ?? 0))}`;
-    return { before, time, after };
+    const usual = p50_seconds === null || p50_seconds === undefined ? 'not known yet' : `usually ${duration(p50_seconds + (start ?? 0))}`;
+    const said = this.#number() === 1 ? this.model().expected_seconds : this.#number() > 1 ? this.#asked.value()?.expected_seconds : null;
+    return { before, time: said ? range(said) : usual, after };
+  });
+  /** So many inputs, once nobody types for a moment; 0 if that is not known. */
+  readonly #number = signal(1);
+  /** What the model's page reads is of one input, and is read again when something happens to the model. */
+  readonly #asked = read('/api/v1/models/{id}', () => {
+    const model = this.model();
+    return this.#number() > 1 ? { path: { id: model.id }, query: { inputs: this.#number() }, quiet: true } : undefined;
   });
   protected readonly bars = computed(() => {
     const { inputs, body_bytes } = this.model().limits;
@@ -183,6 +191,11 @@ export class Run {
   protected readonly code = computed(() => snippet(this.language() ?? 'curl', wanted(this.draft, this.model())));
 
   constructor() {
+    effect((onCleanup) => {
+      const number = this.draft.cut() ? 0 : Math.max(1, this.inputs().length);
+      const timer = setTimeout(() => this.#number.set(number), 300);
+      onCleanup(() => clearTimeout(timer));
+    });
     effect((onCleanup) => {
       const some = this.molecules() ? this.inputs().slice(0, CHECKED) : [];
       let old = false;

@@ -266,6 +266,9 @@ pub struct ModelView<'m> {
     /// Are predictions kept and used again?
     pub cache: bool,
     pub queue: QueueView,
+    /// How long `inputs` would take from now to their end, likely, if you have nothing else waiting; null if
+    /// the model did not run lately, the hub cannot start it now, or it takes no requests.
+    pub expected_seconds: Option<ExpectedView>,
     /// Why it takes no new requests, if it takes none.
     pub disabled: Option<String>,
 }
