@@ -30,7 +30,7 @@ use muster_cluster::child::Child;
 
 use crate::arguments::{AdminVerb, Cli, Command, ModelVerb, StatsVerb};
 use crate::commands::{
-    admin, clean, doctor, folder, instances, login, models, oversight, requests, run, serve,
+    admin, audit, clean, doctor, folder, instances, login, models, oversight, requests, run, serve,
     settings, stats, users,
 };
 use crate::config::Environment;
@@ -107,6 +107,7 @@ impl Cli {
                 AdminVerb::Request(arguments) => client(oversight::request(&hub()?, &arguments)),
                 AdminVerb::Users(arguments) => client(users::users(&hub()?, &arguments)),
                 AdminVerb::User(command) => client(users::user(&hub()?, &command.verb)),
+                AdminVerb::Audit(arguments) => client(audit::audit(&hub()?, &arguments)),
             },
             Command::Serve(arguments) => serve::serve(&arguments, environment),
             Command::ModelServer(arguments) => folder::serve(&arguments, environment),
@@ -149,6 +150,7 @@ impl Command {
                 AdminVerb::Requests(arguments) => arguments.json,
                 AdminVerb::Request(arguments) => arguments.verb.wants_json(),
                 AdminVerb::Users(arguments) => arguments.json,
+                AdminVerb::Audit(arguments) => arguments.json,
                 AdminVerb::User(command) => command.verb.wants_json(),
                 AdminVerb::Create(_) | AdminVerb::ResetLink(_) => false,
             },

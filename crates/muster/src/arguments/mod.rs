@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod clean;
 mod doctor;
 mod folder;
@@ -15,6 +16,7 @@ mod users;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use self::audit::Audit;
 pub use self::clean::Clean;
 pub use self::doctor::Doctor;
 pub use self::folder::{
@@ -30,7 +32,7 @@ pub use self::people::{AdminCommand, AdminVerb, CreateAdmin, Login, Logout, Rese
 pub use self::requests::{Cancel, Label, Requests, ResultOf, Run, Show};
 pub use self::serve::{Serve, ServeFlags, ShowConfig, StoreFlags};
 pub use self::stats::{Stats, StatsVerb, VerifyStats};
-pub use self::users::{UserCommand, UserVerb, Users};
+pub use self::users::{DeleteUser, OneUser, UserCommand, UserVerb, Users};
 
 /// A hub for models: a CSV in, predictions out.
 #[derive(Debug, Parser)]

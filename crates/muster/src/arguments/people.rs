@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{AdminRequest, AdminRequests, StoreFlags, UserCommand, Users};
+use super::{AdminRequest, AdminRequests, Audit, StoreFlags, UserCommand, Users};
 
 /// Log in at the hub
 #[derive(Debug, Args)]
@@ -44,6 +44,7 @@ pub enum AdminVerb {
     Requests(AdminRequests),
     Request(AdminRequest),
     Users(Users),
+    Audit(Audit),
     User(UserCommand),
 }
 

@@ -70,6 +70,24 @@ Examples:
 Examples:
   muster admin user end-sessions ada")]
     EndSessions(OneUser),
+    /// List its sessions and API tokens
+    #[command(after_help = "\
+Examples:
+  muster admin user sessions ada")]
+    Sessions(OneUser),
+    /// Make a link with which a new password is set; hand it to the person
+    #[command(after_help = "\
+Examples:
+  muster admin user reset-link ada
+
+The link works once. `muster admin reset-link` makes one on the hub's machine, without a login.")]
+    ResetLink(OneUser),
+    /// Delete it with all its requests and results; this cannot be taken back
+    #[command(after_help = "\
+Examples:
+  muster admin user delete ada          # says what would be gone
+  muster admin user delete ada --yes")]
+    Delete(DeleteUser),
 }
 
 #[derive(Debug, Args)]
@@ -89,13 +107,26 @@ pub struct PermissionOf {
     pub permission: String,
 }
 
+#[derive(Debug, Args)]
+pub struct DeleteUser {
+    #[command(flatten)]
+    pub user: OneUser,
+    /// Do it
+    #[arg(long)]
+    pub yes: bool,
+}
+
 impl UserVerb {
     pub fn wants_json(&self) -> bool {
         match self {
-            Self::Show(one) | Self::Disable(one) | Self::Enable(one) | Self::EndSessions(one) => {
-                one.json
-            }
+            Self::Show(one)
+            | Self::Disable(one)
+            | Self::Enable(one)
+            | Self::EndSessions(one)
+            | Self::Sessions(one)
+            | Self::ResetLink(one) => one.json,
             Self::Grant(of) | Self::Revoke(of) => of.user.json,
+            Self::Delete(of) => of.user.json,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! `muster admin users` and `muster admin user`: accounts, over the API.
 
+use std::time::Duration;
+
 use muster_core::Timestamp;
 use muster_store::Clock;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::arguments::{UserVerb, Users};
+use crate::arguments::{DeleteUser, OneUser, UserVerb, Users};
 use crate::commands::requests::FACTS;
 use crate::failure::Failure;
 use crate::hub::{Hub, parse};
@@ -34,6 +36,22 @@ struct User {
     last_used_at: Option<Timestamp>,
     #[serde(default)]
     requests: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Session {
+    kind: String,
+    #[serde(default)]
+    name: Option<String>,
+    created_at: Timestamp,
+    seen_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    link: String,
+    valid_seconds: u64,
 }
 
 pub async fn users(hub: &Hub, arguments: &Users) -> Result<(), Failure> {
@@ -66,6 +84,9 @@ pub async fn user(hub: &Hub, verb: &UserVerb) -> Result<(), Failure> {
         UserVerb::Disable(one) => (one, Some("disable"), None),
         UserVerb::Enable(one) => (one, Some("enable"), None),
         UserVerb::EndSessions(one) => (one, Some("end-sessions"), None),
+        UserVerb::Sessions(one) => return sessions(hub, one).await,
+        UserVerb::ResetLink(one) => return reset_link(hub, one).await,
+        UserVerb::Delete(of) => return delete(hub, of).await,
     };
     let path = format!("{ALL}/{}", segment(&id_of(hub, &one.user).await?));
     let answer = match (act, body) {
@@ -82,8 +103,53 @@ pub async fn user(hub: &Hub, verb: &UserVerb) -> Result<(), Failure> {
     table::print(described(&parse(&answer)?, Clock::system().now()).trim_end())
 }
 
+async fn sessions(hub: &Hub, one: &OneUser) -> Result<(), Failure> {
+    let path = format!("{ALL}/{}/sessions", segment(&id_of(hub, &one.user).await?));
+    let list =
+        List { path: &path, limit: MOST, json: one.json, none: "no sessions", see: "--json" };
+    let now = Clock::system().now();
+    let shown = |sessions: Vec<Session>| {
+        let rows = sessions.into_iter().map(|session| {
+            let [made, used] = [session.created_at, session.seen_at].map(|at| human::ago(at, now));
+            let name = session.name.unwrap_or_else(|| "-".to_owned());
+            vec![session.kind, name, made, used, human::ahead(session.expires_at, now)]
+        });
+        table::table(&["kind", "name", "made", "last used", "ends"], rows.collect(), &[])
+    };
+    list.print(hub, shown).await
+}
+
+async fn reset_link(hub: &Hub, one: &OneUser) -> Result<(), Failure> {
+    let path = format!("{ALL}/{}/reset-link", segment(&id_of(hub, &one.user).await?));
+    let answer = hub.post(&path, |post| post).await?;
+    if one.json {
+        return table::print_json(&answer);
+    }
+    let Link { link, valid_seconds } = parse(&answer)?;
+    let valid = human::duration(Duration::from_secs(valid_seconds));
+    table::print(&format!("{link}\nIt works once, within {valid}. Hand it to {}.", one.user))
+}
+
+async fn delete(hub: &Hub, DeleteUser { user: one, yes }: &DeleteUser) -> Result<(), Failure> {
+    let path = format!("{ALL}/{}", segment(&id_of(hub, &one.user).await?));
+    let user: User = parse(&hub.get(&path).await?)?;
+    if !yes {
+        let requests = human::counted(user.requests.unwrap_or_default(), "request");
+        let what = format!(
+            "the account {} ({}) would be gone, with its {requests}; nothing was done",
+            user.name, user.email
+        );
+        return Err(Failure::usage(what).advice("It cannot be taken back. Add --yes to do it."));
+    }
+    let answer = hub.post(&format!("{path}/delete"), |post| post).await?;
+    if one.json {
+        return table::print_json(&answer);
+    }
+    table::print(&format!("the account {} is deleted", user.name))
+}
+
 /// The id of the account of this name; what looks like an id is one.
-async fn id_of(hub: &Hub, user: &str) -> Result<String, Failure> {
+pub async fn id_of(hub: &Hub, user: &str) -> Result<String, Failure> {
     if user.parse::<muster_core::PrincipalId>().is_ok() {
         return Ok(user.to_owned());
     }

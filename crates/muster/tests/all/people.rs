@@ -104,6 +104,62 @@ fn an_admin_looks_at_accounts_and_changes_what_they_may() {
 }
 
 #[test]
+fn an_admin_hands_out_a_link_deletes_an_account_and_reads_what_was_done() {
+    let world = world();
+    for name in ["root", "ada"] {
+        assert_eq!(world.create_admin(name).code, 0);
+    }
+    let hub = world.hub();
+    hub.muster(&["admin", "audit"]).fails(2, &["logged in"]);
+    hub.good(&["login", "root", "--password-file", "password"]);
+    let sessions = hub.good(&["admin", "user", "sessions", "root"]).text;
+    assert!(sessions.contains("bearer") && sessions.contains("ends"), "{sessions}");
+    assert_eq!(hub.good(&["admin", "user", "sessions", "ada"]).text, "no sessions\n");
+    let link = hub.good(&["admin", "user", "reset-link", "ada"]).text;
+    assert!(link.contains("/account/password#") && link.contains("Hand it to ada"), "{link}");
+    let (address, _) = link.split_once('\n').expect("a line");
+    let token = address.split_once('#').expect("a token").1;
+    world.write("body", format!(r#"{{"token": "{token}", "password": "seven lanterns hum"}}"#));
+    let url = format!("{}/api/v1/password-resets/complete", hub.url());
+    let sent = Command::new("curl")
+        .args([
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "-H",
+            "content-type: application/json",
+        ])
+        .args(["-d", &format!("@{}", world.path("body").display()), &url])
+        .output()
+        .expect("curl");
+    assert_eq!(String::from_utf8_lossy(&sent.stdout), "200");
+    let id = hub.good(&["admin", "user", "show", "ada", "--json"]).json()["id"].clone();
+    let id = id.as_str().expect("an id");
+    let unsure = hub.muster(&["admin", "user", "delete", "ada"]);
+    unsure.fails(2, &["ada@", "0 requests", "nothing was done", "--yes"]);
+    let gone = hub.good(&["admin", "user", "delete", "ada", "--yes"]).text;
+    assert_eq!(gone, "the account ada is deleted\n");
+    hub.muster(&["admin", "user", "delete", "ada", "--yes"]).fails(2, &["no account"]);
+    hub.muster(&["admin", "user", "delete", "root", "--yes"]).fails(2, &["only administrator"]);
+
+    let audit =
+        |filter: &[&str]| hub.good(&[&["admin", "audit", "--json"], filter].concat()).json();
+    let actions = |list: &Value| -> Vec<String> {
+        let items = list["items"].as_array().expect("items");
+        items.iter().map(|one| one["action"].as_str().expect("text").to_owned()).collect()
+    };
+    assert_eq!(actions(&audit(&["--actor", "root"])), ["delete", "reset-link"]);
+    assert_eq!(actions(&audit(&["--subject", id, "--action", "delete"])), ["delete"]);
+    assert_eq!(actions(&audit(&["--to", "2020-01-01"])), [""; 0]);
+    let table = hub.good(&["admin", "audit", "--limit", "1"]).text;
+    assert!(table.contains("delete") && table.contains("there are more; see --limit"), "{table}");
+    let none = hub.good(&["admin", "audit", "--action", "juggle"]).text;
+    assert_eq!(none, "nothing like that was done\n");
+}
+
+#[test]
 fn an_admin_needs_values_that_fit_the_rules() {
     let world = world();
     world.write("password", "passwordpassword");
