@@ -43,6 +43,8 @@ pub enum Network {
 }
 
 impl Network {
+    pub const ALL: [Self; 2] = [Self::None, Self::All];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",

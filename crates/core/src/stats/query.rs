@@ -44,11 +44,6 @@ impl Dimension {
             Self::InputSize => "input_size",
         }
     }
-
-    /// Does it say who submitted?
-    pub fn names_people(self) -> bool {
-        matches!(self, Self::User | Self::Session | Self::AuthType)
-    }
 }
 
 impl FromStr for Dimension {
@@ -70,6 +65,16 @@ pub enum By {
 }
 
 impl By {
+    pub const ALL: [Self; 3] = [Self::Successes, Self::Failures, Self::All];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Successes => "successes",
+            Self::Failures => "failures",
+            Self::All => "all",
+        }
+    }
+
     pub fn includes(self, how: How) -> bool {
         match self {
             Self::Successes => how == How::Completed,
@@ -83,12 +88,8 @@ impl FromStr for By {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "successes" => Ok(Self::Successes),
-            "failures" => Ok(Self::Failures),
-            "all" => Ok(Self::All),
-            _ => Err("this is successes, failures or all"),
-        }
+        let found = Self::ALL.into_iter().find(|by| by.name() == text);
+        found.ok_or("this is successes, failures or all")
     }
 }
 

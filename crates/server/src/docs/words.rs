@@ -1,20 +1,25 @@
 //! Closed sets of words, written into the description from where they are defined.
 
 use muster_core::instance::{EndCause, StateName, StopWork};
-use muster_core::model::InputKind;
+use muster_core::model::{InputKind, Network};
 use muster_core::news::Level;
+use muster_core::rule::Rule;
 use muster_core::session::EndReason;
-use muster_core::stats::AuthType;
+use muster_core::stats::{AuthType, By, Dimension};
 use muster_core::{Cause, CheckState, Direction, Permission, PhaseName};
-use muster_store::{Format, SessionKind};
+use muster_store::{Format, Owner, SessionKind};
 use serde_json::Value;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ArrayItems, Object, Schema, SchemaType, Type};
 use utoipa::openapi::{OpenApi, RefOr};
 
+use crate::api::catalogue::owner;
 use crate::api::people::session::NONE;
+use crate::api::statistics::query::OWN;
+use crate::api::statistics::table::Column;
 use crate::http::problem::Kind;
 use crate::identity::{DELETE, READ, SUBMIT};
+use crate::legacy::{SCHEMES, STATUSES};
 
 type Words = Vec<String>;
 
@@ -70,6 +75,17 @@ fn sets() -> Vec<(&'static str, &'static str, Words)> {
         ("ModelInput", "kind", words(InputKind::ALL, InputKind::name)),
         ("NewModelInput", "kind", words(InputKind::ALL, InputKind::name)),
         ("Problem", "type", words(Kind::ALL, slug)),
+        ("BadValue", "type", words(Rule::ALL, |rule| format!("/problems/{}", rule.slug()))),
+        (
+            "StatisticsRow",
+            "auth_type",
+            words([AuthType::Account, AuthType::Anonymous], AuthType::name),
+        ),
+        ("CatalogueModel", "owner", words([Owner::Folder, Owner::Api], owner)),
+        ("CatalogueModel", "network", words(Network::ALL, Network::as_str)),
+        ("ModelChange", "network", words(Network::ALL, Network::as_str)),
+        ("WorkRequest", "request_status", words(STATUSES, |it| it)),
+        ("LegacySession", "auth_type", words(SCHEMES, |it| it)),
     ]
 }
 
@@ -128,6 +144,14 @@ fn allow(text: &mut Object, words: Words) {
 const LISTS: [&str; 4] =
     ["list_requests", "list_all_requests", "find_statistics", "find_my_statistics"];
 
+const STATISTICS: [&str; 2] = ["find_statistics", "find_my_statistics"];
+
+/// Columns with and without `-` before them.
+fn sorts(groups: &[Dimension]) -> Words {
+    let columns = Column::of(groups).into_iter().map(|column| column.name);
+    columns.flat_map(|name| [name.clone(), format!("-{name}")]).collect()
+}
+
 /// Parameters of queries that take one of a few words: of which operations (none: of all), their name, the words.
 fn choices() -> Vec<(&'static [&'static str], &'static str, Words)> {
     let auth = words([AuthType::Account, AuthType::Anonymous], AuthType::name);
@@ -139,6 +163,11 @@ fn choices() -> Vec<(&'static [&'static str], &'static str, Words)> {
         (&["list_all_requests"], "sort", words(["newest", "oldest"], |it| it)),
         (&["submit_request"], "header", words(["auto", "used", "absent"], |it| it)),
         (&["list_users"], "permission", words(Permission::ALL, |it| it.name())),
+        (&STATISTICS, "by", words(By::ALL, By::name)),
+        (&STATISTICS[..1], "group_by", words(Dimension::ALL, Dimension::name)),
+        (&STATISTICS[1..], "group_by", words(OWN, Dimension::name)),
+        (&STATISTICS[..1], "sort", sorts(&Dimension::ALL)),
+        (&STATISTICS[1..], "sort", sorts(&OWN)),
         (&["list_instances"], "cause", words(EndCause::NAMES, |it| it)),
     ]
 }

@@ -30,7 +30,7 @@ use crate::identity::{Caller, nobody};
 use crate::reading::small::Json;
 
 /// The words before the session in `Authorization`. They grant nothing: rights are the session's.
-const SCHEMES: [&str; 2] = ["ErsiliaAnonymous", "ErsiliaUser"];
+pub const SCHEMES: [&str; 2] = ["ErsiliaAnonymous", "ErsiliaUser"];
 
 /// What is read of a session object that comes back.
 #[derive(Deserialize)]

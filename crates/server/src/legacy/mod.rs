@@ -21,6 +21,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use auth::SCHEMES;
+pub use view::STATUSES;
+
 use crate::app::App;
 use crate::http::problem::{Kind, Problem};
 use auth::{

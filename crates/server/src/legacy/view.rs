@@ -248,6 +248,8 @@ impl<'r> WorkRequestView<'r> {
     }
 }
 
+pub const STATUSES: [&str; 4] = ["QUEUED", "PROCESSING", "COMPLETED", "FAILED"];
+
 fn status(phase: &Phase) -> &'static str {
     match phase {
         Phase::Waiting => "QUEUED",

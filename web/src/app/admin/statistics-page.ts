@@ -156,7 +156,7 @@ export class StatisticsPage {
   protected readonly groups = computed(() => groupsOf(this.#asked()));
   readonly #query = computed(() => query(this.#asked(), Date.now()));
   protected readonly read = read('/api/v1/stats', () => ({ query: { ...this.#query(), limit: 1000 } }));
-  readonly #trend = read('/api/v1/stats', () => ({ query: { ...this.#query(), group_by: [...new Set([...this.groups(), 'day'])] as string[], sort: ['-day'], limit: 1000 }, quiet: true }));
+  readonly #trend = read('/api/v1/stats', () => ({ query: { ...this.#query(), group_by: [...new Set<Group>([...this.groups(), 'day'])], sort: ['-day'], limit: 1000 }, quiet: true }));
   protected readonly rows = computed(() => this.read.value()?.items ?? []);
   protected readonly seconds = computed<Option[]>(() => [{ value: '', label: 'nothing' }, ...this.firsts.filter((one) => one.value !== this.groups()[0])]);
   protected readonly times = computed(() => COLUMNS.filter((one) => ['waiting', 'job', 'total'].includes(one.id) && this.has(one.id)) as readonly { id: Times; label: string }[]);

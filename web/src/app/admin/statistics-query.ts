@@ -1,5 +1,8 @@
+import type { paths } from '../../generated/schema';
 import { resolve } from '../ui/days';
 import { sessionsOf, usersOf } from './who';
+
+type Sort = NonNullable<NonNullable<paths['/api/v1/stats']['get']['parameters']['query']>['sort']>[number];
 
 /** What the address says of the page of statistics. */
 export interface Asked {
@@ -59,7 +62,8 @@ export function query(asked: Asked, now: number) {
     phase: [...asked.phases],
     ...(size ? { input_size_min: Number(size[1]), input_size_max: Number(size[2]) } : {}),
     ...(asked.by === 'failures' || asked.by === 'all' ? { by: asked.by } : {}),
-    group_by: groupsOf(asked) as string[],
-    sort: [asked.sort || '-total'],
+    group_by: groupsOf(asked),
+    // The address may have anything; the hub says what is wrong with it.
+    sort: [(asked.sort || '-total') as Sort],
   };
 }

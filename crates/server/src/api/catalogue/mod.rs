@@ -298,7 +298,7 @@ fn url(entry: &Entry) -> Option<&str> {
     }
 }
 
-fn owner(owner: Owner) -> &'static str {
+pub fn owner(owner: Owner) -> &'static str {
     match owner {
         Owner::Folder => "folder",
         Owner::Api => "api",

@@ -64,7 +64,7 @@ pub struct ModelChangeDocument {
     limits: Option<ModelLimitsDocument>,
     resources: Option<ResourcesDocument>,
     cache: Option<bool>,
-    /// Of a folder's model: what its code may reach, `none` or `all`.
+    /// Of a folder's model: what its code may reach.
     network: Option<String>,
 }
 

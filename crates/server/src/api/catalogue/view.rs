@@ -18,7 +18,7 @@ pub struct CatalogueView<'m> {
     pub id: &'m ModelId,
     #[schema(example = "1.0.0+3fa9c1d2")]
     pub version: &'m str,
-    /// Who describes it: `folder` (a folder on the hub's machine) or `api`.
+    /// Who describes it: a folder on the hub's machine, or the API.
     #[schema(example = "folder")]
     pub owner: &'static str,
     /// False: its folder is gone.
@@ -37,7 +37,7 @@ pub struct CatalogueView<'m> {
     pub limits: FullLimitsView,
     pub resources: ResourcesView<'m>,
     pub cache: bool,
-    /// What the code of a folder's model may reach: `none` or `all`.
+    /// What the code of a folder's model may reach.
     #[schema(example = "none")]
     pub network: Option<&'static str>,
     /// What was edited here of a folder's model.

@@ -2,6 +2,6 @@
 
 pub mod choices;
 mod csv;
-mod query;
+pub mod query;
 pub mod routes;
-mod table;
+pub mod table;

@@ -72,9 +72,13 @@ impl Parameters for AskOwn {
     const REPEATABLE: &'static [&'static str] = &["model", "phase", "group_by", "sort"];
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
-        read(pairs, |dimension| !dimension.names_people()).map(Self)
+        read(pairs, |dimension| OWN.contains(&dimension)).map(Self)
     }
 }
+
+/// By what one's own may be grouped: whose they are is known.
+pub const OWN: [Dimension; 5] =
+    [Dimension::Model, Dimension::Day, Dimension::Week, Dimension::Month, Dimension::InputSize];
 
 /// What both kinds of questions have.
 fn read(pairs: &mut Pairs, may_group: impl Fn(Dimension) -> bool) -> Result<Wanted, Problem> {
