@@ -1,7 +1,7 @@
 // What administrators see and do, and what they never see.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 
 import { PASSWORD, signIn, table, world } from './world.mjs';
 
@@ -18,6 +18,7 @@ before(async () => {
   await hub.request(ada, 'broken', [`C${CANARY}`]);
   await hub.request(ada, 'atoms', ['CC', 'CCC']);
 });
+afterEach(() => eyes.alone());
 after(async () => {
   await eyes?.close();
   await hub?.stop();
@@ -258,3 +259,45 @@ test('the tables of requests and of instances are what their CSV says', async ()
 function csvOf(text) {
   return text.trim().split(/\r?\n/).map((line) => [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map(([, quoted, bare]) => quoted?.replaceAll('""', '"') ?? bare));
 }
+
+test('a filter stands in the address, a fresh browser shows the same, and Back takes it away: every table', async () => {
+  const { page, check } = await eyes.person(hub);
+  const { page: fresh, check: alsoCheck } = await eyes.person(hub);
+  await hub.request(admin, 'atoms', ['CCO']);
+  await hub.request(admin, 'broken', ['CCO']);
+  for (const one of [page, fresh]) await signIn(one, 'grace');
+  // What passes while one looks, and what a skeleton has, is left out.
+  const rows = async (of) => (await table(of, 'main table.t')).map((row) => row.map((cell) => cell.replace(/\d+ (s|min|h|d) ago|now|\b\d+ (s|min|ms|M|%)|\b\d+\.\d\d\b/g, '~')).join(' | ')).filter((row) => /\w/.test(row));
+  const shows = async (of, wanted, where) => {
+    const until = Date.now() + 20_000;
+    while (JSON.stringify(await rows(of)) !== JSON.stringify(wanted) && Date.now() < until) await of.waitForTimeout(50);
+    assert.deepEqual(await rows(of), wanted, where);
+  };
+  for (const [path, label, option] of [
+    ['requests', 'State', 'failed'],
+    ['admin/requests', 'State', 'failed'],
+    ['admin/instances', 'Model', 'Sleepy'],
+    ['admin/history', 'Ended because', 'stopped'],
+    ['admin/users', 'Permission', 'ADMIN'],
+    ['admin/audit', 'What', 'stop-instance'],
+  ]) {
+    await page.goto(`/${path}`);
+    await page.locator('main table.t tbody td').first().waitFor();
+    await page.locator('main table.t .sk').first().waitFor({ state: 'detached' });
+    const all = await rows(page);
+    await page.locator('main').getByRole('button', { name: new RegExp(`^${label}`) }).click();
+    await page.locator('.menu:popover-open label.mi', { hasText: option }).first().click();
+    await page.keyboard.press('Escape');
+    await page.waitForURL(/\?/);
+    for (let n = 0; n < 400 && JSON.stringify(await rows(page)) === JSON.stringify(all); n++) await page.waitForTimeout(50);
+    const some = await rows(page);
+    assert.ok(some.length > 0 && some.length < all.length, `${path}: ${some.length} of ${all.length} rows`);
+    await fresh.goto(page.url());
+    await shows(fresh, some, `${path} in a fresh browser`);
+    await page.goBack();
+    await page.waitForURL((url) => url.search === '');
+    await shows(page, all, `${path} after Back`);
+  }
+  check();
+  alsoCheck();
+});

@@ -1,6 +1,6 @@
 // Each page with nothing to show, with a hub that fails or is slow, and for those who may not see it.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 
 import { faults, signIn, world } from './world.mjs';
 
@@ -47,6 +47,7 @@ before(async () => {
     { at: 'admin/audit', reads: '**/api/v1/audit*', empty: NONE, says: 'Nothing was done yet', has: 'on this page', need: 'ADMIN' },
   ];
 });
+afterEach(() => eyes.alone());
 after(async () => {
   await eyes?.close();
   await hub?.stop();

@@ -1,6 +1,6 @@
 // What administrators and editors of models change: the catalogue, people, instances; and who sees none of it.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 
 import { PASSWORD, signIn, table, world } from './world.mjs';
 
@@ -15,6 +15,7 @@ before(async () => {
   await hub.account('lovelace');
   await hub.call(`users/${(await user('edith')).id}/grant`, { token: admin, body: { permission: 'MODEL_EDITOR' } });
 });
+afterEach(() => eyes.alone());
 after(async () => {
   await eyes?.close();
   await hub?.stop();

@@ -1,6 +1,6 @@
 // Every page in both themes and on a phone: WCAG by axe, nothing wider than the screen, how fast it is there.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 
 import { ENTRIES } from '../src/app/shell/entries.ts';
 import { faults, reads, signIn, world } from './world.mjs';
@@ -53,6 +53,7 @@ before(async () => {
     ['nowhere', 'There is no page at this address'],
   ];
 });
+afterEach(() => eyes.alone());
 after(async () => {
   await eyes?.close();
   await hub?.stop();

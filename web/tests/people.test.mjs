@@ -1,7 +1,7 @@
 // People who use a hub: without an account, with one, with a session that ended, with a hub that is gone.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 
 import { PASSWORD, signIn, table, world } from './world.mjs';
 
@@ -10,6 +10,7 @@ before(async () => {
   [hub, eyes] = await world();
   hub.admin('grace');
 });
+afterEach(() => eyes.alone());
 after(async () => {
   await eyes?.close();
   await hub?.stop();
@@ -102,6 +103,40 @@ test('how long it takes is said before it is sent, of as many inputs as there ar
   assert.ok(high > (await hub.call('models/atoms')).expected_seconds.high, `${high} s`);
   const [from, to] = [low, high].map((seconds) => `${Math.max(1, Math.round(seconds))} s`);
   await said.filter({ hasText: from === to ? from : `${from} to ${to}` }).waitFor();
+  check();
+});
+
+test('by the keyboard alone somebody gets from the front page to a downloaded result', async () => {
+  const { page, check } = await eyes.person(hub);
+  await page.goto('/');
+  await page.getByRole('button', { name: 'Try an example' }).waitFor();
+  /** What has the focus after so many steps as it takes. */
+  const tabTo = async (name) => {
+    for (let steps = 0; steps < 60; steps++) {
+      await page.keyboard.press('Tab');
+      const { said, seen } = await page.evaluate(() => {
+        const one = document.activeElement;
+        // A field's box is marked around it.
+        const marked = (box) => !!box && (getComputedStyle(box).outlineStyle !== 'none' || getComputedStyle(box).boxShadow !== 'none' || (box !== document.body && marked(box.parentElement)));
+        return { said: one.getAttribute('aria-label') || one.labels?.[0]?.textContent.trim() || one.textContent.trim(), seen: marked(one) };
+      });
+      if (!name.test(said)) continue;
+      assert.ok(seen, `${said} shows that it has the focus`);
+      return;
+    }
+    assert.fail(`the focus never comes to ${name}`);
+  };
+  await tabTo(/^Paste molecules/);
+  await page.keyboard.type('CCO\nc1ccccc1');
+  await tabTo(/^Run 2 inputs$/);
+  await page.keyboard.press('Enter');
+  await page.waitForURL('**/requests/*');
+  await page.getByRole('columnheader', { name: /carbons/ }).first().waitFor();
+  await tabTo(/^Download$/);
+  await page.keyboard.press('Enter');
+  // The menu has the focus on its first line.
+  const csv = await downloaded(page, () => page.keyboard.press('Enter'));
+  assert.equal(csv.trim().split('\n').length, 3);
   check();
 });
 

@@ -1,6 +1,6 @@
 // Sessions in real browsers: only the hub's word ends one, in every tab, and nothing is lost by it.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 
 import { PASSWORD, signIn, world } from './world.mjs';
 
@@ -10,6 +10,7 @@ before(async () => {
   [hub, eyes] = await world();
   hub.admin('grace');
 });
+afterEach(() => eyes.alone());
 after(async () => {
   await eyes?.close();
   await hub?.stop();

@@ -132,6 +132,8 @@ export class Hub {
 }
 
 export class Eyes {
+  #people = [];
+
   static async open() {
     const eyes = new Eyes();
     const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', process.env.CHROME_BIN].find((path) => path && existsSync(path));
@@ -152,18 +154,24 @@ export class Eyes {
       acceptDownloads: true,
       ...more,
     });
+    this.#people.push(context);
     context.setDefaultTimeout(PATIENCE);
     const faults = [];
     context.on('weberror', (error) => faults.push(String(error.error())));
     context.on('console', (message) => {
       const text = message.text();
-      if (message.type() === 'error' && !expected.some((one) => one.test(text))) faults.push(text);
+      if (message.type() === 'error' && !expected.some((one) => one.test(text))) faults.push(`${text} ${message.location().url}`);
     });
     await context.addInitScript(() => {
       document.addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
     });
     const page = await context.newPage();
     return { context, page, faults, check: () => assert.deepEqual(faults, [], 'the console is silent') };
+  }
+
+  /** Everybody leaves: whose page stays open goes on listening to the hub, which has a limit. */
+  async alone() {
+    await Promise.all(this.#people.splice(0).map((context) => context.close()));
   }
 
   close() {
