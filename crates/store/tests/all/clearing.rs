@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 use muster_core::{Clearing, PrincipalId, RequestId, Retention};
 use muster_store::{Clear, Cleared, ClearedBy, Error, Format, NewRequest, Store};
 
-use crate::lab::{Lab, complete, done, ones, until};
+use crate::lab::{Lab, done, ones, until};
 use crate::proxy::{Fault, Proxy};
 use crate::s3_server::{S3Server, objects};
 
@@ -22,10 +22,6 @@ on_both!(
     a_request_of_many_tasks_is_out_of_sight_at_once_and_goes_bit_by_bit,
     a_clearing_that_ends_anywhere_is_finished_by_the_next,
     objects_that_are_marked_go_with_the_next_housekeeping,
-    a_deleted_request_is_gone_at_once_with_its_objects,
-    a_deleted_account_goes_with_its_objects,
-    what_a_deleted_account_left_goes_some_at_a_time,
-    what_a_deleted_account_left_is_cleared_by_whoever_plans,
     a_result_that_is_cleared_while_it_is_read_does_not_look_whole,
 );
 
@@ -72,7 +68,7 @@ pub async fn ended(lab: &Lab) -> RequestId {
 }
 
 /// A completed request with its input and its result in objects.
-async fn ended_large(lab: &Lab) -> RequestId {
+pub async fn ended_large(lab: &Lab) -> RequestId {
     let id = submit_old(lab, &[LONG_TEXT; 5]).await;
     let task = lab.claim(10).await.remove(0);
     let records = vec![format!(r#"{{"t": "{LONG_TEXT}"}}"#); 5].join(",");
@@ -103,7 +99,7 @@ pub async fn is_there(lab: &Lab, id: RequestId) -> bool {
         == 1
 }
 
-async fn left_of(lab: &Lab, id: RequestId) -> i64 {
+pub async fn left_of(lab: &Lab, id: RequestId) -> i64 {
     let id = lab.raw.id(id.0);
     let mut left = 0;
     for (table, column) in [("request", "id"), ("task", "request_id"), ("transition", "request_id")]
@@ -118,7 +114,7 @@ fn object(lab: &Lab, name: &str) -> PathBuf {
     lab.folder.path().join("objects").join(name)
 }
 
-fn objects_of(lab: &Lab, id: RequestId) -> [PathBuf; 2] {
+pub fn objects_of(lab: &Lab, id: RequestId) -> [PathBuf; 2] {
     [object(lab, &format!("inputs/{id}")), object(lab, &format!("results/{id}/0-1.parquet"))]
 }
 
@@ -268,7 +264,7 @@ pub async fn fill(lab: &Lab, number: usize) {
 }
 
 /// More tasks than go in one transaction.
-async fn large(lab: &Lab) -> RequestId {
+pub async fn large(lab: &Lab) -> RequestId {
     const TASKS: usize = 450;
     let inputs: Vec<String> = (0..TASKS * 10).map(|n| n.to_string()).collect();
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
@@ -392,79 +388,6 @@ async fn objects_that_are_marked_go_with_the_next_housekeeping(mut lab: Lab) {
     assert_eq!(tidied, None, "it is not time");
     assert_eq!(lab.store.marked_objects().await.expect("an answer"), 0);
     assert!(objects_of(&lab, id).iter().all(|path| !path.exists()));
-}
-
-async fn a_deleted_request_is_gone_at_once_with_its_objects(mut lab: Lab) {
-    lab.restart(16).await;
-    let (small, many) = (ended_large(&lab).await, large(&lab).await);
-    for id in [small, many] {
-        let foreign = lab.another_person().await;
-        assert_eq!(lab.store.delete_request(foreign, id).await.expect("an answer"), None);
-        assert_eq!(lab.store.delete_request(lab.me, id).await.expect("an answer"), Some(true));
-        assert_eq!(lab.store.delete_request(lab.me, id).await.expect("an answer"), None);
-    }
-    until("all of them is gone", async || {
-        left_of(&lab, many).await + count(&lab, "object_removal").await == 0
-    })
-    .await;
-    assert_eq!(left_of(&lab, small).await, 0);
-    assert!(objects_of(&lab, small).iter().all(|path| !path.exists()));
-    let open = lab.submit(&["a"]).await.id;
-    assert_eq!(lab.store.delete_request(lab.me, open).await.expect("an answer"), Some(false));
-    assert!(is_there(&lab, open).await);
-}
-
-async fn a_deleted_account_goes_with_its_objects(mut lab: Lab) {
-    lab.restart(16).await;
-    let id = ended_large(&lab).await;
-    let ada = crate::statistics::account(&lab, "ada").await;
-    lab.store.claim_requests(lab.me, ada).await.expect("an answer");
-    assert_eq!(objects_of(&lab, id).len(), 2);
-    assert!(lab.store.delete_account(ada).await.expect("an answer"));
-    until("nothing is left", async || {
-        lab.store.marked_objects().await.expect("an answer") == 0
-            && objects_of(&lab, id).iter().all(|path| !path.exists())
-    })
-    .await;
-}
-
-/// Whoever submits meanwhile does not wait for all of it.
-async fn what_a_deleted_account_left_goes_some_at_a_time(lab: Lab) {
-    let ada = crate::statistics::account(&lab, "ada").await;
-    let many = large(&lab).await;
-    for _ in 0..60 {
-        lab.submit(&["a"]).await;
-    }
-    let task = lab.claim(1).await.remove(0);
-    lab.store.claim_requests(lab.me, ada).await.expect("an answer");
-    let before = lab.store.counters().transactions.get();
-    assert!(lab.store.delete_account(ada).await.expect("an answer"));
-    until("nothing is left", async || {
-        count(&lab, "request").await + count(&lab, "task").await + count(&lab, "transition").await
-            == 0
-    })
-    .await;
-    // Twenty at a time at first: to cancel, then to delete, and what has many tasks by itself.
-    assert!(lab.store.counters().transactions.get() - before >= 8);
-    assert!(!complete(&lab.store, &task).await, "what ran is refused");
-    assert_eq!(left_of(&lab, many).await, 0);
-    let nobody = lab.raw.id(uuid::Uuid::nil());
-    let left = format!("SELECT COUNT(*) FROM principal WHERE claimed_by = {nobody}");
-    until("it is forgotten", async || lab.raw.number(&left).await == 0).await;
-}
-
-/// The server that began it may be gone.
-async fn what_a_deleted_account_left_is_cleared_by_whoever_plans(lab: Lab) {
-    let ada = crate::statistics::account(&lab, "ada").await;
-    let (open, other) = (lab.submit(&["a"]).await.id, lab.another_person().await);
-    let new = NewRequest { principal: other, ..lab.new_request(&["b"]) };
-    let kept = lab.store.submit(new).await.expect("it is taken").request.id;
-    lab.store.claim_requests(lab.me, ada).await.expect("an answer");
-    let (nobody, ada) = (lab.raw.id(uuid::Uuid::nil()), lab.raw.id(ada.0));
-    lab.raw.run(&format!("UPDATE principal SET claimed_by = {nobody} WHERE id = {ada}")).await;
-    lab.store.tidy(&Clearing::NEVER).await.expect("an answer");
-    assert_eq!((left_of(&lab, open).await, count(&lab, "request").await), (0, 1));
-    assert!(lab.store.find_request(other, kept).await.expect("an answer").is_some());
 }
 
 /// I-09

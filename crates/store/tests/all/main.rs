@@ -28,6 +28,7 @@ mod catalogue;
 mod chosen;
 mod clearing;
 mod clearing_rest;
+mod deleting;
 mod inputs;
 mod instance_notes;
 mod instances;
