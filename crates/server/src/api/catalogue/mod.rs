@@ -24,7 +24,7 @@ use crate::http::extract::{ModelPath, Query};
 use crate::http::problem::{At, Kind, Problem};
 use crate::identity::ModelEditor;
 use crate::reading::small::{MaybeJson, reason};
-pub use reading::{ModelChangeDocument, NewModelDocument};
+pub use reading::{ModelChangeSchema, NewModelSchema};
 use view::{CatalogueView, ClearedView};
 
 /// Why the model takes no new requests.
@@ -79,7 +79,7 @@ pub async fn find_in_catalogue(
 /// Its address must begin with one of the operator's `model_addresses`.
 #[utoipa::path(
     post, path = "/api/v1/catalogue", operation_id = "create_model", tag = "catalogue",
-    request_body(content((NewModelDocument = "application/json"))),
+    request_body(content((NewModelSchema = "application/json"))),
     responses((status = 201, description = "The model; Location is where it is",
         body = CatalogueView, headers(("ETag" = String)))),
     security(("session" = [])),
@@ -113,7 +113,7 @@ pub async fn create_model(
         ("If-Match" = Option<String>, Header,
             description = "The ETag of the model that you saw; needed"),
     ),
-    request_body(content((ModelChangeDocument = "application/json"))),
+    request_body(content((ModelChangeSchema = "application/json"))),
     responses((status = 200, description = "The model", body = CatalogueView,
         headers(("ETag" = String)))),
     security(("session" = [])),

@@ -31,7 +31,7 @@ const ALL: [&str; 9] =
     "version": "1.2.0", "input": {"name": "smiles", "description": "A molecule"},
     "card": {"title": "Solubility"}, "outputs": [{"name": "log_s", "kind": "float"}]}))]
 #[expect(dead_code, reason = "it only describes what `NewModel` reads")]
-pub struct NewModelDocument {
+pub struct NewModelSchema {
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     id: String,
     /// Where its model server is: begins with one of the operator's `model_addresses`.
@@ -39,12 +39,12 @@ pub struct NewModelDocument {
     /// Another version means other predictions. The hub adds what stands for the address.
     #[schema(min_length = 1, max_length = 55)]
     version: String,
-    card: Option<CardDocument>,
-    input: InputDocument,
-    outputs: Option<Vec<OutputDocument>>,
+    card: Option<CardSchema>,
+    input: InputSchema,
+    outputs: Option<Vec<OutputSchema>>,
     example: Option<Vec<String>>,
-    limits: Option<ModelLimitsDocument>,
-    resources: Option<ResourcesDocument>,
+    limits: Option<ModelLimitsSchema>,
+    resources: Option<ResourcesSchema>,
     /// May predictions be kept and used again? False if not given.
     cache: Option<bool>,
 }
@@ -53,16 +53,16 @@ pub struct NewModelDocument {
 #[derive(ToSchema)]
 #[schema(as = ModelChange, example = json!({"card": {"licence": "MIT"}, "limits": {"batch_size": 50}}))]
 #[expect(dead_code, reason = "it only describes what `read_change` reads")]
-pub struct ModelChangeDocument {
+pub struct ModelChangeSchema {
     address: Option<String>,
     #[schema(min_length = 1, max_length = 55)]
     version: Option<String>,
-    card: Option<CardDocument>,
-    input: Option<InputDocument>,
-    outputs: Option<Vec<OutputDocument>>,
+    card: Option<CardSchema>,
+    input: Option<InputSchema>,
+    outputs: Option<Vec<OutputSchema>>,
     example: Option<Vec<String>>,
-    limits: Option<ModelLimitsDocument>,
-    resources: Option<ResourcesDocument>,
+    limits: Option<ModelLimitsSchema>,
+    resources: Option<ResourcesSchema>,
     cache: Option<bool>,
     /// Of a folder's model: what its code may reach.
     network: Option<String>,
@@ -71,7 +71,7 @@ pub struct ModelChangeDocument {
 #[derive(ToSchema)]
 #[schema(as = CardChange)]
 #[expect(dead_code, reason = "it only describes what `Card` reads")]
-pub struct CardDocument {
+pub struct CardSchema {
     title: Option<String>,
     description: Option<String>,
     interpretation: Option<String>,
@@ -87,7 +87,7 @@ pub struct CardDocument {
 #[derive(ToSchema)]
 #[schema(as = NewModelInput)]
 #[expect(dead_code, reason = "it only describes what `InputColumn` reads")]
-pub struct InputDocument {
+pub struct InputSchema {
     #[schema(min_length = 1, max_length = 100)]
     name: String,
     description: String,
@@ -100,7 +100,7 @@ pub struct InputDocument {
 #[derive(ToSchema)]
 #[schema(as = NewModelOutput)]
 #[expect(dead_code, reason = "it only describes what `Column` reads")]
-pub struct OutputDocument {
+pub struct OutputSchema {
     #[schema(min_length = 1, max_length = 100)]
     name: String,
     kind: String,
@@ -115,7 +115,7 @@ pub struct OutputDocument {
 #[derive(ToSchema)]
 #[schema(as = ModelLimitsChange)]
 #[expect(dead_code, reason = "it only describes what `ModelLimits` reads")]
-pub struct ModelLimitsDocument {
+pub struct ModelLimitsSchema {
     /// Most inputs in one call of an instance.
     #[schema(minimum = 1, maximum = 100_000)]
     batch_size: Option<u32>,
@@ -145,7 +145,7 @@ pub struct ModelLimitsDocument {
 #[derive(ToSchema)]
 #[schema(as = ModelResourcesChange)]
 #[expect(dead_code, reason = "it only describes what `Resources` reads")]
-pub struct ResourcesDocument {
+pub struct ResourcesSchema {
     /// Cores, with at most three decimals.
     #[schema(minimum = 0, maximum = 10_000)]
     cpu: Option<f64>,
