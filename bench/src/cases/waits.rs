@@ -40,10 +40,10 @@ struct Expected {
     high: f64,
 }
 
-/// Of one that waited: what was said, and what it took, first when it waited, then before it was sent.
+/// Of one request: what was said when it waited, if it did, and before it was sent; and what it took from then.
 struct Told {
-    said: [Option<Expected>; 2],
-    took: [f64; 2],
+    waited: Option<(Option<Expected>, f64)>,
+    before: (Option<Expected>, f64),
 }
 
 pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
@@ -71,7 +71,7 @@ pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
                     break;
                 }
                 let what = (MODELS[(person + n) % 3], SIZES[(7 * n + 3 * person) % SIZES.len()]);
-                told.extend(ask(&mut client, &token, what).await?);
+                told.push(ask(&mut client, &token, what).await?);
                 let pause = 100 + (n as u64 * 377 + person as u64 * 131) % 2_000;
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
@@ -83,13 +83,17 @@ pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
         told.extend(one??);
     }
     hub.stop().await?;
-    let whens = ["when it waited", "before it was sent"];
-    Ok(whens.into_iter().enumerate().map(|(at, when)| line(&told, at, when)).collect())
+    let waited: Vec<_> = told.iter().filter_map(|told| told.waited).collect();
+    let before: Vec<_> = told.iter().map(|told| told.before).collect();
+    Ok(vec![
+        line(&waited, "that waited end, as the hub said"),
+        line(&before, "end, as the hub said before they were sent"),
+    ])
 }
 
-fn line(told: &[Told], at: usize, when: &str) -> Line {
+fn line(told: &[(Option<Expected>, f64)], of: &str) -> Line {
     let said: Vec<(Expected, f64)> =
-        told.iter().filter_map(|told| Some((told.said[at]?, told.took[at]))).collect();
+        told.iter().filter_map(|(said, took)| Some(((*said)?, *took))).collect();
     let (asked, answered) = (told.len(), said.len());
     let early = said.iter().filter(|(range, took)| *took < range.low).count();
     let late = said.iter().filter(|(range, took)| *took > range.high).count();
@@ -102,7 +106,7 @@ fn line(told: &[Told], at: usize, when: &str) -> Line {
     let (low, high) = (middle(|(range, _)| range.low), middle(|(range, _)| range.high));
     let took = middle(|(_, took)| *took);
     Line {
-        case: format!("when {asked} requests that waited end, as the hub said {when}"),
+        case: format!("when {asked} requests {of}"),
         figure: format!(
             "{:.0} % in the range ({early} earlier, {late} later, {} not told); medians: {low:.1} to \
              {high:.1} s said, {took:.1} s taken",
@@ -116,12 +120,8 @@ fn line(told: &[Told], at: usize, when: &str) -> Line {
     }
 }
 
-/// Asks how long it would take, submits, looks whether it waits, and for how long it does; nothing if it does not.
-async fn ask(
-    client: &mut Client,
-    token: &str,
-    (model, inputs): (&str, usize),
-) -> Result<Option<Told>> {
+/// Asks how long it would take, submits, looks whether it waits, and for how long it does.
+async fn ask(client: &mut Client, token: &str, (model, inputs): (&str, usize)) -> Result<Told> {
     let inputs: Vec<String> = (0..inputs).map(|n| n.to_string()).collect();
     let body = serde_json::to_vec(&json!({"model": model, "inputs": inputs}))?;
     let path = format!("/api/v1/models/{model}?inputs={}", inputs.len());
@@ -138,7 +138,7 @@ async fn ask(
     if last != "completed" {
         return Err(format!("a request of {model} is {last}").into());
     }
-    let took = [begun, sent].map(|since| since.elapsed().as_secs_f64());
-    let told = Told { said: [first.expected_seconds, before.expected_seconds], took };
-    Ok((first.phase == "waiting").then_some(told))
+    let waited =
+        (first.phase == "waiting").then(|| (first.expected_seconds, begun.elapsed().as_secs_f64()));
+    Ok(Told { waited, before: (before.expected_seconds, sent.elapsed().as_secs_f64()) })
 }

@@ -89,8 +89,7 @@ impl Store {
         Ok(Standing { ahead_inputs, expected: expect(work, &line.pace, waited) })
     }
 
-    /// How long a request of so many inputs would take that somebody without others submits now; up to a
-    /// second old. Nothing if that is not known.
+    /// How long a request of so many inputs would take that somebody without others submits now. Nothing if that is not known.
     pub async fn expected(&self, model: &Model, inputs: u64) -> Result<Option<Expected>, Error> {
         if !model.is_read() {
             return Ok(None);
@@ -112,7 +111,7 @@ impl Store {
         Ok(expect(work, &line.pace, waited))
     }
 
-    /// `of`: somebody who may be in it.
+    /// `of`: who may be in it.
     async fn line(
         &self,
         key: (ModelId, String),
@@ -120,7 +119,7 @@ impl Store {
     ) -> Result<Arc<Line>, Error> {
         let mut lines = self.inner.lines.lock().await;
         if let Some((at, line)) = lines.get(&key) {
-            let is_in_it = of.is_none_or(|id| line.places.contains_key(&id));
+            let is_in_it = of.is_some_and(|id| line.places.contains_key(&id));
             let fresh = if is_in_it { FRESH } else { FRESHER };
             if at.elapsed() < fresh.max(line.took * SHARE) {
                 return Ok(Arc::clone(line));
