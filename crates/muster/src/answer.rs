@@ -278,6 +278,7 @@ pub struct CatalogueModel {
     pub owner: String,
     pub offered: bool,
     pub disabled: Option<String>,
+    pub etag: String,
 }
 
 /// How many predictions were forgotten.

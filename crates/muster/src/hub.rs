@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, IF_RANGE, RANGE, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_RANGE, RANGE, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -147,6 +147,25 @@ impl Hub {
         let fill =
             |post: RequestBuilder| post.header(CONTENT_TYPE, "application/json").body(body.clone());
         self.post(path, fill).await
+    }
+
+    /// Changes what was seen with this ETag, or deletes it if there is no body.
+    pub async fn change(
+        &self,
+        path: &str,
+        seen: &str,
+        body: Option<&Value>,
+    ) -> Result<Bytes, Failure> {
+        let body = body.map(Value::to_string);
+        let build = |http: &Client, url: &str| {
+            let method = if body.is_some() { Method::PATCH } else { Method::DELETE };
+            let change = http.request(method, format!("{url}{path}")).header(IF_MATCH, seen);
+            match &body {
+                Some(body) => change.header(CONTENT_TYPE, "application/json").body(body.clone()),
+                None => change,
+            }
+        };
+        self.whole(As::Us, build).await
     }
 
     /// A `PATCH` with a body of JSON.

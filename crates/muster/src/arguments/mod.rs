@@ -26,7 +26,9 @@ pub use self::instances::{
     InstanceCommand, InstanceEvents, InstanceLogs, InstanceVerb, Instances, OneInstance,
     StopInstance,
 };
-pub use self::models::{Disable, Models, ModelsVerb};
+pub use self::models::{
+    DeleteModel, DescribedBy, Disable, EditModel, Models, ModelsVerb, OneModel,
+};
 pub use self::oversight::{AdminRequest, AdminRequestVerb, AdminRequests, OneRequest};
 pub use self::people::{AdminCommand, AdminVerb, CreateAdmin, Login, Logout, ResetLink};
 pub use self::requests::{Cancel, Label, Requests, ResultOf, Run, Show};

@@ -1,5 +1,7 @@
 //! `muster models`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 /// List the hub's models, or show one
@@ -34,6 +36,51 @@ pub enum ModelsVerb {
     Disable(Disable),
     /// Forget what a model predicted
     ClearCache(OneModel),
+    /// Add a model that runs elsewhere, as a file describes it
+    #[command(after_help = "\
+Examples:
+  muster models add solubility.json
+
+The file is what `POST /api/v1/catalogue` takes: {\"id\": \"solubility\", \"address\": \"https://..\",
+\"version\": \"1.0\", \"input\": {\"name\": \"smiles\", \"description\": \"A molecule\"}}. The address begins with one
+of the hub's `model_addresses`.")]
+    Add(DescribedBy),
+    /// Change what a file names of a model; the rest stays
+    #[command(after_help = "\
+Examples:
+  echo '{\"card\": {\"task\": \"Toxicity\"}, \"limits\": {\"batch_size\": 50}}' > change.json
+  muster models edit solubility change.json
+
+The file is a JSON merge patch: null takes a member back.")]
+    Edit(EditModel),
+    /// Delete a model that is disabled and has no open requests
+    #[command(after_help = "\
+Examples:
+  muster models delete solubility --yes")]
+    Delete(DeleteModel),
+}
+
+#[derive(Debug, Args)]
+pub struct DescribedBy {
+    /// A file of JSON
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct EditModel {
+    /// The model's id
+    pub id: String,
+    #[command(flatten)]
+    pub by: DescribedBy,
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteModel {
+    /// The model's id
+    pub id: String,
+    /// Do it
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]

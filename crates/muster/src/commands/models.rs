@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use bytes::Bytes;
+use serde_json::{Value, json};
 
 use crate::answer::{CatalogueModel, Cleared, Column, Expected, Model, ModelSummary};
-use crate::arguments::{Disable, Models, ModelsVerb};
+use crate::arguments::{
+    DeleteModel, DescribedBy, Disable, EditModel, Models, ModelsVerb, OneModel,
+};
 use crate::failure::Failure;
 use crate::hub::{Hub, parse, parse_all};
 use crate::list::list_json;
 use crate::path::segment;
 use crate::{human, table};
 
+const CATALOGUE: &str = "/api/v1/catalogue";
 const MOST: usize = 10_000;
 
 pub async fn models(hub: &Hub, arguments: &Models) -> Result<(), Failure> {
@@ -48,31 +52,66 @@ pub async fn models(hub: &Hub, arguments: &Models) -> Result<(), Failure> {
 }
 
 async fn administer(hub: &Hub, verb: &ModelsVerb) -> Result<(), Failure> {
-    let (id, action, body) = match verb {
-        ModelsVerb::Enable(one) => (&one.id, "enable", json!({})),
-        ModelsVerb::ClearCache(one) => (&one.id, "clear-cache", json!({})),
-        ModelsVerb::Disable(Disable { id, reason: None }) => (id, "disable", json!({})),
-        ModelsVerb::Disable(Disable { id, reason: Some(reason) }) => {
-            (id, "disable", json!({ "reason": reason }))
+    let said = match verb {
+        ModelsVerb::Enable(OneModel { id }) => {
+            act(hub, id, "enable", &json!({})).await?;
+            format!("{id} takes requests")
+        }
+        ModelsVerb::Disable(Disable { id, reason }) => {
+            let body = reason.as_ref().map_or_else(|| json!({}), |why| json!({ "reason": why }));
+            act(hub, id, "disable", &body).await?;
+            format!("{id} takes no new requests")
+        }
+        ModelsVerb::ClearCache(OneModel { id }) => {
+            let Cleared { predictions } = parse(&act(hub, id, "clear-cache", &json!({})).await?)?;
+            format!("{} of {id} forgotten", human::counted(predictions, "prediction"))
+        }
+        ModelsVerb::Add(by) => {
+            let added = hub.post_json(CATALOGUE, &description(by)?).await?;
+            let CatalogueModel { id, version, .. } = parse(&added)?;
+            format!("{id} {version} is in the catalogue")
+        }
+        ModelsVerb::Edit(EditModel { id, by }) => {
+            let change = description(by)?;
+            let (path, seen) = seen(hub, id).await?;
+            let changed = hub.change(&path, &seen, Some(&change)).await?;
+            let CatalogueModel { version, .. } = parse(&changed)?;
+            format!("{id} {version} is as the file says")
+        }
+        ModelsVerb::Delete(DeleteModel { id, yes: true }) => {
+            let (path, seen) = seen(hub, id).await?;
+            hub.change(&path, &seen, None).await?;
+            format!("{id} is deleted")
+        }
+        ModelsVerb::Delete(DeleteModel { id, yes: false }) => {
+            let what = format!("{id} would be gone; nothing was done");
+            return Err(Failure::usage(what).advice("Add --yes to do it."));
         }
     };
-    let path = format!("/api/v1/catalogue/{}/{action}", segment(id));
-    let answer = hub.post_json(&path, &body).await?;
-    match verb {
-        ModelsVerb::Enable(_) => table::print(&format!("{id} takes requests")),
-        ModelsVerb::Disable(_) => table::print(&format!("{id} takes no new requests")),
-        ModelsVerb::ClearCache(_) => {
-            let Cleared { predictions } = parse(&answer)?;
-            table::print(&format!(
-                "{} of {id} forgotten",
-                human::counted(predictions, "prediction")
-            ))
-        }
-    }
+    table::print(&said)
+}
+
+async fn act(hub: &Hub, id: &str, action: &str, body: &Value) -> Result<Bytes, Failure> {
+    hub.post_json(&format!("{CATALOGUE}/{}/{action}", segment(id)), body).await
+}
+
+fn description(by: &DescribedBy) -> Result<Value, Failure> {
+    let name = by.file.display();
+    let text = std::fs::read_to_string(&by.file)
+        .map_err(|error| Failure::usage(format!("{name} cannot be read: {error}")))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::usage(format!("{name} is not JSON: {error}")))
+}
+
+/// Where the model is, and the ETag of what is there now.
+async fn seen(hub: &Hub, id: &str) -> Result<(String, String), Failure> {
+    let path = format!("{CATALOGUE}/{}", segment(id));
+    let model: CatalogueModel = parse(&hub.get(&path).await?)?;
+    Ok((path, model.etag))
 }
 
 async fn list_all(hub: &Hub, json: bool) -> Result<(), Failure> {
-    let (items, _) = hub.list("/api/v1/catalogue", MOST, false).await?;
+    let (items, _) = hub.list(CATALOGUE, MOST, false).await?;
     if json {
         return table::print(&list_json(&items));
     }

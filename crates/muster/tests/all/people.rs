@@ -201,6 +201,36 @@ fn an_admin_sees_statistics_and_verifies_them_beside_the_hub() {
 }
 
 #[test]
+fn an_admin_adds_a_model_that_runs_elsewhere_edits_and_deletes_it() {
+    let world = world();
+    world.create_admin("root");
+    let hub = world.hub_with(&[], |serve| {
+        serve.env("MUSTER_MODEL_ADDRESSES", "http://127.0.0.1:9");
+    });
+    hub.good(&["login", "root", "--password-file", "password"]);
+    let far = r#"{"id": "far", "address": "http://127.0.0.1:9/far", "version": "1",
+        "input": {"name": "smiles", "description": "A molecule"}, "limits": {"max_instances": 1}}"#;
+    world.write("far.json", far);
+    let added = hub.good(&["models", "add", "far.json"]).text;
+    assert!(added.starts_with("far 1+") && added.ends_with(" is in the catalogue\n"), "{added}");
+    hub.muster(&["models", "add", "far.json"]).fails(2, &["a model with this id"]);
+    world.write("change.json", r#"{"card": {"task": "Distance"}, "version": "2"}"#);
+    assert!(hub.good(&["models", "edit", "far", "change.json"]).text.starts_with("far 2+"));
+    let card = hub.good(&["models", "far", "--json"]).json();
+    assert_eq!((&card["task"], &card["input"]["kind"]), (&"Distance".into(), &"smiles".into()));
+    world.write("change.json", "{\"limits\": {\"speed\": 1}}");
+    hub.muster(&["models", "edit", "far", "change.json"]).fails(2, &["unknown field `speed`"]);
+    world.write("change.json", "{'card'}");
+    hub.muster(&["models", "edit", "far", "change.json"]).fails(2, &["change.json is not JSON"]);
+    hub.muster(&["models", "edit", "far", "none.json"]).fails(2, &["none.json cannot be read"]);
+    hub.muster(&["models", "delete", "far"]).fails(2, &["nothing was done", "--yes"]);
+    hub.muster(&["models", "delete", "far", "--yes"]).fails(2, &["Disable it first"]);
+    hub.good(&["models", "disable", "far"]);
+    assert_eq!(hub.good(&["models", "delete", "far", "--yes"]).text, "far is deleted\n");
+    hub.muster(&["models", "delete", "lengths", "--yes"]).fails(2, &["comes from a folder"]);
+}
+
+#[test]
 fn an_admin_disables_a_model_and_enables_it_again() {
     let world = world();
     world.create_admin("root");
