@@ -97,6 +97,7 @@ struct Inner {
     server: ServerId,
     inline_bytes: usize,
     ops: mpsc::Sender<Op>,
+    parked: writer::Parked,
     waiters: Arc<writer::waiters::Waiters>,
     changes: broadcast::Sender<Change>,
     queue_changed: watch::Sender<u64>,

@@ -89,6 +89,7 @@ impl Store {
             server,
             inline_bytes: config.inline_bytes,
             ops,
+            parked: Default::default(),
             waiters: Arc::default(),
             changes: broadcast::channel(CHANGES).0,
             queue_changed: watch::channel(0).0,

@@ -24,6 +24,7 @@ const SQLITE: &[(i64, &str)] = &[
     (13, include_str!("../../migrations/sqlite/0013_preparing.sql")),
     (14, include_str!("../../migrations/sqlite/0014_inputs.sql")),
     (15, include_str!("../../migrations/sqlite/0015_room.sql")),
+    (16, include_str!("../../migrations/sqlite/0016_in_place.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -41,6 +42,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (13, include_str!("../../migrations/postgres/0013_preparing.sql")),
     (14, include_str!("../../migrations/postgres/0014_inputs.sql")),
     (15, include_str!("../../migrations/postgres/0015_room.sql")),
+    (16, include_str!("../../migrations/postgres/0016_in_place.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

@@ -23,7 +23,9 @@ impl Store {
     pub async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedTask>, Error> {
         text::exact(&claim.version)?;
         let (reply, answer) = oneshot::channel();
-        self.send(Op::Claim(WaitingClaim { claim, reply })).await?;
+        if let Some(claim) = self.inner.parked.park(WaitingClaim { claim, reply }) {
+            self.send(Op::Claim(claim)).await?;
+        }
         answer.await.map_err(|_| Error::unavailable("the store is closed"))?
     }
 }

@@ -15,13 +15,15 @@ use crate::db::batch;
 use crate::db::batch::Hex;
 use crate::db::conn::on;
 use crate::db::dialect;
+use crate::db::dialect::Done;
+use crate::db::statement::rows;
 use crate::requests::end::{end, note_ended};
 use crate::requests::parts;
 use crate::requests::{RequestRow, request};
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Store, TaskBack, TaskDone, aside_if, crash_point};
 
-/// As in `Batches::progress`, for tasks that are not done.
+/// As in `Batches::done`, for tasks that are not done.
 const IDLE: &str = "UPDATE instance SET idle_since = $1 WHERE id = (SELECT instance_id FROM task \
      WHERE request_id = $2 AND position = $3) AND NOT EXISTS (SELECT 1 FROM task \
      WHERE instance_id = instance.id AND state = 'leased')";
@@ -47,7 +49,7 @@ struct Prepared {
     keep: Vec<([u8; 32], Vec<u8>)>,
 }
 
-/// A task that is done, as `Batches::task_done` reads it.
+/// A task that is done, as `Batches::done` reads it.
 #[derive(Serialize)]
 struct DoneRow<'d> {
     #[serde(serialize_with = "batch::id")]
@@ -60,7 +62,18 @@ struct DoneRow<'d> {
     j_columns: &'d str,
 }
 
-/// What a request gained, as `Batches::progress` reads it.
+/// With what its request gains, as `Done::Together` reads it.
+#[derive(Serialize)]
+struct GainRow<'d> {
+    #[serde(flatten)]
+    task: DoneRow<'d>,
+    j_done: usize,
+    j_failed: u64,
+    j_cached: u64,
+    j_bytes: u64,
+}
+
+/// What a request gained, as `Done::Apart` reads it.
 #[derive(Serialize)]
 struct ProgressRow {
     #[serde(serialize_with = "batch::id")]
@@ -95,6 +108,18 @@ impl<'d> DoneRow<'d> {
             j_object: object,
             j_sha: sha,
             j_columns: &done.columns,
+        }
+    }
+}
+
+impl<'d> GainRow<'d> {
+    fn of(done: &'d Prepared) -> Self {
+        Self {
+            task: DoneRow::of(done),
+            j_done: done.task.part.rows.len(),
+            j_failed: done.task.part.failed(),
+            j_cached: done.task.cached,
+            j_bytes: done.bytes,
         }
     }
 }
@@ -188,47 +213,91 @@ fn encode(task: TaskDone, inline_bytes: usize) -> Result<(Prepared, Option<Vec<u
     Ok((Prepared { stored, bytes: bytes as u64, columns, keep, task }, object))
 }
 
-/// The tasks, then their requests, then the predictions: each all at once. Which ones were the
-/// caller's?
-async fn store_done(tx: &mut Tx, done: &[Prepared]) -> Result<Vec<bool>, Error> {
-    let batches = dialect::batches(tx.conn.is_postgres());
-    let mut updated: HashSet<(Uuid, i64)> = HashSet::new();
+/// What was stored of tasks that are done.
+#[derive(Default)]
+struct Advanced {
+    /// Those that were the caller's.
+    ours: HashSet<(Uuid, i64)>,
+    /// Their requests, as they are now.
+    requests: HashMap<Uuid, Arc<Request>>,
+}
+
+/// A request with one of its tasks that are done.
+struct AdvancedRow {
+    request: RequestRow,
+    position: i64,
+}
+
+impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for AdvancedRow
+where
+    RequestRow: sqlx::FromRow<'r, R>,
+    usize: sqlx::ColumnIndex<R>,
+    i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        let position = row.try_get(row.len() - 1)?;
+        Ok(Self { request: RequestRow::from_row(row)?, position })
+    }
+}
+
+async fn together(tx: &mut Tx, done: &[Prepared], text: &'static str) -> Result<Advanced, Error> {
+    let mut advanced = Advanced::default();
+    for rows in batch::texts(done.iter().map(GainRow::of))? {
+        let found: Vec<AdvancedRow> = rows!(&mut tx.conn, text, rows, Ts(tx.now));
+        for AdvancedRow { request: row, position } in found {
+            let request = request(row)?;
+            advanced.ours.insert((request.id.0, position));
+            advanced.requests.insert(request.id.0, Arc::new(request));
+        }
+    }
+    Ok(advanced)
+}
+
+async fn apart(
+    tx: &mut Tx,
+    done: &[Prepared],
+    (tasks, requests): (&'static str, &'static str),
+    is_last: bool,
+) -> Result<Advanced, Error> {
+    let mut advanced = Advanced::default();
     let mut instance = None;
     for rows in batch::texts(done.iter().map(DoneRow::of))? {
-        let text = tx.conn.joined(batches.task_done, false);
-        let some: Vec<(Uuid, i64, Option<Uuid>)> = on!(&mut tx.conn, c => {
-            sqlx::query_as(text).bind(rows).fetch_all(c).await?
-        });
+        let text = tx.conn.joined(tasks, false);
+        let some: Vec<(Uuid, i64, Option<Uuid>)> = rows!(&mut tx.conn, text, rows);
         for (request, position, by) in some {
-            updated.insert((request, position));
+            advanced.ours.insert((request, position));
             instance = by.or(instance);
         }
     }
-    let is_ours = |done: &Prepared| updated.contains(&place(done));
     let mut progress: BTreeMap<Uuid, ProgressRow> = BTreeMap::new();
-    for done in done.iter().filter(|done| is_ours(done)) {
+    for done in done.iter().filter(|done| advanced.ours.contains(&place(done))) {
         let request = done.task.key.request.0;
         progress.entry(request).or_insert_with(|| ProgressRow::of(request)).add(done);
     }
-    let mut requests: HashMap<Uuid, Arc<Request>> = HashMap::new();
-    let keeps = done.iter().any(|done| !done.keep.is_empty());
     let mut all = batch::texts(progress.values())?.into_iter().peekable();
     while let Some(rows) = all.next() {
-        let is_last = tx.is_last && !keeps && all.peek().is_none();
-        let text = tx.conn.joined(batches.progress, is_last);
-        let rows: Vec<RequestRow> = on!(&mut tx.conn, c => {
-            sqlx::query_as(text)
-                .bind(rows)
-                .bind(Ts(tx.now))
-                .bind(instance)
-                .fetch_all(c)
-                .await?
-        });
-        for row in rows {
+        let text = tx.conn.joined(requests, is_last && all.peek().is_none());
+        let found: Vec<RequestRow> = rows!(&mut tx.conn, text, rows, Ts(tx.now), instance);
+        for row in found {
             let request = request(row)?;
-            requests.insert(request.id.0, Arc::new(request));
+            advanced.requests.insert(request.id.0, Arc::new(request));
         }
     }
+    Ok(advanced)
+}
+
+/// The tasks and their requests, then the predictions: each all at once. Which ones were the caller's?
+async fn store_done(tx: &mut Tx, done: &[Prepared]) -> Result<Vec<bool>, Error> {
+    let batches = dialect::batches(tx.conn.is_postgres());
+    let keeps = done.iter().any(|done| !done.keep.is_empty());
+    let Advanced { ours, requests } = match batches.done {
+        Done::Apart { tasks, requests } => {
+            let is_last = tx.is_last && !keeps;
+            apart(tx, done, (tasks, requests), is_last).await?
+        }
+        Done::Together(text) => together(tx, done, text).await?,
+    };
+    let is_ours = |done: &Prepared| ours.contains(&place(done));
     let mut taken = Vec::with_capacity(done.len());
     let mut keep = Vec::new();
     for done in done {

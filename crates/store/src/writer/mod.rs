@@ -6,6 +6,7 @@
 
 mod op;
 pub mod pace;
+mod parked;
 mod tx;
 pub mod waiters;
 
@@ -20,6 +21,8 @@ use crate::db::conn::Conn;
 use crate::{Error, Inner, crash_point};
 
 pub(crate) use op::{Claimed, Op, Subjects, WaitingClaim, Work, work};
+pub(crate) use parked::Parked;
+use parked::Version;
 use tx::{After, begin};
 pub(crate) use tx::{Tx, beside};
 
@@ -44,7 +47,7 @@ pub(crate) struct Writer<S: Subjects> {
     /// connection and when it gets it back would be two trips more for each.
     conn: Option<Conn>,
     /// When a version of a model may have something to claim, if it has something; absent: not known.
-    hints: HashMap<(ModelId, String), Option<Timestamp>>,
+    hints: HashMap<Version, Option<Timestamp>>,
     /// When other servers' work was looked for.
     looked: Instant,
 }
@@ -94,12 +97,17 @@ impl<S: Subjects> Writer<S> {
         loop {
             let mut arrived = Arrived { works: Vec::new(), submissions: Vec::new() };
             let due = self.next_due();
-            tokio::select! {
+            self.inner.parked.sleeps(self.nothing());
+            let came = tokio::select! {
                 op = self.ops.recv() => match op {
-                    Some(op) => self.take(op, &mut arrived),
+                    Some(op) => Some(op),
                     None => return,
                 },
-                () = due => {}
+                () = due => None,
+            };
+            self.claims.extend(self.inner.parked.wakes());
+            if let Some(op) = came {
+                self.take(op, &mut arrived);
             }
             while arrived.len() < GROUP
                 && let Ok(op) = self.ops.try_recv()
@@ -130,9 +138,15 @@ impl<S: Subjects> Writer<S> {
         }
     }
 
-    /// May other servers queue work that the claims wait for?
+    /// May other servers queue work that claims wait for? Also those that come while it sleeps.
     fn polls(&self) -> bool {
-        self.inner.db.is_postgres() && !self.claims.is_empty()
+        self.inner.db.is_postgres()
+    }
+
+    /// Versions that have nothing to claim, now or later.
+    fn nothing(&self) -> HashSet<Version> {
+        let none = self.hints.iter().filter(|(_, due)| due.is_none());
+        none.map(|(version, _)| version.clone()).collect()
     }
 
     fn look_everywhere(&mut self) {
@@ -380,6 +394,13 @@ impl<S: Subjects> Writer<S> {
     }
 }
 
-fn of(claim: &WaitingClaim) -> (ModelId, String) {
+impl<S: Subjects> Drop for Writer<S> {
+    fn drop(&mut self) {
+        // Whoever claims learns that nobody will answer.
+        drop(self.inner.parked.wakes());
+    }
+}
+
+fn of(claim: &WaitingClaim) -> Version {
     (claim.claim.model.clone(), claim.claim.version.clone())
 }

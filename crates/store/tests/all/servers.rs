@@ -263,7 +263,7 @@ async fn a_deadlock_between_servers_is_nobodys_error() {
     let mut held = lab.raw.postgres().begin().await.expect("a transaction");
     sqlx::query("SELECT id FROM request FOR UPDATE").execute(&mut *held).await.expect("locks");
     let waiting = "SELECT COUNT(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
-         WHERE NOT granted AND l.locktype IN ('transactionid', 'tuple') AND a.query LIKE '%UPDATE request SET done%'";
+         WHERE NOT granted AND l.locktype IN ('transactionid', 'tuple') AND a.query LIKE 'WITH ours AS (UPDATE task SET%'";
     let (one, two, ()) = tokio::join!(
         lab.store.complete(vec![of(0, 0), of(1, 0)]),
         other.complete(vec![of(1, 1), of(0, 1)]),

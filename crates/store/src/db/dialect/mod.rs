@@ -200,10 +200,18 @@ pub(crate) struct Batches {
     /// several writers: what another one is just taking is passed over, and if another one stops the
     /// instance at this moment, that is waited for (`busy`) and nothing is leased.
     pub claim: &'static str,
-    pub task_done: &'static str,
-    /// What requests gained; and the instance may have become idle.
-    pub progress: &'static str,
+    pub done: Done,
     pub keep: &'static str,
+}
+
+/// Tasks are done, and what their requests gained; the instance may have become idle.
+#[derive(Clone, Copy)]
+pub(crate) enum Done {
+    /// SQLite does not change two tables in one statement. The second one says what the first one found.
+    Apart { tasks: &'static str, requests: &'static str },
+    /// On PostgreSQL a statement is a trip to another process. It answers each task's request as it is
+    /// then, and the task's position.
+    Together(&'static str),
 }
 
 pub(crate) fn batches(postgres: bool) -> &'static Batches {
@@ -260,14 +268,15 @@ const BATCHES_SQLITE: Batches = Batches {
          WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND not_before <= $3) \
          THEN $3 ELSE (SELECT MIN(not_before) FROM task \
          WHERE model_id = $1 AND state = 'queued' AND model_version = $2) END",
-    task_done: "UPDATE task SET state = 'done', lease_until = NULL, \
+    done: Done::Apart {
+        tasks: "UPDATE task SET state = 'done', lease_until = NULL, \
          result = unhex(j.value ->> 'j_result'), result_object = j.value ->> 'j_object', \
          result_sha = unhex(j.value ->> 'j_sha'), result_columns = j.value ->> 'j_columns' \
          FROM jsonb_each($1) AS j WHERE task.request_id = unhex(j.value ->> 'j_request') \
          AND task.position = j.value ->> 'j_position' AND task.attempt = j.value ->> 'j_attempt' \
          AND task.state = 'leased' RETURNING request_id, position, instance_id",
-    progress: concat!(
-        "UPDATE request SET done = done + (j.value ->> 'j_done'), \
+        requests: concat!(
+            "UPDATE request SET done = done + (j.value ->> 'j_done'), \
          failed = failed + (j.value ->> 'j_failed'), cached = cached + (j.value ->> 'j_cached'), \
          open_tasks = open_tasks - (j.value ->> 'j_tasks'), version = version + 1, \
          result_bytes = result_bytes + (j.value ->> 'j_bytes'), \
@@ -275,10 +284,11 @@ const BATCHES_SQLITE: Batches = Batches {
          ended_at = CASE WHEN open_tasks = j.value ->> 'j_tasks' THEN $2 ELSE ended_at END \
          FROM jsonb_each($1) AS j WHERE request.id = unhex(j.value ->> 'j_request') \
          AND request.phase IN ('waiting', 'running') RETURNING ",
-        request_columns!(),
-        "; UPDATE instance SET idle_since = $2 WHERE id = $3 AND NOT EXISTS \
+            request_columns!(),
+            "; UPDATE instance SET idle_since = $2 WHERE id = $3 AND NOT EXISTS \
          (SELECT 1 FROM task WHERE instance_id = $3 AND state = 'leased')"
-    ),
+        ),
+    },
     keep: "INSERT INTO prediction (model_id, model_version, input_hash, part, created_at) \
          SELECT value ->> 'j_model', value ->> 'j_version', unhex(value ->> 'j_hash'), \
          unhex(value ->> 'j_part'), $2 FROM jsonb_each($1) WHERE true \
@@ -344,32 +354,39 @@ const BATCHES_POSTGRES: Batches = Batches {
          CASE WHEN (SELECT COUNT(*) FROM found) > LEAST((SELECT COUNT(*) FROM ours), $8 - 1) \
          THEN $3 ELSE (SELECT MIN(not_before) FROM task WHERE model_id = $1 AND state = 'queued' \
          AND model_version = $2 AND not_before > $3) END",
-    task_done: concat!(
-        "UPDATE task SET state = 'done', lease_until = NULL, \
+    // Requests in the order of their ids, as everybody locks them. The tasks that are done here still look
+    // leased to it.
+    done: Done::Together(concat!(
+        "WITH ours AS (UPDATE task SET state = 'done', lease_until = NULL, \
          result = decode(j_result, 'hex'), result_object = j_object, \
          result_sha = decode(j_sha, 'hex'), result_columns = j_columns \
          FROM json_to_recordset($1::json) AS j(j_request uuid, j_position bigint, \
-         j_attempt bigint, j_result text, j_object text, j_sha text, j_columns text) \
+         j_attempt bigint, j_result text, j_object text, j_sha text, j_columns text, \
+         j_done bigint, j_failed bigint, j_cached bigint, j_bytes bigint) \
          WHERE request_id = j_request AND position = j_position AND attempt = j_attempt \
          AND lease_until IS NOT NULL AND ",
         few!("j_position"),
-        " RETURNING request_id, position, instance_id"
-    ),
-    progress: concat!(
-        "WITH idle AS (UPDATE instance SET idle_since = $2 WHERE id = $3 AND NOT EXISTS \
-         (SELECT 1 FROM task WHERE instance_id = $3 AND state = 'leased')) \
-         UPDATE request SET done = done + j_done, failed = failed + j_failed, \
-         cached = cached + j_cached, open_tasks = open_tasks - j_tasks, version = version + 1, \
-         result_bytes = result_bytes + j_bytes, \
-         phase = CASE WHEN open_tasks = j_tasks THEN 'completed' ELSE phase END, \
-         ended_at = CASE WHEN open_tasks = j_tasks THEN $2 ELSE ended_at END \
-         FROM json_to_recordset($1::json) AS j(j_request uuid, j_done bigint, j_failed bigint, \
-         j_cached bigint, j_tasks bigint, j_bytes bigint) \
-         WHERE id = j_request AND phase IN ('waiting', 'running') AND ",
-        few!("j_tasks"),
+        " RETURNING request_id AS o_request, position AS o_position, instance_id AS o_instance, \
+         j_done, j_failed, j_cached, j_bytes), \
+         gained AS MATERIALIZED (SELECT o_request, CAST(SUM(j_done) AS BIGINT) AS g_done, \
+         CAST(SUM(j_failed) AS BIGINT) AS g_failed, CAST(SUM(j_cached) AS BIGINT) AS g_cached, \
+         CAST(SUM(j_bytes) AS BIGINT) AS g_bytes, COUNT(*) AS g_tasks \
+         FROM ours GROUP BY o_request ORDER BY o_request), \
+         idle AS (UPDATE instance SET idle_since = $2 \
+         WHERE id = (SELECT o_instance FROM ours WHERE o_instance IS NOT NULL LIMIT 1) \
+         AND NOT EXISTS (SELECT 1 FROM task WHERE instance_id = instance.id AND state = 'leased' \
+         AND (request_id, position) NOT IN (SELECT o_request, o_position FROM ours))), \
+         further AS (UPDATE request SET done = done + g_done, failed = failed + g_failed, \
+         cached = cached + g_cached, open_tasks = open_tasks - g_tasks, version = version + 1, \
+         result_bytes = result_bytes + g_bytes, \
+         phase = CASE WHEN open_tasks = g_tasks THEN 'completed' ELSE phase END, \
+         ended_at = CASE WHEN open_tasks = g_tasks THEN $2 ELSE ended_at END \
+         FROM gained WHERE id = o_request AND phase IN ('waiting', 'running') AND ",
+        few!("g_tasks"),
         " RETURNING ",
-        request_columns!()
-    ),
+        request_columns!(),
+        ") SELECT further.*, o_position FROM ours JOIN further ON id = o_request"
+    )),
     keep: "INSERT INTO prediction (model_id, model_version, input_hash, part, created_at) \
          SELECT j_model, j_version, decode(j_hash, 'hex'), decode(j_part, 'hex'), $2 \
          FROM json_to_recordset($1::json) \
