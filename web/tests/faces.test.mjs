@@ -5,7 +5,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { faults, signIn, world } from './world.mjs';
 
 let hub, eyes;
-/** Where it is, what it reads, that as an empty answer, what it says then, and with data; whose it is. */
+/** Where it is, what it reads, that as an empty answer, what it says then, and with data; whose it is; lean: its parts are looked at by axe elsewhere. */
 let pages;
 const NONE = { items: [], next: null };
 before(async () => {
@@ -31,19 +31,19 @@ before(async () => {
     { at: 'admin/catalogue/atoms', reads: '**/api/v1/catalogue/atoms', has: 'Nothing was changed', need: 'MODEL_EDITOR' },
     { at: 'admin/users', reads: '**/api/v1/users*', empty: NONE, says: 'No user is like that', has: '3 users on this page', need: 'ADMIN' },
     { at: 'admin/health', reads: '**/api/v1/hub/state', has: 'Clearing', need: 'ADMIN' },
-    { at: '', reads: '**/api/v1/models?*', empty: NONE, says: 'No models yet', has: 'Counts the letters' },
-    { at: 'models/atoms', reads: '**/api/v1/models/atoms', has: 'Counts the letters' },
-    { at: `requests/${done.id}`, reads: `**/api/v1/requests/${done.id}`, has: '1 without prediction' },
-    { at: `requests/${done.id}`, reads: `**/api/v1/requests/${done.id}/result*`, has: '1 without prediction', quiet: true },
-    { at: `requests/${done.id}/compare`, reads: '**/api/v1/requests?*', empty: NONE, says: 'There is no other completed request', has: `…${other.id.slice(-6)}`, quiet: true },
-    { at: `requests/${done.id}/compare?with=${other.id}`, reads: `**/api/v1/requests/${other.id}/result*`, has: 'in both', quiet: true },
-    { at: 'account', reads: '**/api/v1/me', has: 'Sessions and tokens' },
-    { at: `admin/requests?open=${done.id}`, reads: `**/api/v1/admin/requests/${done.id}`, has: 'Timeline' },
-    { at: `admin/instances?open=${instance.id}`, reads: `**/api/v1/instances/${instance.id}`, has: 'Why it started' },
-    { at: `admin/users?open=${edith.id}`, reads: `**/api/v1/users/${edith.id}`, has: 'Lost password' },
-    { at: `admin/instances/${instance.id}?tab=events`, reads: `**/api/v1/instances/${instance.id}/events*`, has: 'job_done', quiet: true },
-    { at: `admin/instances/${instance.id}?tab=requests`, reads: `**/api/v1/instances/${instance.id}/requests*`, empty: NONE, says: 'No request yet', has: done.id, quiet: true },
-    { at: `admin/instances/${instance.id}?tab=logs`, reads: `**/api/v1/instances/${instance.id}/log*`, has: 'Download', quiet: true },
+    { at: '', reads: '**/api/v1/models?*', empty: NONE, says: 'No models yet', has: 'Counts the letters', lean: true },
+    { at: 'models/atoms', reads: '**/api/v1/models/atoms', has: 'Counts the letters', lean: true },
+    { at: `requests/${done.id}`, reads: `**/api/v1/requests/${done.id}`, has: '1 without prediction', lean: true },
+    { at: `requests/${done.id}`, reads: `**/api/v1/requests/${done.id}/result*`, has: '1 without prediction', quiet: true, lean: true },
+    { at: `requests/${done.id}/compare`, reads: '**/api/v1/requests?*', empty: NONE, says: 'There is no other completed request', has: `…${other.id.slice(-6)}`, quiet: true, lean: true },
+    { at: `requests/${done.id}/compare?with=${other.id}`, reads: `**/api/v1/requests/${other.id}/result*`, has: 'in both', quiet: true, lean: true },
+    { at: 'account', reads: '**/api/v1/me', has: 'Sessions and tokens', lean: true },
+    { at: `admin/requests?open=${done.id}`, reads: `**/api/v1/admin/requests/${done.id}`, has: 'Timeline', lean: true },
+    { at: `admin/instances?open=${instance.id}`, reads: `**/api/v1/instances/${instance.id}`, has: 'Why it started', lean: true },
+    { at: `admin/users?open=${edith.id}`, reads: `**/api/v1/users/${edith.id}`, has: 'Lost password', lean: true },
+    { at: `admin/instances/${instance.id}?tab=events`, reads: `**/api/v1/instances/${instance.id}/events*`, has: 'job_done', quiet: true, lean: true },
+    { at: `admin/instances/${instance.id}?tab=requests`, reads: `**/api/v1/instances/${instance.id}/requests*`, empty: NONE, says: 'No request yet', has: done.id, quiet: true, lean: true },
+    { at: `admin/instances/${instance.id}?tab=logs`, reads: `**/api/v1/instances/${instance.id}/log*`, has: 'Download', quiet: true, lean: true },
     { at: 'admin/audit', reads: '**/api/v1/audit*', empty: NONE, says: 'Nothing was done yet', has: 'on this page', need: 'ADMIN' },
   ];
 });
@@ -73,12 +73,12 @@ test('a page that cannot be read says why, with the id to report, and is read ag
   await signIn(page, 'grace');
   // Without news from the hub it is read again by the button alone.
   await page.route('**/api/v1/events', (route) => route.abort());
-  for (const { at, reads, has } of pages) {
+  for (const { at, reads, has, lean } of pages) {
     await page.route(reads, (route) => route.fulfill({ status: 500, contentType: 'application/problem+json', headers: { 'x-request-id': 'abc-42' }, body: JSON.stringify({ type: '/problems/internal', title: 'Something went wrong in the hub', status: 500, detail: 'It is written down.' }) }));
     await page.goto(`/${at}`);
     const alert = page.getByRole('alert').filter({ hasText: 'It is written down.' }).first();
     await alert.filter({ hasText: 'abc-42' }).waitFor();
-    assert.deepEqual(await faults(page), [], at);
+    if (!lean) assert.deepEqual(await faults(page), [], at);
     await page.unroute(reads);
     await alert.getByRole('button', { name: 'Try again' }).click();
     await page.getByText(has).first().waitFor();
@@ -90,7 +90,7 @@ test('a page that cannot be read says why, with the id to report, and is read ag
 test('a page whose hub is slow shows that it reads, not that there is nothing', async () => {
   const { page, check } = await eyes.person(hub);
   await signIn(page, 'grace');
-  for (const { at, reads, has, says = 'There is no', quiet } of pages) {
+  for (const { at, reads, has, says = 'There is no', quiet, lean } of pages) {
     let go;
     const held = new Promise((done) => (go = done));
     await page.route(reads, async (route) => {
@@ -101,7 +101,7 @@ test('a page whose hub is slow shows that it reads, not that there is nothing', 
     await page.locator('main .sk').first().waitFor().catch(() => assert.fail(`${at} shows no skeleton while it reads`));
     if (!quiet) await page.getByRole('progressbar', { name: 'Loading' }).waitFor();
     assert.equal(await page.getByText(says).count(), 0, `${at} does not say that it is empty`);
-    assert.deepEqual(await faults(page), [], at);
+    if (!lean) assert.deepEqual(await faults(page), [], at);
     go();
     await page.getByText(has).first().waitFor();
     await page.unroute(reads);
