@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::room::Lack;
+use crate::room::{GroupId, Lack, NoOption};
 use crate::{ModelId, Timestamp};
 
 /// A model whose waiting work gets nothing more now.
@@ -45,6 +45,17 @@ pub enum Why {
     /// No node could take an instance, however empty it were.
     FitsNowhere {
         lack: Lack,
+    },
+    /// A node is booting, or ordered, on which it will run.
+    NodeStarting {
+        group: Option<GroupId>,
+        /// How long that usually takes.
+        usual_seconds: Option<u32>,
+    },
+    /// It needs a new node, and none is ordered; for this reason of the group that is nearest to it.
+    NoNode {
+        group: GroupId,
+        no: NoOption,
     },
     /// The nodes cannot be seen.
     Unseen {
@@ -88,6 +99,23 @@ impl fmt::Display for Why {
             }
             Self::FitsNowhere { lack } => {
                 write!(f, "No node can run the model: {lack}. An administrator can change that.")
+            }
+            Self::NodeStarting { usual_seconds: None, .. } => {
+                f.write_str("A machine is starting for the model.")
+            }
+            Self::NodeStarting { usual_seconds: Some(seconds), .. } => {
+                let minutes = seconds.div_ceil(60).max(1);
+                let s = if minutes == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "A machine is starting for the model; that usually takes {minutes} minute{s}."
+                )
+            }
+            Self::NoNode { group, no } => {
+                write!(
+                    f,
+                    "There is no room for the model, and no further machine of {group}: {no}."
+                )
             }
             Self::Unseen { why } => write!(f, "The nodes cannot be seen at the moment: {why}."),
             Self::Gone => f.write_str("The hub does not have the model at the moment."),

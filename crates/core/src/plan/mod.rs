@@ -4,34 +4,38 @@
 //! carried out leaves nothing more to do, and whatever it leaves undone it explains.
 
 mod held;
+mod nodes;
 mod place;
 #[cfg(test)]
 mod tests;
 mod world;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::instance::{EndCause, StartFault};
-use crate::room::{Place, Rooms};
+use crate::room::{GroupId, NodeId, NodeStage, Place, Rooms, Tenant, TenantId};
 use crate::{InstanceId, ModelId, Timestamp};
 
 pub use held::{Held, Why};
+pub use nodes::{Kept, KeptWhy, NodesMode, NodesPolicy};
 pub use world::{InstanceView, ModelView, QueueView, Stage, Starts, Stranded, Unseen, World};
 
 /// What the operator allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
     /// Most instances of all models together; external model servers do not count.
     pub max_instances: u32,
+    pub nodes: NodesPolicy,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { max_instances: 16 }
+        Self { max_instances: 16, nodes: NodesPolicy::default() }
     }
 }
 
@@ -41,6 +45,15 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// Why models with waiting work get nothing more now.
     pub held: Vec<Held>,
+    /// Why nodes of groups stay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Kept>,
+    /// What would be done with nodes, if it were the hub's to do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<Action>,
+    /// Nodes that nobody needs now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unneeded: Vec<NodeId>,
     /// Nothing changes by the passing of time before this.
     pub next_look: Option<Timestamp>,
 }
@@ -57,11 +70,54 @@ pub enum Action {
         place: Option<Place>,
     },
     /// A starting instance is stopped at once; a ready one finishes its work first.
-    Retire { instance: InstanceId, cause: EndCause },
+    Retire {
+        instance: InstanceId,
+        cause: EndCause,
+    },
     /// Nobody can work on them: the requests that wait for this version of the model fail.
-    FailWaiting { model: ModelId, version: String, reason: String },
+    FailWaiting {
+        model: ModelId,
+        version: String,
+        reason: String,
+    },
     /// What waits for other versions of the model starts over with the one of the catalogue.
-    MoveStranded { model: ModelId },
+    MoveStranded {
+        model: ModelId,
+    },
+    /// So many more nodes of the group are ordered.
+    AddNodes {
+        group: GroupId,
+        count: u32,
+        why: String,
+    },
+    /// Nothing new comes to the node.
+    Cordon {
+        node: NodeId,
+        why: String,
+    },
+    Uncordon {
+        node: NodeId,
+    },
+    /// Somebody who runs on a cordoned node is asked to go elsewhere.
+    Evict {
+        tenant: TenantId,
+        why: String,
+    },
+    /// Its machine goes, and the group is one smaller.
+    RemoveNode {
+        node: NodeId,
+        why: String,
+    },
+    /// Machines that failed, or did not become nodes in time.
+    DropMachines {
+        group: GroupId,
+        machines: Vec<String>,
+    },
+    /// Its provider aims at more than can be had.
+    LowerTarget {
+        group: GroupId,
+        to: u32,
+    },
 }
 
 /// How long an instance that has work keeps its place on a full hub while another model has none, from
@@ -91,9 +147,14 @@ pub fn plan(world: &World, policy: &Policy, now: Timestamp) -> Plan {
         leaving: BTreeSet::new(),
         turns: None,
         rooms: None,
+        demands: Vec::new(),
+        lost: BTreeSet::new(),
+        stages: world.closed_nodes(),
+        tenants: OnceCell::new(),
     };
     planner.retire_timed_out();
     planner.retire_foreign_versions();
+    planner.leave_nodes();
     planner.free_stranded();
     let mut wanting: Vec<&'_ ModelView> = world.models.iter().collect();
     // Who waits longest gets the next free place.
@@ -102,6 +163,7 @@ pub fn plan(world: &World, policy: &Policy, now: Timestamp) -> Plan {
         planner.want(view);
     }
     planner.retire_idle();
+    planner.plan_nodes();
     planner.plan
 }
 
@@ -125,6 +187,13 @@ struct Planner<'w> {
     turns: Option<Turns>,
     /// Who holds what on which node, with what this plan launches.
     rooms: Option<Rooms<'w>>,
+    /// What had no room.
+    demands: Vec<nodes::Demand<'w>>,
+    /// Groups whose nodes did not come.
+    lost: BTreeSet<&'w GroupId>,
+    /// Of nodes that are not simply ready.
+    stages: BTreeMap<&'w NodeId, &'w NodeStage>,
+    tenants: OnceCell<BTreeMap<&'w TenantId, &'w Tenant>>,
 }
 
 /// Whose place a model may get: the same for all that have work.
@@ -209,7 +278,7 @@ impl<'w> Planner<'w> {
         let (mut free, mut live) = (0u64, 0u32);
         let (mut booting, mut preparing) = (None, None);
         for instance in self.instances_of(view.id()) {
-            let leaves = self.leaving.contains(&instance.id);
+            let leaves = self.leaving.contains(&instance.id) || self.is_on_a_closed_node(instance);
             match &instance.stage {
                 _ if leaves => {}
                 Stage::Draining => {}
@@ -245,8 +314,11 @@ impl<'w> Planner<'w> {
                 return;
             }
         }
-        for _ in 0..needed {
+        for launched in 0..needed {
             if let Err(why) = self.launch(view) {
+                if matches!(why, Why::NoRoom { .. } | Why::FitsNowhere { .. }) {
+                    self.demand(view, needed - launched);
+                }
                 self.hold(view, why);
                 return;
             }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::{ModelView, Planner, SHORTEST_TURN, STARTS_A_TURN, Stage, Turns, Why, World};
+use super::nodes::Demand;
+use super::{Action, ModelView, Planner, SHORTEST_TURN, STARTS_A_TURN, Stage, Turns, Why, World};
 use crate::instance::EndCause;
 use crate::room::{Ask, Holder, Lack, NoPlace, NodeId, Place, Rooms, Who};
 use crate::{InstanceId, ModelId};
@@ -47,6 +48,19 @@ impl<'w> Planner<'w> {
                 Err(Why::NoRoom { lack, held_by })
             }
         }
+    }
+
+    /// So many more instances would be launched if there were room.
+    pub(super) fn demand(&mut self, view: &'w ModelView, needed: u64) {
+        let Some(ask) = &view.ask else { return };
+        let planned =
+            |action: &&Action| matches!(action, Action::Launch { model, .. } if model == view.id());
+        let there =
+            self.instances_of(view.id()).len() + self.plan.actions.iter().filter(planned).count();
+        let of_model = view.most().saturating_sub(there as u32);
+        let of_hub = self.policy.max_instances.saturating_sub(self.counted);
+        let count = u32::try_from(needed).unwrap_or(u32::MAX).min(of_model).min(of_hub);
+        self.demands.push(Demand { model: Some(view.id()), ask, count, group: None });
     }
 
     /// Which other models have on the node what is lacking.

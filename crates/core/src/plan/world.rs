@@ -1,13 +1,15 @@
 //! What the planner sees.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::instance::{EndCause, StartFault};
-use crate::room::{Ask, Budget, Daemon, NodeView, Place, Tenant};
+use crate::room::{
+    Ask, Budget, Daemon, GroupId, GroupView, NodeId, NodeStage, NodeView, Place, Tenant,
+};
 use crate::{InstanceId, Model, ModelId, Source, Timestamp};
 
 /// What the planner sees.
@@ -28,6 +30,8 @@ pub struct World {
     pub daemons: Vec<Daemon>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<Budget>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unseen: Option<Unseen>,
 }
@@ -61,6 +65,9 @@ pub struct ModelView {
     /// What an instance that is launched now asks of its node; nothing if it has none, as an external server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask: Option<Ask>,
+    /// For how many more instances there shall be room than there are.
+    #[serde(default)]
+    pub spare: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +149,45 @@ pub enum Stage {
 }
 
 impl World {
+    pub(super) fn closed_nodes(&self) -> BTreeMap<&NodeId, &NodeStage> {
+        let closed = self.nodes.iter().filter(|node| !node.is_open());
+        closed.map(|node| (&node.id, &node.stage)).collect()
+    }
+
+    /// As it would be if the node went: what is on it waits for a place.
+    #[must_use]
+    pub fn without(&self, node: &NodeId) -> Self {
+        let mut world = self.clone();
+        world.nodes.retain(|other| other.id != *node);
+        for instance in &mut world.instances {
+            instance.place.take_if(|place| place.node == *node);
+        }
+        world.tenants.retain(|it| !(it.goes_with_node() && it.node.as_ref() == Some(node)));
+        for tenant in &mut world.tenants {
+            tenant.node.take_if(|its| its == node);
+        }
+        world
+    }
+
+    /// As it would be with so many more nodes of the group, ready and empty; the same if it is not known
+    /// what they would be.
+    #[must_use]
+    pub fn with(&self, group: &GroupId, count: u32) -> Self {
+        let mut world = self.clone();
+        let Some(view) = world.groups.iter_mut().find(|view| view.id == *group) else {
+            return world;
+        };
+        let Some(template) = view.template.clone() else { return world };
+        view.target = view.target.saturating_add(count);
+        let view = view.clone();
+        let known: BTreeSet<NodeId> = world.nodes.iter().map(|node| node.id.clone()).collect();
+        let id = |n| NodeId(format!("{group} (with {n})"));
+        let new = (0..).map(|n| NodeView { id: id(n), ..template.node(&view, n) });
+        let new = new.filter(|node| !known.contains(&node.id));
+        world.nodes.extend(new.take(count as usize));
+        world
+    }
+
     /// Instances that take a place of [`Policy::max_instances`].
     pub(super) fn counted(&self) -> u32 {
         let external = self.models.iter().filter(|view| view.is_external()).map(ModelView::id);

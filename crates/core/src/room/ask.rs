@@ -136,7 +136,7 @@ pub struct Port {
 
 impl Ask {
     /// Does it have to be looked who else runs where?
-    pub(super) fn minds_others(&self) -> bool {
+    pub fn minds_others(&self) -> bool {
         !(self.spread.is_empty() && self.apart.is_empty() && self.beside.is_empty())
     }
 

@@ -81,7 +81,7 @@ pub fn fits_when_empty(ask: &Ask, node: &NodeView, daemons: &Amounts) -> Result<
 }
 
 /// What of the node does not change: labels, taints, folders.
-pub(super) fn suits(ask: &Ask, node: &NodeView) -> Result<(), Lack> {
+pub fn suits(ask: &Ask, node: &NodeView) -> Result<(), Lack> {
     needs_hold(ask, node)?;
     if let Some(taint) = node.taints.iter().find(|taint| repels(ask, taint)) {
         return Err(Lack::Taint { taint: taint.clone() });

@@ -8,6 +8,7 @@
 mod amounts;
 mod ask;
 mod fit;
+mod group;
 mod neighbours;
 mod node;
 mod pod;
@@ -18,7 +19,11 @@ mod tests;
 pub use ask::{
     Ask, Condition, Folder, Labels, NODE_NAME, Neighbours, Port, Requirement, Spread, Toleration,
 };
-pub use fit::{Lack, fits_when_empty};
+pub use fit::{Lack, fits_when_empty, suits};
+pub use group::{
+    FailureClass, Failures, GroupView, LEFT_ALONE, Machine, MachineState, NoOption, Order,
+    Template, ZONE, healthy, split,
+};
 pub use node::{
     Budget, Daemon, Device, DeviceId, Effect, GroupId, NodeId, NodeStage, NodeView, Owner, Place,
     Taint, Tenant, TenantId,

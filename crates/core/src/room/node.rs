@@ -74,6 +74,9 @@ pub struct NodeView {
     /// Why it stays although nobody needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
+    /// Since when every plan said that nobody needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unneeded_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,21 +2,25 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::ask::Ask;
 use super::fit::{Lack, short, suits};
 use super::neighbours::Around;
-use super::node::{DeviceId, Effect, NodeId, NodeView, Place, TenantId};
+use super::node::{DeviceId, Effect, NodeId, NodeStage, NodeView, Place, TenantId};
 use crate::Amounts;
 use crate::InstanceId;
 
 /// All nodes with who is on them.
+#[derive(Clone, Default)]
 pub struct Rooms<'w> {
     nodes: Vec<NodeRoom<'w>>,
     index: HashMap<NodeId, usize>,
     /// Those who stay away from somebody, with their nodes.
     strict: Vec<(usize, &'w Ask)>,
+    /// Where the last one got its place: the next one that asks the same gets its place there too as long
+    /// as it fits, since the node has become fuller.
+    last: Option<(&'w Ask, usize)>,
 }
 
 /// A node and who holds room on it.
@@ -25,6 +29,8 @@ pub struct NodeRoom<'w> {
     pub(super) node: Cow<'w, NodeView>,
     held: Amounts,
     holders: Vec<Holder<'w>>,
+    /// Nothing more is placed there, whatever its stage.
+    closed: bool,
 }
 
 /// One who holds room.
@@ -35,7 +41,7 @@ pub struct Holder<'w> {
     pub devices: Cow<'w, [DeviceId]>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who<'w> {
     Instance(InstanceId),
     Tenant(&'w TenantId),
@@ -55,7 +61,7 @@ pub struct NoPlace {
 
 impl<'w> Rooms<'w> {
     pub fn new(nodes: impl IntoIterator<Item = &'w NodeView>) -> Self {
-        let mut rooms = Self { nodes: Vec::new(), index: HashMap::new(), strict: Vec::new() };
+        let mut rooms = Self::default();
         for node in nodes {
             rooms.add(Cow::Borrowed(node));
         }
@@ -66,7 +72,12 @@ impl<'w> Rooms<'w> {
     pub fn add(&mut self, node: Cow<'w, NodeView>) -> usize {
         let index = self.nodes.len();
         self.index.insert(node.id.clone(), index);
-        self.nodes.push(NodeRoom { node, held: Amounts::default(), holders: Vec::new() });
+        self.nodes.push(NodeRoom {
+            node,
+            held: Amounts::default(),
+            holders: Vec::new(),
+            closed: false,
+        });
         index
     }
 
@@ -96,23 +107,74 @@ impl<'w> Rooms<'w> {
         room.holders.push(holder);
     }
 
+    /// Nothing more is placed there, or it is again.
+    pub fn close(&mut self, index: usize, closed: bool) {
+        self.nodes[index].closed = closed;
+    }
+
+    /// As if the node were ready.
+    pub fn open(&mut self, index: usize) {
+        self.nodes[index].node.to_mut().stage = NodeStage::Ready;
+    }
+
+    /// The last one that got room there holds it no more.
+    pub fn take_back(&mut self, index: usize) {
+        let room = &mut self.nodes[index];
+        let Some(holder) = room.holders.pop() else { return };
+        room.held = room.held.less(&holder.ask.amounts);
+        self.strict.pop_if(|(at, ask)| *at == index && std::ptr::eq(*ask, holder.ask));
+        self.last = None;
+    }
+
+    /// They hold nothing any more.
+    pub fn remove(&mut self, gone: &BTreeSet<InstanceId>) {
+        if gone.is_empty() {
+            return;
+        }
+        for room in &mut self.nodes {
+            let goes = |who| matches!(who, Who::Instance(id) if gone.contains(&id));
+            if room.holders.iter().any(|holder| goes(holder.who)) {
+                *room = room.without(goes);
+            }
+        }
+    }
+
     /// Gives it the fullest node that it fits; those with GPUs last if it needs none.
     pub fn place(&mut self, ask: &'w Ask, who: Who<'w>) -> Result<Place, NoPlace> {
-        let index = self.best(ask).ok_or_else(|| self.why_not(ask))?;
+        let index = self.best(ask, 0).ok_or_else(|| self.why_not(ask))?;
+        Ok(self.take(index, ask, who))
+    }
+
+    /// The same among the nodes from this one on; the others were tried.
+    pub fn place_from(&mut self, first: usize, ask: &'w Ask, who: Who<'w>) -> Option<Place> {
+        let index = self.best(ask, first)?;
+        Some(self.take(index, ask, who))
+    }
+
+    fn take(&mut self, index: usize, ask: &'w Ask, who: Who<'w>) -> Place {
         let room = &self.nodes[index];
         let place = Place { node: room.node.id.clone(), devices: room.pick(ask) };
         self.put(index, Holder { who, ask, devices: Cow::Owned(place.devices.clone()) });
-        Ok(place)
+        self.last = Some((ask, index));
+        place
     }
 
-    fn best(&self, ask: &Ask) -> Option<usize> {
+    fn best(&self, ask: &Ask, first: usize) -> Option<usize> {
         if !ask.not_understood.is_empty() {
             return None;
         }
         let around = Around::of(ask, &self.nodes, &self.strict);
+        if let Some((last, index)) = self.last
+            && std::ptr::eq(last, ask)
+            && !ask.minds_others()
+            && index >= first
+            && self.nodes[index].check(ask, &around).is_ok()
+        {
+            return Some(index);
+        }
         let plain = ask.amounts.named.values().all(|amount| *amount == 0);
-        let fitting =
-            self.nodes.iter().enumerate().filter(|(_, room)| room.check(ask, &around).is_ok());
+        let nodes = self.nodes.iter().enumerate().skip(first);
+        let fitting = nodes.filter(|(_, room)| room.check(ask, &around).is_ok());
         let rank = |room: &NodeRoom<'_>| {
             let node = &room.node;
             let unwanted = node
@@ -155,7 +217,11 @@ impl<'w> Rooms<'w> {
     ) -> Option<Vec<InstanceId>> {
         let around = Around::of(ask, &self.nodes, &self.strict);
         let room = &self.nodes[index];
-        let fits = |gone: &[InstanceId]| room.without(gone).check(ask, &around).is_ok();
+        let fits = |gone: &[InstanceId]| {
+            let without =
+                room.without(|who| matches!(who, Who::Instance(id) if gone.contains(&id)));
+            without.check(ask, &around).is_ok()
+        };
         let enough = (1..=going.len()).find(|count| fits(&going[..*count]))?;
         let mut gone = going[..enough].to_vec();
         for one in &going[..enough] {
@@ -212,7 +278,7 @@ impl<'w> NodeRoom<'w> {
         if !ask.amounts.fits_in(of) {
             return Err(Lack::TooLarge { short: short(&ask.amounts, &Amounts::default(), of) });
         }
-        if !self.node.is_open() {
+        if self.closed || !self.node.is_open() {
             return Err(Lack::Closed { stage: self.node.stage.clone() });
         }
         if !ask.amounts.fits_beside(&self.held, of) {
@@ -226,10 +292,9 @@ impl<'w> NodeRoom<'w> {
         around.allows(&self.node)
     }
 
-    fn without(&self, gone: &[InstanceId]) -> Self {
+    fn without(&self, goes: impl Fn(Who<'w>) -> bool) -> Self {
         let (mut room, mut held) = (self.clone(), Amounts::default());
-        room.holders
-            .retain(|holder| !matches!(holder.who, Who::Instance(id) if gone.contains(&id)));
+        room.holders.retain(|holder| !goes(holder.who));
         for holder in &room.holders {
             held.add(&holder.ask.amounts);
         }
@@ -248,6 +313,15 @@ impl<'w> NodeRoom<'w> {
             .filter(|(_, asked)| **asked > 0)
             .map(|(name, _)| share(self.held.of(name), of.of(name)));
         named.sum::<u64>() + share(self.held.cpu, of.cpu) + share(self.held.memory, of.memory)
+    }
+
+    /// How much of what it has most of is held, in thousandths.
+    pub fn share(&self) -> u64 {
+        let of = &self.node.allocatable;
+        let share = |held: u64, of: u64| held.saturating_mul(1000).checked_div(of).unwrap_or(0);
+        let named = of.named.iter().map(|(name, of)| share(self.held.of(name), *of));
+        let common = [share(self.held.cpu, of.cpu), share(self.held.memory, of.memory)];
+        named.chain(common).max().unwrap_or(0)
     }
 
     /// Free devices for what it asks for; those that other programs use last.

@@ -1,3 +1,4 @@
+mod nodes;
 mod scenarios;
 
 use proptest::prelude::*;
@@ -9,7 +10,7 @@ use super::*;
 use crate::Resources;
 use crate::model::{Card, InputColumn, ModelLimits, Network};
 use crate::resources::GPU;
-use crate::room::{Ask, NodeView, Who};
+use crate::room::{Ask, NodeStage, NodeView, Who};
 use crate::{Amounts, Model, Source};
 
 fn at(seconds: i64) -> Timestamp {
@@ -30,7 +31,13 @@ fn model(id: &str, limits: ModelLimits) -> ModelView {
         cache: true,
         network: Network::None,
     };
-    ModelView { model: Arc::new(model), queue: None, starts: Starts::default(), ask: None }
+    ModelView {
+        model: Arc::new(model),
+        queue: None,
+        starts: Starts::default(),
+        ask: None,
+        spare: 0,
+    }
 }
 
 fn waiting(mut view: ModelView, inputs: u64) -> ModelView {
@@ -77,6 +84,25 @@ fn carry_out(mut world: World, plan: &Plan, now: Timestamp, next_id: &mut u128) 
                 world.instances.push(InstanceView { slot: *slot, ask, place, ..new });
             }
             Action::Retire { instance, .. } => world.instances.retain(|i| i.id != *instance),
+            Action::AddNodes { group, count, .. } => world = world.with(group, *count),
+            Action::Cordon { node, .. } => {
+                stage_of(&mut world, node, NodeStage::Cordoned { ours: true, since: now });
+            }
+            Action::Uncordon { node } => stage_of(&mut world, node, NodeStage::Ready),
+            Action::Evict { tenant, .. } => world.tenants.retain(|it| it.id != *tenant),
+            Action::RemoveNode { node, .. } => {
+                let gone = world.nodes.iter().find(|it| it.id == *node).expect("a node").clone();
+                world.nodes.retain(|it| it.id != *node);
+                let group = world.groups.iter_mut().find(|it| Some(&it.id) == gone.group.as_ref());
+                group.expect("its group").target -= 1;
+            }
+            Action::DropMachines { group, machines } => {
+                let group = world.groups.iter_mut().find(|it| it.id == *group).expect("a group");
+                group.machines.retain(|machine| !machines.contains(&machine.id));
+            }
+            Action::LowerTarget { group, to } => {
+                world.groups.iter_mut().find(|it| it.id == *group).expect("a group").target = *to;
+            }
             Action::MoveStranded { model } => world.stranded.retain(|s| s.model != *model),
             Action::FailWaiting { model, version, .. }
                 if world.stranded.iter().any(|s| s.model == *model) =>
@@ -90,6 +116,10 @@ fn carry_out(mut world: World, plan: &Plan, now: Timestamp, next_id: &mut u128) 
         }
     }
     world
+}
+
+fn stage_of(world: &mut World, node: &NodeId, stage: NodeStage) {
+    world.nodes.iter_mut().find(|it| it.id == *node).expect("a node").stage = stage;
 }
 
 fn of<'w>(world: &'w World, model: &'w ModelId) -> impl Iterator<Item = &'w InstanceView> {
@@ -127,7 +157,7 @@ fn nothing_starts_before_the_files_of_a_model_are_read() {
 #[test]
 fn a_full_hub_lets_models_take_turns() {
     let limits = ModelLimits::default;
-    let policy = Policy { max_instances: 2 };
+    let policy = Policy { max_instances: 2, ..Policy::default() };
     let models = ["a", "b", "c"].map(|id| waiting(model(id, limits()), 1_000)).to_vec();
     let turn = |one: i64, other: i64| {
         let instances = vec![instance(1, "a", busy(one)), instance(2, "b", busy(other))];
@@ -270,7 +300,7 @@ fn a_plan_for_many_models_takes_no_longer_than_it_has_to() {
         ..World::default()
     };
     let begun = std::time::Instant::now();
-    let plan = plan(&world, &Policy { max_instances: count as u32 }, at(200));
+    let plan = plan(&world, &Policy { max_instances: count as u32, ..Policy::default() }, at(200));
     assert_eq!(plan.held.len(), 2 * count as usize);
     assert_eq!(plan.next_look, Some(at(250)), "the first turn is over");
     // Each model beside each other one, and all instances for each of those: that would be hours.
@@ -287,7 +317,7 @@ fn an_idle_model_makes_room_when_the_hub_is_full() {
         instances: vec![instance(0, "b", idle(99))],
         ..World::default()
     };
-    let plan = plan(&world, &Policy { max_instances: 1 }, at(100));
+    let plan = plan(&world, &Policy { max_instances: 1, ..Policy::default() }, at(100));
     let [Action::Retire { cause: EndCause::Retired { why }, .. }] = &plan.actions[..] else {
         panic!("{plan:?}")
     };
@@ -309,11 +339,16 @@ fn a_minimum_of_another_model_does_not_keep_work_waiting_for_ever() {
         instances: vec![instance(0, "b", fresh), instance(1, "c", idle(99))],
         ..World::default()
     };
-    let retired =
-        |world: &World| match &plan(world, &Policy { max_instances: 2 }, at(100)).actions[..] {
-            [Action::Retire { instance, .. }] => instance.0.as_u128(),
-            other => panic!("{other:?}"),
-        };
+    let retired = |world: &World| match &plan(
+        world,
+        &Policy { max_instances: 2, ..Policy::default() },
+        at(100),
+    )
+    .actions[..]
+    {
+        [Action::Retire { instance, .. }] => instance.0.as_u128(),
+        other => panic!("{other:?}"),
+    };
     assert_eq!(retired(&world), 1, "one that is no minimum goes first");
     world.instances[1] = instance(1, "c", busy(99));
     assert_eq!(retired(&world), 0);
@@ -458,7 +493,7 @@ proptest! {
     fn a_plan_that_was_carried_out_leaves_nothing_to_do(
         world in any_world(), max_instances in 1u32..8, now in 0i64..500,
     ) {
-        let (policy, now, mut id) = (Policy { max_instances }, at(now), 1000);
+        let (policy, now, mut id) = (Policy { max_instances, ..Policy::default() }, at(now), 1000);
         let mut world = world;
         // Making room takes a second look: the place is free only when its instance is gone.
         for _ in 0..8 {
@@ -475,7 +510,7 @@ proptest! {
     fn there_are_never_more_instances_than_the_maxima(
         world in any_world(), max_instances in 1u32..8, now in 0i64..500,
     ) {
-        let (policy, mut id) = (Policy { max_instances }, 1000);
+        let (policy, mut id) = (Policy { max_instances, ..Policy::default() }, 1000);
         let before = world.counted();
         let plan = plan(&world, &policy, at(now));
         let launches = plan.actions.iter().filter(|a| matches!(a, Action::Launch { .. })).count();
@@ -512,7 +547,7 @@ proptest! {
         world in any_world(), max_instances in 1u32..8, now in 0i64..500,
     ) {
         let now = at(now);
-        let plan = plan(&world, &Policy { max_instances }, now);
+        let plan = plan(&world, &Policy { max_instances, ..Policy::default() }, now);
         for view in world.models.iter().filter(|view| view.jobs(now) > 0) {
             let held = plan.held.iter().any(|held| held.model == *view.id());
             let acted = plan.actions.iter().any(|action| match action {

@@ -1,0 +1,394 @@
+//! Down: nodes that nobody needs are cordoned, emptied and removed. No job is broken off.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::super::{Action, InstanceView, Planner, Stage};
+use super::KeptWhy;
+use crate::InstanceId;
+use crate::instance::EndCause;
+use crate::room::{
+    Ask, GroupId, GroupView, NodeId, NodeStage, NodeView, Owner, Rooms, Tenant, TenantId, Who,
+    healthy,
+};
+
+/// How long a cordoned node has to stay empty: what was on its way there has arrived by then.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Most nodes that go at once: this part of them, and no more than that many.
+const PART: usize = 10;
+const MOST: usize = 10;
+/// Nodes with something on them that are looked at in one plan, those that are used least first.
+const LOOKED_AT: usize = 10;
+/// Of a node that may be emptied no more than this is used, thousandths.
+const HALF: u64 = 500;
+
+/// What may still go in this plan.
+struct Budgets<'w> {
+    nodes: usize,
+    /// One node with something on it at a time.
+    drains: usize,
+    /// What a group will have when those that are cordoned are gone, and what it may lose in this plan.
+    sizes: BTreeMap<&'w GroupId, u32>,
+    removals: BTreeMap<&'w GroupId, u32>,
+    /// How many more of what a budget is for may be away.
+    disruptions: BTreeMap<&'w str, u32>,
+}
+
+impl<'w> Planner<'w> {
+    /// `needed`: nodes on which something waits to run.
+    pub(super) fn scale_down(&mut self, needed: &BTreeSet<NodeId>) {
+        let world = self.world;
+        let ours = world.nodes.iter().filter_map(|node| Some((node, self.group_of(node)?)));
+        let mut ours: Vec<(&NodeView, &GroupView)> = ours.collect();
+        ours.sort_by_key(|(node, _)| &node.id);
+        let mut rooms = self.rooms.take().unwrap_or_else(|| world.rooms());
+        let mut left = self.budgets(&ours, &rooms);
+        let well = healthy(world.nodes.iter());
+        let mut candidates = Vec::new();
+        for (node, group) in &ours {
+            let Some(index) = rooms.find(&node.id) else { continue };
+            match self.no_candidate(node, group, &rooms, needed, well) {
+                Some(why) => {
+                    if matches!(node.stage, NodeStage::Cordoned { ours: true, .. }) {
+                        self.act_on(&group.id, Action::Uncordon { node: node.id.clone() });
+                    }
+                    self.keep(&node.id, why);
+                }
+                None => match node.stage {
+                    NodeStage::Cordoned { ours: true, since } => {
+                        self.go_on(node, group, since, &mut rooms, &mut left);
+                    }
+                    _ => candidates.push((rooms.get(index).share(), *node, *group)),
+                },
+            }
+        }
+        // Those that are empty first, then those that are used least; of these the longest unneeded first.
+        candidates.sort_by_key(|(share, node, _)| {
+            (*share, node.unneeded_since.unwrap_or(self.now), &node.id)
+        });
+        let mut looked_at = 0;
+        for (_, node, group) in candidates {
+            let is_empty = self.is_empty(node, &rooms);
+            looked_at += usize::from(!is_empty);
+            if looked_at > LOOKED_AT && !is_empty {
+                self.keep(&node.id, KeptWhy::InTurn);
+                continue;
+            }
+            self.look_at_candidate(node, group, is_empty, &mut rooms, &mut left);
+        }
+    }
+
+    fn group_of(&self, node: &NodeView) -> Option<&'w GroupView> {
+        self.world.groups.iter().find(|group| Some(&group.id) == node.group.as_ref())
+    }
+
+    /// How many nodes the group has for certain: those that are there and that its provider aims at.
+    fn size(&self, group: &GroupView) -> u32 {
+        group.target.min(group.registered(&self.world.nodes).count() as u32)
+    }
+
+    fn budgets(&self, ours: &[(&'w NodeView, &'w GroupView)], rooms: &Rooms<'w>) -> Budgets<'w> {
+        let going = |node: &NodeView| matches!(node.stage, NodeStage::Cordoned { ours: true, .. });
+        let gone: Vec<_> = ours.iter().filter(|(node, _)| going(node)).collect();
+        let most = (ours.len() / PART).clamp(1, MOST);
+        let draining = gone.iter().filter(|(node, _)| !self.is_empty(node, rooms)).count();
+        let groups = &self.world.groups;
+        let mut sizes: BTreeMap<&GroupId, u32> =
+            groups.iter().map(|group| (&group.id, self.size(group))).collect();
+        for (_, group) in &gone {
+            sizes.entry(&group.id).and_modify(|size| *size = size.saturating_sub(1));
+        }
+        let budgets = self.world.budgets.iter();
+        Budgets {
+            nodes: most.saturating_sub(gone.len()),
+            drains: 1usize.saturating_sub(draining),
+            sizes,
+            removals: groups
+                .iter()
+                .map(|it| (&it.id, self.size(it).saturating_sub(it.min)))
+                .collect(),
+            disruptions: budgets.map(|budget| (budget.name.as_str(), budget.allowed)).collect(),
+        }
+    }
+
+    /// Why the node stays, whatever is on it can do.
+    fn no_candidate(
+        &self,
+        node: &NodeView,
+        group: &GroupView,
+        rooms: &Rooms<'w>,
+        needed: &BTreeSet<NodeId>,
+        well: bool,
+    ) -> Option<KeptWhy> {
+        match &node.stage {
+            NodeStage::Ready | NodeStage::Cordoned { ours: true, .. } => {}
+            NodeStage::Cordoned { ours: false, .. } => return Some(KeptWhy::CordonedByOthers),
+            NodeStage::Booting { .. } | NodeStage::Unready { .. } | NodeStage::Leaving { .. } => {
+                return Some(KeptWhy::NotReady);
+            }
+        }
+        if let Some(why) = &node.keep {
+            return Some(KeptWhy::Asked { why: why.clone() });
+        }
+        if self.world.unseen.is_some() || group.unseen.is_some() {
+            return Some(KeptWhy::Unseen);
+        }
+        if !well || !group.is_healthy(&self.world.nodes) {
+            return Some(KeptWhy::Unhealthy);
+        }
+        if needed.contains(&node.id) {
+            return Some(KeptWhy::Needed);
+        }
+        if self.size(group) <= group.min {
+            return Some(KeptWhy::AtMinimum { min: group.min });
+        }
+        let share = rooms.find(&node.id).map_or(0, |index| rooms.get(index).share());
+        let is_ready = node.stage == NodeStage::Ready;
+        (share > HALF && is_ready && !self.is_empty(node, rooms)).then_some(KeptWhy::Used)
+    }
+
+    fn is_empty(&self, node: &NodeView, rooms: &Rooms<'w>) -> bool {
+        let Some(index) = rooms.find(&node.id) else { return true };
+        rooms.get(index).holders().iter().all(|holder| match holder.who {
+            Who::Tenant(id) => self.tenant(id).is_some_and(Tenant::goes_with_node),
+            Who::Instance(_) | Who::Planned => false,
+        })
+    }
+
+    fn tenant(&self, id: &TenantId) -> Option<&'w Tenant> {
+        let tenants = &self.world.tenants;
+        self.tenants
+            .get_or_init(|| tenants.iter().map(|it| (&it.id, it)).collect())
+            .get(id)
+            .copied()
+    }
+
+    /// A node that is cordoned: it is emptied, and goes when it was empty for a moment.
+    fn go_on(
+        &mut self,
+        node: &'w NodeView,
+        group: &'w GroupView,
+        since: crate::Timestamp,
+        rooms: &mut Rooms<'w>,
+        left: &mut Budgets<'w>,
+    ) {
+        let why = "nobody needs it".to_owned();
+        if self.is_empty(node, rooms) {
+            let removals = left.removals.entry(&group.id).or_default();
+            let Some(fewer) = removals.checked_sub(1) else {
+                self.act_on(&group.id, Action::Uncordon { node: node.id.clone() });
+                return self.keep(&node.id, KeptWhy::AtMinimum { min: group.min });
+            };
+            *removals = fewer;
+            if since + LOOK_AGAIN <= self.now {
+                self.act_on(&group.id, Action::RemoveNode { node: node.id.clone(), why });
+            } else {
+                self.look_at(since + LOOK_AGAIN);
+            }
+            return self.plan.unneeded.push(node.id.clone());
+        }
+        match self.moves(node, rooms, left) {
+            Ok(tenants) => {
+                self.plan.unneeded.push(node.id.clone());
+                for tenant in tenants {
+                    self.act_on(&group.id, Action::Evict { tenant, why: why.clone() });
+                }
+                self.empty_of_instances(&node.id);
+            }
+            Err(why) => {
+                self.act_on(&group.id, Action::Uncordon { node: node.id.clone() });
+                self.keep(&node.id, why);
+            }
+        }
+    }
+
+    fn look_at_candidate(
+        &mut self,
+        node: &'w NodeView,
+        group: &'w GroupView,
+        is_empty: bool,
+        rooms: &mut Rooms<'w>,
+        left: &mut Budgets<'w>,
+    ) {
+        let Some(size) = left.sizes.get(&group.id).copied() else { return };
+        if size <= group.min {
+            return self.keep(&node.id, KeptWhy::AtMinimum { min: group.min });
+        }
+        if !is_empty && let Err(why) = self.moves(node, rooms, left) {
+            return self.keep(&node.id, why);
+        }
+        self.plan.unneeded.push(node.id.clone());
+        let policy = &self.policy.nodes;
+        let seconds = if is_empty { policy.empty_seconds } else { policy.unneeded_seconds };
+        let wait = Duration::from_secs(u64::from(seconds));
+        let until = node.unneeded_since.unwrap_or(self.now) + wait;
+        if until > self.now {
+            self.look_at(until);
+            return self.keep(&node.id, KeptWhy::Unneeded { until });
+        }
+        if left.nodes == 0 || (!is_empty && left.drains == 0) {
+            return self.keep(&node.id, KeptWhy::InTurn);
+        }
+        left.nodes -= 1;
+        left.drains -= usize::from(!is_empty);
+        left.sizes.insert(&group.id, size - 1);
+        let why = if is_empty { "it is empty" } else { "what is on it has room elsewhere" };
+        self.act_on(&group.id, Action::Cordon { node: node.id.clone(), why: why.into() });
+    }
+
+    /// Could all that is on the node be elsewhere at once? Answers with whom to evict; what it found stays
+    /// taken, so that the next node finds its own.
+    fn moves(
+        &self,
+        node: &'w NodeView,
+        rooms: &mut Rooms<'w>,
+        left: &mut Budgets<'w>,
+    ) -> Result<Vec<TenantId>, KeptWhy> {
+        let Some(index) = rooms.find(&node.id) else { return Ok(Vec::new()) };
+        let (mut moving, mut evicted) = (Vec::<&'w Ask>::new(), Vec::new());
+        let mut disruptions = left.disruptions.clone();
+        let mut holders: Vec<_> = rooms.get(index).holders().iter().collect();
+        holders.sort_by_key(|holder| holder.who);
+        for holder in holders {
+            match holder.who {
+                Who::Planned => return Err(KeptWhy::Needed),
+                Who::Instance(id) if self.need_not_move(id) => {}
+                Who::Instance(_) => moving.push(holder.ask),
+                Who::Tenant(id) => {
+                    let Some(tenant) = self.tenant(id).filter(|it| !it.goes_with_node()) else {
+                        continue;
+                    };
+                    self.may_be_evicted(tenant, &mut disruptions)?;
+                    moving.push(holder.ask);
+                    evicted.push(id.clone());
+                }
+            }
+        }
+        rooms.close(index, true);
+        let mut taken = Vec::new();
+        for ask in moving {
+            match rooms.place(ask, Who::Planned) {
+                Ok(place) => taken.extend(rooms.find(&place.node)),
+                Err(_) => {
+                    for index in taken.into_iter().rev() {
+                        rooms.take_back(index);
+                    }
+                    rooms.close(index, false);
+                    return Err(KeptWhy::NoRoomElsewhere);
+                }
+            }
+        }
+        left.disruptions = disruptions;
+        Ok(evicted)
+    }
+
+    /// Is there no need for a place elsewhere for it?
+    fn need_not_move(&self, id: InstanceId) -> bool {
+        let Some(instance) = self.world.instances.iter().find(|it| it.id == id) else {
+            return true;
+        };
+        if self.leaving.contains(&id) || instance.stage == Stage::Draining {
+            return true;
+        }
+        let view = self.world.models.iter().find(|view| *view.id() == instance.model);
+        let Some(view) = view else { return true };
+        let others = self.instances_of(view.id());
+        let kept = self.staying(others) <= view.model.limits.min_instances;
+        if self.is_on_a_closed_node(instance) {
+            // It finishes what it has. Who does the rest has a place already, or gets it when this one is gone.
+            let elsewhere = others.iter().any(|it| {
+                it.stage != Stage::Draining && it.place.is_some() && !self.is_on_a_closed_node(it)
+            });
+            let at_most = others.len() as u32 >= view.most();
+            let launched =
+                self.plan.actions.iter().any(
+                    |action| matches!(action, Action::Launch { model, .. } if model == view.id()),
+                );
+            return elsewhere || launched || at_most || (view.queue.is_none() && !kept);
+        }
+        let idle = matches!(instance.stage, Stage::Ready { idle_since: Some(_), .. });
+        idle && view.queue.is_none() && !kept
+    }
+
+    /// How many of them are not going already.
+    fn staying(&self, instances: &[&InstanceView]) -> u32 {
+        let stays =
+            |it: &&&InstanceView| it.stage != Stage::Draining && !self.leaving.contains(&it.id);
+        instances.iter().filter(stays).count() as u32
+    }
+
+    fn may_be_evicted(
+        &self,
+        tenant: &'w Tenant,
+        left: &mut BTreeMap<&'w str, u32>,
+    ) -> Result<(), KeptWhy> {
+        let blocked = |why: String| KeptWhy::Blocked { by: tenant.id.0.clone(), why };
+        if let Some(why) = &tenant.stays_because {
+            return Err(blocked(why.clone()));
+        }
+        if tenant.owner == Owner::None {
+            return Err(blocked("nobody would start it again".to_owned()));
+        }
+        let budgets = self.world.budgets.iter().filter(|budget| {
+            budget.namespace == tenant.ask.namespace
+                && budget.who.iter().all(|requirement| requirement.holds(&tenant.ask.labels))
+        });
+        for budget in budgets {
+            let allowed = left.entry(&budget.name).or_default();
+            *allowed = allowed.checked_sub(1).ok_or_else(|| {
+                blocked(format!("the budget {} lets no more of them go", budget.name))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Idle instances go, busy ones finish what they have; if their model needs them, only once another one
+    /// is ready elsewhere.
+    fn empty_of_instances(&mut self, node: &NodeId) {
+        let world = self.world;
+        let there = |it: &&InstanceView| it.place.as_ref().is_some_and(|place| place.node == *node);
+        let mut there: Vec<&InstanceView> = world.instances.iter().filter(there).collect();
+        there.sort_by_key(|instance| instance.id);
+        for instance in there {
+            let goes = self.leaving.contains(&instance.id) || instance.stage == Stage::Draining;
+            if goes || self.is_needed_until_replaced(instance) {
+                continue;
+            }
+            self.retire(instance.id, EndCause::Retired { why: "nobody needs its node".to_owned() });
+        }
+    }
+
+    fn is_needed_until_replaced(&self, instance: &InstanceView) -> bool {
+        let view = self.world.models.iter().find(|view| *view.id() == instance.model);
+        let Some(view) = view else { return false };
+        let others = self.instances_of(view.id());
+        let kept = self.staying(others) <= view.model.limits.min_instances;
+        let elsewhere = others.iter().any(|other| {
+            matches!(other.stage, Stage::Ready { .. }) && !self.is_on_a_closed_node(other)
+        });
+        // No further one may be launched before this one has ended.
+        let at_most = others.len() as u32 >= view.most();
+        (view.queue.is_some() || kept) && !elsewhere && !at_most
+    }
+
+    /// What runs on nodes that their owner takes away ends as soon as it can.
+    pub(in super::super) fn leave_nodes(&mut self) {
+        let world = self.world;
+        for instance in &world.instances {
+            let node = instance.place.as_ref().and_then(|place| self.stages.get(&place.node));
+            if matches!(node, Some(NodeStage::Leaving { .. })) && instance.stage != Stage::Draining
+            {
+                let why = "its node is taken away".to_owned();
+                self.retire(instance.id, EndCause::Retired { why });
+            }
+        }
+    }
+
+    /// Is it on a node that gets nothing new, so that another one has to do its work soon?
+    pub(in super::super) fn is_on_a_closed_node(&self, instance: &InstanceView) -> bool {
+        let stage = instance.place.as_ref().and_then(|place| self.stages.get(&place.node));
+        stage.is_some_and(|stage| {
+            matches!(stage, NodeStage::Cordoned { ours: true, .. } | NodeStage::Leaving { .. })
+        })
+    }
+}

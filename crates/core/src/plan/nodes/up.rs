@@ -1,0 +1,435 @@
+//! Up: one order a group, with the whole count, for everything that waits.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{Action, InstanceView, Planner, Stage, Why};
+use super::Demand;
+use crate::room::{
+    Ask, FailureClass, GroupId, GroupView, LEFT_ALONE, NoOption, NodeId, NodeStage, NodeView,
+    Rooms, Template, Who, split,
+};
+use crate::{Amounts, ModelId};
+
+/// How many nodes were ordered of a group by this plan, and for whom.
+type Ordered = BTreeMap<GroupId, (u32, BTreeSet<String>)>;
+
+/// What nodes of a group would do for what waits.
+struct Offer<'w> {
+    group: &'w GroupView,
+    nodes: u32,
+    /// Of each demand, how many of it they serve.
+    served: Vec<u32>,
+    /// Thousandths of the new nodes that stay free.
+    waste: u64,
+}
+
+impl<'w> Planner<'w> {
+    /// Orders what is missing. Answers with the nodes that are needed for what waits.
+    pub(super) fn scale_up(&mut self) -> BTreeSet<NodeId> {
+        let world = self.world;
+        let mut demands = std::mem::take(&mut self.demands);
+        self.drop_lost();
+        self.fill_minimum();
+        // Who waits for its own place, as a pod does.
+        let pending = world.instances.iter().filter(|it| it.place.is_none() && self.starts(it));
+        let asked = pending.filter_map(|instance| Some((&instance.model, instance.ask.as_ref()?)));
+        demands.extend(asked.map(|(model, ask)| Demand {
+            model: Some(model),
+            ask,
+            count: 1,
+            group: None,
+        }));
+        let mut rooms = self.rooms_soon();
+        let needed = self.wait_for_what_comes(&mut rooms, &mut demands);
+        self.add_headroom(&mut rooms, &mut demands);
+        demands.retain(|demand| demand.count > 0);
+        self.order(demands, &rooms);
+        needed
+    }
+
+    fn starts(&self, instance: &InstanceView) -> bool {
+        let starts = matches!(instance.stage, Stage::Starting { .. } | Stage::Preparing { .. });
+        starts && !self.leaving.contains(&instance.id)
+    }
+
+    /// Nodes as they will be when who leaves has left and who boots is there.
+    fn rooms_soon(&mut self) -> Rooms<'w> {
+        let world = self.world;
+        let mut rooms = self.rooms.clone().unwrap_or_else(|| world.rooms());
+        let draining = world.instances.iter().filter(|it| it.stage == Stage::Draining);
+        let leaving: BTreeSet<_> =
+            draining.map(|it| it.id).chain(self.leaving.iter().copied()).collect();
+        rooms.remove(&leaving);
+        for node in &world.nodes {
+            // Who is needed after all is uncordoned.
+            if let (NodeStage::Cordoned { ours: true, .. }, Some(index)) =
+                (&node.stage, rooms.find(&node.id))
+            {
+                rooms.open(index);
+            }
+        }
+        self.add_booting(&mut rooms);
+        rooms
+    }
+
+    fn fill_minimum(&mut self) {
+        for group in &self.world.groups {
+            let alone = group.failures.as_ref().is_some_and(|f| f.left_alone_until() > self.now);
+            let open = !alone && !self.lost.contains(&group.id) && group.unseen.is_none();
+            if group.target < group.min && open {
+                let count = group.min - group.target;
+                let why = format!("the group keeps at least {}", group.min);
+                self.act_on(&group.id, Action::AddNodes { group: group.id.clone(), count, why });
+            }
+        }
+    }
+
+    /// Machines that failed or did not come are given up, and a target that is not reached is lowered.
+    fn drop_lost(&mut self) {
+        let limit = self.policy.nodes.boot_limit();
+        for group in self.world.groups.iter().filter(|group| group.unseen.is_none()) {
+            let machines = group.lost_machines(limit, self.now);
+            if !machines.is_empty() {
+                self.lost.insert(&group.id);
+                let action = Action::DropMachines { group: group.id.clone(), machines };
+                self.act_on(&group.id, action);
+                continue;
+            }
+            let there = group.registered(&self.world.nodes).count().max(group.machines.len());
+            let there = (there as u32).max(group.min);
+            if group.is_overdue(limit, self.now) && group.order.is_some() && group.target > there {
+                self.lost.insert(&group.id);
+                let action = Action::LowerTarget { group: group.id.clone(), to: there };
+                self.act_on(&group.id, action);
+            } else if let Some(order) = &group.order
+                && group.target > there
+            {
+                self.look_at(order.at + limit);
+            }
+        }
+    }
+
+    /// Nodes that are not ready yet, as they will be.
+    fn add_booting(&self, rooms: &mut Rooms<'w>) {
+        let (world, limit) = (self.world, self.policy.nodes.boot_limit());
+        for node in &world.nodes {
+            let NodeStage::Booting { since, .. } = node.stage else { continue };
+            if since + limit <= self.now {
+                continue;
+            }
+            let group = world.groups.iter().find(|group| Some(&group.id) == node.group.as_ref());
+            let will_be = group.and_then(|group| Some((group, group.template.as_ref()?)));
+            let soon = match will_be {
+                Some((group, template)) => {
+                    NodeView { id: node.id.clone(), ..template.node(group, 0) }
+                }
+                None => NodeView { stage: NodeStage::Ready, ..node.clone() },
+            };
+            self.add_new(rooms, soon);
+        }
+        for group in &world.groups {
+            let Some(template) = &group.template else { continue };
+            for n in 0..group.upcoming(&world.nodes, limit, self.now) {
+                self.add_new(rooms, template.node(group, n));
+            }
+        }
+    }
+
+    /// A node on which only what every node runs is.
+    fn add_new(&self, rooms: &mut Rooms<'w>, mut node: NodeView) {
+        let daemons = self.world.daemons.iter();
+        let there = daemons.filter(|it| crate::room::suits(&it.ask, &node).is_ok());
+        let taken = there.fold(Amounts::default(), |sum, it| sum.plus(&it.ask.amounts));
+        node.allocatable = node.allocatable.less(&taken);
+        rooms.add(Cow::Owned(node));
+    }
+
+    /// What has room on what is being freed, or on nodes that are still booting, waits for that.
+    fn wait_for_what_comes(
+        &mut self,
+        rooms: &mut Rooms<'w>,
+        demands: &mut [Demand<'w>],
+    ) -> BTreeSet<NodeId> {
+        let mut needed = BTreeSet::new();
+        let there: BTreeSet<&NodeId> =
+            self.world.nodes.iter().filter(|it| it.is_open()).map(|it| &it.id).collect();
+        for demand in demands {
+            while demand.count > 0
+                && let Ok(place) = rooms.place(demand.ask, Who::Planned)
+            {
+                demand.count -= 1;
+                if let Some(model) = demand.model.filter(|_| !there.contains(&place.node)) {
+                    let index = rooms.find(&place.node);
+                    let group = index.and_then(|index| rooms.get(index).node().group.clone());
+                    self.say(model, self.starting(group.as_ref()));
+                }
+                needed.insert(place.node);
+            }
+        }
+        needed
+    }
+
+    fn starting(&self, group: Option<&GroupId>) -> Why {
+        let view = self.world.groups.iter().find(|view| Some(&view.id) == group);
+        Why::NodeStarting {
+            group: group.cloned(),
+            usual_seconds: view.and_then(|view| view.boot_seconds),
+        }
+    }
+
+    /// Room that shall be free: it waits as work does, and gives way to it.
+    fn add_headroom(&self, rooms: &mut Rooms<'w>, demands: &mut Vec<Demand<'w>>) {
+        for view in &self.world.models {
+            let Some(ask) = view.ask.as_ref().filter(|_| view.spare > 0) else { continue };
+            let placed = (0..view.spare).take_while(|_| rooms.place(ask, Who::Planned).is_ok());
+            let count = view.spare - placed.count() as u32;
+            demands.push(Demand { model: None, ask, count, group: None });
+        }
+        for group in &self.world.groups {
+            let Some(ask) = &group.spare else { continue };
+            let its = |index: &usize| rooms.get(*index).node().group.as_ref() == Some(&group.id);
+            let free = (0..rooms.len()).filter(its).any(|index| rooms.fits(index, ask).is_ok());
+            let count = u32::from(!free);
+            demands.push(Demand { model: None, ask, count, group: Some(&group.id) });
+        }
+    }
+
+    fn order(&mut self, mut demands: Vec<Demand<'w>>, soon: &Rooms<'w>) {
+        let mut ordered = Ordered::new();
+        // The largest first: what is left of their nodes is for the smaller ones.
+        demands.sort_by_key(|demand| Reverse(size(&demand.ask.amounts)));
+        while let Some(offer) = self.best_offer(&demands, &ordered, soon) {
+            let siblings = self.siblings(offer.group, &demands, &ordered);
+            let parts = split(offer.nodes, &siblings.iter().collect::<Vec<_>>());
+            for (demand, served) in demands.iter_mut().zip(&offer.served) {
+                demand.count -= served;
+                if let (Some(model), true) = (demand.model, *served > 0) {
+                    self.say(model, self.starting(Some(&offer.group.id)));
+                }
+                for (group, _) in parts.iter().filter(|_| *served > 0) {
+                    let for_whom = demand.model.map_or("headroom".to_owned(), ModelId::to_string);
+                    ordered.entry(group.clone()).or_default().1.insert(for_whom);
+                }
+            }
+            for (group, count) in parts {
+                ordered.entry(group).or_default().0 += count;
+            }
+            demands.retain(|demand| demand.count > 0);
+        }
+        for (group, (count, models)) in ordered {
+            let models: Vec<String> = models.into_iter().collect();
+            let why = format!("room for {}", models.join(", "));
+            self.act_on(&group, Action::AddNodes { group: group.clone(), count, why });
+        }
+        for demand in demands {
+            self.say_no(&demand);
+        }
+    }
+
+    /// Groups that differ from this one only in their zone, with what is ordered already, this one too.
+    fn siblings(
+        &self,
+        group: &GroupView,
+        demands: &[Demand<'w>],
+        ordered: &Ordered,
+    ) -> Vec<GroupView> {
+        let named = demands.iter().any(|demand| demand.group.is_some());
+        let all = self.world.groups.iter();
+        let like = all.filter(|other| {
+            other.id == group.id
+                || (!named
+                    && other.is_sibling(group)
+                    && other.only_advised.is_some() == group.only_advised.is_some()
+                    && demands.iter().all(|demand| {
+                        let this = self.no_option(group, demand).is_none();
+                        !this || self.no_option(other, demand).is_none()
+                    }))
+        });
+        like.map(|group| sized(group, ordered)).collect()
+    }
+
+    /// Of the groups that serve anything: by priority, then the least waste, the price, the fewest nodes.
+    fn best_offer(
+        &self,
+        demands: &[Demand<'w>],
+        ordered: &Ordered,
+        soon: &Rooms<'w>,
+    ) -> Option<Offer<'w>> {
+        let offers =
+            self.world.groups.iter().filter_map(|group| self.offer(group, demands, ordered, soon));
+        offers.min_by_key(|offer| {
+            let GroupView { id, priority, price, .. } = offer.group;
+            let price = price.saturating_mul(u64::from(offer.nodes));
+            (Reverse(*priority), offer.waste, price, offer.nodes, id)
+        })
+    }
+
+    /// How many nodes of the group what waits needs, and which part of it they serve.
+    fn offer(
+        &self,
+        group: &'w GroupView,
+        demands: &[Demand<'w>],
+        ordered: &Ordered,
+        soon: &Rooms<'w>,
+    ) -> Option<Offer<'w>> {
+        let template = group.template.as_ref()?;
+        let open = self.room_for_nodes(group, template, demands, ordered);
+        // Who looks at others has to see them all.
+        let all = demands.iter().any(|demand| demand.ask.minds_others());
+        let mut rooms = if all { soon.clone() } else { Rooms::default() };
+        let first = rooms.len();
+        let mut served = Vec::new();
+        for demand in demands {
+            let mut count = 0;
+            if self.no_option(group, demand).is_none() {
+                while count < demand.count {
+                    if rooms.place_from(first, demand.ask, Who::Planned).is_none() {
+                        let new = (rooms.len() - first) as u32;
+                        if new >= open {
+                            break;
+                        }
+                        self.add_new(&mut rooms, template.node(group, new));
+                        if rooms.place_from(first, demand.ask, Who::Planned).is_none() {
+                            break;
+                        }
+                    }
+                    count += 1;
+                }
+            }
+            served.push(count);
+        }
+        if served.iter().all(|count| *count == 0) {
+            return None;
+        }
+        let used = (first..rooms.len()).filter(|index| !rooms.get(*index).holders().is_empty());
+        let nodes = used.clone().count() as u32;
+        let waste: u64 = used.map(|index| 1000 - rooms.get(index).share().min(1000)).sum();
+        Some(Offer { group, nodes, served, waste: waste / u64::from(nodes.max(1)) })
+    }
+
+    /// How many more nodes of the group there may be: its maximum, and what all nodes together may be.
+    fn room_for_nodes(
+        &self,
+        group: &GroupView,
+        template: &Template,
+        demands: &[Demand<'w>],
+        ordered: &Ordered,
+    ) -> u32 {
+        let siblings = self.siblings(group, demands, ordered).into_iter();
+        let open: u32 = siblings.map(|group| group.max.saturating_sub(group.target)).sum();
+        let limits = &self.policy.nodes;
+        let (nodes, amounts) = self.all_nodes(ordered);
+        let mut open = limits.most_nodes.map_or(open, |most| open.min(most.saturating_sub(nodes)));
+        let limited =
+            ["cpu", "memory"].into_iter().chain(limits.most.named.keys().map(String::as_str));
+        for name in limited {
+            let (most, each) = (limits.most.get(name), template.allocatable.get(name));
+            if most > 0 && each > 0 {
+                let left = most.saturating_sub(amounts.get(name)) / each;
+                open = open.min(u32::try_from(left).unwrap_or(u32::MAX));
+            }
+        }
+        open
+    }
+
+    /// How many nodes there are or will be, and what they have.
+    fn all_nodes(&self, ordered: &Ordered) -> (u32, Amounts) {
+        let (mut count, mut all) = (self.world.nodes.len() as u32, Amounts::default());
+        for node in &self.world.nodes {
+            all.add(&node.allocatable);
+        }
+        for group in &self.world.groups {
+            let there = group.registered(&self.world.nodes).count() as u32;
+            let ordered = ordered.get(&group.id).map_or(0, |(count, _)| *count);
+            let coming = group.target.saturating_sub(there) + ordered;
+            count += coming;
+            if let Some(template) = &group.template {
+                all.add(&template.allocatable.times(u64::from(coming)));
+            }
+        }
+        (count, all)
+    }
+
+    /// Why nothing is ordered of the group for this.
+    fn no_option(&self, group: &GroupView, demand: &Demand<'_>) -> Option<NoOption> {
+        if demand.group.is_some_and(|only| *only != group.id) {
+            return Some(NoOption::KeptForGpus);
+        }
+        let daemons = |group: &GroupView| {
+            let template = group.template.as_ref();
+            template.map(|it| it.daemons(group, &self.world.daemons)).unwrap_or_default()
+        };
+        if let Err(why) = group.option(demand.ask, &daemons(group), self.now) {
+            return Some(why);
+        }
+        if self.lost.contains(&group.id) {
+            // It is counted as a failure, and the group left alone, once this plan is carried out.
+            let (until, class) = (self.now + LEFT_ALONE, FailureClass::DidNotCome);
+            return Some(NoOption::Failing { until, class, message: String::new() });
+        }
+        let plain = demand.ask.amounts.named.values().all(|of| *of == 0);
+        let elsewhere = |ask: &Ask| {
+            self.world.groups.iter().filter(|other| !other.has_gpus()).any(|other| {
+                !matches!(
+                    other.option(ask, &daemons(other), self.now),
+                    Err(NoOption::Fits { .. } | NoOption::NoTemplate)
+                )
+            })
+        };
+        (plain && group.has_gpus() && elsewhere(demand.ask)).then_some(NoOption::KeptForGpus)
+    }
+
+    /// No node is ordered for it: the model waits for this reason.
+    fn say_no(&mut self, demand: &Demand<'w>) {
+        let Some(model) = demand.model else { return };
+        let mut reasons: Vec<(u8, &GroupId, NoOption)> = Vec::new();
+        for group in &self.world.groups {
+            let why = self
+                .no_option(group, demand)
+                .unwrap_or_else(|| NoOption::AtLimit { what: "nodes.most".to_owned() });
+            let rank = match why {
+                NoOption::Failing { .. } => 0,
+                NoOption::AtMaximum { .. } | NoOption::AtLimit { .. } => 1,
+                NoOption::Unseen { .. } | NoOption::NoTemplate => 2,
+                NoOption::KeptForGpus => 3,
+                NoOption::Fits { .. } => 4,
+            };
+            if let NoOption::Failing { until, .. } = why {
+                self.look_at(until);
+            }
+            reasons.push((rank, &group.id, why));
+        }
+        let nearest = reasons.into_iter().min_by_key(|(rank, group, _)| (*rank, *group));
+        match nearest {
+            // It is said already why it fits no node.
+            None | Some((_, _, NoOption::Fits { .. } | NoOption::KeptForGpus)) => {}
+            Some((_, group, no)) => {
+                let why = Why::NoNode { group: group.clone(), no };
+                self.say(model, why);
+            }
+        }
+    }
+
+    /// A better reason than the one that was found without nodes to come.
+    fn say(&mut self, model: &ModelId, why: Why) {
+        let held = self.plan.held.iter_mut().find(|held| held.model == *model);
+        if let Some(held) = held
+            && matches!(held.why, Why::NoRoom { .. } | Why::FitsNowhere { .. } | Why::NoNode { .. })
+        {
+            held.why = why;
+        }
+    }
+}
+
+/// The group with what is ordered of it.
+fn sized(group: &GroupView, ordered: &Ordered) -> GroupView {
+    let more = ordered.get(&group.id).map_or(0, |(count, _)| *count);
+    GroupView { target: group.target.saturating_add(more), ..group.clone() }
+}
+
+/// For an order of asks: who needs GPUs, then memory, then cores.
+fn size(amounts: &Amounts) -> (u64, u64, u64) {
+    (amounts.named.values().sum(), amounts.memory, amounts.cpu)
+}
