@@ -115,6 +115,11 @@ proptest! {
                 prop_assert!(group.target <= group.max.max(before), "{} is above its maximum", group.id);
                 prop_assert!(group.target >= group.min.min(before), "{} is below its minimum", group.id);
             }
+            match (plan.actions.is_empty(), plan.next_look) {
+                (true, None) => return Ok(()),
+                (true, Some(next)) => now = next.max(now),
+                (false, _) => {}
+            }
         }
         prop_assert!(false, "it does not come to rest: {:?}", plan(&world, &own(), now));
     }
