@@ -7,7 +7,7 @@ use muster_cluster::Launch;
 use muster_core::instance::EndCause;
 use muster_core::plan::Action;
 use muster_core::room::Place;
-use muster_core::{InstanceId, ModelId, Source};
+use muster_core::{InstanceId, Model, ModelId, Source};
 use muster_store::{Error, NewInstance, crash_point};
 
 use crate::look::{Loop, Starting};
@@ -26,6 +26,17 @@ impl Loop {
             Action::MoveStranded { model } => {
                 let moved = self.store.move_stranded(&model).await?;
                 tracing::info!(model.id = %model, moved, "what waited for another version is moved");
+                Ok(())
+            }
+            action @ (Action::AddNodes { .. }
+            | Action::Cordon { .. }
+            | Action::Uncordon { .. }
+            | Action::Evict { .. }
+            | Action::RemoveNode { .. }
+            | Action::DropMachines { .. }
+            | Action::LowerTarget { .. }) => {
+                // Nobody makes nodes yet: no plan has groups.
+                tracing::error!(?action, "nobody carries this out");
                 Ok(())
             }
         }
@@ -58,38 +69,51 @@ impl Loop {
         place: Option<Place>,
     ) -> Result<(), Error> {
         let Some(model) = self.store.find_model(&id) else { return Ok(()) };
+        let this = self.store.server();
+        let server = match &place {
+            Some(place) => match self.around.server_of(&place.node, this) {
+                Some(server) => server,
+                // It died since the plan was made.
+                None => return Ok(()),
+            },
+            None => this,
+        };
         let instance = InstanceId(self.store.clock().id());
         let local = matches!(model.source, Source::Folder { .. });
-        tracing::info!(model.id = %id, instance.id = %instance, why, "an instance is launched");
-        let version = model.version.clone();
-        let mut asked = None;
-        if local {
-            let peaks = self.store.memory_peaks([(&id, &*version)]).await?;
-            let peak = peaks.into_values().next();
-            asked = Some(model.resources.amounts(Some(model.limits.memory_mib), peak, None));
-        }
-        let devices = place.iter().flat_map(|place| &place.devices);
-        let devices = devices.map(|device| device.0.clone()).collect();
+        let asked = self.around.ask(&model, &self.around.nodes()).map(|ask| ask.amounts);
+        let node = place.as_ref().map(|place| place.node.0.clone());
+        tracing::info!(model.id = %id, instance.id = %instance, why, node, "an instance is launched");
         let new = NewInstance {
             id: instance,
-            model: id.clone(),
-            version,
+            model: id,
+            version: model.version.clone(),
             slot,
+            server: Some(server).filter(|server| *server != this),
             local,
             why,
             asked,
-            place,
+            place: place.clone(),
         };
         if !self.store.add_instance(new).await? {
             // Another server took the place, or plans by now.
             return Ok(());
         }
         crash_point("after-instance-row-before-spawn");
+        if server == this {
+            self.begin(instance, model, place);
+        }
+        Ok(())
+    }
+
+    /// Launches here what stands in the books.
+    pub(crate) fn begin(&mut self, instance: InstanceId, model: Arc<Model>, place: Option<Place>) {
         self.starting.insert(instance, Starting::new(&model, self.store.now()));
+        let local = matches!(model.source, Source::Folder { .. });
         let cluster = if local { &self.local } else { &self.external };
         self.recorder.begin(instance, cluster);
+        let devices = place.into_iter().flat_map(|place| place.devices);
+        let devices = devices.map(|device| device.0).collect();
         cluster.launch(Launch { instance, model, devices });
-        Ok(())
     }
 
     async fn retire(&mut self, instance: InstanceId, cause: EndCause) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 
 mod ahead;
 mod apply;
+mod around;
 mod call;
 mod dispatcher;
 mod job;
@@ -30,6 +31,8 @@ use muster_store::Store;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use around::ThisNode;
+
 /// What an engine works with.
 pub struct EngineConfig {
     pub store: Store,
@@ -38,6 +41,8 @@ pub struct EngineConfig {
     /// Watches external servers.
     pub external: Arc<dyn Cluster>,
     pub policy: Policy,
+    /// The machine of this hub, as a node; without it room is not counted.
+    pub node: Option<ThisNode>,
     /// What is cleared by itself, and when.
     pub clearing: Clearing,
 }

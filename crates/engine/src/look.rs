@@ -8,14 +8,16 @@ use muster_cluster::Cluster;
 use muster_core::plan::{
     InstanceView, ModelView, Policy, QueueView, Stage, Starts, Stranded, World, plan,
 };
+use muster_core::room::Ask;
 use muster_core::{Clearing, EndCause, InstanceId, Model, ModelId, Timestamp};
-use muster_store::{Change, Error, Instance, InstanceState, Store, crash_point};
+use muster_store::{Change, Error, Heard, Instance, InstanceState, Store, crash_point};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::EngineConfig;
+use crate::around::Around;
 use crate::record::Recorder;
 use crate::rollup::{ROLL_UP, roll_up};
 use crate::running::Running;
@@ -43,6 +45,7 @@ pub(crate) struct Loop {
     pub(crate) local: Arc<dyn Cluster>,
     pub(crate) external: Arc<dyn Cluster>,
     pub(crate) policy: Policy,
+    pub(crate) around: Around,
     pub(crate) stop: CancellationToken,
     pub(crate) abort: CancellationToken,
     /// How starts of a model's version went.
@@ -111,7 +114,7 @@ impl Loop {
         stop: CancellationToken,
         abort: CancellationToken,
     ) -> Self {
-        let EngineConfig { store, local, external, policy, clearing } = config;
+        let EngineConfig { store, local, external, policy, node, clearing } = config;
         Self {
             recorder: Recorder::new(store.clone()),
             stops_at: None,
@@ -119,6 +122,7 @@ impl Loop {
             local,
             external,
             policy,
+            around: Around::new(node),
             stop,
             abort,
             starts: HashMap::new(),
@@ -212,12 +216,18 @@ impl Loop {
         if self.housekept.is_none_or(|at| at.elapsed() >= rest) {
             let asked = Instant::now();
             let store = &self.store;
+            let node = self.around.this.as_ref().map(|this| this());
             // Together, so that they share a transaction.
-            let (reaped, released, leads) =
-                tokio::join!(store.heartbeat(), store.release_expired(), store.lead(LEAD));
-            if reaped? > 0 {
+            let (reaped, released, leads) = tokio::join!(
+                store.heartbeat_of(node.as_ref()),
+                store.release_expired(),
+                store.lead(LEAD)
+            );
+            let Heard { died, others } = reaped?;
+            if died > 0 {
                 self.reaped.send_modify(|n| *n += 1);
             }
+            self.around.others = others;
             released?;
             self.leads = leads?;
             self.housekept = Some(asked);
@@ -243,6 +253,8 @@ impl Loop {
     async fn world(&mut self, instances: &[Instance]) -> Result<World, Error> {
         let queues = self.store.queues().await?;
         let models = self.store.models();
+        self.around.learn(&self.store, &models, &queues).await?;
+        let nodes = self.around.nodes();
         let key = |model: &Model| (model.id.clone(), model.version.clone());
         let now = self.store.now();
         let is_today = |id: &ModelId, version: &str| {
@@ -266,7 +278,8 @@ impl Loop {
                 due: q.due,
             };
             let starts = self.starts.get(&key(model)).cloned().unwrap_or_default();
-            ModelView { model: Arc::clone(model), queue: queue.map(seen), starts, ask: None }
+            let ask = self.around.ask(model, &nodes);
+            ModelView { model: Arc::clone(model), queue: queue.map(seen), starts, ask, spare: 0 }
         };
         Ok(World {
             models: models.iter().map(view).collect(),
@@ -280,6 +293,7 @@ impl Loop {
                     since: *since,
                 })
                 .collect(),
+            nodes,
             ..World::default()
         })
     }
@@ -320,8 +334,8 @@ impl Loop {
             version: instance.version.clone(),
             slot: instance.slot,
             stage,
-            ask: None,
-            place: None,
+            ask: instance.asked.clone().map(|amounts| Ask { amounts, ..Ask::default() }),
+            place: instance.place.clone(),
         }
     }
 

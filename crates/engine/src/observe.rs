@@ -190,8 +190,24 @@ impl Loop {
                 // All servers call external ones, whoever put them into the books.
                 self.adopt(instance);
             } else if ours && !known {
-                // Written down, but never launched.
-                self.end(instance.id, EndCause::not_started_now("the hub was interrupted"));
+                self.take_up(instance, draining);
+            }
+        }
+    }
+
+    /// The planning server gave it its place here: it is launched, if it is still wanted.
+    fn take_up(&mut self, instance: &Instance, draining: bool) {
+        let model = self.store.find_model(&instance.model);
+        let model = model.filter(|model| model.version == instance.version);
+        match model {
+            Some(model) if !draining => {
+                tracing::info!(model.id = %model.id, instance.id = %instance.id, "an instance is launched here");
+                self.begin(instance.id, model, instance.place.clone());
+            }
+            Some(_) => self.end(instance.id, leaving(instance)),
+            None => {
+                let why = "its model has another version or is gone".to_owned();
+                self.end(instance.id, EndCause::Retired { why });
             }
         }
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use muster_core::Model;
+use muster_core::{Model, ModelId};
 use muster_model_server::folder::{self, Snapshot};
 use muster_store::Store;
 use tokio::sync::{oneshot, watch};
@@ -29,6 +29,13 @@ const SOON: Duration = Duration::from_secs(20);
 const LEFT_ALONE: Duration = Duration::from_secs(600);
 /// Looks come at least this far apart, whatever instances say.
 const SHORTEST: Duration = Duration::from_millis(300);
+
+/// Which version of which model's folder is on this machine.
+pub type Versions = BTreeMap<ModelId, String>;
+
+pub fn versions(models: &[Model]) -> Versions {
+    models.iter().map(|model| (model.id.clone(), model.version.clone())).collect()
+}
 
 pub struct Folders {
     dir: PathBuf,
@@ -154,7 +161,12 @@ impl Known {
 }
 
 /// Tells the store of folders that changed. Looks every few seconds, and when `poked`.
-pub async fn keep_up(mut folders: Folders, store: Store, mut poked: watch::Receiver<u64>) {
+pub async fn keep_up(
+    mut folders: Folders,
+    here: watch::Sender<Versions>,
+    store: Store,
+    mut poked: watch::Receiver<u64>,
+) {
     let (mut untold, mut pause) = (false, LOOK);
     loop {
         let unread = folders.unread();
@@ -191,6 +203,8 @@ pub async fn keep_up(mut folders: Folders, store: Store, mut poked: watch::Recei
             continue;
         }
         let models = folders.models();
+        // First, so that nobody waits for what the catalogue has and this machine seems not to have.
+        here.send_replace(versions(&models));
         match store.sync_models(models).await {
             Ok(_) => {
                 tracing::info!("model folders changed: the catalogue has their new versions");

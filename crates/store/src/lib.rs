@@ -40,7 +40,7 @@ pub use crash::crash_point;
 pub use db::clock::Clock;
 pub use error::Error;
 pub use examine::{examine_database, examine_objects};
-pub use instances::servers::HubServer;
+pub use instances::servers::{Heard, HubServer};
 pub use instances::{
     InstanceFilter, InstanceNotes, InstanceRecord, LogPiece, Phase, Seen, Served, Stop, StopWish,
     Stopped, WhichEvents,

@@ -33,7 +33,7 @@ impl Store {
     pub async fn open(config: StoreConfig, clock: Clock) -> Result<Self, Error> {
         let store = Self::open_as(config, clock, true).await?;
         let begun = async {
-            store.reap(!store.inner.db.is_postgres()).await?;
+            store.reap(!store.inner.db.is_postgres(), None).await?;
             store.load_models().await?;
             store.read_held().await
         };

@@ -197,7 +197,9 @@ pub struct NewInstance {
     pub model: ModelId,
     pub version: String,
     pub slot: u32,
-    /// Ends with this server.
+    /// The server that launches it, if that is another one.
+    pub server: Option<ServerId>,
+    /// Ends with that server.
     pub local: bool,
     pub why: String,
     /// What it asks of its node; nothing if it has none, as an external server.

@@ -18,8 +18,9 @@ use muster_core::instance::{EndCause, Observed, ObservedState};
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::news::{News, Usage};
 use muster_core::plan::Policy;
+use muster_core::room::NodeView;
 use muster_core::{Address, InstanceId, Model, PrincipalId, Request, RequestId, Resources, Source};
-use muster_engine::{Engine, EngineConfig};
+use muster_engine::{Engine, EngineConfig, ThisNode};
 use muster_store::{Clock, Database, NewRequest, Objects, Store, StoreConfig, Submitted};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -65,6 +66,8 @@ pub struct TestCluster {
     /// Something happened that a test may wait for.
     happened: watch::Sender<()>,
     pub launched: AtomicU32,
+    /// The most that lived when one was launched, that one included.
+    pub most_at_once: AtomicU32,
     /// The inputs of every call, in the order they came.
     pub calls: Mutex<Vec<(InstanceId, Vec<String>)>>,
     /// What a launch comes to instead of a ready instance, as often as `failing` says.
@@ -94,6 +97,7 @@ impl TestCluster {
             changed: watch::channel(0).0,
             happened: watch::channel(()).0,
             launched: AtomicU32::new(0),
+            most_at_once: AtomicU32::new(0),
             calls: Mutex::default(),
             start_fails,
             failing: AtomicU32::new(u32::MAX),
@@ -169,6 +173,7 @@ impl Cluster for Handle {
         let never_ready = cluster.never_ready.load(Ordering::SeqCst);
         let starting = ObservedState::Starting { doing: "loading".into() };
         cluster.instances.lock().expect("no panic").insert(id, (starting, None));
+        cluster.most_at_once.fetch_max(cluster.live().len() as u32, Ordering::SeqCst);
         cluster.happened.send_replace(());
         if never_ready {
             return;
@@ -291,6 +296,12 @@ pub struct Setup {
     pub clock: Clock,
     /// Models that run elsewhere, at these addresses.
     pub elsewhere: Vec<String>,
+    /// What the machine of the hub is, if room counts.
+    pub node: Option<NodeView>,
+    /// What the models need.
+    pub resources: Resources,
+    /// Further models that are served like the first one, by these names.
+    pub further: Vec<&'static str>,
 }
 
 impl Default for Setup {
@@ -303,6 +314,9 @@ impl Default for Setup {
             objects: (Objects::Memory, 64 << 10),
             clock: Clock::system(),
             elsewhere: vec![],
+            node: None,
+            resources: Resources::default(),
+            further: vec![],
         }
     }
 }
@@ -341,13 +355,16 @@ impl Hub {
         setup: Setup,
         behaviour: impl Fn(&[String]) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let Setup { limits, cache, start_fails, database, objects, clock, elsewhere } = setup;
+        let Setup { limits, cache, start_fails, database, objects, clock, elsewhere, .. } = setup;
         let (objects, inline_bytes) = objects;
         // Another test of this process may have done it.
         drop(rustls::crypto::ring::default_provider().install_default());
         let config = StoreConfig { database, objects, inline_bytes };
         let store = Store::open(config, clock).await.expect("a store");
-        let mut models = vec![echo_model("1", limits.clone(), cache)];
+        let first = Model { resources: setup.resources, ..echo_model("1", limits.clone(), cache) };
+        let named = |name: &&str| Model { id: name.parse().expect("an id"), ..first.clone() };
+        let mut models: Vec<Model> = setup.further.iter().map(named).collect();
+        models.insert(0, first);
         for (n, url) in elsewhere.into_iter().enumerate() {
             let limits = ModelLimits { min_instances: 1, ..limits.clone() };
             let id = format!("far{n}").parse().expect("an id");
@@ -372,6 +389,7 @@ impl Hub {
             local: Arc::new(Handle(Arc::clone(&cluster))),
             external: ExternalServers::new(now).expect("a client"),
             policy: Policy::default(),
+            node: setup.node.map(|node| -> ThisNode { Arc::new(move || node.clone()) }),
             clearing: muster_core::Clearing::NEVER,
         });
         Self { store, engine, cluster, model, principal: session.expect("a session").principal }
@@ -384,10 +402,14 @@ impl Hub {
     }
 
     pub async fn submit(&self, inputs: &[&str]) -> Submitted {
+        self.submit_to(&self.model, inputs).await
+    }
+
+    pub async fn submit_to(&self, model: &Arc<Model>, inputs: &[&str]) -> Submitted {
         let new = NewRequest {
             id: RequestId(self.store.clock().id()),
             principal: self.principal,
-            model: Arc::clone(&self.model),
+            model: Arc::clone(model),
             key: None,
             body_hash: [0; 32],
             reading: muster_core::request::Reading::default(),

@@ -6,6 +6,7 @@ mod behaviour;
 mod cluster;
 mod faults;
 mod hub;
+mod room;
 mod saving;
 mod several;
 mod starting;

@@ -189,7 +189,8 @@ impl<'s> World<'s> {
             store: store.clone(),
             local: Arc::clone(&models) as Arc<dyn Cluster>,
             external: nowhere,
-            policy: Policy { max_instances: self.scenario.hub_maximum },
+            policy: Policy { max_instances: self.scenario.hub_maximum, ..Policy::default() },
+            node: None,
             clearing: muster_core::Clearing::NEVER,
         });
         let watch = Watch::open(&self.file()).await;

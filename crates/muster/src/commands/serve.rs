@@ -22,7 +22,7 @@ use crate::commands::settings;
 use crate::config::Environment;
 use crate::config::server::Serve;
 use crate::failure::{Failure, io_failure};
-use crate::folders::{Folders, keep_up};
+use crate::folders::{Folders, Versions, keep_up, versions};
 use crate::store::{data_dir, store_config, store_failure};
 use crate::{table, telemetry, walls};
 
@@ -53,6 +53,7 @@ async fn run(
         serve.models.as_deref().map(|dir| Folders::open(dir, known_files(&environments(&data))));
     let folders = folders.transpose()?;
     let models = folders.as_ref().map(Folders::models).unwrap_or_default();
+    let here = watch::Sender::new(versions(&models));
     let number = models.len();
     let minimum: u32 = models.iter().map(|model| model.limits.min_instances).sum();
     if minimum > serve.max_instances {
@@ -109,8 +110,10 @@ async fn run(
     let upload_bytes = config.upload_bytes.max(serve.body_bytes);
     let server = Server::bind(ServerConfig { upload_bytes, cookie, ..config }, store.clone())
         .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", serve.listen)))?;
-    let (engine, instances) = start_engine(serve, environment, &data, &store, facts)?;
-    let watching = folders.map(|folders| tokio::spawn(keep_up(folders, store.clone(), instances)));
+    let (engine, instances) =
+        start_engine(serve, environment, &data, &store, facts, here.subscribe())?;
+    let watching =
+        folders.map(|folders| tokio::spawn(keep_up(folders, here, store.clone(), instances)));
 
     let address = server.address().map_err(io_failure("the bound address"))?;
     if let Some(file) = port_file {
@@ -193,6 +196,7 @@ fn start_engine(
     data: &Path,
     store: &Store,
     facts: Arc<Facts>,
+    here: watch::Receiver<Versions>,
 ) -> Result<(Engine, watch::Receiver<u64>), Failure> {
     let timed = store.clone();
     let now: Now = Arc::new(move || timed.now());
@@ -204,17 +208,21 @@ fn start_engine(
         walls: walls::arguments(serve, data),
         environment: environment.for_models(&serve.model_variables),
         gpu_variable: serve.machine.gpu_variable.clone(),
-        facts: Some(facts),
+        facts: Some(Arc::clone(&facts)),
         now: Arc::clone(&now),
     });
     let local = local.map_err(|error| Failure::failed(error.to_string()))?;
     walls::tell(serve, environment, data);
     let external = ExternalServers::new(now)
         .map_err(|error| Failure::failed(format!("an HTTP client cannot be made: {error}")))?;
-    let policy = Policy { max_instances: serve.max_instances };
+    let policy = Policy { max_instances: serve.max_instances, ..Policy::default() };
+    let node = crate::node::this_node(serve, Arc::clone(&facts), here);
     let (store, clearing) = (store.clone(), serve.clearing);
     let instances = local.changed();
-    Ok((Engine::start(EngineConfig { store, local, external, policy, clearing }), instances))
+    Ok((
+        Engine::start(EngineConfig { store, local, external, policy, node: Some(node), clearing }),
+        instances,
+    ))
 }
 
 fn environments(data: &Path) -> PathBuf {

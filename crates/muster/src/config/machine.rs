@@ -1,6 +1,10 @@
 //! What the operator says of the machine that instances run on.
 
+use std::collections::BTreeMap;
+
 use muster_cluster::machine::{CUDA, MachineConfig, Reserve, is_nvidia_uuid};
+
+use muster_core::Resources;
 
 use super::Environment;
 use super::server::size;
@@ -40,6 +44,27 @@ pub fn read(settings: &Settings, environment: &Environment) -> Result<MachineCon
     Ok(MachineConfig { reserve, gpus, gpu_variable, path })
 }
 
+/// As Kubernetes names nodes.
+pub fn name(text: &str) -> Option<String> {
+    let named =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    let good = bytes.len() <= 63 && ends(bytes.first()) && ends(bytes.last());
+    (good && text.bytes().all(named)).then(|| text.to_owned())
+}
+
+/// Each a label that a model's `[resources]` can ask for.
+pub fn labels(text: &str) -> Option<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::new();
+    for pair in text.split(',') {
+        let (key, value) = pair.split_once('=')?;
+        labels.insert(key.trim().to_owned(), value.trim().to_owned()).is_none().then_some(())?;
+    }
+    let node = Resources { node: labels.clone(), ..Resources::default() };
+    node.faults(u32::MAX).is_empty().then_some(labels)
+}
+
 fn reserve(text: &str) -> Option<Reserve> {
     if let Some(percent) = text.strip_suffix('%') {
         let percent: u8 = percent.trim().parse().ok()?;
@@ -73,6 +98,15 @@ mod tests {
             assert_eq!(set.reserve, is);
         }
         let gpus = ("MUSTER_LOCAL_GPUS", "GPU-8f2b, MIG-1c3d");
+        assert_eq!(name("lab-1.example"), Some("lab-1.example".into()));
+        for wrong in ["", "-a", "a-", "A", "a b", "a/b", &"a".repeat(64)] {
+            assert_eq!(name(wrong), None, "{wrong}");
+        }
+        let read = labels("disk=fast, example.org/zone=a").expect("they are read");
+        assert_eq!((read["disk"].as_str(), read["example.org/zone"].as_str()), ("fast", "a"));
+        for wrong in ["disk", "=a", "disk=fast,disk=slow", "a b=c", "disk=f st"] {
+            assert_eq!(labels(wrong), None, "{wrong}");
+        }
         let two = machine(&[gpus]).expect("it fits").gpus.expect("GPUs");
         assert_eq!(two, ["GPU-8f2b", "MIG-1c3d"]);
         let none = machine(&[("MUSTER_LOCAL_GPUS", "none")]).expect("it fits").gpus;

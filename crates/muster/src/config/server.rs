@@ -1,5 +1,6 @@
 //! The settings of `muster serve`.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,6 +78,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("clearing.instances", Some("90d"), "How long the history of instances is kept"),
     setting("max_instances", Some("16"), "Most instances of all models together"),
     setting(
+        "local.node",
+        None,
+        "Name of this machine among those that run hubs; absent: its host name",
+    ),
+    setting("local.labels", None, "What models may ask of this machine, such as disk=fast,zone=a"),
+    setting(
         "local.reserve_memory",
         None,
         "Memory no instance is given, such as 4GiB or 5%; absent: a tenth, at most 2 GiB",
@@ -135,6 +142,8 @@ pub struct Serve {
     pub address_mails: u32,
     pub network_mails: u32,
     pub max_instances: u32,
+    pub node: Option<String>,
+    pub labels: BTreeMap<String, String>,
     pub machine: MachineConfig,
     pub model_variables: Vec<String>,
     pub model_reads: Vec<PathBuf>,
@@ -294,6 +303,10 @@ impl Serve {
             address_mails: small("quotas.address_mails", 1)?,
             network_mails: small("quotas.network_mails", 1)?,
             max_instances: small("max_instances", 1)?,
+            node: settings.read("local.node", "1 to 63 of a-z, 0-9, '-' and '.'", machine::name)?,
+            labels: settings
+                .read("local.labels", "labels such as disk=fast,zone=a", machine::labels)?
+                .unwrap_or_default(),
             machine: machine::read(settings, environment)?,
             model_variables: list("model_variables"),
             model_reads: list("model_reads").into_iter().map(PathBuf::from).collect(),

@@ -262,6 +262,7 @@ impl Hub {
             model: model().id,
             version: model().version,
             slot,
+            server: None,
             local: true,
             why: "a test".into(),
             asked: Some(Amounts { cpu: 500, memory: 1 << 30, pods: 1, ..Amounts::default() }),

@@ -25,6 +25,7 @@ const SQLITE: &[(i64, &str)] = &[
     (14, include_str!("../../migrations/sqlite/0014_inputs.sql")),
     (15, include_str!("../../migrations/sqlite/0015_room.sql")),
     (16, include_str!("../../migrations/sqlite/0016_in_place.sql")),
+    (17, include_str!("../../migrations/sqlite/0017_nodes.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -43,6 +44,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (14, include_str!("../../migrations/postgres/0014_inputs.sql")),
     (15, include_str!("../../migrations/postgres/0015_room.sql")),
     (16, include_str!("../../migrations/postgres/0016_in_place.sql")),
+    (17, include_str!("../../migrations/postgres/0017_nodes.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

@@ -104,6 +104,12 @@ impl Store {
                     return Ok(false);
                 }
                 let now = tx.now;
+                let launches = new.server.unwrap_or(server);
+                // What a dead server launches would never end.
+                if launches != server && !servers::is_there(tx, launches).await? {
+                    return Ok(false);
+                }
+                tx.after.elsewhere |= launches != server;
                 let added = on!(&mut tx.conn, c => {
                     sqlx::query(ADD)
                         .bind(new.id.0)
@@ -111,7 +117,7 @@ impl Store {
                         .bind(&new.version)
                         .bind(i64::from(new.slot))
                         .bind(new.local)
-                        .bind(server.0)
+                        .bind(launches.0)
                         .bind(&new.why)
                         .bind(Ts(now))
                         .bind(&placed.asked)

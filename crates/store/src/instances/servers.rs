@@ -1,16 +1,20 @@
 //! Servers: who lives, who plans, and what becomes of what a dead one held.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use muster_core::instance::EndCause;
 use muster_core::news::Event;
+use muster_core::room::NodeView;
 use muster_core::{InstanceId, ServerId, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::conn::on;
-use crate::db::dialect;
+use crate::db::dialect::{self, seen};
 use crate::db::statement::{row, rows};
 use crate::instances::{ending, happened};
 use crate::requests::end::requeued;
@@ -19,11 +23,6 @@ use crate::{Error, Store, crash_point};
 
 /// A server that was not seen for this long is dead.
 pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(30);
-
-/// Also says how many are dead: hardly ever any, and an idle hub asks for little else.
-const SEEN: &str = "INSERT INTO server (id, started_at, seen_at) VALUES ($1, $2, $2) \
-     ON CONFLICT (id) DO UPDATE SET seen_at = $2 \
-     RETURNING (SELECT COUNT(*) FROM server WHERE id <> $1 AND ($3 OR seen_at < $4))";
 
 const DEAD: &str = "SELECT id FROM server WHERE id <> $1 AND ($2 OR seen_at < $3)";
 
@@ -36,12 +35,39 @@ const END_INSTANCES: &str = "UPDATE instance SET state = 'ended', ended_at = $1,
 const LIST: &str = "SELECT s.id, s.started_at, s.seen_at, EXISTS (SELECT 1 FROM leader \
      WHERE duty = 'plan' AND server_id = s.id AND until > $1) FROM server s ORDER BY s.started_at, s.id";
 
+/// Its row is kept until the end of the transaction: nobody buries it meanwhile.
+const IS_THERE: &str = "UPDATE server SET seen_at = seen_at WHERE id = $1 RETURNING 1";
+
 const FORGET: &str = "DELETE FROM server WHERE id = $1";
 
 const LEADS: &str = "SELECT COUNT(*) FROM leader \
      WHERE duty = 'plan' AND server_id = $1 AND until > $2";
 
 const STEP_DOWN: &str = "DELETE FROM leader WHERE server_id = $1";
+
+/// What a heartbeat brings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Heard {
+    /// Servers that died.
+    pub died: usize,
+    /// Of the other servers that live, the machines.
+    pub others: Vec<(ServerId, NodeView)>,
+}
+
+/// A server with its machine, as `dialect::seen` lists it.
+#[derive(Deserialize)]
+struct OtherRow {
+    server: ServerId,
+    node: NodeView,
+}
+
+fn others_of(json: &str) -> Result<Vec<(ServerId, NodeView)>, Error> {
+    let rows: Vec<Value> =
+        serde_json::from_str(json).map_err(|_| Error::Corrupt("the machines of servers".into()))?;
+    // One of another version may say what is not understood here: nothing is placed on it.
+    let read = rows.into_iter().filter_map(|row| serde_json::from_value(row).ok());
+    Ok(read.map(|OtherRow { server, node }| (server, node)).collect())
+}
 
 /// A server of this hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,25 +97,38 @@ impl Store {
 
     /// Says that this server lives, and ends what dead ones held; says how many died.
     pub async fn heartbeat(&self) -> Result<usize, Error> {
-        self.reap(false).await
+        Ok(self.reap(false, None).await?.died)
+    }
+
+    /// The same, and says what its machine is.
+    pub async fn heartbeat_of(&self, node: Option<&NodeView>) -> Result<Heard, Error> {
+        self.reap(false, node).await
     }
 
     /// `alone`: nobody else uses the database, so every other server is dead.
-    pub(crate) async fn reap(&self, alone: bool) -> Result<usize, Error> {
+    pub(crate) async fn reap(&self, alone: bool, node: Option<&NodeView>) -> Result<Heard, Error> {
         let server = self.inner.server;
+        let json = node.map(serde_json::to_string).transpose();
+        let json: Option<Arc<str>> =
+            json.map_err(|e| Error::Refused(e.to_string()))?.map(Arc::from);
         let (op, answer) = work(move |tx: &mut Tx| {
+            let json = json.clone();
             async move {
                 let (now, before) = (Ts(tx.now), Ts(tx.now - DEAD_AFTER));
-                let seen: Option<(i64,)> = row!(&mut tx.conn, SEEN, server.0, now, alone, before);
-                if seen == Some((0,)) {
-                    return Ok(0);
+                let says = seen(tx.conn.is_postgres());
+                let seen: Option<(i64, Option<String>)> =
+                    row!(&mut tx.conn, says, server.0, now, alone, before, json.as_deref());
+                let (dead, others) = seen.unwrap_or_default();
+                let others = others.as_deref().map(others_of).transpose()?.unwrap_or_default();
+                if dead == 0 {
+                    return Ok(Heard { died: 0, others });
                 }
                 let dead: Vec<(Uuid,)> = rows!(&mut tx.conn, DEAD, server.0, alone, before);
                 for (id,) in &dead {
                     release(tx, *id).await?;
                     crash_point("during-recovery");
                 }
-                Ok(dead.len())
+                Ok(Heard { died: dead.len(), others })
             }
             .boxed()
         });
@@ -149,6 +188,11 @@ pub(crate) async fn leads(tx: &mut Tx, server: ServerId) -> Result<bool, Error> 
         sqlx::query_scalar(LEADS).bind(server.0).bind(Ts(now)).fetch_one(c).await?
     });
     Ok(leases > 0)
+}
+
+pub(super) async fn is_there(tx: &mut Tx, server: ServerId) -> Result<bool, Error> {
+    let there: Option<(i64,)> = row!(&mut tx.conn, IS_THERE, server.0);
+    Ok(there.is_some())
 }
 
 async fn release(tx: &mut Tx, server: Uuid) -> Result<(), Error> {

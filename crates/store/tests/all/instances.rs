@@ -27,6 +27,7 @@ pub fn new_instance(lab: &Lab, slot: u32) -> NewInstance {
         model: lab.model.id.clone(),
         version: "1".into(),
         slot,
+        server: None,
         local: true,
         why: "requests wait".into(),
         asked: None,

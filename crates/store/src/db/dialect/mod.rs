@@ -161,6 +161,30 @@ pub(crate) fn memory_peaks(postgres: bool) -> &'static str {
     }
 }
 
+/// A server lives. Also says how many are dead: hardly ever any, and an idle hub asks for little else; and
+/// what the machines of the others are that live: on SQLite there are none.
+pub(crate) fn seen(postgres: bool) -> &'static str {
+    macro_rules! seen {
+        ($others:literal) => {
+            concat!(
+                "INSERT INTO server (id, started_at, seen_at, node) VALUES ($1, $2, $2, $5) \
+                 ON CONFLICT (id) DO UPDATE SET seen_at = $2, node = COALESCE($5, server.node) \
+                 RETURNING (SELECT COUNT(*) FROM server WHERE id <> $1 AND ($3 OR seen_at < $4)), ",
+                $others
+            )
+        };
+    }
+    if postgres {
+        seen!(
+            "(SELECT CAST(json_agg(json_build_object('server', id, 'node', CAST(node AS json)) \
+             ORDER BY started_at DESC) AS TEXT) \
+             FROM server WHERE id <> $1 AND seen_at >= $4 AND node IS NOT NULL)"
+        )
+    } else {
+        seen!("NULL")
+    }
+}
+
 pub(crate) const HAS_SCHEMA_POSTGRES: &str =
     "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)";
 

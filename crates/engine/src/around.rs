@@ -1,0 +1,90 @@
+//! What is around: the machines that run hubs, as nodes, and what a model asks of one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_core::room::{Ask, Condition, Folder, NodeId, NodeView, Requirement};
+use muster_core::{Model, ModelId, ServerId, Source};
+use muster_store::{Error, Queue, Store};
+use tokio::time::Instant;
+
+/// Reads what the machine that runs this hub has for instances.
+pub type ThisNode = Arc<dyn Fn() -> NodeView + Send + Sync>;
+
+/// How old the largest memory that is known of versions may be.
+const PEAKS: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub(crate) struct Around {
+    /// None if room is not counted.
+    pub this: Option<ThisNode>,
+    /// Of the other servers that live.
+    pub others: Vec<(ServerId, NodeView)>,
+    /// The most memory that an instance of a version had, bytes.
+    peaks: HashMap<(ModelId, String), u64>,
+    learned: Option<Instant>,
+}
+
+impl Around {
+    pub fn new(this: Option<ThisNode>) -> Self {
+        Self { this, ..Self::default() }
+    }
+
+    /// Each machine once: two hubs on one share its room.
+    pub fn nodes(&self) -> Vec<NodeView> {
+        let Some(this) = &self.this else { return Vec::new() };
+        let mut nodes = vec![this()];
+        for (_, node) in &self.others {
+            if nodes.iter().all(|known| known.id != node.id) {
+                nodes.push(node.clone());
+            }
+        }
+        nodes
+    }
+
+    /// The server that launches on the node: this one if it is its own.
+    pub fn server_of(&self, node: &NodeId, this: ServerId) -> Option<ServerId> {
+        if self.this.as_ref().is_some_and(|view| view().id == *node) {
+            return Some(this);
+        }
+        self.others.iter().find(|(_, view)| view.id == *node).map(|(server, _)| *server)
+    }
+
+    /// How much memory instances had, where work waits. Nothing is asked while none does.
+    pub async fn learn(
+        &mut self,
+        store: &Store,
+        models: &[Arc<Model>],
+        queues: &[Queue],
+    ) -> Result<(), Error> {
+        let waits = queues.iter().any(|queue| queue.tasks > 0);
+        if self.this.is_none() || !waits || self.learned.is_some_and(|at| at.elapsed() < PEAKS) {
+            return Ok(());
+        }
+        let versions = models.iter().map(|model| (&model.id, model.version.as_str()));
+        self.peaks = store.memory_peaks(versions).await?;
+        self.learned = Some(Instant::now());
+        Ok(())
+    }
+
+    /// What an instance of the model asks of its node; an external server has none.
+    pub fn ask(&self, model: &Model, nodes: &[NodeView]) -> Option<Ask> {
+        if self.this.is_none() || matches!(model.source, Source::Server { .. }) {
+            return None;
+        }
+        let largest = nodes.iter().map(|node| node.allocatable.memory).max();
+        let peak = self.peaks.get(&(model.id.clone(), model.version.clone())).copied();
+        let need = |(key, value): (&String, &String)| Requirement {
+            key: key.clone(),
+            is: Condition::In(vec![value.clone()]),
+        };
+        let folder = Folder { model: model.id.clone(), version: model.version.clone() };
+        Some(Ask {
+            amounts: model.resources.amounts(Some(model.limits.memory_mib), peak, largest),
+            folder: Some(folder),
+            needs: model.resources.node.iter().map(need).collect(),
+            ..Ask::default()
+        })
+    }
+}

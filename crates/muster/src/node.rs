@@ -1,0 +1,64 @@
+//! The machine of this hub, as a node on which instances get their places.
+
+use std::sync::Arc;
+
+use muster_cluster::machine::{Facts, Gpu, Machine};
+use muster_cluster::proc;
+use muster_core::Amounts;
+use muster_core::room::{Device, DeviceId, NodeId, NodeStage, NodeView};
+use muster_engine::ThisNode;
+use tokio::sync::watch;
+
+use crate::config::server::Serve;
+use crate::folders::Versions;
+
+/// Space on disk is looked at by `muster doctor`, and instances have a maximum. The largest number that every
+/// reader of JSON reads exactly.
+const NOT_COUNTED: u64 = (1 << 53) - 1;
+
+pub fn this_node(serve: &Serve, facts: Arc<Facts>, here: watch::Receiver<Versions>) -> ThisNode {
+    let id = NodeId(
+        serve.node.clone().unwrap_or_else(|| proc::host().unwrap_or_else(|| "this-machine".into())),
+    );
+    let labels = serve.labels.clone();
+    Arc::new(move || {
+        let machine = facts.now();
+        NodeView {
+            id: id.clone(),
+            group: None,
+            labels: labels.clone(),
+            taints: Vec::new(),
+            allocatable: allocatable(&machine),
+            devices: machine.gpus.iter().map(device).collect(),
+            folders: Some(here.borrow().clone()),
+            stage: NodeStage::Ready,
+            price: 0,
+            keep: None,
+            unneeded_since: None,
+        }
+    })
+}
+
+fn device(gpu: &Gpu) -> Device {
+    Device {
+        id: DeviceId(gpu.uuid.clone()),
+        resource: gpu.resource.to_owned(),
+        name: gpu.name.clone(),
+        memory: gpu.memory,
+        used_by_others: false,
+    }
+}
+
+fn allocatable(machine: &Machine) -> Amounts {
+    let mut amounts = Amounts {
+        cpu: machine.cores_millis,
+        memory: machine.memory,
+        storage: NOT_COUNTED,
+        pods: NOT_COUNTED,
+        ..Amounts::default()
+    };
+    for gpu in &machine.gpus {
+        *amounts.named.entry(gpu.resource.to_owned()).or_default() += 1;
+    }
+    amounts
+}

@@ -1,0 +1,2 @@
+-- What the machine of a server has for instances, as JSON.
+ALTER TABLE server ADD COLUMN node TEXT;
