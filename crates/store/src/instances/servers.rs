@@ -36,7 +36,8 @@ const LIST: &str = "SELECT s.id, s.started_at, s.seen_at, EXISTS (SELECT 1 FROM 
      WHERE duty = 'plan' AND server_id = s.id AND until > $1) FROM server s ORDER BY s.started_at, s.id";
 
 /// Its row is kept until the end of the transaction: nobody buries it meanwhile.
-const IS_THERE: &str = "UPDATE server SET seen_at = seen_at WHERE id = $1 RETURNING 1";
+const IS_THERE: &str =
+    "UPDATE server SET seen_at = seen_at WHERE id = $1 RETURNING CAST(1 AS BIGINT)";
 
 const FORGET: &str = "DELETE FROM server WHERE id = $1";
 
