@@ -68,6 +68,11 @@ impl Around {
         Ok(())
     }
 
+    /// An instance ended: what it used is known now.
+    pub fn learn_again(&mut self) {
+        self.learned = None;
+    }
+
     /// What an instance of the model asks of its node; an external server has none.
     pub fn ask(&self, model: &Model, nodes: &[NodeView]) -> Option<Ask> {
         if self.this.is_none() || matches!(model.source, Source::Server { .. }) {

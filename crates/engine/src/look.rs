@@ -342,6 +342,7 @@ impl Loop {
     fn forget(&mut self, instance: InstanceId) {
         self.supervisors.remove(&instance);
         self.ending.remove(&instance);
+        self.around.learn_again();
     }
 
     /// Ends what is ours: running jobs first, then local processes.

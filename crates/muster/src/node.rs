@@ -45,7 +45,7 @@ fn device(gpu: &Gpu) -> Device {
         resource: gpu.resource.to_owned(),
         name: gpu.name.clone(),
         memory: gpu.memory,
-        used_by_others: false,
+        used_by_others: gpu.used_by_others,
     }
 }
 

@@ -1,9 +1,12 @@
 //! Instances of real models, seen and stopped by an administrator. brief: IN-1, IN-2, IN-3, IN-5
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Hub, Output, World, exists, until};
+use crate::support::{Hub, Output, World, cells, exists, until};
 
 /// Says what it is asked, without saying it; works until it is let go if it is asked to wait.
 const WAITS: &str = "\
@@ -181,4 +184,44 @@ fn instances_are_for_administrators() {
     for arguments in [&["instances"][..], &["instance", "show", "x"], &["instance", "stop", "x"]] {
         hub.muster(arguments).fails(2, &["You may not do this"]);
     }
+}
+
+/// Holds a lock as long as its process lives, as a program does a GPU.
+const HOLDS_THE_GPU: &str = "\
+import fcntl, os
+lock = open('../gpu', 'w')
+fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def predict(inputs):
+    return [{'sees': os.environ['CUDA_VISIBLE_DEVICES'], 'by': os.environ['CUDA_DEVICE_ORDER']} for text in inputs]
+";
+
+/// Two models with a GPU each on a machine with one: never both at once, and each sees it. brief: NS-2
+#[test]
+fn two_models_take_turns_on_the_only_gpu() {
+    let settings = "cache = false\n[resources]\ngpus = 1\n";
+    let models = [("dock", settings, HOLDS_THE_GPU), ("fold", settings, HOLDS_THE_GPU)];
+    let world = World::new(&models);
+    let smi = "#!/bin/sh\ncase $1 in\n-L | --query-compute-apps*) ;;\n*) echo '0, GPU-7, NVIDIA H100, 81559 MiB' ;;\nesac\n";
+    world.write("bin/nvidia-smi", smi);
+    fs::set_permissions(world.path("bin/nvidia-smi"), fs::Permissions::from_mode(0o755)).expect("its mode");
+    assert_eq!(world.create_admin("root").code, 0);
+    let path = std::env::var("PATH").unwrap_or_default();
+    let stub = format!("{}:{path}", world.path("bin").display());
+    let hub = world.hub_with(&[], |command| {
+        command.env("PATH", &stub);
+    });
+    hub.good(&["login", "root", "--password-file", "password"]);
+    for model in ["dock", "fold", "dock"] {
+        let output = hub.good(&["run", model, "--input", "a", "--quiet"]);
+        assert_eq!(cells(&output.text)[1][1..3], ["GPU-7", "PCI_BUS_ID"], "{output:?}");
+    }
+    let all = instances(&hub, &["--all"]);
+    assert_eq!(all.len(), 3, "{all:?}");
+    for it in &all {
+        let shown = show(&hub, &id(it));
+        assert_eq!(shown["devices"], json!(["GPU-7"]), "{shown}");
+        assert_eq!(shown["asked"]["named"], json!({"nvidia.com/gpu": 1}), "{shown}");
+    }
+    let ended = all.iter().filter(|it| it["end"]["cause"] == "retired").count();
+    assert_eq!(ended, 2, "each gave way to the next one: {all:?}");
 }
