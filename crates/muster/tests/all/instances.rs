@@ -189,7 +189,8 @@ fn instances_are_for_administrators() {
 /// Holds a lock as long as its process lives, as a program does a GPU.
 const HOLDS_THE_GPU: &str = "\
 import fcntl, os
-lock = open('../gpu', 'w')
+os.umask(0)
+lock = os.open('../gpu', os.O_CREAT | os.O_RDWR, 0o666)
 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 def predict(inputs):
     return [{'sees': os.environ['CUDA_VISIBLE_DEVICES'], 'by': os.environ['CUDA_DEVICE_ORDER']} for text in inputs]
@@ -203,7 +204,8 @@ fn two_models_take_turns_on_the_only_gpu() {
     let world = World::new(&models);
     let smi = "#!/bin/sh\ncase $1 in\n-L | --query-compute-apps*) ;;\n*) echo '0, GPU-7, NVIDIA H100, 81559 MiB' ;;\nesac\n";
     world.write("bin/nvidia-smi", smi);
-    fs::set_permissions(world.path("bin/nvidia-smi"), fs::Permissions::from_mode(0o755)).expect("its mode");
+    fs::set_permissions(world.path("bin/nvidia-smi"), fs::Permissions::from_mode(0o755))
+        .expect("its mode");
     assert_eq!(world.create_admin("root").code, 0);
     let path = std::env::var("PATH").unwrap_or_default();
     let stub = format!("{}:{path}", world.path("bin").display());
@@ -215,13 +217,13 @@ fn two_models_take_turns_on_the_only_gpu() {
         let output = hub.good(&["run", model, "--input", "a", "--quiet"]);
         assert_eq!(cells(&output.text)[1][1..3], ["GPU-7", "PCI_BUS_ID"], "{output:?}");
     }
-    let all = instances(&hub, &["--all"]);
+    let ended = instances(&hub, &["--ended", "--cause", "retired"]);
+    assert_eq!(ended.len(), 2, "each gave way to the next one: {ended:?}");
+    let all = [ended, instances(&hub, &[])].concat();
     assert_eq!(all.len(), 3, "{all:?}");
     for it in &all {
         let shown = show(&hub, &id(it));
         assert_eq!(shown["devices"], json!(["GPU-7"]), "{shown}");
         assert_eq!(shown["asked"]["named"], json!({"nvidia.com/gpu": 1}), "{shown}");
     }
-    let ended = all.iter().filter(|it| it["end"]["cause"] == "retired").count();
-    assert_eq!(ended, 2, "each gave way to the next one: {all:?}");
 }
