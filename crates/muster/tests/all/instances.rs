@@ -207,8 +207,7 @@ fn two_models_take_turns_on_the_only_gpu() {
     fs::set_permissions(world.path("bin/nvidia-smi"), fs::Permissions::from_mode(0o755))
         .expect("its mode");
     assert_eq!(world.create_admin("root").code, 0);
-    let path = std::env::var("PATH").unwrap_or_default();
-    let stub = format!("{}:{path}", world.path("bin").display());
+    let stub = format!("{}:/usr/local/bin:/usr/bin:/bin", world.path("bin").display());
     let hub = world.hub_with(&[], |command| {
         command.env("PATH", &stub);
     });

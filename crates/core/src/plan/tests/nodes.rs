@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::super::*;
-use super::{any_node, any_world, at, carry_out};
+use super::properties::{any_node, any_world};
+use super::{at, carry_out};
 use crate::Amounts;
 use crate::resources::GPU;
 use crate::room::{Ask, GroupView, NodeStage, NodeView};
