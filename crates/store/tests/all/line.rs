@@ -60,25 +60,24 @@ async fn who_waits_is_told_what_is_ahead_and_for_how_long(lab: Lab) {
 }
 
 async fn who_has_not_come_yet_is_told_for_how_long(lab: Lab) {
-    let known = async |inputs| {
-        // Until what is known of the line is looked up anew.
-        tokio::time::sleep(SECOND + SECOND / 10).await;
-        lab.store.expected(&lab.model, inputs).await.expect("an answer")
+    let expected = async || lab.store.expected(&lab.model, 1).await.expect("an answer");
+    // What is known of the line is looked up anew after a while.
+    let becomes = async |low: f64, high: f64| {
+        let is_near = |expected: Expected| {
+            (expected.low - low).abs() < 1e-9 && (expected.high - high).abs() < 1e-9
+        };
+        let is_so = async || expected().await.is_some_and(is_near);
+        until(&format!("it is {low} to {high}"), is_so).await;
     };
-    let near = |expected: Option<Expected>, low: f64, high: f64| {
-        let expected = expected.expect("a range");
-        let is_near = (expected.low - low).abs() < 1e-9 && (expected.high - high).abs() < 1e-9;
-        assert!(is_near, "{expected:?} is not {low} to {high}");
-    };
-    assert_eq!(known(1).await, None, "no instance ever did anything");
+    assert_eq!(expected().await, None, "no instance ever did anything");
     let instance = served(&lab).await;
-    near(known(1).await, 0.1, 2.5);
+    becomes(0.1, 2.5).await;
     lab.submit(&["a", "b"]).await;
     assert_eq!(claim(&lab.store, Claim { instance, ..lab.wish(2) }).await.len(), 1);
     lab.submit(&["c", "d", "e"]).await;
     // The same person's next task goes after a newcomer, if that one has a single batch.
     lab.submit(&["f"]).await;
-    near(known(1).await, 0.4, 2.5);
+    becomes(0.4, 2.5).await;
     let model = Model {
         limits: ModelLimits { batch_size: 4, ..lab.model.limits.clone() },
         ..Model::clone(&lab.model)
@@ -90,11 +89,13 @@ async fn who_has_not_come_yet_is_told_for_how_long(lab: Lab) {
         .set_held(vec![(lab.model.id.clone(), "It is full.".into())])
         .await
         .expect("an answer");
-    near(known(1).await, 0.4, 2.5);
+    tokio::time::sleep(SECOND).await;
+    becomes(0.4, 2.5).await;
     lab.store.instance_ended(instance, &EndCause::Idle).await.expect("an answer");
-    assert_eq!(known(1).await, None);
+    until("nobody knows", async || expected().await.is_none()).await;
     lab.store.set_held(vec![]).await.expect("an answer");
-    assert!(known(1).await.is_some_and(|expected| expected.low < 10.0), "one would start");
+    let would_start = async || expected().await.is_some_and(|expected| expected.low < 10.0);
+    until("one would start", would_start).await;
     let unread = Model { version: "1.0.0+".into(), ..Model::clone(&lab.model) };
     assert_eq!(lab.store.expected(&unread, 1).await.expect("an answer"), None);
 }
