@@ -10,7 +10,7 @@ use muster_store::{Claim, InstanceNotes, NewRequest, Served, Standing};
 
 use crate::instance_notes::{note, notes};
 use crate::instances::ready;
-use crate::lab::{Lab, claim, complete};
+use crate::lab::{Lab, claim, complete, until};
 
 on_both!(
     who_waits_is_told_what_is_ahead_and_for_how_long,
