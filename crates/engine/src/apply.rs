@@ -7,7 +7,7 @@ use muster_cluster::Launch;
 use muster_core::instance::EndCause;
 use muster_core::plan::Action;
 use muster_core::room::Place;
-use muster_core::{InstanceId, Model, ModelId, Source};
+use muster_core::{Amounts, InstanceId, Model, ModelId, Source};
 use muster_store::{Error, NewInstance, crash_point};
 
 use crate::look::{Loop, Starting};
@@ -15,8 +15,8 @@ use crate::look::{Loop, Starting};
 impl Loop {
     pub(crate) async fn apply(&mut self, action: Action) -> Result<(), Error> {
         match action {
-            Action::Launch { model, slot, why, place } => {
-                self.launch(model, slot, why, place).await
+            Action::Launch { model, slot, why, asks, place } => {
+                self.launch(model, slot, why, asks, place).await
             }
             Action::Retire { instance, cause } => self.retire(instance, cause).await,
             Action::FailWaiting { model, version, reason } => {
@@ -66,6 +66,7 @@ impl Loop {
         id: ModelId,
         slot: u32,
         why: String,
+        asked: Option<Amounts>,
         place: Option<Place>,
     ) -> Result<(), Error> {
         let Some(model) = self.store.find_model(&id) else { return Ok(()) };
@@ -80,7 +81,6 @@ impl Loop {
         };
         let instance = InstanceId(self.store.clock().id());
         let local = matches!(model.source, Source::Folder { .. });
-        let asked = self.around.ask(&model, &self.around.nodes()).map(|ask| ask.amounts);
         let node = place.as_ref().map(|place| place.node.0.clone());
         tracing::info!(model.id = %id, instance.id = %instance, why, node, "an instance is launched");
         let new = NewInstance {

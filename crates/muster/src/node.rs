@@ -17,9 +17,8 @@ use crate::folders::Versions;
 const NOT_COUNTED: u64 = (1 << 53) - 1;
 
 pub fn this_node(serve: &Serve, facts: Arc<Facts>, here: watch::Receiver<Versions>) -> ThisNode {
-    let id = NodeId(
-        serve.node.clone().unwrap_or_else(|| proc::host().unwrap_or_else(|| "this-machine".into())),
-    );
+    let name = serve.node.clone().or_else(proc::host);
+    let id = NodeId(name.unwrap_or_else(|| "this-machine".to_owned()));
     let labels = serve.labels.clone();
     Arc::new(move || {
         let machine = facts.now();

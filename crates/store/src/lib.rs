@@ -117,7 +117,7 @@ struct Inner {
     /// Up to which request it was looked whether its objects are there.
     checked: Mutex<uuid::Uuid>,
     models: RwLock<catalogue::Catalogue>,
-    held: Mutex<HashMap<ModelId, String>>,
+    held: watch::Sender<HashMap<ModelId, String>>,
     figures: tokio::sync::Mutex<Option<(Instant, HashMap<ModelId, Figures>)>>,
     weeks: tokio::sync::Mutex<Option<(Instant, Weeks)>>,
     lines: tokio::sync::Mutex<queue::line::Lines>,

@@ -103,7 +103,7 @@ impl Store {
             committed: tokio::sync::Notify::new(),
             checked: Mutex::default(),
             models: Default::default(),
-            held: Mutex::default(),
+            held: watch::Sender::default(),
             figures: tokio::sync::Mutex::default(),
             weeks: tokio::sync::Mutex::default(),
             lines: tokio::sync::Mutex::default(),

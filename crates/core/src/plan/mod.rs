@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::instance::{EndCause, StartFault};
 use crate::room::{GroupId, NodeId, NodeStage, Place, Rooms, Tenant, TenantId};
-use crate::{InstanceId, ModelId, Timestamp};
+use crate::{Amounts, InstanceId, ModelId, Timestamp};
 
 pub use held::{Held, Why};
 pub use nodes::{Kept, KeptWhy, NodesMode, NodesPolicy};
@@ -65,6 +65,9 @@ pub enum Action {
         model: ModelId,
         slot: u32,
         why: String,
+        /// What it asks of its node, if it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asks: Option<Amounts>,
         /// Where, if the hub gives it its place.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         place: Option<Place>,
@@ -145,7 +148,7 @@ pub fn plan(world: &World, policy: &Policy, now: Timestamp) -> Plan {
         counted: world.counted(),
         of_model,
         leaving: BTreeSet::new(),
-        turns: None,
+        turns: OnceCell::new(),
         rooms: None,
         demands: Vec::new(),
         lost: BTreeSet::new(),
@@ -184,7 +187,7 @@ struct Planner<'w> {
     of_model: BTreeMap<&'w ModelId, Vec<&'w InstanceView>>,
     leaving: BTreeSet<InstanceId>,
     /// Looked for once, when the first model needs a place.
-    turns: Option<Turns>,
+    turns: OnceCell<Turns>,
     /// Who holds what on which node, with what this plan launches.
     rooms: Option<Rooms<'w>>,
     /// What had no room.
@@ -197,7 +200,6 @@ struct Planner<'w> {
 }
 
 /// Whose place a model may get: the same for all that have work.
-#[derive(Clone, Default)]
 struct Turns {
     /// Those nobody needs; first the ones that are idle the longest.
     idle: Vec<InstanceId>,
@@ -369,7 +371,8 @@ impl<'w> Planner<'w> {
             None => "its model keeps a minimum of instances".to_owned(),
         };
         let model = view.id().clone();
-        self.plan.actions.push(Action::Launch { model, slot, why, place });
+        let asks = view.ask.as_ref().map(|ask| ask.amounts.clone());
+        self.plan.actions.push(Action::Launch { model, slot, why, asks, place });
         Ok(())
     }
 

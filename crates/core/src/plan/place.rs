@@ -40,8 +40,8 @@ impl<'w> Planner<'w> {
         let rooms = self.rooms.get_or_insert_with(|| self.world.rooms());
         match rooms.place(ask, Who::Planned) {
             Ok(place) => Ok(place),
-            Err(NoPlace { lack, fits_when_empty: false, .. }) => Err(Why::FitsNowhere { lack }),
-            Err(NoPlace { lack, node, .. }) => {
+            Err(NoPlace { lack, .. }) if lack.is_lasting() => Err(Why::FitsNowhere { lack }),
+            Err(NoPlace { lack, node }) => {
                 self.make_room(view, ask);
                 let held_by =
                     node.map(|node| self.held_by(&node, &lack, view.id())).unwrap_or_default();
@@ -100,7 +100,7 @@ impl<'w> Planner<'w> {
             return;
         }
         let is_first = self.instances_of(view.id()).is_empty();
-        let turns = self.turns().clone();
+        let turns = self.turns();
         let own: BTreeSet<InstanceId> = self.instances_of(view.id()).iter().map(|i| i.id).collect();
         let over = if is_first { &turns.over[..] } else { &[] };
         let may_go: Vec<InstanceId> =
@@ -143,11 +143,8 @@ impl<'w> Planner<'w> {
         }
     }
 
-    fn turns(&mut self) -> &Turns {
-        if self.turns.is_none() {
-            self.turns = Some(self.look_for_turns());
-        }
-        self.turns.get_or_insert_default()
+    fn turns(&self) -> &Turns {
+        self.turns.get_or_init(|| self.look_for_turns())
     }
 
     fn look_for_turns(&self) -> Turns {

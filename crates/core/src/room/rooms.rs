@@ -8,8 +8,7 @@ use super::ask::Ask;
 use super::fit::{Lack, short, suits};
 use super::neighbours::Around;
 use super::node::{DeviceId, Effect, NodeId, NodeStage, NodeView, Place, TenantId};
-use crate::Amounts;
-use crate::InstanceId;
+use crate::{Amounts, InstanceId};
 
 /// All nodes with who is on them.
 #[derive(Clone, Default)]
@@ -52,11 +51,9 @@ pub enum Who<'w> {
 /// Why no node takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoPlace {
-    /// Of the node that lacks the least.
+    /// Of the node that lacks the least; lasting if it could be on none of them, however empty.
     pub lack: Lack,
     pub node: Option<NodeId>,
-    /// Could it ever be on one of the nodes, if all others left?
-    pub fits_when_empty: bool,
 }
 
 impl<'w> Rooms<'w> {
@@ -107,13 +104,17 @@ impl<'w> Rooms<'w> {
         room.holders.push(holder);
     }
 
-    /// Nothing more is placed there, or it is again.
-    pub fn close(&mut self, index: usize, closed: bool) {
-        self.nodes[index].closed = closed;
+    /// Nothing more is placed there.
+    pub fn close(&mut self, index: usize) {
+        self.nodes[index].closed = true;
+    }
+
+    pub fn reopen(&mut self, index: usize) {
+        self.nodes[index].closed = false;
     }
 
     /// As if the node were ready.
-    pub fn open(&mut self, index: usize) {
+    pub fn make_ready(&mut self, index: usize) {
         self.nodes[index].node.to_mut().stage = NodeStage::Ready;
     }
 
@@ -191,7 +192,7 @@ impl<'w> Rooms<'w> {
     fn why_not(&self, ask: &Ask) -> NoPlace {
         if !ask.not_understood.is_empty() {
             let lack = Lack::NotUnderstood { what: ask.not_understood.clone() };
-            return NoPlace { lack, node: None, fits_when_empty: false };
+            return NoPlace { lack, node: None };
         }
         let around = Around::of(ask, &self.nodes, &self.strict);
         let lacks = self.nodes.iter().filter_map(|room| {
@@ -201,10 +202,9 @@ impl<'w> Rooms<'w> {
         let nearest = lacks.min_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
         let Some((_, node, lack)) = nearest else {
             let short = short(&ask.amounts, &Amounts::default(), &Amounts::default());
-            return NoPlace { lack: Lack::TooLarge { short }, node: None, fits_when_empty: false };
+            return NoPlace { lack: Lack::TooLarge { short }, node: None };
         };
-        let fits_when_empty = !lack.is_lasting();
-        NoPlace { lack, node: Some(node.clone()), fits_when_empty }
+        NoPlace { lack, node: Some(node.clone()) }
     }
 
     /// The fewest of `going`, the first ones first, without whom the node takes it; none if that is not
@@ -237,6 +237,11 @@ impl<'w> Rooms<'w> {
     pub fn fits(&self, index: usize, ask: &Ask) -> Result<(), Lack> {
         self.nodes[index].check(ask, &Around::of(ask, &self.nodes, &self.strict))
     }
+}
+
+/// In thousandths.
+fn share(held: u64, of: u64) -> u64 {
+    held.saturating_mul(1000).checked_div(of).unwrap_or(0)
 }
 
 /// The smaller, the nearer is a node to taking it.
@@ -305,7 +310,6 @@ impl<'w> NodeRoom<'w> {
     /// How much of it is held, in thousandths of each of what is asked for.
     fn fullness(&self, ask: &Ask) -> u64 {
         let of = &self.node.allocatable;
-        let share = |held: u64, of: u64| held.saturating_mul(1000).checked_div(of).unwrap_or(0);
         let named = ask
             .amounts
             .named
@@ -318,7 +322,6 @@ impl<'w> NodeRoom<'w> {
     /// How much of what it has most of is held, in thousandths.
     pub fn share(&self) -> u64 {
         let of = &self.node.allocatable;
-        let share = |held: u64, of: u64| held.saturating_mul(1000).checked_div(of).unwrap_or(0);
         let named = of.named.iter().map(|(name, of)| share(self.held.of(name), *of));
         let common = [share(self.held.cpu, of.cpu), share(self.held.memory, of.memory)];
         named.chain(common).max().unwrap_or(0)

@@ -395,6 +395,15 @@ impl Hub {
         Self { store, engine, cluster, model, principal: session.expect("a session").principal }
     }
 
+    /// Why the model's requests wait, once that is so.
+    pub async fn until_held(&self, is_so: impl Fn(&str) -> bool) -> String {
+        let mut held = self.store.held_changed();
+        let told = held.wait_for(|held| held.get(&self.model.id).is_some_and(|why| is_so(why)));
+        let told = tokio::time::timeout(Duration::from_secs(20), told).await;
+        let held = told.expect("it is told in time").expect("the store is open");
+        held[&self.model.id].clone()
+    }
+
     /// From now on the catalogue has this version of the model.
     pub async fn edit(&self, version: &str) {
         let model = echo_model(version, self.model.limits.clone(), self.model.cache);

@@ -60,15 +60,7 @@ async fn more_gpus_than_there_are_is_said_with_both_figures() {
     let setup = Setup { node: Some(machine("lab", 2)), resources, ..Setup::default() };
     let hub = Hub::on(setup, echo).await;
     let waits = hub.submit(&["a"]).await;
-    let reason = async {
-        loop {
-            if let Some(why) = hub.store.held(&hub.model.id) {
-                return why;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let why = tokio::time::timeout(Duration::from_secs(20), reason).await.expect("a reason");
+    let why = hub.until_held(|_| true).await;
     assert_eq!(
         why,
         "No node can run the model: it needs 3 GPUs (2 there). An administrator can change that."

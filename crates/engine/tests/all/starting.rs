@@ -18,17 +18,11 @@ async fn an_instance_whose_environment_is_made_is_preparing() {
     let record =
         async || hub.store.find_instance(id).await.expect("an answer").expect("it is there");
     let is = async |state: &str| record().await.state.name() == state;
-    let held = |doing: &str| hub.store.held(&hub.model.id).is_some_and(|why| why.contains(doing));
     // More than there are events of one instance.
     for line in 0..120 {
         let doing = format!("step 1 of 2, Collecting {line}");
         hub.cluster.set(id, ObservedState::Preparing { doing: doing.clone() });
-        let told = async {
-            while !held(&doing) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told in time");
+        hub.until_held(|why| why.contains(&doing)).await;
     }
     assert!(is("preparing").await);
     hub.cluster.set(id, ObservedState::Starting { doing: "loading the model".into() });

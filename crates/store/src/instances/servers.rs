@@ -35,10 +35,6 @@ const END_INSTANCES: &str = "UPDATE instance SET state = 'ended', ended_at = $1,
 const LIST: &str = "SELECT s.id, s.started_at, s.seen_at, EXISTS (SELECT 1 FROM leader \
      WHERE duty = 'plan' AND server_id = s.id AND until > $1) FROM server s ORDER BY s.started_at, s.id";
 
-/// Its row is kept until the end of the transaction: nobody buries it meanwhile.
-const IS_THERE: &str =
-    "UPDATE server SET seen_at = seen_at WHERE id = $1 RETURNING CAST(1 AS BIGINT)";
-
 const FORGET: &str = "DELETE FROM server WHERE id = $1";
 
 const LEADS: &str = "SELECT COUNT(*) FROM leader \
@@ -191,8 +187,9 @@ pub(crate) async fn leads(tx: &mut Tx, server: ServerId) -> Result<bool, Error> 
     Ok(leases > 0)
 }
 
+/// Is there another server, which nobody buries before the transaction has ended?
 pub(super) async fn is_there(tx: &mut Tx, server: ServerId) -> Result<bool, Error> {
-    let there: Option<(i64,)> = row!(&mut tx.conn, IS_THERE, server.0);
+    let there: Option<(i64,)> = row!(&mut tx.conn, dialect::SERVER_POSTGRES, server.0);
     Ok(there.is_some())
 }
 

@@ -6,12 +6,12 @@ pub mod leases;
 pub(crate) mod line;
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use muster_core::expect::inputs_per_second;
 use muster_core::{Cause, Ended, ModelId, PhaseName, RequestId};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::db::Ts;
@@ -151,7 +151,7 @@ impl Store {
         let held: HashMap<ModelId, String> =
             held.into_iter().map(|(model, why)| (model, text::words(&why))).collect();
         let changed: Vec<(ModelId, Option<String>)> = {
-            let old = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let old = self.inner.held.borrow();
             let new = held.iter().filter(|(model, why)| old.get(*model) != Some(*why));
             let gone = old.keys().filter(|model| !held.contains_key(*model));
             let new = new.map(|(model, why)| (model.clone(), Some(why.clone())));
@@ -179,7 +179,7 @@ impl Store {
             .boxed()
         });
         self.answer(op, answer).await?;
-        *self.inner.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        self.inner.held.send_replace(held);
         Ok(())
     }
 
@@ -189,13 +189,18 @@ impl Store {
         let found: Vec<(String, String)> = rows!(&mut conn, READ_HELD);
         let held = found.into_iter().filter_map(|(id, why)| Some((id.parse().ok()?, why)));
         let held: HashMap<ModelId, String> = held.collect();
-        *self.inner.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        self.inner.held.send_replace(held);
         Ok(())
     }
 
     /// Why the model's requests wait, in words for a user.
     pub fn held(&self, model: &ModelId) -> Option<String> {
-        self.inner.held.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
+        self.inner.held.borrow().get(model).cloned()
+    }
+
+    /// Changes whenever it is known anew why requests wait.
+    pub fn held_changed(&self) -> watch::Receiver<HashMap<ModelId, String>> {
+        self.inner.held.subscribe()
     }
 
     /// What newcomers want to know of each model; up to a second old.

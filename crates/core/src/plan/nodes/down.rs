@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::super::{Action, InstanceView, Planner, Stage};
+use super::super::{Action, InstanceView, ModelView, Planner, Stage};
 use super::KeptWhy;
 use crate::InstanceId;
 use crate::instance::EndCause;
@@ -264,7 +264,7 @@ impl<'w> Planner<'w> {
                 }
             }
         }
-        rooms.close(index, true);
+        rooms.close(index);
         let mut taken = Vec::new();
         for ask in moving {
             match rooms.place(ask, Who::Planned) {
@@ -273,7 +273,7 @@ impl<'w> Planner<'w> {
                     for index in taken.into_iter().rev() {
                         rooms.take_back(index);
                     }
-                    rooms.close(index, false);
+                    rooms.reopen(index);
                     return Err(KeptWhy::NoRoomElsewhere);
                 }
             }
@@ -290,8 +290,7 @@ impl<'w> Planner<'w> {
         if self.leaving.contains(&id) || instance.stage == Stage::Draining {
             return true;
         }
-        let view = self.world.models.iter().find(|view| *view.id() == instance.model);
-        let Some(view) = view else { return true };
+        let Some(view) = self.view_of(instance) else { return true };
         let others = self.instances_of(view.id());
         let kept = self.staying(others) <= view.model.limits.min_instances;
         if self.is_on_a_closed_node(instance) {
@@ -308,6 +307,10 @@ impl<'w> Planner<'w> {
         }
         let idle = matches!(instance.stage, Stage::Ready { idle_since: Some(_), .. });
         idle && view.queue.is_none() && !kept
+    }
+
+    fn view_of(&self, instance: &InstanceView) -> Option<&'w ModelView> {
+        self.world.models.iter().find(|view| *view.id() == instance.model)
     }
 
     /// How many of them are not going already.
@@ -359,8 +362,7 @@ impl<'w> Planner<'w> {
     }
 
     fn is_needed_until_replaced(&self, instance: &InstanceView) -> bool {
-        let view = self.world.models.iter().find(|view| *view.id() == instance.model);
-        let Some(view) = view else { return false };
+        let Some(view) = self.view_of(instance) else { return false };
         let others = self.instances_of(view.id());
         let kept = self.staying(others) <= view.model.limits.min_instances;
         let elsewhere = others.iter().any(|other| {

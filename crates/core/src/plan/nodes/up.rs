@@ -67,7 +67,7 @@ impl<'w> Planner<'w> {
             if let (NodeStage::Cordoned { ours: true, .. }, Some(index)) =
                 (&node.stage, rooms.find(&node.id))
             {
-                rooms.open(index);
+                rooms.make_ready(index);
             }
         }
         self.add_booting(&mut rooms);
@@ -283,7 +283,8 @@ impl<'w> Planner<'w> {
         let mut served = Vec::new();
         for demand in demands {
             let mut count = 0;
-            if self.no_option(group, demand).is_none() {
+            let is_for_it = demand.group.is_none_or(|only| *only == group.id);
+            if is_for_it && self.no_option(group, demand).is_none() {
                 while count < demand.count {
                     if rooms.place_from(first, demand.ask, Who::Planned).is_none() {
                         let new = (rooms.len() - first) as u32;
@@ -354,9 +355,6 @@ impl<'w> Planner<'w> {
 
     /// Why nothing is ordered of the group for this.
     fn no_option(&self, group: &GroupView, demand: &Demand<'_>) -> Option<NoOption> {
-        if demand.group.is_some_and(|only| *only != group.id) {
-            return Some(NoOption::KeptForGpus);
-        }
         let daemons = |group: &GroupView| {
             let template = group.template.as_ref();
             template.map(|it| it.daemons(group, &self.world.daemons)).unwrap_or_default()

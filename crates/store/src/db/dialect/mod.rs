@@ -199,6 +199,11 @@ const HAS_TABLE_SQLITE: &str =
 const HAS_TABLE_POSTGRES: &str = "SELECT to_regclass($1) IS NOT NULL";
 
 /// One planner at a time. SQLite has one server, so nobody contends.
+/// Keeps the row of a server without standing in the way of its heartbeats. On SQLite there is one server, and
+/// no such lock.
+pub(crate) const SERVER_POSTGRES: &str =
+    "SELECT CAST(1 AS BIGINT) FROM server WHERE id = $1 FOR KEY SHARE";
+
 pub(crate) const LEAD_POSTGRES: &str = "INSERT INTO leader (duty, server_id, epoch, until) \
      VALUES ('plan', $1, 1, $2) \
      ON CONFLICT (duty) DO UPDATE SET server_id = $1, until = $2, \
