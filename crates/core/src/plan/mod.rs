@@ -165,6 +165,9 @@ pub fn plan(world: &World, policy: &Policy, now: Timestamp) -> Plan {
     for view in wanting {
         planner.want(view);
     }
+    if let Some(rooms) = &mut planner.rooms {
+        rooms.release();
+    }
     planner.retire_idle();
     planner.plan_nodes();
     planner.plan
@@ -405,8 +408,9 @@ impl<'w> Planner<'w> {
     }
 
     fn retire(&mut self, instance: InstanceId, cause: EndCause) {
-        self.leaving.insert(instance);
-        self.plan.actions.push(Action::Retire { instance, cause });
+        if self.leaving.insert(instance) {
+            self.plan.actions.push(Action::Retire { instance, cause });
+        }
     }
 
     fn hold(&mut self, view: &ModelView, why: Why) {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::nodes::Demand;
 use super::{Action, ModelView, Planner, SHORTEST_TURN, STARTS_A_TURN, Stage, Turns, Why, World};
@@ -94,35 +94,72 @@ impl<'w> Planner<'w> {
         self.retire_for(view, going);
     }
 
-    /// The same on the node where the fewest have to go so that it fits.
+    /// The same on the node where the fewest have to go so that it fits. That room is the model's from
+    /// now on: what is served after it, such as a model's minimum, could take it again and again.
     fn make_room(&mut self, view: &ModelView, ask: &Ask) {
-        if self.somebody_leaves() || view.queue.is_none() {
+        if view.queue.is_none() {
             return;
+        }
+        let leaving = self.on_nodes(self.leavers());
+        let Some(rooms) = &self.rooms else { return };
+        let soon =
+            leaving.iter().filter(|(index, gone)| rooms.fits_without(**index, ask, gone).is_some());
+        if let Some((index, _)) = soon.min_by_key(|(index, _)| &rooms.get(**index).node().id) {
+            return self.reserve(*index, ask);
         }
         let is_first = self.instances_of(view.id()).is_empty();
         let turns = self.turns();
-        let own: BTreeSet<InstanceId> = self.instances_of(view.id()).iter().map(|i| i.id).collect();
         let over = if is_first { &turns.over[..] } else { &[] };
+        let own: BTreeSet<InstanceId> = self.instances_of(view.id()).iter().map(|i| i.id).collect();
+        let stays = |id: &&InstanceId| !own.contains(*id) && !self.leaving.contains(*id);
         let may_go: Vec<InstanceId> =
-            turns.idle.iter().chain(over).filter(|id| !own.contains(id)).copied().collect();
+            turns.idle.iter().chain(over).filter(stays).copied().collect();
         let Some(rooms) = &self.rooms else { return };
-        let ways = (0..rooms.len()).filter_map(|index| {
-            let holders = rooms.get(index).holders();
-            let there = |id: &&InstanceId| holders.iter().any(|h| h.who == Who::Instance(**id));
-            let going: Vec<InstanceId> = may_go.iter().filter(there).copied().collect();
-            if going.is_empty() {
-                return None;
+        let ways =
+            self.on_nodes(may_go.iter().copied()).into_iter().filter_map(|(index, there)| {
+                let left = leaving.get(&index).map_or(&[][..], Vec::as_slice);
+                let mut gone = rooms.fits_without(index, ask, &[left, &there].concat())?;
+                gone.retain(|id| !left.contains(id));
+                let busy = gone.iter().filter(|id| over.contains(id)).count();
+                let rank = may_go.iter().position(|id| gone.first() == Some(id));
+                Some((busy, gone.len(), rank, index, gone))
+            });
+        match ways.min() {
+            Some((.., index, gone)) => {
+                self.reserve(index, ask);
+                self.retire_for(view, gone);
             }
-            let gone = rooms.fits_without(index, ask, &going)?;
-            let busy = gone.iter().filter(|id| over.contains(id)).count();
-            let rank = may_go.iter().position(|id| gone.first() == Some(id));
-            Some((busy, gone.len(), rank, gone))
-        });
-        let going = ways.min().map(|(_, _, _, gone)| gone).unwrap_or_default();
-        if going.is_empty() && is_first {
-            self.look_when_a_turn_ends();
+            None if is_first => self.look_when_a_turn_ends(),
+            None => {}
         }
-        self.retire_for(view, going);
+    }
+
+    fn reserve(&mut self, index: usize, ask: &Ask) {
+        if let Some(rooms) = &mut self.rooms {
+            rooms.reserve(index, &ask.amounts);
+        }
+    }
+
+    /// Who is where, in the order in which they are given.
+    fn on_nodes(
+        &self,
+        instances: impl IntoIterator<Item = InstanceId>,
+    ) -> BTreeMap<usize, Vec<InstanceId>> {
+        let mut nodes: BTreeMap<usize, Vec<InstanceId>> = BTreeMap::new();
+        let Some(rooms) = &self.rooms else { return nodes };
+        for id in instances {
+            if let Some(index) = rooms.of_instance(id) {
+                nodes.entry(index).or_default().push(id);
+            }
+        }
+        nodes
+    }
+
+    /// Who goes: their room is free soon.
+    fn leavers(&self) -> impl Iterator<Item = InstanceId> {
+        let draining = self.world.instances.iter().filter(|i| i.stage == Stage::Draining);
+        let draining: BTreeSet<InstanceId> = draining.map(|instance| instance.id).collect();
+        draining.union(&self.leaving).copied().collect::<Vec<_>>().into_iter()
     }
 
     fn retire_for(&mut self, view: &ModelView, going: impl IntoIterator<Item = InstanceId>) {

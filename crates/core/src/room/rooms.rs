@@ -15,6 +15,7 @@ use crate::{Amounts, InstanceId};
 pub struct Rooms<'w> {
     nodes: Vec<NodeRoom<'w>>,
     index: HashMap<NodeId, usize>,
+    instances: HashMap<InstanceId, usize>,
     /// Those who stay away from somebody, with their nodes.
     strict: Vec<(usize, &'w Ask)>,
     /// Where the last one got its place: the next one that asks the same gets its place there too as long
@@ -27,6 +28,8 @@ pub struct Rooms<'w> {
 pub struct NodeRoom<'w> {
     pub(super) node: Cow<'w, NodeView>,
     held: Amounts,
+    /// Kept free, for those who wait until others have left.
+    reserved: Amounts,
     holders: Vec<Holder<'w>>,
     /// Nothing more is placed there, whatever its stage.
     closed: bool,
@@ -72,6 +75,7 @@ impl<'w> Rooms<'w> {
         self.nodes.push(NodeRoom {
             node,
             held: Amounts::default(),
+            reserved: Amounts::default(),
             holders: Vec::new(),
             closed: false,
         });
@@ -99,9 +103,29 @@ impl<'w> Rooms<'w> {
         if !holder.ask.apart.is_empty() {
             self.strict.push((index, holder.ask));
         }
+        if let Who::Instance(id) = holder.who {
+            self.instances.insert(id, index);
+        }
         let room = &mut self.nodes[index];
         room.held.add(&holder.ask.amounts);
         room.holders.push(holder);
+    }
+
+    /// On which node an instance has room.
+    pub fn of_instance(&self, id: InstanceId) -> Option<usize> {
+        self.instances.get(&id).copied()
+    }
+
+    /// So much is for somebody who waits until there is room for it: nobody else gets it.
+    pub fn reserve(&mut self, index: usize, amounts: &Amounts) {
+        self.nodes[index].reserved.add(amounts);
+    }
+
+    /// Nothing is reserved any more.
+    pub fn release(&mut self) {
+        for room in &mut self.nodes {
+            room.reserved = Amounts::default();
+        }
     }
 
     /// Nothing more is placed there.
@@ -286,8 +310,12 @@ impl<'w> NodeRoom<'w> {
         if self.closed || !self.node.is_open() {
             return Err(Lack::Closed { stage: self.node.stage.clone() });
         }
-        if !ask.amounts.fits_beside(&self.held, of) {
-            return Err(Lack::Taken { short: short(&ask.amounts, &self.held, of) });
+        let held = match self.reserved == Amounts::default() {
+            true => Cow::Borrowed(&self.held),
+            false => Cow::Owned(self.held.clone().plus(&self.reserved)),
+        };
+        if !ask.amounts.fits_beside(&held, of) {
+            return Err(Lack::Taken { short: short(&ask.amounts, &held, of) });
         }
         for port in &ask.ports {
             if self.has(|other| other.ports.iter().any(|taken| taken.collides(port))) {
