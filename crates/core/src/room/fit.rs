@@ -173,6 +173,7 @@ impl fmt::Display for Lack {
                 NodeStage::Booting { .. } => "the node is starting",
                 NodeStage::Unready { .. } => "the node is not heard of",
                 NodeStage::Cordoned { .. } => "the node is cordoned",
+                NodeStage::Drained { .. } => "the node is being drained",
                 NodeStage::Leaving { .. } => "the node is being taken away",
                 NodeStage::Ready => "the node takes nothing",
             }),

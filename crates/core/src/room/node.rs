@@ -97,6 +97,10 @@ pub enum NodeStage {
         ours: bool,
         since: Timestamp,
     },
+    /// An administrator drains it: what runs there ends as soon as it can, and the node stays.
+    Drained {
+        since: Timestamp,
+    },
     /// Its owner takes it away.
     Leaving {
         since: Timestamp,

@@ -168,6 +168,7 @@ fn nodes_that_are_not_ready_take_nothing() {
         json!({"is": "booting", "since": since, "lacks": ["nvidia.com/gpu"]}),
         json!({"is": "unready", "since": since}),
         json!({"is": "cordoned", "ours": true, "since": since}),
+        json!({"is": "drained", "since": since}),
         json!({"is": "leaving", "since": since, "why": "spot notice"}),
     ] {
         let node = node("a", json!({"stage": stage}));

@@ -122,7 +122,9 @@ impl<'w> Planner<'w> {
     ) -> Option<KeptWhy> {
         match &node.stage {
             NodeStage::Ready | NodeStage::Cordoned { ours: true, .. } => {}
-            NodeStage::Cordoned { ours: false, .. } => return Some(KeptWhy::CordonedByOthers),
+            NodeStage::Cordoned { ours: false, .. } | NodeStage::Drained { .. } => {
+                return Some(KeptWhy::CordonedByOthers);
+            }
             NodeStage::Booting { .. } | NodeStage::Unready { .. } | NodeStage::Leaving { .. } => {
                 return Some(KeptWhy::NotReady);
             }
@@ -373,16 +375,18 @@ impl<'w> Planner<'w> {
         (view.queue.is_some() || kept) && !elsewhere && !at_most
     }
 
-    /// What runs on nodes that their owner takes away ends as soon as it can.
+    /// What runs on nodes that are drained, or that their owner takes away, ends as soon as it can.
     pub(in super::super) fn leave_nodes(&mut self) {
         let world = self.world;
         for instance in &world.instances {
             let node = instance.place.as_ref().and_then(|place| self.stages.get(&place.node));
-            if matches!(node, Some(NodeStage::Leaving { .. })) && instance.stage != Stage::Draining
-            {
-                let why = "its node is taken away".to_owned();
-                self.retire(instance.id, EndCause::Retired { why });
-            }
+            let why = match node {
+                _ if instance.stage == Stage::Draining => continue,
+                Some(NodeStage::Leaving { .. }) => "its node is taken away",
+                Some(NodeStage::Drained { .. }) => "its node is drained",
+                _ => continue,
+            };
+            self.retire(instance.id, EndCause::Retired { why: why.to_owned() });
         }
     }
 
@@ -390,7 +394,12 @@ impl<'w> Planner<'w> {
     pub(in super::super) fn is_on_a_closed_node(&self, instance: &InstanceView) -> bool {
         let stage = instance.place.as_ref().and_then(|place| self.stages.get(&place.node));
         stage.is_some_and(|stage| {
-            matches!(stage, NodeStage::Cordoned { ours: true, .. } | NodeStage::Leaving { .. })
+            matches!(
+                stage,
+                NodeStage::Cordoned { ours: true, .. }
+                    | NodeStage::Drained { .. }
+                    | NodeStage::Leaving { .. }
+            )
         })
     }
 }

@@ -15,7 +15,7 @@ prop_compose! {
     fn any_cloud()(
         world in any_world(),
         sizes in prop::collection::vec((0u32..2, 0u32..6, 0u32..5), 2),
-        stages in prop::collection::vec((0u8..6, 0i64..500), 8),
+        stages in prop::collection::vec((0u8..9, 0i64..500), 8),
         tenants in prop::collection::vec((0usize..8, 0u8..4, 1u64..4), 0..5),
         pods in prop::collection::vec(0usize..8, 6),
     ) -> World {
@@ -39,6 +39,8 @@ prop_compose! {
                     0 => NodeStage::Booting { since, lacks: vec![] },
                     1 => NodeStage::Cordoned { ours: true, since },
                     2 => NodeStage::Cordoned { ours: false, since },
+                    3 => NodeStage::Drained { since },
+                    4 => NodeStage::Leaving { since, why: "spot notice".into() },
                     _ => NodeStage::Ready,
                 };
                 let template = group.template.clone().expect("a template");
@@ -81,7 +83,7 @@ fn essence(plan: &Plan) -> Vec<String> {
 
 proptest! {
     #[test]
-    fn node_plans_end_and_keep_their_bounds(world in any_cloud(), now in 400i64..1500) {
+    fn node_plans_end_and_keep_their_bounds(world in any_cloud(), now in 400i64..1500, slowly: bool) {
         let (mut world, mut now, mut id) = (world, at(now), 1000);
         let running = |world: &World, node: &NodeId| {
             let instances = world.instances.iter().filter(|it| it.place.as_ref().is_some_and(|p| p.node == *node));
@@ -102,7 +104,16 @@ proptest! {
                 }
             }
             let sizes: Vec<u32> = world.groups.iter().map(|group| group.target).collect();
+            let before = world.instances.clone();
             world = carry_out(world, &plan, now, &mut id);
+            if slowly {
+                // Who goes is seen to go for a while.
+                let ready = |it: &&InstanceView| matches!(it.stage, Stage::Ready { .. });
+                let gone = before.iter().filter(ready).filter(|it| !world.instances.iter().any(|is| is.id == it.id));
+                let going: Vec<_> = gone.map(|it| InstanceView { stage: Stage::Draining, ..it.clone() }).collect();
+                world.instances.retain(|it| it.stage != Stage::Draining);
+                world.instances.extend(going);
+            }
             // Who starts gets ready, and what waits for it is done.
             for instance in &mut world.instances {
                 if matches!(instance.stage, Stage::Starting { .. }) {
@@ -117,7 +128,8 @@ proptest! {
                 prop_assert!(group.target >= group.min.min(before), "{} is below its minimum", group.id);
             }
             match (plan.actions.is_empty(), plan.next_look) {
-                (true, None) => return Ok(()),
+                (true, None) if !slowly || world.instances.iter().all(|it| it.stage != Stage::Draining) => return Ok(()),
+                (true, None) => world.instances.retain(|it| it.stage != Stage::Draining),
                 (true, Some(next)) => now = next.max(now),
                 (false, _) => {}
             }
