@@ -204,7 +204,8 @@ struct Planner<'w> {
 
 /// Whose place a model may get: the same for all that have work.
 struct Turns {
-    /// Those nobody needs; first the ones that are idle the longest.
+    /// Those nobody needs; first the ones of the model of which one is idle the longest, and of these the
+    /// ones on the emptiest nodes.
     idle: Vec<InstanceId>,
     /// The busy ones whose turn is over; first those of the model with the most.
     over: Vec<InstanceId>,
@@ -379,7 +380,8 @@ impl<'w> Planner<'w> {
         Ok(())
     }
 
-    /// Those that are idle the longest go first; the minimum of a model stays.
+    /// Of those that were idle for long enough, the ones on the emptiest nodes go first, so that nodes
+    /// become free; the minimum of a model stays.
     fn retire_idle(&mut self) {
         let world = self.world;
         for view in &world.models {
@@ -391,17 +393,23 @@ impl<'w> Planner<'w> {
                 let Stage::Ready { idle_since, .. } = instance.stage else { continue };
                 if !self.leaving.contains(&instance.id) {
                     ready += 1;
-                    idle.extend(idle_since.map(|since| (since, instance.id)));
+                    idle.extend(idle_since.map(|since| (since, instance.id, *instance)));
                 }
             }
-            idle.sort_unstable();
-            let spare = ready.saturating_sub(view.model.limits.min_instances);
-            for (since, instance) in idle.into_iter().take(spare as usize) {
-                let end = since + view.model.limits.idle();
-                if end <= self.now {
+            let spare = ready.saturating_sub(view.model.limits.min_instances) as usize;
+            let end = |since: Timestamp| since + view.model.limits.idle();
+            let (mut over, mut later): (Vec<_>, Vec<_>) =
+                idle.into_iter().partition(|(since, ..)| end(*since) <= self.now);
+            if over.len() > spare {
+                self.rooms();
+                over.sort_by_cached_key(|(since, id, it)| (self.fullness_around(it), *since, *id));
+            }
+            later.sort_unstable_by_key(|(since, id, _)| (*since, *id));
+            for (since, instance, _) in over.into_iter().chain(later).take(spare) {
+                if end(since) <= self.now {
                     self.retire(instance, EndCause::Idle);
                 } else {
-                    self.look_at(end);
+                    self.look_at(end(since));
                 }
             }
         }

@@ -5,7 +5,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::nodes::Demand;
-use super::{Action, ModelView, Planner, SHORTEST_TURN, STARTS_A_TURN, Stage, Turns, Why, World};
+use super::{
+    Action, InstanceView, ModelView, Planner, SHORTEST_TURN, STARTS_A_TURN, Stage, Turns, Why,
+    World,
+};
 use crate::instance::EndCause;
 use crate::room::{Ask, Holder, Lack, NoPlace, NodeId, Place, Rooms, Who};
 use crate::{InstanceId, ModelId};
@@ -32,13 +35,23 @@ impl World {
 }
 
 impl<'w> Planner<'w> {
+    pub(super) fn rooms(&mut self) -> &mut Rooms<'w> {
+        self.rooms.get_or_insert_with(|| self.world.rooms())
+    }
+
+    /// How full the instance's node is, and which it is, if it has one and rooms were looked at.
+    pub(super) fn fullness_around(&self, instance: &'w InstanceView) -> Option<(u64, &'w NodeId)> {
+        let (rooms, place) = (self.rooms.as_ref()?, instance.place.as_ref()?);
+        let index = rooms.find(&place.node)?;
+        Some((rooms.get(index).share(), &place.node))
+    }
+
     /// Room for one more instance of the model, or why there is none.
     pub(super) fn place(&mut self, view: &ModelView, ask: &'w Ask) -> Result<Place, Why> {
         if let Some(unseen) = &self.world.unseen {
             return Err(Why::Unseen { why: unseen.why.clone() });
         }
-        let rooms = self.rooms.get_or_insert_with(|| self.world.rooms());
-        match rooms.place(ask, Who::Planned) {
+        match self.rooms().place(ask, Who::Planned) {
             Ok(place) => Ok(place),
             Err(NoPlace { lack, .. }) if lack.is_lasting() => Err(Why::FitsNowhere { lack }),
             Err(NoPlace { lack, node }) => {
@@ -86,6 +99,7 @@ impl<'w> Planner<'w> {
         if self.somebody_leaves() || view.queue.is_none() {
             return;
         }
+        self.rooms();
         let mut going = self.turns().idle.first().copied();
         if going.is_none() && self.instances_of(view.id()).is_empty() {
             going = self.turns().over.first().copied();
@@ -188,13 +202,13 @@ impl<'w> Planner<'w> {
         let (mut idle, mut over, mut next_ends) = (Vec::new(), Vec::new(), None);
         for other in self.world.models.iter().filter(|other| !other.is_external()) {
             let instances = self.instances_of(other.id());
-            let kept = instances.len() as u32 <= other.model.limits.min_instances;
+            let mut unneeded = Vec::new();
             for instance in instances {
                 let Stage::Ready { launched_at, ready_at, idle_since } = instance.stage else {
                     continue;
                 };
                 if let (None, Some(since)) = (other.queue, idle_since) {
-                    idle.push((kept, since, instance.id));
+                    unneeded.push((self.fullness_around(instance), since, instance.id));
                 }
                 let end = ready_at + SHORTEST_TURN.max(ready_at.since(launched_at) * STARTS_A_TURN);
                 if end <= self.now {
@@ -203,11 +217,17 @@ impl<'w> Planner<'w> {
                     next_ends = Some(next_ends.map_or(end, |first| end.min(first)));
                 }
             }
+            unneeded.sort_unstable();
+            let longest = unneeded.iter().map(|(_, since, _)| *since).min();
+            let min = other.model.limits.min_instances as usize;
+            let beyond = instances.len().saturating_sub(min);
+            let ranked = unneeded.into_iter().enumerate();
+            idle.extend(ranked.map(|(n, (.., id))| (n >= beyond, longest, other.id(), n, id)));
         }
         idle.sort_unstable();
         over.sort_unstable();
         Turns {
-            idle: idle.into_iter().map(|(_, _, id)| id).collect(),
+            idle: idle.into_iter().map(|(.., id)| id).collect(),
             over: over.into_iter().map(|(_, _, id)| id).collect(),
             next_ends,
         }
