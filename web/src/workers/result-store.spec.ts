@@ -30,6 +30,19 @@ test('what is empty stands last, up and down', () => {
   expect(names(one)).toEqual(['d', 'b', '=a', 'c']);
 });
 
+test('texts stand as people count, equal ones as they came, made ready or not', () => {
+  for (const ready of [true, false]) {
+    const one = new ResultStore();
+    ['x10', null, 'x9', 7, 'x9', 'X9', 'a'].forEach((id, at) => one.take(JSON.stringify({ id, at })));
+    one.end();
+    while (ready && one.prepare());
+    one.view({ ...all, sort: 'id' });
+    expect(one.slice(0, 9).map((row) => row.values[1])).toEqual([3, 6, 2, 4, 5, 0, 1]);
+    one.view({ ...all, sort: 'id', down: true });
+    expect(one.slice(0, 9).map((row) => row.values[1])).toEqual([0, 5, 2, 4, 6, 3, 1]);
+  }
+});
+
 test('filters hold together, and the bins are of what is shown', () => {
   const one = store();
   const bins = one.view({ ...all, ranges: [{ column: 'logp', low: -5, high: 5 }] });

@@ -11,6 +11,14 @@ const MOST_BYTES = 32 << 20;
 interface Column {
   readonly values: Value[];
   numbers: boolean;
+  ranks?: Ranks;
+}
+
+/** Where the value of each row stands among the column's; what is empty has the last place, equal values have the same. */
+interface Ranks {
+  readonly of: Uint32Array;
+  /** How many places there are before the empty ones. */
+  readonly places: number;
 }
 
 /** The rows of a result, by column: sorted, filtered and counted here, away from the page. */
@@ -72,6 +80,13 @@ export class ResultStore {
     return this.#info;
   }
 
+  /** Makes ready what a sort by a column needs; says whether there is more to do. */
+  prepare(): boolean {
+    const column = [...this.#columns.values()].find(({ ranks }) => !ranks);
+    if (column) column.ranks = ranked(column);
+    return column !== undefined;
+  }
+
   /** How many have no prediction, and the reasons, the most frequent first. */
   failed(): { failed: number; errors: [string, number][] } {
     const reasons = new Map<string, number>();
@@ -96,10 +111,7 @@ export class ResultStore {
       return !sought || texts.some(({ values }) => String(values[at] ?? '').toLowerCase().includes(sought));
     });
     const column = sort === null ? undefined : this.#columns.get(sort);
-    if (column) {
-      const { values } = column;
-      this.#order.sort((a, b) => compare(values[a] ?? null, values[b] ?? null, down) || a - b);
-    }
+    if (column) this.#order = inOrder(this.#order, (column.ranks ??= ranked(column)), down);
     const numbers = this.#info.filter((one) => one.kind === 'number');
     return Object.fromEntries(numbers.map((one) => [one.name, this.#bins(one, this.#order)]));
   }
@@ -165,9 +177,28 @@ export class ResultStore {
   }
 }
 
-/** What is empty stands last, up or down. */
-function compare(a: Value, b: Value, down: boolean): number {
-  if (a === null || b === null) return a === b ? 0 : a === null ? 1 : -1;
-  const order = typeof a === 'number' && typeof b === 'number' ? a - b : COLLATOR.compare(String(a), String(b));
-  return down ? -order : order;
+function ranked({ values }: Column): Ranks {
+  const all = [...new Set(values)].filter((value) => value !== null);
+  const numbers = Float64Array.from(all.filter((value) => typeof value === 'number')).sort();
+  const texts = all.filter((value) => typeof value === 'string').sort(COLLATOR.compare);
+  const places = new Map<Value, number>();
+  for (const number of numbers) places.set(number, places.size);
+  let [last, text] = [places.size - 1, ''];
+  for (const next of texts) {
+    // Some differ and are the same to a reader.
+    if (last < numbers.length || COLLATOR.compare(text, next) !== 0) last++;
+    places.set((text = next), last);
+  }
+  const empty = last + 1;
+  return { of: Uint32Array.from(values, (value) => places.get(value) ?? empty), places: empty };
+}
+
+/** By place, rows of the same one as they came; what is empty stands last, up or down. */
+function inOrder(rows: readonly number[], { of, places }: Ranks, down: boolean): number[] {
+  const number = rows.length;
+  const keys = Float64Array.from(rows, (row, at) => {
+    const up = of[row] ?? places;
+    return (down && up < places ? places - 1 - up : up) * number + at;
+  });
+  return Array.from(keys.sort(), (key) => rows[key % number] ?? 0);
 }

@@ -43,7 +43,13 @@ async function read(address: string): Promise<void> {
     if (more && rest) store.take(rest);
     const columns = store.end();
     tell({ columns, total: store.total, ...store.failed(), cut: store.cut });
+    prepare();
   } catch {
     tell({ problem: 'The hub cannot be reached.', title: '', status: 0, requestId: null });
   }
+}
+
+/** A column at a time: what a person asks for meanwhile is answered in between. */
+function prepare(): void {
+  setTimeout(() => store.prepare() && prepare());
 }

@@ -59,7 +59,7 @@ const PHASES: Option[] = ['waiting', 'running', 'completed', 'failed', 'cancelle
     @if (rows().length > 0) {
       <div class="tw cards"><table class="t compact"><thead><tr><th><input type="checkbox" class="cb" aria-label="Select all" [checked]="allSelected()" (change)="selectAll()" /></th><th class="num" aria-sort="descending"><m-icon name="sort" kind="sort" />Submitted</th><th>Model</th><th>State</th><th>Person</th><th class="num">Inputs</th><th class="num p3">Done</th><th class="num p2">Errors</th><th>Result</th><th class="num p3">Wait, s</th><th class="num p2">Total, s</th><th class="num p3">Tries</th><th class="p2">Why</th></tr></thead>
         <tbody>
-          @for (row of rows(); track row.id) {
+          @for (row of rows(); track $index) {
             <tr [class.on]="selected().has(row.id) || opened() === row.id">
               <td class="cbx"><input type="checkbox" class="cb" [attr.aria-label]="'Select ' + row.id" [checked]="selected().has(row.id)" (change)="select(row.id)" /></td>
               <td class="num" data-l="Submitted"><span class="v"><m-when [at]="row.submitted_at" [relative]="false" /></span></td>

@@ -5,10 +5,13 @@ import { Failure } from '../api/failure';
 import type { Schemas } from '../api/api';
 import { Session } from '../session/session';
 import { whyNotText } from './not-text';
-import { type Dialect, CONTENT_TYPES, dialectOf, separatorName, sheet, type Wish } from './sheet';
+import { Reader } from './reader';
+import { type Dialect, CONTENT_TYPES, dialectOf, numberOf, separatorName, type Sheet, sheet, type Wish } from './sheet';
 
-/** So much of a file is looked at here; the hub reads all of it. */
-const HEAD = 4 << 20;
+/** So much is looked at here and at once; what is larger is read in a worker. */
+const HEAD = 128 << 10;
+/** A box with more lines would stop the page. */
+const MOST_LINES = 2_000;
 /** Requests of so many inputs are waited for: the table comes at once. */
 const SMALL = 100;
 const FIRST_REST = 1_000;
@@ -30,8 +33,17 @@ const NO_CHOICE: Choice = { column: null, header: 'auto', separator: null, cache
 export class Draft {
   readonly #session = inject(Session);
   readonly #router = inject(Router);
+  /** All that was pasted, or the beginning of what is large. */
   readonly text = signal('');
-  readonly file = signal<File | null>(null);
+  /** A file, or a pasted text that is too large for the box. */
+  readonly whole = signal<Blob | null>(null);
+  readonly file = computed(() => {
+    const whole = this.whole();
+    return whole instanceof File ? whole : null;
+  });
+  /** `text` is only the beginning. */
+  readonly cut = signal(false);
+  readonly #reader = new Reader();
   readonly choice = signal(NO_CHOICE);
   /** Why the file cannot be taken. */
   readonly refused = signal<string | null>(null);
@@ -39,21 +51,26 @@ export class Draft {
   readonly failure = signal<Failure | null>(null);
   #abort: (() => void) | null = null;
 
-  readonly empty = computed(() => this.text().trim() === '' && !this.file());
+  readonly empty = computed(() => this.text().trim() === '' && !this.whole());
   readonly dialect = computed<Dialect>(() => dialectOf(this.text(), this.file()?.name));
-  readonly bytes = computed(() => this.file()?.size ?? new Blob([this.text()]).size);
-  /** Only the file's head is here. */
-  readonly cut = computed(() => (this.file()?.size ?? 0) > HEAD);
+  readonly bytes = computed(() => this.whole()?.size ?? new Blob([this.text()]).size);
+  /** All rows of what is large are being counted. */
+  readonly counting = computed(() => this.#reader.busy());
 
   /** `choice`: as if that was chosen. */
-  sheet(names: readonly string[], choice: Pick<Choice, 'column' | 'header' | 'separator'> = this.choice()) {
-    const { column, header, separator } = choice;
-    return sheet(this.text(), this.dialect(), { names, column, header, separator }, this.cut());
+  sheet(names: readonly string[], choice: Pick<Choice, 'column' | 'header' | 'separator'> = this.choice()): Sheet {
+    const wish = wishOf(names, choice);
+    return this.#reader.sheet(this.dialect(), wish) ?? sheet(this.text(), this.dialect(), wish, this.cut());
+  }
+
+  /** Has all of what is large read, as `sheet` will then tell. */
+  look(names: readonly string[]): void {
+    if (this.cut()) this.#reader.read(this.dialect(), wishOf(names, this.choice()));
   }
 
   paste(text: string): void {
-    this.text.set(text);
-    this.#new(null);
+    const head = headOf(text);
+    this.#new(head, head.length < text.length ? new Blob([text], { type: 'text/plain' }) : null);
   }
 
   async drop(file: File): Promise<void> {
@@ -63,31 +80,33 @@ export class Draft {
     if (refused) return;
     // A record that is cut is none.
     const text = new TextDecoder().decode(bytes);
-    this.text.set(file.size > HEAD ? text.slice(0, text.lastIndexOf('\n') + 1) : text);
-    this.#new(file);
-    this.refused.set(null);
+    this.#new(file.size > HEAD ? text.slice(0, text.lastIndexOf('\n') + 1) : text, file);
   }
 
   clear(): void {
     this.paste('');
   }
 
-  #new(file: File | null): void {
-    this.file.set(file);
+  #new(text: string, whole: Blob | null): void {
+    const cut = whole !== null && (whole.size > HEAD || !(whole instanceof File));
+    this.text.set(text);
+    this.whole.set(whole);
+    this.cut.set(cut);
+    this.#reader.open(cut ? whole : null);
     this.choice.set(NO_CHOICE);
     this.failure.set(null);
     this.refused.set(null);
   }
 
   /** Sends it under one key, however often that takes, and goes to the request. */
-  async run(model: string, inputs: number): Promise<void> {
+  async run(model: string, read: Sheet): Promise<void> {
     const key = crypto.randomUUID();
-    const body: Blob = this.file() ?? new Blob([this.text()]);
+    const body: Blob = this.whole() ?? new Blob([this.text()]);
     const { cache, label } = this.choice();
     const query = new URLSearchParams({ model, ...readingQuery(this.choice()) });
     if (!cache) query.set('cache', 'false');
     if (label.trim()) query.set('label', label.trim());
-    if (inputs <= SMALL && !this.cut()) query.set('wait', '5');
+    if (!read.cut && numberOf(read) <= SMALL) query.set('wait', '5');
     this.failure.set(null);
     this.sending.set({ sent: 0, of: body.size, trouble: null });
     let stopped = false;
@@ -129,6 +148,21 @@ export class Draft {
   stop(): void {
     this.#abort?.();
   }
+}
+
+function wishOf(names: readonly string[], { column, header, separator }: Pick<Choice, 'column' | 'header' | 'separator'>): Wish {
+  return { names, column, header, separator };
+}
+
+/** Of a text that is too large for a box, whole lines of its beginning. */
+export function headOf(text: string): string {
+  const head = text.length > HEAD ? text.slice(0, text.lastIndexOf('\n', HEAD) + 1 || HEAD) : text;
+  let end = 0;
+  for (let n = 0; n < MOST_LINES; n++) {
+    end = head.indexOf('\n', end) + 1;
+    if (end === 0) return head;
+  }
+  return head.slice(0, end);
 }
 
 /** How the hub is told to read it, if it is told. */

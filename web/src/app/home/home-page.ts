@@ -12,7 +12,7 @@ import { Failed, Void } from '../ui/void';
 import { Draft } from './draft';
 import { ModelCell } from './model-cell';
 import { MOLECULES, PasteBox } from './paste-box';
-import { inputsOf, namesOf } from './sheet';
+import { namesOf, numberOf } from './sheet';
 
 const STATES: Option[] = [
   { value: '', label: 'any' },
@@ -95,8 +95,8 @@ export class HomePage {
     return input ? namesOf(input) : MOLECULES;
   });
   readonly #sheet = computed(() => this.draft.sheet(this.names()));
-  protected readonly inputs = computed(() => (this.#sheet().refusal ? 0 : inputsOf(this.#sheet()).length));
-  protected readonly said = computed(() => (this.draft.cut() ? 'the file' : `${count(this.inputs())} ${this.inputs() === 1 ? 'input' : 'inputs'}`));
+  protected readonly inputs = computed(() => (this.#sheet().refusal ? 0 : numberOf(this.#sheet())));
+  protected readonly said = computed(() => (this.#sheet().cut ? 'all of it' : `${count(this.inputs())} ${this.inputs() === 1 ? 'input' : 'inputs'}`));
   protected readonly tasks = computed<Option[]>(() => {
     const all = new Set(this.catalogue.models().flatMap((one) => one.task || []));
     return [{ value: '', label: 'any' }, ...[...all].sort().map((task) => ({ value: task, label: task }))];
@@ -132,7 +132,7 @@ export class HomePage {
   }
 
   protected run(): void {
-    void this.draft.run(this.model(), this.inputs());
+    void this.draft.run(this.model(), this.#sheet());
   }
 }
 

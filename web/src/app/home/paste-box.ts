@@ -1,11 +1,11 @@
-import { Component, computed, inject, input, signal } from '@angular/core';
+import { Component, computed, effect, inject, input, signal } from '@angular/core';
 
 import { Chemist } from '../chem/chemist';
-import { counted } from '../ui/format';
+import { bytes, counted } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Mol } from '../ui/mol';
-import { Draft } from './draft';
-import { inputsOf } from './sheet';
+import { Draft, headOf } from './draft';
+import { inputsOf, numberOf } from './sheet';
 
 /** Names of columns that are taken for molecules where no model was chosen yet. */
 export const MOLECULES = ['smiles', 'structure', 'canonical_smiles', 'molecule', 'input'];
@@ -16,22 +16,22 @@ const LINES = 400;
   selector: 'm-paste-box',
   imports: [Icon, Mol],
   template: `<form class="sheet paste" (submit)="$event.preventDefault()" (dragover)="over($event)" (dragleave)="dragging.set(false)" (drop)="drop($event)" [class.dragging]="dragging()">
-    @if (draft.file(); as file) {
+    @if (draft.whole()) {
       <div class="src file"><div class="void">
-        <h3>{{ file.name }}</h3><p>{{ about() }}</p>
+        <h3>{{ draft.file()?.name ?? 'Pasted text' }}</h3><p>{{ about() }}</p>
         <div class="bts"><button type="button" class="btn" (click)="draft.clear()">Remove</button></div>
       </div></div>
     } @else {
       <div class="src">
         <div class="gut" aria-hidden="true">@for (line of lines(); track line) {{{ line }}<br />}</div>
-        <textarea #box [rows]="rows()" spellcheck="false" autocomplete="off" autocapitalize="none" [attr.aria-label]="label()" [placeholder]="placeholder()" [value]="draft.text()" (input)="draft.paste(box.value)"></textarea>
+        <textarea #box [rows]="rows()" spellcheck="false" autocomplete="off" autocapitalize="none" [attr.aria-label]="label()" [placeholder]="placeholder()" [value]="draft.text()" (input)="draft.paste(box.value)" (paste)="paste($event)"></textarea>
       </div>
     }
     <div class="seen" aria-live="polite">
       @if (draft.empty()) {
         <div class="hint"><b class="strong tx">What you paste is drawn here</b><span>Each line is checked before it is sent. No account is needed; results are kept for some days.</span></div>
       } @else {
-        <div class="st" [class]="bad() ? 'st-f' : 'st-c'"><m-icon [name]="bad() ? 's-failed' : 's-completed'" /><span><b class="strong">{{ counted(inputs().length, molecules() ? 'molecule' : 'input') }}</b>{{ how() }}</span></div>
+        <div class="st" [class]="bad() ? 'st-f' : 'st-c'"><m-icon [name]="bad() ? 's-failed' : 's-completed'" /><span><b class="strong">{{ number() }}</b>{{ how() }}</span></div>
         <div class="mols">
           @for (smiles of first(); track $index) {
             <figure><figcaption>{{ $index + 1 }}</figcaption><m-mol [smiles]="smiles" [width]="152" [height]="76" /></figure>
@@ -54,11 +54,14 @@ export class PasteBox {
   readonly placeholder = input('Paste SMILES, one a line, or a table with a header');
   readonly names = input<readonly string[]>(MOLECULES);
   readonly molecules = input(true);
-  protected readonly counted = counted;
   protected readonly dragging = signal(false);
   readonly #sheet = computed(() => this.draft.sheet(this.names()));
-  protected readonly inputs = computed(() => inputsOf(this.#sheet()));
-  protected readonly first = computed(() => (this.molecules() ? this.inputs().slice(0, 4) : []));
+  protected readonly number = computed(() => {
+    const sheet = this.#sheet();
+    const one = this.molecules() ? 'molecule' : 'input';
+    return sheet.cut ? `The first ${one}s` : counted(numberOf(sheet), one);
+  });
+  protected readonly first = computed(() => (this.molecules() ? inputsOf(this.#sheet()).slice(0, 4) : []));
   readonly #lines = computed(() => this.draft.text().split('\n').length);
   protected readonly lines = computed(() => Array.from({ length: Math.min(LINES, Math.max(1, this.#lines())) }, (_, at) => at + 1));
   protected readonly rows = computed(() => Math.min(12, Math.max(6, this.#lines())));
@@ -69,12 +72,24 @@ export class PasteBox {
     return sheet.columns.length > 1 ? ` in column ${sheet.columns[sheet.at]} of ${sheet.columns.length}` : ', one a line';
   });
   protected readonly about = computed(() => {
-    const rows = this.inputs().length;
-    return this.draft.cut() ? `The first ${counted(rows, 'row')} were looked at; the hub reads all of it.` : counted(rows, 'row');
+    const sheet = this.#sheet();
+    const rows = this.draft.counting() ? 'the rows are being counted' : sheet.cut ? 'only the first rows were looked at; the hub reads all of it' : counted(numberOf(sheet), 'row');
+    return `${bytes(this.draft.bytes())}, ${rows}`;
   });
 
   constructor() {
     inject(Chemist).warm();
+    effect(() => this.draft.look(this.names()));
+  }
+
+  /** What is too large for the box never gets into it. */
+  protected paste(event: ClipboardEvent): void {
+    const box = event.target as HTMLTextAreaElement;
+    const pasted = event.clipboardData?.getData('text') ?? '';
+    const text = box.value.slice(0, box.selectionStart) + pasted + box.value.slice(box.selectionEnd);
+    if (headOf(text) === text) return;
+    event.preventDefault();
+    this.draft.paste(text);
   }
 
   protected over(event: DragEvent): void {

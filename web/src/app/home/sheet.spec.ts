@@ -1,4 +1,4 @@
-import { columnOf, dialectOf, inputsOf, records, sheet, type Wish } from './sheet';
+import { columnOf, dialectOf, inputsOf, numberOf, type Record, records, sheet, type Wish } from './sheet';
 
 const auto: Wish = { names: ['smiles', 'input', 'structure'], column: null, header: 'auto', separator: null };
 
@@ -18,10 +18,15 @@ test('the input column is found by its name, or chosen', () => {
 });
 
 test('cells are cut after RFC 4180, and lines are counted', () => {
-  const cells = (text: string) => records(text, ',').records.map((row) => row.cells);
+  const all = (text: string, separator: string | null) => {
+    const found: Record[] = [];
+    records(text, separator, (record) => found.push(record));
+    return found;
+  };
+  const cells = (text: string) => all(text, ',').map((row) => row.cells);
   expect(cells('\uFEFFa,b\r\n"1""2","x\ny"\r3,\n')).toEqual([['a', 'b'], ['1"2', 'x\ny'], ['3', '']]);
-  expect(records('a\n\n"b\nc"\nd', ',').records.map((row) => row.line)).toEqual([1, 3, 5]);
-  expect(records('"C"C\n', null).records).toEqual([{ line: 1, cells: ['"C"C'] }]);
+  expect(all('a\n\n"b\nc"\nd', ',').map((row) => row.line)).toEqual([1, 3, 5]);
+  expect(all('"C"C\n', null)).toEqual([{ line: 1, cells: ['"C"C'] }]);
 });
 
 test('what the hub would refuse is said with its line', () => {
@@ -39,4 +44,11 @@ test('without a header columns are told by their number', () => {
 test('the kind of a text is told by its name, else by its first line', () => {
   expect(['x.CSV', 'x.tsv', 'x.smi'].map((name) => dialectOf('CCO', name))).toEqual(['csv', 'tsv', 'plain']);
   expect(['CCO\nC', 'a\tb', 'a,b', 'a;b'].map((text) => dialectOf(text))).toEqual(['plain', 'csv', 'csv', 'csv']);
+});
+
+test('of a large text some rows are handed on, and all are counted and looked at', () => {
+  const text = `smiles,a\n${'CCO,1\n'.repeat(50)}C,1,2\n`;
+  const read = sheet(text, 'csv', auto, false, { rows: 10, characters: 1_000 });
+  expect([read.rows.length, numberOf(read), read.refusal?.kind]).toEqual([10, 51, 'bad-csv']);
+  expect(sheet(text, 'csv', auto, false, { rows: 100, characters: 7 }).rows.length).toBe(2);
 });

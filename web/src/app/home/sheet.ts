@@ -28,10 +28,23 @@ export interface Sheet {
   readonly at: number;
   /** Why this one. */
   readonly why: string;
+  /** All of them, or the first that `Kept` leaves. */
   readonly rows: readonly Record[];
+  /** How many there are. */
+  readonly number: number;
   readonly blank: number;
+  /** This was only the beginning of what is sent. */
+  readonly cut: boolean;
   readonly refusal: Refusal | null;
 }
+
+/** How much of a large text is handed to the page. */
+export interface Kept {
+  readonly rows: number;
+  readonly characters: number;
+}
+
+const ALL: Kept = { rows: Infinity, characters: Infinity };
 
 export interface Wish {
   /** The names that mean the model's input column, the first one first. */
@@ -76,18 +89,16 @@ export function dialectOf(text: string, name = ''): Dialect {
 }
 
 interface Cut {
-  readonly records: Record[];
   readonly blank: number;
   readonly refusal: Refusal | null;
 }
 
 /** RFC 4180 and its neighbours; without a separator a line is one cell, and quotes are text. */
-export function records(text: string, separator: string | null, firstLine = 1): Cut {
-  const found: Record[] = [];
+export function records(text: string, separator: string | null, take: (record: Record) => void, firstLine = 1): Cut {
   let blank = 0;
   let at = text.startsWith('\uFEFF') ? 1 : 0;
   let line = firstLine;
-  const refuse = (said: string): Cut => ({ records: found, blank, refusal: { kind: 'bad-csv', said } });
+  const refuse = (said: string): Cut => ({ blank, refusal: { kind: 'bad-csv', said } });
   const ends = (char: string | undefined) => char === undefined || char === '\n' || char === '\r' || char === separator;
   while (at < text.length) {
     const cells: string[] = [];
@@ -123,10 +134,10 @@ export function records(text: string, separator: string | null, firstLine = 1): 
     at += text.startsWith('\r\n', at) ? 2 : 1;
     line++;
     const some = (cells.length === 1 && quoted) || cells.some((cell) => /[^\s]/.test(cell));
-    if (some) found.push({ line: start, cells });
+    if (some) take({ line: start, cells });
     else blank++;
   }
-  return { records: found, blank, refusal: null };
+  return { blank, refusal: null };
 }
 
 /** Without what nobody sees, such as exports of web pages leave it. */
@@ -148,26 +159,38 @@ function known(headers: readonly string[], names: readonly string[]): number {
 }
 
 /** `cut`: this is only the beginning of a file. */
-export function sheet(text: string, dialect: Dialect, wish: Wish, cut = false): Sheet {
+export function sheet(text: string, dialect: Dialect, wish: Wish, cut = false, kept = ALL): Sheet {
   const find = (headers: readonly string[]) => (wish.column === null ? known(headers, wish.names) : named(headers, wish.column));
   const head = text.slice(0, HEAD);
   const { separator, saidIn, belowHeader } = recognise(head, !cut && text.length <= HEAD, (names) => wish.header !== 'absent' && find(names) >= 0);
   const lines = dialect === 'plain' && wish.separator === null && !belowHeader;
   const between = lines ? null : (wish.separator ?? (dialect === 'tsv' ? '\t' : separator));
   const skipped = lines ? 0 : saidIn;
-  const read = records(skipped > 0 ? text.slice(skipped) : text, between, skipped > 0 ? 2 : 1);
-  const first = read.records[0]?.cells ?? [];
+  let first: First | undefined;
+  const begin = (cells: readonly string[]) => (first = wish.header === 'absent' ? withoutHeader(cells, wish) : withHeader(cells, wish, find(cells)));
+  const rows: Record[] = [];
+  let [number, characters, some] = [0, 0, false];
+  let over: Refusal | null = null;
+  const read = records(skipped > 0 ? text.slice(skipped) : text, between, (record) => {
+    if (!first && begin(record.cells).header) return;
+    const { at, columns } = first ?? begin(record.cells);
+    number++;
+    some ||= at < 0 || (record.cells[at] ?? '').trim() !== '';
+    over ??= surplus(record, Math.max(1, columns.length));
+    if (rows.length >= kept.rows || characters > kept.characters) return;
+    rows.push(record);
+    for (const cell of record.cells) characters += cell.length;
+  }, skipped > 0 ? 2 : 1);
+  const told = first ?? begin([]);
   const kind = otherKind(head);
-  const sheet = wish.header === 'absent' ? withoutHeader(first, wish) : withHeader(first, wish, find(first));
-  const rows = sheet.header ? read.records.slice(1) : read.records;
-  const width = Math.max(1, sheet.columns.length);
+  const nothing: Refusal | null = some || told.at < 0 ? null : { kind: 'empty-input', said: 'There is no row with an input.' };
   const refusal: Refusal | null = kind
     ? { kind: 'other-file', said: `This is ${kind}. Paste a table with the inputs in the column ${wish.names[0] ?? 'input'}, or one input a line.` }
-    : (sheet.refusal ?? surplus(rows, width) ?? (cut ? null : (read.refusal ?? nothing(rows, sheet.at))));
-  return { ...sheet, dialect, separator: width > 1 ? between : null, rows, blank: read.blank, refusal };
+    : (told.refusal ?? over ?? (cut ? null : (read.refusal ?? nothing)));
+  return { ...told, dialect, separator: told.columns.length > 1 ? between : null, rows, number, blank: read.blank, cut, refusal };
 }
 
-type First = Omit<Sheet, 'dialect' | 'separator' | 'rows' | 'blank'>;
+type First = Omit<Sheet, 'dialect' | 'separator' | 'rows' | 'number' | 'blank' | 'cut'>;
 
 /** Columns have numbers only. */
 function withoutHeader(cells: readonly string[], { column }: Wish): First {
@@ -220,23 +243,20 @@ function withHeader(cells: readonly string[], wish: Wish, found: number): First 
 }
 
 /** Cells that no column is for may be there if they are empty. */
-function surplus(rows: readonly Record[], width: number): Refusal | null {
-  for (const { line, cells } of rows) {
-    if (cells.length <= width) continue;
-    const n = cells.findIndex((cell, at) => at >= width && cell.trim() !== '');
-    if (n < 0) continue;
-    const columns = width === 1 ? '1 column' : `${width} columns`;
-    return { kind: 'bad-csv', said: `The row at line ${line} has “${cells[n]}” in its cell ${n + 1}, but the first line has ${columns}. Put cells that contain the separator in quotes.` };
-  }
-  return null;
+function surplus({ line, cells }: Record, width: number): Refusal | null {
+  if (cells.length <= width) return null;
+  const n = cells.findIndex((cell, at) => at >= width && cell.trim() !== '');
+  if (n < 0) return null;
+  const columns = width === 1 ? '1 column' : `${width} columns`;
+  return { kind: 'bad-csv', said: `The row at line ${line} has “${cells[n]}” in its cell ${n + 1}, but the first line has ${columns}. Put cells that contain the separator in quotes.` };
 }
 
-function nothing(rows: readonly Record[], at: number): Refusal | null {
-  const some = at < 0 || rows.some((row) => (row.cells[at] ?? '').trim() !== '');
-  return some ? null : { kind: 'empty-input', said: 'There is no row with an input.' };
+/** How many inputs there are, as far as it was read. */
+export function numberOf(sheet: Sheet): number {
+  return sheet.at < 0 ? 0 : sheet.number;
 }
 
-/** What goes to the model; what is only space is sent as nothing. */
+/** What goes to the model, of the rows that are here; what is only space is sent as nothing. */
 export function inputsOf(sheet: Sheet): string[] {
   return sheet.at < 0 ? [] : sheet.rows.map((row) => blankAsNothing(row.cells[sheet.at] ?? ''));
 }

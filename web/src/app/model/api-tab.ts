@@ -27,7 +27,7 @@ export class ApiTab {
 
 export function wanted(draft: Draft, model: Schemas['Model']) {
   const sheet = draft.sheet(namesOf(model.input));
-  const file = draft.file();
+  const file = draft.cut() ? { name: draft.file()?.name ?? (sheet.dialect === 'plain' ? 'inputs.txt' : 'inputs.csv') } : draft.file();
   const query = Object.entries(readingQuery(draft.choice())).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join('');
   return {
     hub: absolute('').replace(/\/$/, ''),

@@ -5,7 +5,7 @@ import { read } from '../api/read';
 import { Chemist } from '../chem/chemist';
 import { Draft } from '../home/draft';
 import { PasteBox } from '../home/paste-box';
-import { columnOf, inputsOf, namesOf, SEPARATORS, separatorName } from '../home/sheet';
+import { columnOf, inputsOf, namesOf, numberOf, SEPARATORS, separatorName } from '../home/sheet';
 import { Session } from '../session/session';
 import { Choice, type Option } from '../ui/choice';
 import { Code } from '../ui/code';
@@ -73,7 +73,7 @@ interface Line {
       @if (sheet().at >= 0 && sheet().refusal; as refusal) {
         <div class="note f mt" role="alert"><m-icon name="warn" /><span><b class="strong">The hub would not take it.</b> {{ refusal.said }}</span></div>
       } @else if (unreadable().length > 0) {
-        <div class="note f mt"><m-icon name="warn" /><span><b class="strong">{{ counted(unreadable().length, 'line') }} of {{ count(inputs().length) }} cannot be read as SMILES</b> and may get no prediction: {{ lines() }}. The others are not affected.</span></div>
+        <div class="note f mt"><m-icon name="warn" /><span><b class="strong">{{ counted(unreadable().length, 'line') }} of {{ count(number()) }} cannot be read as SMILES</b> and may get no prediction: {{ lines() }}. The others are not affected.</span></div>
       }
     }
     <m-sending />
@@ -88,7 +88,7 @@ interface Line {
     </div>
     <hr /><div class="field"><label for="label">Label</label><input #label id="label" class="in sm" maxlength="100" autocomplete="off" placeholder="for your lists" [value]="draft.choice().label" (input)="change({ label: label.value })" /></div>
     @if (model().cache) {<label class="check mt3"><input type="checkbox" class="cb" [checked]="draft.choice().cache" (change)="change({ cache: !draft.choice().cache })" /><span>Use known predictions<span>Inputs seen before are answered at once.</span></span></label>}
-    <div class="dockact"><button type="button" class="btn pri big wide" [disabled]="!ready()" (click)="draft.run(model().id, inputs().length)">{{ button() }}</button></div>
+    <div class="dockact"><button type="button" class="btn pri big wide" [disabled]="!ready()" (click)="draft.run(model().id, sheet())">{{ button() }}</button></div>
     <p class="mini mt2">As @for (one of languages; track one.id) {<button type="button" class="link" (click)="language.set(one.id)">{{ one.label }}</button>@if ($index < 2) {{{ $index === 1 ? ' or ' : ', ' }}}}</p>
   </div></aside></div>
   @if (language(); as one) {
@@ -111,7 +111,7 @@ export class Run {
   protected readonly names = computed(() => namesOf(this.model().input));
   protected readonly molecules = computed(() => takesMolecules(this.model()));
   protected readonly sheet = computed(() => this.draft.sheet(this.names()));
-  protected readonly inputs = computed(() => inputsOf(this.sheet()));
+  protected readonly number = computed(() => numberOf(this.sheet()));
   protected readonly columns = computed<Option[]>(() => this.sheet().columns.map((name, at) => ({ value: this.place(at), label: name || `the ${at + 1}. column` })));
   /** What cuts the lines if nobody says it; nothing if nothing does. */
   protected readonly recognised = computed(() => this.draft.sheet(this.names(), { ...this.draft.choice(), column: null, separator: null }).separator ?? '');
@@ -130,7 +130,7 @@ export class Run {
   readonly #limits = read('/api/v1/me/limits', () => (this.#session.known() ? { quiet: true } : undefined));
 
   protected readonly about = computed(() => {
-    const rows = this.draft.cut() ? 'the first rows were looked at' : counted(this.inputs().length, 'row');
+    const rows = this.draft.counting() ? 'the rows are being counted' : this.sheet().cut ? 'the first rows were looked at' : counted(this.number(), 'row');
     const columns = this.sheet().columns.length > 1 ? `, ${this.sheet().columns.length} columns` : '';
     return `${bytes(this.draft.bytes())}, ${rows}${columns}`;
   });
@@ -173,31 +173,33 @@ export class Run {
   });
   protected readonly bars = computed(() => {
     const { inputs, body_bytes } = this.model().limits;
-    const number = this.inputs().length;
+    const number = this.number();
+    const more = this.sheet().cut ? ' or more' : '';
     const size = this.draft.bytes();
     const bars = [
-      { what: 'Inputs', share: number / inputs, said: `${count(number)} of ${count(inputs)}` },
+      { what: 'Inputs', share: number / inputs, said: `${count(number)}${more} of ${count(inputs)}` },
       { what: this.draft.file() ? 'File' : 'Size', share: size / body_bytes, said: `${bytes(size)} of ${binary(body_bytes)}` },
     ];
     const mine = this.#limits.value();
     if (mine) {
       const today = mine.used.day_inputs + number;
-      bars.push({ what: 'Today, with this', share: today / mine.limits.day_inputs, said: `${count(today)} of ${count(mine.limits.day_inputs)}` });
+      bars.push({ what: 'Today, with this', share: today / mine.limits.day_inputs, said: `${count(today)}${more} of ${count(mine.limits.day_inputs)}` });
     }
     return bars.map((bar) => ({ ...bar, width: bar.share === 0 ? 0 : Math.max(0.6, Math.min(100, bar.share * 100)) }));
   });
-  protected readonly ready = computed(() => !this.draft.empty() && !this.sheet().refusal && this.inputs().length > 0 && !this.draft.sending() && !this.model().disabled);
-  protected readonly button = computed(() => (this.inputs().length === 0 ? 'Run' : this.draft.cut() ? 'Run the file' : `Run ${counted(this.inputs().length, 'input')}`));
+  protected readonly ready = computed(() => !this.draft.empty() && !this.sheet().refusal && this.number() > 0 && !this.draft.sending() && !this.model().disabled);
+  protected readonly button = computed(() => (this.number() === 0 ? 'Run' : this.sheet().cut ? 'Run all of it' : `Run ${counted(this.number(), 'input')}`));
   protected readonly code = computed(() => snippet(this.language() ?? 'curl', wanted(this.draft, this.model())));
 
   constructor() {
+    effect(() => this.draft.look(this.names()));
     effect((onCleanup) => {
-      const number = this.draft.cut() ? 0 : Math.max(1, this.inputs().length);
+      const number = this.sheet().cut ? 0 : Math.max(1, this.number());
       const timer = setTimeout(() => this.#number.set(number), 300);
       onCleanup(() => clearTimeout(timer));
     });
     effect((onCleanup) => {
-      const some = this.molecules() ? this.inputs().slice(0, CHECKED) : [];
+      const some = this.molecules() ? inputsOf(this.sheet()).slice(0, CHECKED) : [];
       let old = false;
       onCleanup(() => (old = true));
       const timer = setTimeout(() => {

@@ -43,7 +43,7 @@ const PAGE = 50;
       @if (query.cards() && all.failed > 0) {<div class="note f mb5"><m-icon name="warn" /><span><b class="strong">{{ count(all.failed) }} without prediction</b> {{ reasons() }}</span><span class="end"><button type="button" class="btn txt" (click)="showFailed()">{{ query.failed() ? 'Show all' : 'Show' }}</button></span></div>}
       @if (query.cards()) {
         <div class="sheet cgrid">
-          @for (row of result().rows(); track row.at) {
+          @for (row of result().rows(); track $index) {
             <article class="ccell" [class.on]="result().selected().has(row.at)">
               <div class="ch"><input type="checkbox" class="cb" [attr.aria-label]="'Select row ' + (row.at + 1)" [checked]="result().selected().has(row.at)" (change)="select(row.at)" /><button type="button" class="nm" (click)="query.go({ row: row.at + 1 })">{{ nameOf(row) || text(row, inputAt()) }}</button></div>
               @if (row.error !== null) {<p class="bad mt2">{{ row.error }}</p><span class="mono">{{ text(row, inputAt()) }}</span>} @else {
@@ -74,7 +74,7 @@ const PAGE = 50;
             <tr class="miss"><td [attr.colspan]="width()"><div class="in1"><span class="st st-f"><m-icon name="s-failed" /><span class="strong">{{ count(all.failed) }} without prediction</span></span><span>{{ reasons() }}</span>
               <button type="button" class="link" (click)="showFailed()">{{ query.failed() ? 'Show all' : 'Show' }}</button></div></td></tr>
           }
-          @for (row of result().rows(); track row.at) {
+          @for (row of result().rows(); track $index) {
             <tr [class.on]="result().selected().has(row.at)">
               <td class="cbx"><input type="checkbox" class="cb" [attr.aria-label]="'Select row ' + (row.at + 1)" [checked]="result().selected().has(row.at)" (change)="select(row.at)" /></td>
               @if (molecules()) {<td class="mc"><m-mol [smiles]="text(row, inputAt())" [name]="nameOf(row)" [width]="124" [height]="62" /></td>}

@@ -1,4 +1,4 @@
-import { Component, type ElementRef, DestroyRef, computed, effect, inject, input, signal, viewChild } from '@angular/core';
+import { Component, type ElementRef, DestroyRef, computed, effect, inject, input, linkedSignal, signal, viewChild } from '@angular/core';
 
 import { Chemist } from '../chem/chemist';
 
@@ -14,7 +14,8 @@ export class Mol {
   readonly width = input(136);
   readonly height = input(68);
   protected readonly alt = computed(() => this.name() || this.smiles());
-  protected readonly picture = signal<string | null>(null);
+  /** Never another molecule's. */
+  protected readonly picture = linkedSignal<string, string | null>({ source: this.smiles, computation: () => null });
   protected readonly frame = viewChild.required<ElementRef<HTMLElement>>('frame');
   readonly #seen = signal(false);
 
