@@ -16,6 +16,10 @@ pub const GPU: &str = "nvidia.com/gpu";
 /// That of AMD's.
 pub const AMD_GPU: &str = "amd.com/gpu";
 
+/// So much of something, or more, is as much as anybody asks for: it is not counted. The largest number that
+/// every reader of JSON reads exactly.
+pub const NOT_COUNTED: u64 = (1 << 53) - 1;
+
 const MIB: u64 = 1 << 20;
 const MOST_CORES: u64 = 10_000;
 const MOST_GPUS: u64 = 1_000;

@@ -51,6 +51,13 @@ impl Around {
         self.others.iter().find(|(_, view)| view.id == *node).map(|(server, _)| *server)
     }
 
+    /// Which hubs launch instances where.
+    pub fn servers(&self, this: ServerId) -> Vec<(NodeId, ServerId)> {
+        let own = self.this.as_ref().map(|view| (view().id, this));
+        let others = self.others.iter().map(|(server, node)| (node.id.clone(), *server));
+        own.into_iter().chain(others).collect()
+    }
+
     /// How much memory instances had, where work waits. Nothing is asked while none does.
     pub async fn learn(
         &mut self,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_cluster::Cluster;
 use muster_core::plan::{
-    InstanceView, ModelView, Policy, QueueView, Stage, Starts, Stranded, World, plan,
+    InstanceView, ModelView, Planned, Policy, QueueView, Stage, Starts, Stranded, World,
 };
 use muster_core::room::Ask;
 use muster_core::{Clearing, EndCause, InstanceId, Model, ModelId, Timestamp};
@@ -193,12 +193,16 @@ impl Loop {
         let tick = tick.max(Duration::from_millis(1));
         if !leads {
             self.stranded.clear();
+            self.store.set_planned(None);
             return Ok(Looked { acted: false, rest: tick });
         }
         let world = self.world(&instances).await?;
         // The database's, as all times in the world are: this machine's may be off.
         let now = self.store.now();
-        let plan = plan(&world, &self.policy, now);
+        let mut planned = Planned::new(world, self.policy.clone(), now);
+        planned.servers = self.around.servers(self.store.server());
+        let plan = planned.plan.clone();
+        self.store.set_planned(Some(planned));
         let held = plan.held.iter().map(|held| (held.model.clone(), held.why.to_string()));
         self.store.set_held(held.collect()).await?;
         let acted = !plan.actions.is_empty();

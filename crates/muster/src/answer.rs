@@ -1,5 +1,7 @@
 //! The parts of the hub's answers that the commands look at.
 
+mod nodes;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -8,6 +10,7 @@ use serde::Deserialize;
 use muster_core::{Resources, Timestamp};
 
 use crate::human;
+pub use nodes::*;
 
 #[derive(Deserialize)]
 pub struct ModelSummary {

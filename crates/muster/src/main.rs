@@ -31,8 +31,8 @@ use muster_cluster::child::Child;
 
 use crate::arguments::{AdminVerb, Cli, Command, ModelVerb, StatsVerb};
 use crate::commands::{
-    admin, audit, clean, doctor, folder, instances, login, models, oversight, requests, run, serve,
-    settings, stats, users,
+    admin, audit, clean, doctor, folder, instances, login, models, nodes, oversight, plan,
+    requests, run, serve, settings, stats, users,
 };
 use crate::config::Environment;
 use crate::download::Format;
@@ -97,6 +97,8 @@ impl Cli {
             Command::Clean(arguments) => client(clean::clean(&arguments, environment)),
             Command::Instances(arguments) => client(instances::instances(&hub()?, &arguments)),
             Command::Instance(command) => client(instances::instance(&hub()?, &command.verb)),
+            Command::Nodes(arguments) => client(nodes::nodes(&hub()?, &arguments)),
+            Command::Plan(arguments) => client(plan::plan(hub, &arguments)),
             Command::Login(arguments) => client(login::log_in(&hub()?, &arguments)),
             Command::Logout(_) => client(login::log_out(&hub()?)),
             Command::Admin(command) => match command.verb {
@@ -145,6 +147,8 @@ impl Command {
             Self::Clean(arguments) => arguments.json,
             Self::Instances(arguments) => arguments.json,
             Self::Instance(command) => command.verb.wants_json(),
+            Self::Nodes(arguments) => arguments.wants_json(),
+            Self::Plan(arguments) => arguments.json,
             Self::Config(arguments) => arguments.json,
             Self::Doctor(arguments) => arguments.json,
             Self::Admin(command) => match &command.verb {

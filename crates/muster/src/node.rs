@@ -5,16 +5,13 @@ use std::sync::Arc;
 use muster_cluster::machine::{Facts, Gpu, Machine};
 use muster_cluster::proc;
 use muster_core::Amounts;
+use muster_core::resources::NOT_COUNTED;
 use muster_core::room::{Device, DeviceId, NodeId, NodeStage, NodeView};
 use muster_engine::ThisNode;
 use tokio::sync::watch;
 
 use crate::config::server::Serve;
 use crate::folders::Versions;
-
-/// Space on disk is looked at by `muster doctor`, and instances have a maximum. The largest number that every
-/// reader of JSON reads exactly.
-const NOT_COUNTED: u64 = (1 << 53) - 1;
 
 pub fn this_node(serve: &Serve, facts: Arc<Facts>, here: watch::Receiver<Versions>) -> ThisNode {
     let name = serve.node.clone().or_else(proc::host);
@@ -52,6 +49,7 @@ fn allocatable(machine: &Machine) -> Amounts {
     let mut amounts = Amounts {
         cpu: machine.cores_millis,
         memory: machine.memory,
+        // `muster doctor` looks at space on disk, and instances have a maximum.
         storage: NOT_COUNTED,
         pods: NOT_COUNTED,
         ..Amounts::default()

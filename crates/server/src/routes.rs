@@ -24,6 +24,10 @@ use crate::api::instances::{
 };
 use crate::api::metrics::metrics;
 use crate::api::models::{__path_find_model, __path_list_models, find_model, list_models};
+use crate::api::nodes::{
+    __path_find_node, __path_find_plan, __path_list_node_groups, __path_list_nodes, find_node,
+    find_plan, list_node_groups, list_nodes,
+};
 use crate::api::oversight::{
     __path_cancel_any_request, __path_find_any_request, __path_list_all_requests,
     __path_move_request_to_front, __path_requeue_request, cancel_any_request, find_any_request,
@@ -89,6 +93,10 @@ pub fn api(below: Option<&str>) -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(find_my_statistics))
         .routes(routes!(list_statistics_filters))
         .routes(routes!(list_all_requests))
+        .routes(routes!(list_nodes))
+        .routes(routes!(find_node))
+        .routes(routes!(list_node_groups))
+        .routes(routes!(find_plan))
         .layer(compression())
         .layer(axum::middleware::map_response(weaken_tag));
     let (router, mut description) = OpenApiRouter::with_openapi(description())

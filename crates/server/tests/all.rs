@@ -35,6 +35,8 @@ mod legacy;
 mod line;
 #[path = "all/mail.rs"]
 mod mail;
+#[path = "all/nodes.rs"]
+mod nodes;
 #[path = "all/operating.rs"]
 mod operating;
 #[path = "all/oversight.rs"]

@@ -118,6 +118,7 @@ struct Inner {
     checked: Mutex<uuid::Uuid>,
     models: RwLock<catalogue::Catalogue>,
     held: watch::Sender<HashMap<ModelId, String>>,
+    planned: instances::planned::PlannedHere,
     figures: tokio::sync::Mutex<Option<(Instant, HashMap<ModelId, Figures>)>>,
     weeks: tokio::sync::Mutex<Option<(Instant, Weeks)>>,
     lines: tokio::sync::Mutex<queue::line::Lines>,

@@ -16,6 +16,7 @@ use crate::db::Db;
 use crate::db::checkpoint;
 use crate::db::conn::on;
 use crate::db::schema;
+use crate::instances::planned;
 use crate::objects::ObjectFolder;
 use crate::requests::notify;
 use crate::writer::Writer;
@@ -104,6 +105,7 @@ impl Store {
             checked: Mutex::default(),
             models: Default::default(),
             held: watch::Sender::default(),
+            planned: Default::default(),
             figures: tokio::sync::Mutex::default(),
             weeks: tokio::sync::Mutex::default(),
             lines: tokio::sync::Mutex::default(),
@@ -158,6 +160,7 @@ impl Inner {
             tasks.push(tokio::spawn(notify::tell(Arc::clone(self), pool.clone())));
             tasks.push(tokio::spawn(notify::listen(Arc::clone(self), pool.clone())));
             tasks.push(tokio::spawn(notify::follow(Arc::clone(self))));
+            tasks.push(tokio::spawn(planned::answer(Arc::clone(self), pool.clone())));
         }
         if let Db::Sqlite { .. } = &self.db {
             tasks.push(tokio::spawn(checkpoint::run(Arc::clone(self))));

@@ -6,8 +6,10 @@
 mod held;
 mod nodes;
 mod place;
+mod planned;
 #[cfg(test)]
 mod tests;
+mod words;
 mod world;
 
 use std::cell::OnceCell;
@@ -22,6 +24,7 @@ use crate::{Amounts, InstanceId, ModelId, Timestamp};
 
 pub use held::{Held, Why};
 pub use nodes::{Kept, KeptWhy, NodesMode, NodesPolicy};
+pub use planned::{MOST_MORE, NotThere, Planned, WhatIf, read_planned};
 pub use world::{InstanceView, ModelView, QueueView, Stage, Starts, Stranded, Unseen, World};
 
 /// What the operator allows.

@@ -15,11 +15,12 @@ mod pod;
 mod rooms;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use ask::{
     Ask, Condition, Folder, Labels, NODE_NAME, Neighbours, Port, Requirement, Spread, Toleration,
 };
-pub use fit::{Lack, fits_when_empty, suits};
+pub use fit::{Lack, amount, fits_when_empty, suits};
 pub use group::{
     FailureClass, Failures, GroupView, LEFT_ALONE, Machine, MachineState, NoOption, Order,
     Template, ZONE, healthy, split,
@@ -29,4 +30,4 @@ pub use node::{
     Taint, Tenant, TenantId,
 };
 pub use pod::{Container, PodAsk};
-pub use rooms::{Holder, NoPlace, Rooms, Who};
+pub use rooms::{Holder, NoPlace, NodeRoom, Rooms, Who};

@@ -6,6 +6,7 @@ mod doctor;
 mod folder;
 mod instances;
 mod models;
+mod nodes;
 mod oversight;
 mod people;
 mod requests;
@@ -29,6 +30,7 @@ pub use self::instances::{
 pub use self::models::{
     DeleteModel, DescribedBy, Disable, EditModel, Models, ModelsVerb, OneModel,
 };
+pub use self::nodes::{NodeGroups, Nodes, NodesVerb, OneNode, Plan};
 pub use self::oversight::{AdminRequest, AdminRequestVerb, AdminRequests, OneRequest};
 pub use self::people::{AdminCommand, AdminVerb, CreateAdmin, Login, Logout, ResetLink};
 pub use self::requests::{Cancel, Label, Requests, ResultOf, Run, Show};
@@ -73,6 +75,8 @@ pub enum Command {
     Clean(Clean),
     Instances(Instances),
     Instance(InstanceCommand),
+    Nodes(Nodes),
+    Plan(Plan),
     Login(Login),
     Logout(Logout),
     Admin(AdminCommand),

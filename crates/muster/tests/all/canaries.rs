@@ -14,6 +14,9 @@ const CANARY: &str = "canary";
 
 const JSON: &str = "content-type: application/json";
 
+/// The hub's machine.
+const NODE: &str = "lab1";
+
 /// Answers with its inputs, quotes bad ones, and fails or dies with their words.
 const PARROT: &str = "import os, sys\n\
     def predict(inputs):\n\
@@ -108,6 +111,7 @@ fn addresses(
             path if !path.contains('{') => &[String::new()],
             path if path.ends_with("/logs") => continue,
             path if path.contains("/instances/") => instances,
+            path if path.contains("/nodes/") => &[NODE.into()],
             path if path.contains("/users/") => users,
             path if path.contains("requests/") => requests,
             path if path.contains("models/") || path.contains("catalogue/") => {
@@ -146,7 +150,7 @@ fn nothing_is_told(fill: impl Fn(&mut Command)) {
     assert_eq!(created.code, 0, "{created:?}");
     let hub = world.hub_with(&flags, |command| {
         fill(command);
-        command.env("MUSTER_LOG_FILTER", "debug");
+        command.env("MUSTER_LOG_FILTER", "debug").env("MUSTER_LOCAL_NODE", NODE);
     });
     let (owner, admin) = (anonymous(&hub), administrator(&hub));
     let streams = [owner.follow("owner-events"), admin.follow("admin-events")];

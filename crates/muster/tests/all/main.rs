@@ -16,6 +16,7 @@ mod faults;
 mod folders;
 mod instances;
 mod mail;
+mod nodes;
 mod people;
 mod processes;
 mod results;

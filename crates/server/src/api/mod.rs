@@ -7,6 +7,7 @@ pub mod hub;
 pub mod instances;
 pub mod metrics;
 pub mod models;
+pub mod nodes;
 pub mod oversight;
 pub mod people;
 pub mod requests;

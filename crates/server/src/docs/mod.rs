@@ -38,6 +38,7 @@ pub use words::add_words;
         (name = "models", description = "What there is"),
         (name = "catalogue", description = "Models, for those who administer them"),
         (name = "instances", description = "Running copies of models, for administrators"),
+        (name = "nodes", description = "Where instances run and what is planned, for administrators"),
         (name = "requests", description = "What you want predicted"),
         (name = "statistics", description = "How much, and how long it took"),
         (name = "administration", description = "Everybody's requests, without what is in them"),

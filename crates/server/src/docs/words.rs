@@ -3,6 +3,8 @@
 use muster_core::instance::{EndCause, StateName, StopWork};
 use muster_core::model::{InputKind, Network};
 use muster_core::news::Level;
+use muster_core::plan::{Action, KeptWhy, NodesMode, Why};
+use muster_core::room::{FailureClass, MachineState, NodeStage, Owner as TenantOwner};
 use muster_core::rule::Rule;
 use muster_core::session::EndReason;
 use muster_core::stats::{AuthType, By, Dimension};
@@ -35,6 +37,7 @@ fn sets() -> Vec<(&'static str, &'static str, Words)> {
     let slug = |kind: Kind| format!("/problems/{}", kind.slug());
     let kinds = [SessionKind::Bearer, SessionKind::Cookie, SessionKind::Token];
     let work = [StopWork::Requeue, StopWork::Fail, StopWork::Drain];
+    let alive = StateName::ALL.into_iter().filter(|state| *state != StateName::Ended);
     let check = [CheckState::Good, CheckState::Note, CheckState::Broken];
     let reasons = words(EndReason::ALL.map(EndReason::name).into_iter().chain([NONE]), |it| it);
     let kinds_of_cells = words(["integer", "float", "string"], |it| it);
@@ -66,6 +69,15 @@ fn sets() -> Vec<(&'static str, &'static str, Words)> {
         ("InstanceStopping", "work", words(work, StopWork::name)),
         ("InstanceEnd", "cause", words(EndCause::NAMES, |it| it)),
         ("InstanceEvent", "level", words([Level::Normal, Level::Warning], Level::name)),
+        ("InstanceOnNode", "state", words(alive, StateName::name)),
+        ("NodeStage", "name", words(NodeStage::NAMES, |it| it)),
+        ("NodeKept", "because", words(KeptWhy::NAMES, |it| it)),
+        ("Tenant", "owner", words(TenantOwner::ALL, TenantOwner::name)),
+        ("Machine", "state", words(MachineState::NAMES, |it| it)),
+        ("NodeFailures", "class", words(FailureClass::ALL, FailureClass::name)),
+        ("PlanWords", "mode", words(NodesMode::ALL, NodesMode::name)),
+        ("PlannedAction", "do", words(Action::NAMES, |it| it)),
+        ("PlannedHeld", "because", words(Why::NAMES, |it| it)),
         ("Check", "state", words(check, CheckState::name)),
         ("Reading", "header", words(["used", "absent", "not_a_file"], |it| it)),
         ("ModelOutput", "kind", kinds_of_cells.clone()),
@@ -169,6 +181,7 @@ fn choices() -> Vec<(&'static [&'static str], &'static str, Words)> {
         (&STATISTICS[..1], "sort", sorts(&Dimension::ALL)),
         (&STATISTICS[1..], "sort", sorts(&OWN)),
         (&["list_instances"], "cause", words(EndCause::NAMES, |it| it)),
+        (&["list_nodes"], "stage", words(NodeStage::NAMES, |it| it)),
     ]
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, Path};
 use http::HeaderMap;
 use http::request::Parts;
+use muster_core::room::NodeId;
 use muster_core::stats::Day;
 use muster_core::{InstanceId, ModelId, PhaseName, PrincipalId, RequestId, SessionId, Timestamp};
 use uuid::Uuid;
@@ -288,6 +289,18 @@ async fn thing_id<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Uuid, 
     let path = Path::<String>::from_request_parts(parts, state).await;
     let id = path.ok().filter(|Path(text)| text.len() == 36);
     id.and_then(|Path(text)| text.parse().ok()).ok_or_else(Problem::no_such_thing)
+}
+
+/// The name of a node in a path.
+pub struct NodePath(pub NodeId);
+
+impl<S: Send + Sync> FromRequestParts<S> for NodePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(name)| Self(NodeId(name))).map_err(|_| Problem::no_such_thing())
+    }
 }
 
 /// The model id in a path.

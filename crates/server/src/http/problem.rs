@@ -68,11 +68,12 @@ pub enum Kind {
     AnonymousSpaceFull,
     Internal,
     Busy,
+    NobodyPlans,
     DiskFull,
 }
 
 impl Kind {
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 60] = [
         Self::BadRequest,
         Self::BadParameter,
         Self::BadJson,
@@ -131,6 +132,7 @@ impl Kind {
         Self::AnonymousSpaceFull,
         Self::Internal,
         Self::Busy,
+        Self::NobodyPlans,
         Self::DiskFull,
     ];
 
@@ -211,6 +213,7 @@ impl Kind {
             }
             Self::Internal => (500, "internal", "Something went wrong in the hub"),
             Self::Busy => (503, "busy", "The hub is busy"),
+            Self::NobodyPlans => (503, "nobody-plans", "No hub plans at the moment"),
             Self::DiskFull => (507, "disk-full", "The hub's disk is full"),
         }
     }

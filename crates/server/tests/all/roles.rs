@@ -97,6 +97,7 @@ impl Cast {
             // Not the one that the cast submits to: it is disabled.
             path if path.contains("/catalogue/") => path.replace("{id}", "other"),
             "/api/docs/{file}" => "/api/docs/index.css".into(),
+            path if path.contains("/nodes/") => path.replace("{id}", "n1"),
             path if path.contains("/instances/") => path.replace("{id}", &self.instance),
             path if path.contains("/users/") => path.replace("{id}", &self.victim.id.to_string()),
             path if path.contains("/sessions/") => path.replace("{id}", &self.session),
@@ -156,6 +157,7 @@ async fn everybody_may_do_what_the_table_says() {
     let (id, source) = ("other".parse().expect("an id"), Source::Server { url: address.into() });
     let other = Model { id, source, ..model() };
     hub.store.create_model(root.id, other).await.expect("an answer").expect("a free id");
+    hub.store.set_planned(Some(crate::nodes::some()));
     for (n, (route, role)) in roles().into_iter().enumerate() {
         let cast = Cast::of(&hub, n).await;
         // Whoever succeeds may change what the next one finds: owners and admins come last.

@@ -26,6 +26,7 @@ const SQLITE: &[(i64, &str)] = &[
     (15, include_str!("../../migrations/sqlite/0015_room.sql")),
     (16, include_str!("../../migrations/sqlite/0016_in_place.sql")),
     (17, include_str!("../../migrations/sqlite/0017_nodes.sql")),
+    (19, include_str!("../../migrations/sqlite/0019_planned.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -45,6 +46,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (15, include_str!("../../migrations/postgres/0015_room.sql")),
     (16, include_str!("../../migrations/postgres/0016_in_place.sql")),
     (17, include_str!("../../migrations/postgres/0017_nodes.sql")),
+    (19, include_str!("../../migrations/postgres/0019_planned.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

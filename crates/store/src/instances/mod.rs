@@ -4,6 +4,7 @@ mod events;
 mod list;
 mod log;
 mod notes;
+pub mod planned;
 mod room;
 pub mod servers;
 mod stop;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgNotification};
 use sqlx::{PgPool, Postgres};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
@@ -16,7 +16,10 @@ use crate::{Change, Error, Finished, Inner, Op, Store};
 /// At most one notification in this time.
 const COALESCE: Duration = Duration::from_millis(20);
 const RECONNECT: Duration = Duration::from_secs(1);
-const CHANNEL: &str = "muster";
+pub(crate) const CHANNEL: &str = "muster";
+/// Payloads that are not the name of a server: somebody wants to know what is planned, and is told.
+pub(crate) const PLANNED_ASKED: &str = "planned?";
+pub(crate) const PLANNED_TOLD: &str = "planned";
 
 /// How often it is looked whether what somebody waits for here has ended elsewhere, if nobody says
 /// anything: a notification may be lost. And while none can come.
@@ -49,10 +52,14 @@ pub(crate) async fn listen(inner: Arc<Inner>, pool: PgPool) {
                 if listener.listen(CHANNEL).await.is_ok() {
                     inner.listens.store(true, Ordering::Relaxed);
                     heard(&inner);
+                    inner.planned.asked.notify_one();
                     // Nothing means that the connection was lost, and perhaps a notification.
                     while let Ok(note) = listener.try_recv().await {
-                        if note.is_none_or(|note| note.payload() != me) {
-                            heard(&inner);
+                        match note.as_ref().map(PgNotification::payload) {
+                            Some(PLANNED_ASKED) => inner.planned.asked.notify_one(),
+                            Some(PLANNED_TOLD) => inner.planned.told.notify_waiters(),
+                            Some(server) if server == me => {}
+                            _ => heard(&inner),
                         }
                     }
                 }

@@ -40,6 +40,7 @@ mod outage;
 mod oversight;
 mod oversight_acts;
 mod people;
+mod planned;
 mod plans;
 mod pooler;
 mod queue;

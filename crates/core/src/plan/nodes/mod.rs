@@ -44,7 +44,7 @@ impl Default for NodesPolicy {
 }
 
 impl NodesPolicy {
-    pub(super) fn boot_limit(&self) -> Duration {
+    pub fn boot_limit(&self) -> Duration {
         Duration::from_secs(u64::from(self.boot_limit_seconds))
     }
 }

@@ -1,15 +1,16 @@
 //! Worlds and what is planned for them, as files that a person can read: `tests/scenarios/*.json`.
 //!
 //! Each has `what` it shows, the `world`, the `policy` and `now`, and the `plan` that comes of it. What a
-//! file does not say of a model is as in [`BASE`]. With `MUSTER_UPDATE=1` the plans are written anew.
+//! file does not say of a model is as in [`complete`]. With `MUSTER_UPDATE=1` the plans are written anew.
 
 use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Timestamp;
+use crate::plan::planned::complete;
 use crate::plan::{Plan, Policy, World, plan};
 
 #[derive(Deserialize)]
@@ -23,27 +24,6 @@ struct Scenario {
     now: Timestamp,
     #[serde(default)]
     plan: Value,
-}
-
-/// A model of which nothing is said.
-fn base() -> Value {
-    json!({
-        "version": "1", "source": {"from": "folder", "path": "models/it"}, "card": {},
-        "input": {"name": "input", "description": ""}, "outputs": [], "example": [],
-        "limits": {}, "cache": true,
-    })
-}
-
-fn complete(scenario: &mut Value) {
-    let models = scenario["world"]["models"].as_array_mut();
-    for view in models.into_iter().flatten() {
-        let mut whole = base();
-        let said = view["model"].as_object().cloned().unwrap_or_default();
-        if let Some(whole) = whole.as_object_mut() {
-            whole.extend(said);
-        }
-        view["model"] = whole;
-    }
 }
 
 #[test]

@@ -1,0 +1,219 @@
+//! Nodes, their groups and the plan, as administrators see them.
+
+use muster_core::ServerId;
+use muster_core::plan::{Planned, read_planned};
+use serde_json::{Value, json};
+
+use crate::hub::{Hub, Person, problem};
+use crate::replicas::{postgres, schema};
+
+const FILE: &str = include_str!("nodes.json");
+
+/// What an engine saw and planned.
+pub fn some() -> Planned {
+    let mut planned = read_planned(FILE).expect("a world");
+    planned.servers = vec![("n1".into(), ServerId(uuid(7)))];
+    planned
+}
+
+fn uuid(n: u128) -> uuid::Uuid {
+    uuid::Uuid::from_u128(n)
+}
+
+async fn hub() -> (Hub, Person) {
+    let hub = Hub::start().await;
+    hub.store.set_planned(Some(some()));
+    let root = hub.admin("root").await;
+    (hub, root)
+}
+
+fn names(page: &Value) -> Vec<&str> {
+    let items = page["items"].as_array().expect("items");
+    items.iter().map(|item| item["id"].as_str().expect("a name")).collect()
+}
+
+/// brief: NS-1
+#[tokio::test]
+async fn a_node_shows_who_holds_what_of_it() {
+    let (_hub, root) = hub().await;
+    let n1 = root.find("/api/v1/nodes/n1").await;
+    let room = |cpu: f64, memory: u64, gpus: u64| json!({"cpu": cpu, "memory": memory, "storage": null, "pods": null, "named": {"nvidia.com/gpu": gpus}});
+    let gib = 1 << 30;
+    assert_eq!(n1["allocatable"], room(4.0, 16 * gib, 2));
+    assert_eq!(n1["held_by_instances"], room(1.0, 2 * gib, 1));
+    assert_eq!(n1["held_by_others"], room(2.6, 4 * gib + (1 << 20), 0));
+    assert_eq!(n1["free"], room(0.4, 10 * gib - (1 << 20), 1));
+    let instance = &n1["instances"][0];
+    assert_eq!(
+        (&instance["model"], &instance["state"], &instance["devices"]),
+        (&json!("fold"), &json!("ready"), &json!(["GPU-n1-0"]))
+    );
+    assert_eq!(n1["devices"][0]["instance"], instance["id"]);
+    assert_eq!(
+        (&n1["devices"][1]["instance"], &n1["devices"][1]["used_by_others"]),
+        (&Value::Null, &json!(true))
+    );
+    let tenants: Vec<_> = n1["tenants"]
+        .as_array()
+        .expect("them")
+        .iter()
+        .map(|it| (&it["id"], &it["owner"]))
+        .collect();
+    assert_eq!(
+        tenants,
+        [
+            (&json!("default/agent"), &json!("daemon")),
+            (&json!("default/database-0"), &json!("replicated"))
+        ]
+    );
+    assert_eq!(n1["tenants"][1]["stays_because"], "it has a disk of its node");
+    assert_eq!(
+        (&n1["others"], &n1["taints"]),
+        (&json!(2), &json!(["dedicated=models:PreferNoSchedule"]))
+    );
+    assert_eq!((&n1["servers"], &n1["folders"]), (&json!([uuid(7)]), &json!({"fold": "1"})));
+    let stage = json!({"name": "ready", "since": null, "ours": null, "lacks": [], "message": "It takes instances."});
+    assert_eq!((&n1["stage"], &n1["kept"]), (&stage, &Value::Null));
+
+    let n2 = root.find("/api/v1/nodes/n2").await;
+    assert_eq!(n2["stage"]["lacks"], json!(["nvidia.com/gpu"]));
+    assert_eq!(n2["kept"]["because"], "not_ready");
+    let n3 = root.find("/api/v1/nodes/n3").await;
+    assert_eq!(
+        (&n3["kept"]["because"], &n3["kept"]["until"], &n3["unneeded_since"]),
+        (&json!("unneeded"), &json!("2026-01-01T01:04:00Z"), &json!("2026-01-01T00:59:00Z"))
+    );
+}
+
+#[tokio::test]
+async fn nodes_are_listed_by_their_names_stages_and_groups() {
+    let (_hub, root) = hub().await;
+    for (query, want) in [
+        ("", vec!["n1", "n2", "n3"]),
+        ("?stage=ready", vec!["n1", "n3"]),
+        ("?stage=booting&stage=cordoned", vec!["n2"]),
+        ("?group=gpus&group=plain", vec!["n2", "n3"]),
+        ("?group=other", vec![]),
+        ("?after=n1", vec!["n2", "n3"]),
+    ] {
+        assert_eq!(names(&root.find(&format!("/api/v1/nodes{query}")).await), want, "{query}");
+    }
+    let page = root.find("/api/v1/nodes?limit=2").await;
+    assert_eq!((names(&page), &page["next"]), (vec!["n1", "n2"], &json!("n2")));
+    let last = root.find("/api/v1/nodes?limit=2&after=n2").await;
+    assert_eq!((names(&last), &last["next"]), (vec!["n3"], &Value::Null));
+    assert_eq!(root.status("/api/v1/nodes?stage=broken").await, 400);
+    assert_eq!(root.status("/api/v1/nodes?limit=0").await, 400);
+}
+
+#[tokio::test]
+async fn a_group_shows_what_was_ordered_and_what_failed() {
+    let (_hub, root) = hub().await;
+    let groups = root.find("/api/v1/node-groups").await;
+    assert_eq!(names(&groups), ["gpus", "plain"]);
+    let gpus = &groups["items"][0];
+    assert_eq!(
+        (&gpus["min"], &gpus["max"], &gpus["target"], &gpus["nodes"], &gpus["upcoming"]),
+        (&json!(0), &json!(2), &json!(2), &json!(1), &json!(1))
+    );
+    assert_eq!(
+        gpus["failures"],
+        json!({"in_a_row": 2, "last_at": "2026-01-01T00:57:00Z", "class": "quota",
+            "message": "the quota is reached: no more cards", "next_try": "2026-01-01T01:07:00Z"})
+    );
+    assert_eq!(gpus["order"]["to"], 2);
+    assert_eq!(gpus["machines"][1]["message"], "there is no capacity for it at the moment");
+    assert_eq!(gpus["template"]["taints"], json!(["nvidia.com/gpu:NoSchedule"]));
+    let dropped = &gpus["actions"][0];
+    assert_eq!(
+        (&dropped["do"], &dropped["message"]),
+        (&json!("drop_machines"), &json!("Drop machines of gpus that did not become nodes: m-2."))
+    );
+    assert_eq!(groups["items"][1]["boot_seconds"], 90);
+}
+
+/// brief: NS-5
+#[tokio::test]
+async fn the_plan_is_shown_with_the_world_it_is_for() {
+    let (_hub, root) = hub().await;
+    let plan = root.find("/api/v1/plan").await;
+    let want = some();
+    assert_eq!(plan["plan"], serde_json::to_value(&want.plan).expect("JSON"));
+    // It is a file that plans again.
+    let again = read_planned(&plan.to_string()).expect("a world");
+    assert_eq!((again.world, again.plan, again.now), (want.world, want.plan, want.now));
+    let words = &plan["words"];
+    assert_eq!(words["mode"], "own");
+    assert!(
+        words["held"].as_array().expect("held").iter().any(|held| held["model"] == "fold"),
+        "{words}"
+    );
+    let small = root.find("/api/v1/plan?world=false").await;
+    assert_eq!((&small["world"], &small["words"]), (&Value::Null, words));
+}
+
+#[tokio::test]
+async fn the_plan_says_what_it_would_do() {
+    let (_hub, root) = hub().await;
+    let then = root.find("/api/v1/plan?with=gpus%3D1&world=false").await;
+    let actions = then["words"]["actions"].as_array().expect("actions");
+    let launch = actions.iter().find(|it| it["do"] == "launch").expect("a launch");
+    assert_eq!((&launch["model"], &launch["new"]), (&json!("fold"), &json!(true)));
+    let then = root.find("/api/v1/plan?without=n1").await;
+    let nodes = then["world"]["nodes"].as_array().expect("nodes");
+    assert!(nodes.iter().all(|node| node["id"] != "n1"));
+    // Nothing was changed.
+    let plan = root.find("/api/v1/plan?world=false").await;
+    assert!(!plan["words"].to_string().contains(r#""new":true"#), "{plan}");
+    assert_eq!(root.find("/api/v1/nodes").await["items"].as_array().expect("them").len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_named_with_what_is() {
+    let (hub, root) = hub().await;
+    let ask =
+        async |path: &str| problem(hub.http.get(hub.url(path)).bearer_auth(&root.token)).await;
+    let node = ask("/api/v1/nodes/n9").await;
+    assert_eq!(
+        (&node["type"], &node["detail"]),
+        (&json!("/problems/not-found"), &json!("There is no node n9. The nodes are n2, n1, n3."))
+    );
+    let without = ask("/api/v1/plan?without=n9").await;
+    assert_eq!((&without["parameter"], &without["detail"]), (&json!("without"), &node["detail"]));
+    let with = ask("/api/v1/plan?with=cpus%3D1").await;
+    assert_eq!(with["detail"], "There is no group cpus. The groups are plain, gpus.");
+    for bad in ["gpus", "gpus%3D0", "gpus%3D-1", "gpus%3D1001", "%3D3", "gpus%3D99999999999"] {
+        let with = ask(&format!("/api/v1/plan?with={bad}")).await;
+        assert_eq!((&with["status"], &with["parameter"]), (&json!(400), &json!("with")), "{bad}");
+    }
+    let many = "&without=n1".repeat(21);
+    assert_eq!(root.status(&format!("/api/v1/plan?{}", &many[1..])).await, 400);
+}
+
+#[tokio::test]
+async fn where_nobody_plans_that_is_said() {
+    let hub = Hub::start().await;
+    let root = hub.admin("root").await;
+    for path in ["nodes", "nodes/n1", "node-groups", "plan"] {
+        let sent = hub.http.get(hub.url(&format!("/api/v1/{path}"))).bearer_auth(&root.token);
+        let none = problem(sent).await;
+        assert_eq!(
+            (&none["type"], &none["status"]),
+            (&json!("/problems/nobody-plans"), &json!(503)),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_server_shows_what_the_one_that_plans_saw() {
+    let schema = schema();
+    let (one, two) =
+        (Hub::on(postgres(&schema), |_| {}).await, Hub::on(postgres(&schema), |_| {}).await);
+    one.store.set_planned(Some(some()));
+    let root = one.admin("root").await;
+    let there = two.with_token(&root, &root.token);
+    for path in ["/api/v1/nodes", "/api/v1/nodes/n1", "/api/v1/node-groups", "/api/v1/plan"] {
+        assert_eq!(there.find(path).await, root.find(path).await, "{path}");
+    }
+}
