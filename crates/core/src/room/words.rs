@@ -6,7 +6,8 @@ use super::{FailureClass, MachineState, NodeStage, Owner};
 use crate::Timestamp;
 
 impl NodeStage {
-    pub const NAMES: [&'static str; 5] = ["booting", "ready", "unready", "cordoned", "leaving"];
+    pub const NAMES: [&'static str; 6] =
+        ["booting", "ready", "unready", "cordoned", "drained", "leaving"];
 
     /// Its word in JSON.
     pub fn name(&self) -> &'static str {
@@ -15,6 +16,7 @@ impl NodeStage {
             Self::Ready => "ready",
             Self::Unready { .. } => "unready",
             Self::Cordoned { .. } => "cordoned",
+            Self::Drained { .. } => "drained",
             Self::Leaving { .. } => "leaving",
         }
     }
@@ -25,6 +27,7 @@ impl NodeStage {
             Self::Booting { since, .. }
             | Self::Unready { since }
             | Self::Cordoned { since, .. }
+            | Self::Drained { since }
             | Self::Leaving { since, .. } => Some(*since),
         }
     }
@@ -45,6 +48,9 @@ impl fmt::Display for NodeStage {
             Self::Cordoned { ours: false, .. } => {
                 f.write_str("Somebody cordoned it: it gets nothing new.")
             }
+            Self::Drained { .. } => f.write_str(
+                "It is drained: it gets nothing new, and what runs there ends as soon as it can.",
+            ),
             Self::Leaving { why, .. } => write!(f, "Its owner takes it away: {why}."),
         }
     }

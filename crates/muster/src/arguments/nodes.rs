@@ -23,7 +23,7 @@ pub struct Nodes {
     /// Only of this group; may be repeated
     #[arg(long, value_name = "GROUP")]
     pub group: Vec<String>,
-    /// Only in this stage (booting, ready, unready, cordoned, leaving); may be repeated
+    /// Only in this stage (booting, ready, unready, cordoned, drained, leaving); may be repeated
     #[arg(long, value_name = "STAGE")]
     pub stage: Vec<String>,
     /// At most so many

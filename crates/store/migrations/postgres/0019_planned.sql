@@ -3,7 +3,7 @@
 -- What the server that plans saw and decided, as JSON, for another one that asked: `told` is up to which question
 -- it was written. It may be lost: whoever needs it asks again.
 CREATE UNLOGGED TABLE planned (
-    id SMALLINT PRIMARY KEY CHECK (id = 1),
+    id BIGINT PRIMARY KEY CHECK (id = 1),
     asked BIGINT NOT NULL,
     told BIGINT NOT NULL,
     planned TEXT

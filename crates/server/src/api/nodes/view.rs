@@ -76,7 +76,8 @@ pub struct NodeDetails {
 #[schema(as = NodeStage)]
 pub struct StageView {
     /// `booting` (it is there and not yet what it will be), `ready`, `unready` (it is not heard of any more),
-    /// `cordoned` (it gets nothing new) or `leaving` (its owner takes it away)
+    /// `cordoned` (it gets nothing new), `drained` (nothing new, and what runs there ends as soon as it can) or
+    /// `leaving` (its owner takes it away)
     #[schema(example = "ready")]
     pub name: &'static str,
     /// Null while it is ready.
