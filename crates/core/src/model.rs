@@ -147,6 +147,10 @@ pub struct ModelLimits {
     pub batch_size: u32,
     pub min_instances: u32,
     pub max_instances: u32,
+    /// Nodes of groups have room for so many more instances than run.
+    // Hubs that do not know it yet read models that do not say it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub spare_instances: u32,
     /// Longest time that making the model's environment takes, seconds.
     pub prepare_seconds: u32,
     /// Longest time from launch to ready, seconds, without what making the environment takes.
@@ -161,12 +165,17 @@ pub struct ModelLimits {
     pub max_attempts: u32,
 }
 
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl Default for ModelLimits {
     fn default() -> Self {
         Self {
             batch_size: 100,
             min_instances: 0,
             max_instances: 1,
+            spare_instances: 0,
             prepare_seconds: 3600,
             start_seconds: 300,
             job_seconds: 600,
@@ -209,6 +218,7 @@ impl ModelLimits {
                 self.max_instances == 0 || self.min_instances > self.max_instances,
                 "max_instances is at least 1 and at least min_instances",
             ),
+            (self.spare_instances > self.max_instances, "spare_instances is at most max_instances"),
             (
                 self.job_seconds == 0 || self.start_seconds == 0 || self.max_attempts == 0,
                 "job_seconds, start_seconds and max_attempts are at least 1",
@@ -369,10 +379,11 @@ mod tests {
         let bad = ModelLimits {
             batch_size: 0,
             min_instances: 2,
+            spare_instances: 2,
             job_seconds: 0,
             memory_mib: 15,
             ..ModelLimits::default()
         };
-        assert_eq!(bad.faults().len(), 4);
+        assert_eq!(bad.faults().len(), 5);
     }
 }

@@ -283,7 +283,8 @@ impl Loop {
             };
             let starts = self.starts.get(&key(model)).cloned().unwrap_or_default();
             let ask = self.around.ask(model, &nodes);
-            ModelView { model: Arc::clone(model), queue: queue.map(seen), starts, ask, spare: 0 }
+            let spare = model.limits.spare_instances;
+            ModelView { model: Arc::clone(model), queue: queue.map(seen), starts, ask, spare }
         };
         Ok(World {
             models: models.iter().map(view).collect(),

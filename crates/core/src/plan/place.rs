@@ -66,14 +66,18 @@ impl<'w> Planner<'w> {
     /// So many more instances would be launched if there were room.
     pub(super) fn demand(&mut self, view: &'w ModelView, needed: u64) {
         let Some(ask) = &view.ask else { return };
+        let count = u32::try_from(needed).unwrap_or(u32::MAX).min(self.open_for(view));
+        self.demands.push(Demand { model: Some(view.id()), ask, count, group: None });
+    }
+
+    /// How many more instances of the model there may be.
+    pub(super) fn open_for(&self, view: &ModelView) -> u32 {
         let planned =
             |action: &&Action| matches!(action, Action::Launch { model, .. } if model == view.id());
         let there =
             self.instances_of(view.id()).len() + self.plan.actions.iter().filter(planned).count();
         let of_model = view.most().saturating_sub(there as u32);
-        let of_hub = self.policy.max_instances.saturating_sub(self.counted);
-        let count = u32::try_from(needed).unwrap_or(u32::MAX).min(of_model).min(of_hub);
-        self.demands.push(Demand { model: Some(view.id()), ask, count, group: None });
+        of_model.min(self.policy.max_instances.saturating_sub(self.counted))
     }
 
     /// Which other models have on the node what is lacking.

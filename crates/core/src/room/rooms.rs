@@ -151,6 +151,13 @@ impl<'w> Rooms<'w> {
         self.last = None;
     }
 
+    /// The same for all who got room there, in this order.
+    pub fn take_all_back(&mut self, indices: Vec<usize>) {
+        for index in indices.into_iter().rev() {
+            self.take_back(index);
+        }
+    }
+
     /// They hold nothing any more.
     pub fn remove(&mut self, gone: &BTreeSet<InstanceId>) {
         if gone.is_empty() {
@@ -176,6 +183,16 @@ impl<'w> Rooms<'w> {
         Some(self.take(index, ask, who))
     }
 
+    /// The same among the nodes that are so.
+    pub fn place_where(
+        &mut self,
+        ask: &'w Ask,
+        is_so: impl Fn(&NodeView) -> bool,
+    ) -> Option<Place> {
+        let index = self.best_of(ask, |_, node| is_so(node))?;
+        Some(self.take(index, ask, Who::Planned))
+    }
+
     fn take(&mut self, index: usize, ask: &'w Ask, who: Who<'w>) -> Place {
         let room = &self.nodes[index];
         let place = Place { node: room.node.id.clone(), devices: room.pick(ask) };
@@ -185,6 +202,10 @@ impl<'w> Rooms<'w> {
     }
 
     fn best(&self, ask: &Ask, first: usize) -> Option<usize> {
+        self.best_of(ask, |index, _| index >= first)
+    }
+
+    fn best_of(&self, ask: &Ask, is_so: impl Fn(usize, &NodeView) -> bool) -> Option<usize> {
         if !ask.not_understood.is_empty() {
             return None;
         }
@@ -192,14 +213,15 @@ impl<'w> Rooms<'w> {
         if let Some((last, index)) = self.last
             && std::ptr::eq(last, ask)
             && !ask.minds_others()
-            && index >= first
+            && is_so(index, &self.nodes[index].node)
             && self.nodes[index].check(ask, &around).is_ok()
         {
             return Some(index);
         }
         let plain = ask.amounts.named.values().all(|amount| *amount == 0);
-        let nodes = self.nodes.iter().enumerate().skip(first);
-        let fitting = nodes.filter(|(_, room)| room.check(ask, &around).is_ok());
+        let nodes = self.nodes.iter().enumerate();
+        let fitting = nodes
+            .filter(|(index, room)| is_so(*index, &room.node) && room.check(ask, &around).is_ok());
         let rank = |room: &NodeRoom<'_>| {
             let node = &room.node;
             let unwanted = node

@@ -162,6 +162,7 @@ impl Store {
             if let Some(reason) = disabled {
                 // It runs only for what was submitted before.
                 model.limits.min_instances = 0;
+                model.limits.spare_instances = 0;
                 new.disabled.insert(model.id.clone(), reason.into());
             }
             let model = Arc::new(model);

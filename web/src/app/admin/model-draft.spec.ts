@@ -6,7 +6,7 @@ const MODEL: Schemas['CatalogueModel'] = {
   id: 'sol', version: '1.2.0+3fa9c1d2', owner: 'api', offered: true, etag: '"1"', address: 'https://models.example.org',
   card: { title: 'Solubility', description: '', interpretation: '', licence: 'MIT', publication: '', source_code: '', tags: ['water', 'adme'], task: 'ADME' },
   input: { name: 'smiles', description: 'A molecule', also: [], kind: 'smiles' }, outputs: [{ name: 'log_s', kind: 'float', description: '', unit: 'log mol/L', direction: 'high' }], example: ['CCO', 'CC'],
-  limits: { batch_size: 50, min_instances: 0, max_instances: 2, prepare_seconds: 600, start_seconds: 60, job_seconds: 60, idle_seconds: 300, memory_mib: 512, max_attempts: 3 },
+  limits: { batch_size: 50, min_instances: 0, max_instances: 2, spare_instances: 0, prepare_seconds: 600, start_seconds: 60, job_seconds: 60, idle_seconds: 300, memory_mib: 512, max_attempts: 3 },
   resources: { cpu: 2.5, memory_mib: null, storage_mib: null, gpus: 1, gpu: 'nvidia.com/gpu', node: { zone: 'a', disk: '' } },
   cache: false, edits: { card: { title: 'Solubility' } },
 };

@@ -62,6 +62,7 @@ export const GROUPS: readonly Group[] = [
       { id: 'limits.max_attempts', label: 'Tries of a call', kind: 'number' },
       { id: 'limits.min_instances', label: 'Instances, at least', kind: 'number' },
       { id: 'limits.max_instances', label: 'Instances, at most', kind: 'number' },
+      { id: 'limits.spare_instances', label: 'Instances, room for more', kind: 'number', hint: 'Kept free on groups of nodes.' },
       { id: 'limits.memory_mib', label: 'Memory of an instance, MiB', kind: 'number' },
       { id: 'limits.job_seconds', label: 'Longest call, s', kind: 'number' },
       { id: 'limits.start_seconds', label: 'Longest start, s', kind: 'number' },

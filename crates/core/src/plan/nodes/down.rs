@@ -1,10 +1,11 @@
 //! Down: nodes that nobody needs are cordoned, emptied and removed. No job is broken off.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::{Action, InstanceView, ModelView, Planner, Stage};
 use super::KeptWhy;
+use super::up::{Needed, place_all};
 use crate::InstanceId;
 use crate::instance::EndCause;
 use crate::room::{
@@ -32,22 +33,24 @@ struct Budgets<'w> {
     removals: BTreeMap<&'w GroupId, u32>,
     /// How many more of what a budget is for may be away.
     disruptions: BTreeMap<&'w str, u32>,
+    needed: Needed<'w>,
 }
 
 impl<'w> Planner<'w> {
-    /// `needed`: nodes on which something waits to run.
-    pub(super) fn scale_down(&mut self, needed: &BTreeSet<NodeId>) {
+    pub(super) fn scale_down(&mut self, needed: Needed<'w>) {
         let world = self.world;
         let ours = world.nodes.iter().filter_map(|node| Some((node, self.group_of(node)?)));
         let mut ours: Vec<(&NodeView, &GroupView)> = ours.collect();
         ours.sort_by_key(|(node, _)| &node.id);
         let mut rooms = self.rooms.take().unwrap_or_else(|| world.rooms());
-        let mut left = self.budgets(&ours, &rooms);
+        let mut left = self.budgets(&ours, &rooms, needed);
         let well = healthy(world.nodes.iter());
         let mut candidates = Vec::new();
         for (node, group) in &ours {
             let Some(index) = rooms.find(&node.id) else { continue };
-            match self.no_candidate(node, group, &rooms, needed, well) {
+            let Needed { nodes, groups, .. } = &left.needed;
+            let is_needed = nodes.contains(&node.id) || groups.contains(&group.id);
+            match self.no_candidate(node, group, &rooms, is_needed, well) {
                 Some(why) => {
                     if matches!(node.stage, NodeStage::Cordoned { ours: true, .. }) {
                         self.act_on(&group.id, Action::Uncordon { node: node.id.clone() });
@@ -87,7 +90,12 @@ impl<'w> Planner<'w> {
         group.target.min(group.registered(&self.world.nodes).count() as u32)
     }
 
-    fn budgets(&self, ours: &[(&'w NodeView, &'w GroupView)], rooms: &Rooms<'w>) -> Budgets<'w> {
+    fn budgets(
+        &self,
+        ours: &[(&'w NodeView, &'w GroupView)],
+        rooms: &Rooms<'w>,
+        needed: Needed<'w>,
+    ) -> Budgets<'w> {
         let going = |node: &NodeView| matches!(node.stage, NodeStage::Cordoned { ours: true, .. });
         let gone: Vec<_> = ours.iter().filter(|(node, _)| going(node)).collect();
         let most = (ours.len() / PART).clamp(1, MOST);
@@ -108,6 +116,7 @@ impl<'w> Planner<'w> {
                 .map(|it| (&it.id, self.size(it).saturating_sub(it.min)))
                 .collect(),
             disruptions: budgets.map(|budget| (budget.name.as_str(), budget.allowed)).collect(),
+            needed,
         }
     }
 
@@ -117,7 +126,7 @@ impl<'w> Planner<'w> {
         node: &NodeView,
         group: &GroupView,
         rooms: &Rooms<'w>,
-        needed: &BTreeSet<NodeId>,
+        is_needed: bool,
         well: bool,
     ) -> Option<KeptWhy> {
         match &node.stage {
@@ -138,7 +147,7 @@ impl<'w> Planner<'w> {
         if !well || !group.is_healthy(&self.world.nodes) {
             return Some(KeptWhy::Unhealthy);
         }
-        if needed.contains(&node.id) {
+        if is_needed {
             return Some(KeptWhy::Needed);
         }
         if self.size(group) <= group.min {
@@ -175,7 +184,8 @@ impl<'w> Planner<'w> {
         left: &mut Budgets<'w>,
     ) {
         let why = "nobody needs it".to_owned();
-        if self.is_empty(node, rooms) {
+        let moved = self.moves(node, rooms, left);
+        if moved.is_ok() && self.is_empty(node, rooms) {
             let removals = left.removals.entry(&group.id).or_default();
             let Some(fewer) = removals.checked_sub(1) else {
                 self.act_on(&group.id, Action::Uncordon { node: node.id.clone() });
@@ -189,7 +199,7 @@ impl<'w> Planner<'w> {
             }
             return self.plan.unneeded.push(node.id.clone());
         }
-        match self.moves(node, rooms, left) {
+        match moved {
             Ok(tenants) => {
                 self.plan.unneeded.push(node.id.clone());
                 for tenant in tenants {
@@ -216,7 +226,7 @@ impl<'w> Planner<'w> {
         if size <= group.min {
             return self.keep(&node.id, KeptWhy::AtMinimum { min: group.min });
         }
-        if !is_empty && let Err(why) = self.moves(node, rooms, left) {
+        if let Err(why) = self.moves(node, rooms, left) {
             return self.keep(&node.id, why);
         }
         self.plan.unneeded.push(node.id.clone());
@@ -268,17 +278,19 @@ impl<'w> Planner<'w> {
         }
         rooms.close(index);
         let mut taken = Vec::new();
-        for ask in moving {
-            match rooms.place(ask, Who::Planned) {
-                Ok(place) => taken.extend(rooms.find(&place.node)),
-                Err(_) => {
-                    for index in taken.into_iter().rev() {
-                        rooms.take_back(index);
-                    }
-                    rooms.reopen(index);
-                    return Err(KeptWhy::NoRoomElsewhere);
-                }
-            }
+        let all_move = moving.iter().all(|ask| {
+            let place = rooms.place(ask, Who::Planned);
+            taken.extend(place.as_ref().ok().and_then(|place| rooms.find(&place.node)));
+            place.is_ok()
+        });
+        let why_not = match all_move {
+            false => Some(KeptWhy::NoRoomElsewhere),
+            true => (!keeps_headroom(index, &moving, &mut left.needed)).then_some(KeptWhy::Needed),
+        };
+        if let Some(why) = why_not {
+            rooms.take_all_back(taken);
+            rooms.reopen(index);
+            return Err(why);
         }
         left.disruptions = disruptions;
         Ok(evicted)
@@ -402,4 +414,27 @@ impl<'w> Planner<'w> {
             )
         })
     }
+}
+
+/// Is there as much room for what shall be free when the node is gone, and what is on it elsewhere? The next
+/// plan looks for it in the same way, and must not order a node for it.
+fn keeps_headroom<'w>(index: usize, moving: &[&'w Ask], needed: &mut Needed<'w>) -> bool {
+    let Needed { headroom, missing, soon, .. } = needed;
+    if headroom.is_empty() {
+        return true;
+    }
+    soon.close(index);
+    let mut moved = Vec::new();
+    for ask in moving {
+        let place = soon.place(ask, Who::Planned);
+        moved.extend(place.ok().and_then(|place| soon.find(&place.node)));
+    }
+    let (taken, now_missing) = place_all(soon, headroom);
+    soon.take_all_back(taken);
+    let keeps = moved.len() == moving.len() && now_missing.iter().sum::<u32>() <= *missing;
+    if !keeps {
+        soon.take_all_back(moved);
+        soon.reopen(index);
+    }
+    keeps
 }

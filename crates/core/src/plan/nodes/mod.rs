@@ -78,7 +78,7 @@ pub enum KeptWhy {
     },
     /// More than half of it is used.
     Used,
-    /// What waits will run there.
+    /// What waits will run there, or room that shall be free is there and nowhere else.
     Needed,
     AtMinimum {
         min: u32,
@@ -122,7 +122,7 @@ impl<'w> Planner<'w> {
             return;
         }
         let needed = self.scale_up();
-        self.scale_down(&needed);
+        self.scale_down(needed);
     }
 
     /// Done, or only said: as the mode and the group want it.

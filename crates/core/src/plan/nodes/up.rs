@@ -15,6 +15,27 @@ use crate::{Amounts, ModelId};
 /// How many nodes were ordered of a group by this plan, and for whom.
 type Ordered = BTreeMap<GroupId, (u32, BTreeSet<String>)>;
 
+/// What must not go.
+pub(super) struct Needed<'w> {
+    /// On these what waits will run.
+    pub nodes: BTreeSet<NodeId>,
+    /// Of these more would be ordered if there might be more.
+    pub groups: BTreeSet<&'w GroupId>,
+    pub headroom: Vec<Spare<'w>>,
+    /// For how much of it there is no room yet.
+    pub missing: u32,
+    /// Where it is looked for.
+    pub soon: Rooms<'w>,
+}
+
+/// Room that shall be free.
+pub(super) struct Spare<'w> {
+    ask: &'w Ask,
+    count: u32,
+    /// Only nodes of this group count.
+    group: Option<&'w GroupId>,
+}
+
 /// What nodes of a group would do for what waits.
 struct Offer<'w> {
     group: &'w GroupView,
@@ -26,8 +47,8 @@ struct Offer<'w> {
 }
 
 impl<'w> Planner<'w> {
-    /// Orders what is missing. Answers with the nodes that are needed for what waits.
-    pub(super) fn scale_up(&mut self) -> BTreeSet<NodeId> {
+    /// Orders what is missing.
+    pub(super) fn scale_up(&mut self) -> Needed<'w> {
         let world = self.world;
         let mut demands = std::mem::take(&mut self.demands);
         self.drop_lost();
@@ -42,11 +63,16 @@ impl<'w> Planner<'w> {
             group: None,
         }));
         let mut rooms = self.rooms_soon();
-        let needed = self.wait_for_what_comes(&mut rooms, &mut demands);
-        self.add_headroom(&mut rooms, &mut demands);
+        let nodes = self.wait_for_what_comes(&mut rooms, &mut demands);
+        let headroom = self.headroom();
+        let (taken, missing) = place_all(&mut rooms, &headroom);
+        demands.extend(headroom.iter().zip(&missing).map(|(Spare { ask, group, .. }, count)| {
+            Demand { model: None, ask, count: *count, group: *group }
+        }));
         demands.retain(|demand| demand.count > 0);
-        self.order(demands, &rooms);
-        needed
+        let groups = self.order(demands, &rooms);
+        rooms.take_all_back(taken);
+        Needed { nodes, groups, headroom, missing: missing.iter().sum(), soon: rooms }
     }
 
     fn starts(&self, instance: &InstanceView) -> bool {
@@ -179,24 +205,27 @@ impl<'w> Planner<'w> {
         }
     }
 
-    /// Room that shall be free: it waits as work does, and gives way to it.
-    fn add_headroom(&self, rooms: &mut Rooms<'w>, demands: &mut Vec<Demand<'w>>) {
-        for view in &self.world.models {
-            let Some(ask) = view.ask.as_ref().filter(|_| view.spare > 0) else { continue };
-            let placed = (0..view.spare).take_while(|_| rooms.place(ask, Who::Planned).is_ok());
-            let count = view.spare - placed.count() as u32;
-            demands.push(Demand { model: None, ask, count, group: None });
-        }
-        for group in &self.world.groups {
-            let Some(ask) = &group.spare else { continue };
-            let its = |index: &usize| rooms.get(*index).node().group.as_ref() == Some(&group.id);
-            let free = (0..rooms.len()).filter(its).any(|index| rooms.fits(index, ask).is_ok());
-            let count = u32::from(!free);
-            demands.push(Demand { model: None, ask, count, group: Some(&group.id) });
-        }
+    /// Room that shall be free: it waits as work does, and gives way to it. The largest come first, and
+    /// who may be in one group only before who may be anywhere.
+    fn headroom(&self) -> Vec<Spare<'w>> {
+        let groups = self.world.groups.iter().filter_map(|group| {
+            Some(Spare { ask: group.spare.as_ref()?, count: 1, group: Some(&group.id) })
+        });
+        let mut headroom: Vec<Spare<'w>> = groups.collect();
+        headroom.sort_by_key(|spare| spare.group);
+        let models = self.world.models.iter().filter_map(|view| {
+            // No more than may be launched.
+            let count = view.spare.min(self.open_for(view));
+            Some((view.id(), Spare { ask: view.ask.as_ref()?, count, group: None }))
+        });
+        let mut models: Vec<_> = models.filter(|(_, spare)| spare.count > 0).collect();
+        models.sort_by_key(|(id, spare)| (Reverse(size(&spare.ask.amounts)), *id));
+        headroom.extend(models.into_iter().map(|(_, spare)| spare));
+        headroom
     }
 
-    fn order(&mut self, mut demands: Vec<Demand<'w>>, soon: &Rooms<'w>) {
+    /// Answers with the groups of which no more may be had, and would be.
+    fn order(&mut self, mut demands: Vec<Demand<'w>>, soon: &Rooms<'w>) -> BTreeSet<&'w GroupId> {
         let mut ordered = Ordered::new();
         // The largest first: what is left of their nodes is for the smaller ones.
         demands.sort_by_key(|demand| Reverse(size(&demand.ask.amounts)));
@@ -223,9 +252,17 @@ impl<'w> Planner<'w> {
             let why = format!("room for {}", models.join(", "));
             self.act_on(&group, Action::AddNodes { group: group.clone(), count, why });
         }
+        let mut full = BTreeSet::new();
         for demand in demands {
+            let its =
+                self.world.groups.iter().filter(|it| demand.group.is_none_or(|g| *g == it.id));
+            let no_more = its.filter(|group| {
+                matches!(self.no_option(group, &demand), None | Some(NoOption::AtMaximum { .. }))
+            });
+            full.extend(no_more.map(|group| &group.id));
             self.say_no(&demand);
         }
+        full
     }
 
     /// Groups that differ from this one only in their zone, with what is ordered already, this one too.
@@ -419,6 +456,23 @@ impl<'w> Planner<'w> {
             held.why = why;
         }
     }
+}
+
+/// Gives all of it room: answers with where, and how many of each have none.
+pub(super) fn place_all<'w>(
+    rooms: &mut Rooms<'w>,
+    headroom: &[Spare<'w>],
+) -> (Vec<usize>, Vec<u32>) {
+    let (mut taken, mut missing) = (Vec::new(), Vec::new());
+    for Spare { ask, count, group } in headroom {
+        let its = |node: &NodeView| group.is_none_or(|group| node.group.as_ref() == Some(group));
+        let before = taken.len();
+        let places = (0..*count).map_while(|_| rooms.place_where(ask, its));
+        let nodes: Vec<NodeId> = places.map(|place| place.node).collect();
+        taken.extend(nodes.iter().filter_map(|node| rooms.find(node)));
+        missing.push(count - (taken.len() - before) as u32);
+    }
+    (taken, missing)
 }
 
 /// The group with what is ordered of it.

@@ -18,11 +18,15 @@ prop_compose! {
         stages in prop::collection::vec((0u8..9, 0i64..500), 8),
         tenants in prop::collection::vec((0usize..8, 0u8..4, 1u64..4), 0..5),
         pods in prop::collection::vec(0usize..8, 6),
+        spares in prop::collection::vec(0u32..3, 3), headroom in prop::option::of(1u64..5000),
     ) -> World {
         let mut world = World { nodes: vec![], ..world };
         for (view, (cpu, gpus)) in world.models.iter_mut().zip([(1000, 0), (500, 1), (2000, 0)]) {
             let named = [(GPU.to_owned(), gpus)].into();
             view.ask = Some(Ask { amounts: Amounts { cpu, named, ..Amounts::default() }, ..Ask::default() });
+        }
+        for (view, spare) in world.models.iter_mut().zip(spares) {
+            view.spare = spare;
         }
         for (n, (min, most, target)) in sizes.into_iter().enumerate() {
             let amounts = serde_json::json!({"cpu": 4000, "named": {GPU: n}});
@@ -32,6 +36,8 @@ prop_compose! {
                 "order": {"id": Uuid::nil(), "to": target, "at": at(200)},
             });
             let group: GroupView = serde_json::from_value(group).expect("a group");
+            let spare = headroom.filter(|_| n == 0).map(|cpu| Ask { amounts: Amounts { cpu, ..Amounts::default() }, ..Ask::default() });
+            let group = GroupView { spare, ..group };
             for m in 0..group.target.min(3) {
                 let (kind, since) = stages[(n * 3 + m as usize) % stages.len()];
                 let since = at(since);

@@ -122,6 +122,8 @@ pub struct ModelLimitsSchema {
     min_instances: Option<u32>,
     #[schema(minimum = 1)]
     max_instances: Option<u32>,
+    /// Nodes of groups have room for so many more than run; at most `max_instances`.
+    spare_instances: Option<u32>,
     /// Longest time that making its environment takes.
     #[schema(minimum = 1)]
     prepare_seconds: Option<u32>,
