@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, afterEach, before, test } from 'node:test';
 
-import { PASSWORD, signIn, table, world } from './world.mjs';
+import { enter, PASSWORD, table, world } from './world.mjs';
 
 const CANARY = 'CANARYSMILES';
 let hub, eyes, admin;
@@ -26,7 +26,7 @@ after(async () => {
 
 test('the table of statistics is what the hub counts, and its CSV is the table', async () => {
   const { page, check } = await eyes.person(hub);
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto('/admin/statistics?sort=-total');
   await page.getByRole('button', { name: 'Atoms' }).waitFor();
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: /Download CSV/ }).click()]);
@@ -40,7 +40,7 @@ test('the table of statistics is what the hub counts, and its CSV is the table',
   await page.getByRole('button', { name: 'Atoms' }).click();
   await page.getByText('Times of 62 successes').waitFor();
   const copy = (await eyes.person(hub)).page;
-  await signIn(copy, 'grace');
+  await enter(copy, 'grace');
   await copy.goto(page.url());
   await copy.getByText('Times of 62 successes').waitFor();
   assert.deepEqual(await table(copy, 'table.stats'), await table(page, 'table.stats'));
@@ -49,7 +49,7 @@ test('the table of statistics is what the hub counts, and its CSV is the table',
 
 test('filters stand in the address, and Back takes the last one away', async () => {
   const { page, check } = await eyes.person(hub);
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto('/admin/requests');
   await page.getByText('50 requests on this page').waitFor();
   await page.getByRole('button', { name: 'Accounts' }).click();
@@ -70,7 +70,7 @@ test('filters stand in the address, and Back takes the last one away', async () 
 
 test('new requests are counted, and nothing jumps', async () => {
   const { page, check } = await eyes.person(hub);
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto('/admin/requests');
   await page.getByText('Live', { exact: true }).waitFor();
   await page.getByText('50 requests on this page').waitFor();
@@ -85,7 +85,7 @@ test('new requests are counted, and nothing jumps', async () => {
 
 test('several requests are acted on at once, and each that cannot be is named', async () => {
   const { page, check } = await eyes.person(hub, { expected: [/409/] });
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto('/admin/requests?who=account');
   await page.getByLabel('Select all').click();
   await page.getByRole('button', { name: 'Try again' }).click();
@@ -99,7 +99,7 @@ test('one request is tried again, moved to the front and cancelled beside the ta
   const { page, check } = await eyes.person(hub);
   const ada = await hub.signIn('lovelace');
   const failed = await hub.request(ada, 'broken', ['CCO']);
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto('/admin/requests');
   await page.getByLabel('Open the request with this id').fill(failed.id);
   await page.keyboard.press('Enter');
@@ -129,7 +129,7 @@ test('one request is tried again, moved to the front and cancelled beside the ta
 test('an instance is looked at and stopped by the keyboard alone', async () => {
   const { page, check } = await eyes.person(hub);
   await hub.request(await hub.person(), 'atoms', ['CCCO']);
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto('/admin/instances');
   await page.getByRole('link', { name: 'Atoms' }).first().focus();
   await page.keyboard.press('Enter');
@@ -154,7 +154,7 @@ test('what people sent is on no page of an administrator', async () => {
   context.on('response', async (response) => {
     if (response.url().includes('/api/')) heard.push(await response.text().catch(() => ''));
   });
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   const all = await hub.call('admin/requests?limit=200', { token: admin });
   await hub.request(await hub.person(), 'atoms', [`N${CANARY}`, 'CCCCCC']);
   const [instance] = (await hub.call('instances?ended=false&model=atoms', { token: admin })).items;
@@ -205,7 +205,7 @@ test('what people wrote is text on every page that shows it', async () => {
     assert.equal(await person.locator('img[src="x"], [onerror]').count(), 0, path);
     assert.equal(await person.getByText('&49').count(), 0, `${path} computes nothing of it`);
   };
-  await signIn(page, 'mallory');
+  await enter(page, 'mallory');
   await look(page, '/requests', [3]);
   await look(page, `/requests/${request.id}`, [3, 4, 5]);
   await look(page, `/requests/${request.id}?row=0`, [4, 5]);
@@ -219,7 +219,7 @@ test('what people wrote is text on every page that shows it', async () => {
   await look(page, `/requests?q=${encodeURIComponent(evil(20))}`, [20]);
   const { page: boss, check: alsoCheck } = await eyes.person(hub);
   boss.on('dialog', (dialog) => (asked.push(dialog.message()), dialog.dismiss()));
-  await signIn(boss, 'grace');
+  await enter(boss, 'grace');
   await look(boss, `/admin/users?open=${who}`, [1, 2]);
   await look(boss, `/admin/requests?open=${held.id}`, [8]);
   await look(boss, `/admin/instances/${instance.id}`, [15]);
@@ -234,7 +234,7 @@ test('what people wrote is text on every page that shows it', async () => {
 
 test('the tables of requests and of instances are what their CSV says', async () => {
   const { page, check } = await eyes.person(hub);
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   const saved = async (name) => {
     const [download] = await Promise.all([page.waitForEvent('download'), page.locator('main').getByText(name, { exact: true }).first().click()]);
     const [head, ...lines] = csvOf(readFileSync(await download.path(), 'utf8'));
@@ -265,7 +265,7 @@ test('a filter stands in the address, a fresh browser shows the same, and Back t
   const { page: fresh, check: alsoCheck } = await eyes.person(hub);
   await hub.request(admin, 'atoms', ['CCO']);
   await hub.request(admin, 'broken', ['CCO']);
-  for (const one of [page, fresh]) await signIn(one, 'grace');
+  for (const one of [page, fresh]) await enter(one, 'grace');
   // What passes while one looks, and what a skeleton has, is left out.
   const rows = async (of) => (await table(of, 'main table.t')).map((row) => row.map((cell) => cell.replace(/\d+ (s|min|h|d) ago|now|\b\d+ (s|min|ms|M|%)|\b\d+\.\d\d\b/g, '~')).join(' | ')).filter((row) => /\w/.test(row));
   const shows = async (of, wanted, where) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 
-import { PASSWORD, signIn, table, world } from './world.mjs';
+import { enter, PASSWORD, table, world } from './world.mjs';
 
 const ADDRESS = 'http://127.0.0.1:9';
 let hub, eyes, admin;
@@ -32,7 +32,8 @@ async function edit(id, body) {
 
 test('an editor of models sees the catalogue and nothing else of administrators', async () => {
   const { page, check } = await eyes.person(hub);
-  await signIn(page, 'edith');
+  await enter(page, 'edith');
+  await page.goto('/requests');
   await page.getByRole('link', { name: 'Catalogue' }).click();
   await page.getByText('4 models').or(page.getByText('3 models')).waitFor();
   assert.equal(await page.locator('nav.side').getByRole('link', { name: /Statistics|Users|Audit|Instances|History/ }).count(), 0);
@@ -48,7 +49,7 @@ test('an editor of models sees the catalogue and nothing else of administrators'
 
 test('an edit over somebody else’s change shows both versions first', async () => {
   const { page, check } = await eyes.person(hub, { expected: [/412/, /422/] });
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto('/admin/catalogue/atoms');
   await page.getByLabel('Licence', { exact: true }).fill('Apache-2.0');
   await page.getByText('One field was changed.').waitFor();
@@ -77,7 +78,7 @@ test('an edit over somebody else’s change shows both versions first', async ()
 test('a model is disabled with a reason that people read, and enabled', async () => {
   const { page, check } = await eyes.person(hub);
   await hub.request(await hub.person(), 'atoms', ['CCCCCC']);
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto('/admin/catalogue/atoms');
   await page.getByRole('button', { name: 'Disable…' }).click();
   await page.getByLabel('Reason').fill('It is being repaired');
@@ -96,7 +97,7 @@ test('a model is disabled with a reason that people read, and enabled', async ()
 
 test('a model that runs elsewhere is added, and deleted by its name', async () => {
   const { page, check } = await eyes.person(hub, { expected: [/422/, /409/] });
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto('/admin/catalogue');
   await page.getByRole('link', { name: 'Add a model' }).click();
   await page.getByLabel('Id', { exact: true }).fill('sol');
@@ -140,7 +141,7 @@ test('a model that runs elsewhere is added, and deleted by its name', async () =
 test('people are found, granted, disabled, and deleted by their name; all of it is in the audit', async () => {
   const { page, check } = await eyes.person(hub, { expected: [/409/, /401/] });
   const ada = await user('lovelace');
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto('/admin/users');
   await page.getByText('3 users on this page').waitFor();
   await page.getByLabel('Search the users').fill('lovel');
@@ -192,7 +193,7 @@ test('people are found, granted, disabled, and deleted by their name; all of it 
 
 test('the health of the hub says what it stands on, and when it clears', async () => {
   const { page, check } = await eyes.person(hub);
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto('/admin/health');
   const state = await hub.call('hub/state', { token: admin });
   await page.getByText(state.good ? 'nothing is broken' : 'something is broken').waitFor();
@@ -207,7 +208,7 @@ test('a page of one instance has its life, events, log and usage, at addresses o
   const { page, check } = await eyes.person(hub);
   await hub.request(await hub.person(), 'broken', ['CCO']);
   const [one] = (await hub.call('instances?model=broken', { token: admin })).items;
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto(`/admin/instances?open=${one.id}`);
   await page.getByRole('link', { name: 'Open', exact: true }).click();
   await page.getByText('Time to ready').waitFor();

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 
 import { ENTRIES } from '../src/app/shell/entries.ts';
-import { faults, reads, signIn, world } from './world.mjs';
+import { COLOURS, enter, faults, reads, world } from './world.mjs';
 
 /** News are read at most half a second after they came. */
 const SETTLED = 550;
@@ -59,12 +59,18 @@ after(async () => {
   await hub?.stop();
 });
 
-for (const [name, look] of Object.entries({ light: {}, dark: { dark: true }, phone: { phone: true }, narrow: { viewport: { width: 320, height: 700 } } })) {
-  test(`every page is there for everybody: ${name}`, async () => {
+// On one visit each: what colours and widths change, a page does not know.
+const LOOKS = {
+  'in both themes': { look: {}, turn: (page, back) => page.emulateMedia({ colorScheme: back ? 'light' : 'dark' }), rules: COLOURS },
+  'on a phone, and 320 px wide': { look: { phone: true }, turn: (page, back) => page.setViewportSize({ width: back ? 390 : 320, height: back ? 844 : 700 }) },
+};
+for (const [name, { look, turn, rules }] of Object.entries(LOOKS)) {
+  test(`every page is there for everybody ${name}`, async () => {
     const { page, check } = await eyes.person(hub, { ...look, bypassCSP: false, expected: [/404/] });
-    await signIn(page, 'grace');
+    await enter(page, 'grace');
     const { twice } = reads(page);
     const found = {};
+    const canvas = () => page.evaluate(() => `${getComputedStyle(document.body).backgroundColor} ${innerWidth}`);
     for (const [path, words] of pages) {
       let wrong;
       const again = await twiceInARow(twice, async () => {
@@ -72,8 +78,13 @@ for (const [name, look] of Object.entries({ light: {}, dark: { dark: true }, pho
         await page.getByText(words).first().waitFor({ state: 'attached' });
         const until = Date.now() + SETTLED;
         wrong = await faults(page);
+        const before = await canvas();
+        await turn(page);
+        wrong.push(...(await faults(page, rules)).map((one) => `turned: ${one}`));
+        assert.notEqual(await canvas(), before, 'it was turned');
+        await turn(page, 'back');
         // What a page reads does not depend on how it looks.
-        if (name === 'light') await page.waitForTimeout(Math.max(0, until - Date.now()));
+        if (rules) await page.waitForTimeout(Math.max(0, until - Date.now()));
         else twice();
       });
       if (wrong.length + again.length > 0) found[path] = [...wrong, ...again.map((one) => `${one} is read twice`)];
@@ -85,7 +96,8 @@ for (const [name, look] of Object.entries({ light: {}, dark: { dark: true }, pho
 
 test('a page that is gone to reads what it shows once, whatever was heard before', async () => {
   const { page, check } = await eyes.person(hub);
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
+  await page.goto('/requests');
   const { twice } = reads(page);
   const main = page.getByRole('navigation', { name: 'Main' });
   const found = {};
@@ -157,7 +169,8 @@ test('models are found by their task and by what they take, and a card has its w
 
 test('on a phone each entry is two taps away, and the figures of a row keep their distance', async () => {
   const { page, check } = await eyes.person(hub, { phone: true });
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
+  await page.goto('/requests');
   for (const { label, path } of ENTRIES) {
     await page.getByRole('button', { name: 'Menu' }).tap();
     const menu = page.getByRole('dialog', { name: 'Menu' });
@@ -188,7 +201,7 @@ test('on a phone each entry is two taps away, and the figures of a row keep thei
 
 test('menus and dialogs are there for everybody', async () => {
   const { page, check } = await eyes.person(hub);
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
   await page.goto('/admin/requests');
   await page.getByText('active on this page').waitFor();
   for (const name of ['Person or session', 'Submitted', 'State']) {
@@ -232,7 +245,8 @@ test('Ctrl-K finds what a pasted id belongs to, and people by name for administr
     await found.click();
     await by.getByRole('dialog').waitFor({ state: 'detached' });
   };
-  await signIn(page, 'grace');
+  await enter(page, 'grace');
+  await page.goto('/requests');
   const { id: instance } = (await hub.call('instances?ended=false', { token: admin })).items[0];
   const { id: request } = (await hub.call('admin/requests', { token: admin })).items[0];
   await look(page, request.toUpperCase(), /input.*request/s);
@@ -249,7 +263,8 @@ test('Ctrl-K finds what a pasted id belongs to, and people by name for administr
   // Somebody without rights: their own requests, and nobody's name.
   const { page: theirs } = await eyes.person(hub, { expected: [/404/] });
   const { id: own } = await hub.request(await hub.signIn('lovelace'), 'atoms', ['CCO']);
-  await signIn(theirs, 'lovelace');
+  await enter(theirs, 'lovelace');
+  await theirs.goto('/requests');
   await look(theirs, own, 'Atoms, 1 input');
   await theirs.waitForURL(`**/requests/${own}`);
   await theirs.keyboard.press('Control+k');
@@ -265,9 +280,9 @@ test('Ctrl-K finds what a pasted id belongs to, and people by name for administr
 });
 
 test('the first page is there in time, from few and small files', async () => {
-  // The quickest of three: this machine may build beside it.
-  const all = [];
-  for (let n = 0; n < 3; n++) all.push(await load());
+  // This machine may build beside it: once more if it was slow, at most three times.
+  const all = [await load()];
+  while (all.length < 3 && all.at(-1).lcp > 1_000) all.push(await load());
   const lcp = Math.min(...all.map((one) => one.lcp));
   const { bytes, requests, shift } = all[0];
   console.log(`first load: ${requests} requests, ${Math.round(bytes / 1000)} kB, LCP ${Math.round(lcp)} ms, CLS ${shift.toFixed(3)}`);

@@ -199,6 +199,12 @@ export async function signIn(page, name) {
   await page.waitForURL('**/requests');
 }
 
+/** The same without the form and its pages. */
+export async function enter(page, name) {
+  const answer = await page.context().request.post('api/v1/session', { data: { name, password: PASSWORD, kind: 'cookie' } });
+  assert.ok(answer.ok(), await answer.text());
+}
+
 /** What a page asks the hub for: `twice()` names what was asked for more than once since it was called last. */
 export function reads(page) {
   let asked = [];
@@ -223,14 +229,17 @@ export function table(page, selector = 'table') {
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 
+/** The rules whose answer depends on colours, for a page that was looked at in others. */
+export const COLOURS = ['color-contrast', 'link-in-text-block'];
+
 /** What is wrong with a page for those who cannot see it well, and whether it is wider than the screen. */
-export async function faults(page) {
+export async function faults(page, rules) {
   // What was injected is the test's, not the page's: it is evaluated apart from the page's policy.
   await page.evaluate(`window.axe || ${axe}; undefined`);
-  const found = await page.evaluate(async (tags) => {
-    const { violations } = await globalThis.axe.run(document, { runOnly: tags });
+  const found = await page.evaluate(async (only) => {
+    const { violations } = await globalThis.axe.run(document, { ...only, resultTypes: ['violations'] });
     return violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target} ${node.failureSummary}`).join(' | ').slice(0, 600)}`);
-  }, TAGS);
+  }, { runOnly: rules ? { type: 'rule', values: rules } : TAGS });
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   return wide > 0 ? [...found, `${wide} px wider than the screen`] : found;
 }

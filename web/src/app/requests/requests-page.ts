@@ -38,7 +38,7 @@ const PHASES: Option[] = ['waiting', 'running', 'completed', 'failed', 'cancelle
         <span class="lbl end"><b class="strong tx">{{ active() }}</b> active on this page</span>
       </div>
     }
-    @if (read.failure(); as failure) {@if (failure.status !== 401) {<m-failed [failure]="failure" (again)="read.again()" />}}
+    @if (broken(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
     @if (items().length > 0) {
       <div class="tw cards"><table class="t reqs"><thead><tr><th>Model</th><th>Inputs</th><th>State</th><th class="p3"><span class="vh">Note</span></th><th class="num">Done</th><th class="num p2">Time</th><th class="num">Submitted</th><th class="num p2">Deleted in</th><th><span class="vh">Actions</span></th></tr></thead>
         <tbody>
@@ -61,6 +61,8 @@ const PHASES: Option[] = ['waiting', 'running', 'completed', 'failed', 'cancelle
         @if (read.value()?.next; as next) {<button type="button" class="btn" (click)="go({ after: next })">Older</button>}</span></div>
     } @else if (!read.value() && read.loading() && session.known()) {
       <div class="tw" aria-busy="true"><table class="t reqs"><tbody>@for (n of [1, 2, 3]; track n) {<tr><td><i class="sk a"></i></td><td><i class="sk b"></i></td><td><i class="sk c"></i></td><td class="num"><i class="sk d"></i></td></tr>}</tbody></table></div>
+    } @else if (!read.value() && broken()) {
+      <!-- Nobody knows whether there are any. -->
     } @else if (filtered()) {
       <div class="sheet"><m-void title="No request is like that">{{ inWords() }}<button step type="button" class="btn" (click)="go({ phase: null, model: null, q: null, days: null, after: null })">Show all</button></m-void></div>
     } @else {
@@ -96,6 +98,11 @@ export class RequestsPage {
   protected readonly read = read('/api/v1/requests', () => {
     if (!this.session.known()) return undefined;
     return { query: { ...this.#query(), ...(this.after() ? { after: this.after() } : {}) } };
+  });
+  /** Without a session there is nothing to read, which is no failure. */
+  protected readonly broken = computed(() => {
+    const failure = this.read.failure();
+    return failure?.status === 401 ? undefined : failure;
   });
   protected readonly items = computed(() => this.read.value()?.items ?? []);
   protected readonly filtered = computed(() => !!(this.phase().length > 0 || this.model().length > 0 || this.q() || this.days() || this.after()));
