@@ -6,6 +6,7 @@
 mod book;
 mod external;
 mod local;
+mod program;
 mod resolve;
 mod simulator;
 mod sweep;
@@ -13,6 +14,7 @@ mod sweep;
 pub mod child;
 pub mod machine;
 pub mod proc;
+pub mod provider;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -32,7 +32,7 @@ const STORE: [&[&str]; 11] = [
     &["types", "requests"],
     &["people"],
     &["instances"],
-    &["queue"],
+    &["nodes", "queue"],
     &["catalogue", "predictions", "statistics"],
     &["oversight", "clearing", "examine"],
     &["open", "lib"],

@@ -28,17 +28,14 @@ impl Loop {
                 tracing::info!(model.id = %model, moved, "what waited for another version is moved");
                 Ok(())
             }
-            action @ (Action::AddNodes { .. }
+            // `Groups` carries out what is of nodes.
+            Action::AddNodes { .. }
             | Action::Cordon { .. }
             | Action::Uncordon { .. }
             | Action::Evict { .. }
             | Action::RemoveNode { .. }
             | Action::DropMachines { .. }
-            | Action::LowerTarget { .. }) => {
-                // Nobody makes nodes yet: no plan has groups.
-                tracing::error!(?action, "nobody carries this out");
-                Ok(())
-            }
+            | Action::LowerTarget { .. } => Ok(()),
         }
     }
 

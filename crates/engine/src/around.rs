@@ -80,12 +80,12 @@ impl Around {
         self.learned = None;
     }
 
-    /// What an instance of the model asks of its node; an external server has none.
-    pub fn ask(&self, model: &Model, nodes: &[NodeView]) -> Option<Ask> {
+    /// What an instance of the model asks of its node, never more memory than `largest`; an external server
+    /// has none.
+    pub fn ask(&self, model: &Model, largest: Option<u64>) -> Option<Ask> {
         if self.this.is_none() || matches!(model.source, Source::Server { .. }) {
             return None;
         }
-        let largest = nodes.iter().map(|node| node.allocatable.memory).max();
         let peak = self.peaks.get(&(model.id.clone(), model.version.clone())).copied();
         let need = |(key, value): (&String, &String)| Requirement {
             key: key.clone(),

@@ -9,6 +9,7 @@ mod apply;
 mod around;
 mod call;
 mod dispatcher;
+mod groups;
 mod job;
 mod look;
 mod observe;
@@ -32,6 +33,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use around::ThisNode;
+pub use groups::GroupsConfig;
 
 /// What an engine works with.
 pub struct EngineConfig {
@@ -43,6 +45,8 @@ pub struct EngineConfig {
     pub policy: Policy,
     /// The machine of this hub, as a node; without it room is not counted.
     pub node: Option<ThisNode>,
+    /// Who makes nodes, and the groups that are the hub's.
+    pub groups: Option<GroupsConfig>,
     /// What is cleared by itself, and when.
     pub clearing: Clearing,
 }

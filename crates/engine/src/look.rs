@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use muster_cluster::Cluster;
 use muster_core::plan::{
-    InstanceView, ModelView, Planned, Policy, QueueView, Stage, Starts, Stranded, World,
+    Action, InstanceView, ModelView, Planned, Policy, QueueView, Stage, Starts, Stranded, World,
 };
 use muster_core::room::Ask;
 use muster_core::{Clearing, EndCause, InstanceId, Model, ModelId, Timestamp};
 use muster_store::{Change, Error, Heard, Instance, InstanceState, Store, crash_point};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::EngineConfig;
 use crate::around::Around;
+use crate::groups::{Groups, Nodes};
 use crate::record::Recorder;
 use crate::rollup::{ROLL_UP, roll_up};
 use crate::running::Running;
@@ -46,6 +47,7 @@ pub(crate) struct Loop {
     pub(crate) external: Arc<dyn Cluster>,
     pub(crate) policy: Policy,
     pub(crate) around: Around,
+    pub(crate) groups: Groups,
     pub(crate) stop: CancellationToken,
     pub(crate) abort: CancellationToken,
     /// How starts of a model's version went.
@@ -114,7 +116,8 @@ impl Loop {
         stop: CancellationToken,
         abort: CancellationToken,
     ) -> Self {
-        let EngineConfig { store, local, external, policy, node, clearing } = config;
+        let EngineConfig { store, local, external, policy, node, groups, clearing } = config;
+        let boot_limit = Duration::from_secs(u64::from(policy.nodes.boot_limit_seconds));
         Self {
             recorder: Recorder::new(store.clone()),
             stops_at: None,
@@ -123,6 +126,7 @@ impl Loop {
             external,
             policy,
             around: Around::new(node),
+            groups: Groups::new(groups, boot_limit),
             stop,
             abort,
             starts: HashMap::new(),
@@ -147,7 +151,9 @@ impl Loop {
 
     pub(crate) async fn run(mut self) {
         let stop = self.stop.clone();
-        let cancellations = tokio::spawn(pass_on(self.store.changes(), Arc::clone(&self.running)));
+        let marked = Arc::new(Notify::new());
+        let passing = pass_on(self.store.changes(), Arc::clone(&self.running), Arc::clone(&marked));
+        let passing = tokio::spawn(passing);
         let recording = tokio::spawn(Arc::clone(&self.recorder).run());
         let mut queue = self.store.queue_changed();
         let (mut local, mut external) = (self.local.changed(), self.external.changed());
@@ -172,10 +178,13 @@ impl Loop {
                 Ok(()) = local.changed() => {}
                 Ok(()) = external.changed() => {}
                 Some(instance) = self.gone.1.recv() => self.forget(instance),
+                () = self.groups.calls.hear() => {}
+                // What is said of nodes comes with the next heartbeat.
+                () = marked.notified() => self.housekept = None,
                 () = tokio::time::sleep(looked.rest) => pause = SHORTEST_PAUSE,
             }
         }
-        cancellations.abort();
+        passing.abort();
         self.wind_down().await;
         recording.abort();
         self.recorder.flush().await;
@@ -194,22 +203,35 @@ impl Loop {
         if !leads {
             self.stranded.clear();
             self.store.set_planned(None);
+            self.groups.rest();
             return Ok(Looked { acted: false, rest: tick });
         }
+        self.groups.go_on(&self.store, &self.around.nodes()).await?;
         let world = self.world(&instances).await?;
         // The database's, as all times in the world are: this machine's may be off.
         let now = self.store.now();
+        let around = self.groups.is_concerned().then(|| Nodes::of(&world));
         let mut planned = Planned::new(world, self.policy.clone(), now);
         planned.servers = self.around.servers(self.store.server());
         let plan = planned.plan.clone();
         self.store.set_planned(Some(planned));
         let held = plan.held.iter().map(|held| (held.model.clone(), held.why.to_string()));
         self.store.set_held(held.collect()).await?;
-        let acted = !plan.actions.is_empty();
-        for action in plan.actions {
+        self.groups.remember(&plan, now);
+        let (nodes, instances): (Vec<Action>, Vec<Action>) =
+            plan.actions.into_iter().partition(Action::is_of_nodes);
+        let mut acted = !instances.is_empty();
+        for action in instances {
             self.apply(action).await?;
         }
         let next = plan.next_look.map_or(tick, |at| at.since(now));
+        let next = self.groups.next().map_or(next, |asks| asks.min(next));
+        if let Some(around) = around
+            && self.groups.apply(&self.store, nodes, &around).await?
+        {
+            acted = true;
+            self.housekept = None;
+        }
         Ok(Looked { acted, rest: next.clamp(Duration::from_millis(1), tick) })
     }
 
@@ -227,11 +249,12 @@ impl Loop {
                 store.release_expired(),
                 store.lead(LEAD)
             );
-            let Heard { died, others } = reaped?;
+            let Heard { died, others, marks } = reaped?;
             if died > 0 {
                 self.reaped.send_modify(|n| *n += 1);
             }
             self.around.others = others;
+            self.groups.marks = marks;
             released?;
             self.leads = leads?;
             self.housekept = Some(asked);
@@ -258,7 +281,11 @@ impl Loop {
         let queues = self.store.queues().await?;
         let models = self.store.models();
         self.around.learn(&self.store, &models, &queues).await?;
-        let nodes = self.around.nodes();
+        let mut nodes = self.around.nodes();
+        let groups = self.groups.see(&mut nodes, self.store.now());
+        let templates = groups.iter().filter_map(|group| group.template.as_ref());
+        let rooms = nodes.iter().map(|node| &node.allocatable);
+        let largest = rooms.chain(templates.map(|it| &it.allocatable)).map(|it| it.memory).max();
         let key = |model: &Model| (model.id.clone(), model.version.clone());
         let now = self.store.now();
         let is_today = |id: &ModelId, version: &str| {
@@ -282,7 +309,7 @@ impl Loop {
                 due: q.due,
             };
             let starts = self.starts.get(&key(model)).cloned().unwrap_or_default();
-            let ask = self.around.ask(model, &nodes);
+            let ask = self.around.ask(model, largest);
             let spare = model.limits.spare_instances;
             ModelView { model: Arc::clone(model), queue: queue.map(seen), starts, ask, spare }
         };
@@ -299,6 +326,7 @@ impl Loop {
                 })
                 .collect(),
             nodes,
+            groups,
             ..World::default()
         })
     }
@@ -377,11 +405,16 @@ impl Loop {
     }
 }
 
-/// Passes cancellations on to the jobs that work on them.
-async fn pass_on(mut changes: broadcast::Receiver<Change>, running: Arc<Running>) {
+/// Passes cancellations on to the jobs that work on them, and to the loop that something is said of nodes.
+async fn pass_on(
+    mut changes: broadcast::Receiver<Change>,
+    running: Arc<Running>,
+    marked: Arc<Notify>,
+) {
     loop {
         match changes.recv().await {
             Ok(Change::Cancelled { id }) => running.cancel(id),
+            Ok(Change::Nodes) => marked.notify_one(),
             // What was missed is noticed when the lease is extended.
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return,

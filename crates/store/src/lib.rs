@@ -10,6 +10,7 @@ mod db;
 mod error;
 mod examine;
 mod instances;
+mod nodes;
 mod objects;
 mod open;
 mod oversight;
@@ -45,6 +46,7 @@ pub use instances::{
     InstanceFilter, InstanceNotes, InstanceRecord, LogPiece, Phase, Seen, Served, Stop, StopWish,
     Stopped, WhichEvents,
 };
+pub use nodes::{GroupRow, Marking};
 pub use oversight::{
     Moved, Overseen, OverseenWhole, OversightFilter, OversightPage, Requeued, Step,
 };

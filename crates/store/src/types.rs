@@ -121,6 +121,8 @@ pub enum Change {
     /// What instances do and use: told on this server only.
     Noted,
     Models,
+    /// Groups of nodes, or what is said of nodes.
+    Nodes,
     /// Another server changed something.
     Elsewhere,
 }

@@ -2,16 +2,14 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::process::Stdio;
 use std::time::Duration;
 
 use muster_core::resources::GPU;
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use super::Gpu;
 use crate::proc;
+use crate::program::{self, Said};
 
 const PROGRAM: &str = "nvidia-smi";
 /// Longest time for all that is asked.
@@ -50,59 +48,19 @@ pub(super) async fn find(path: Option<&OsStr>) -> Result<Vec<Gpu>, Unseen> {
 }
 
 async fn ask(path: Option<&OsStr>, arguments: &[&str]) -> Result<String, Unseen> {
-    let failed = |error: io::Error| Unseen::Failed(format!("{PROGRAM}: {error}"));
     let mut command = Command::new(PROGRAM);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(path.map(|path| ("PATH", path)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| match error.kind() {
+    command.args(arguments).env_clear().envs(path.map(|path| ("PATH", path)));
+    let said = program::run(command, "", LONGEST).await.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Unseen::Absent,
-        _ => failed(error),
+        _ => Unseen::Failed(format!("{PROGRAM}: {error}")),
     })?;
-    let mut group = Group(child.id());
-    let (mut out, mut err) = (String::new(), String::new());
-    let read =
-        tokio::try_join!(read(child.stdout.take(), &mut out), read(child.stderr.take(), &mut err),);
-    read.map_err(failed)?;
-    let status = child.wait().await.map_err(failed)?;
-    // Its number may be another's from now on.
-    group.0 = None;
+    let Said { status, out, err } = said;
     if !status.success() {
         let said = [out.trim(), err.trim()].join(" ");
         let said: String = said.trim().chars().take(200).collect();
         return Err(Unseen::Failed(format!("{PROGRAM} {}: {status}: {said}", arguments.join(" "))));
     }
     Ok(out)
-}
-
-/// What is not UTF-8, or too long, is no answer.
-async fn read(pipe: Option<impl AsyncRead + Unpin>, text: &mut String) -> io::Result<()> {
-    let Some(pipe) = pipe else { return Ok(()) };
-    let length = pipe.take(LONGEST).read_to_string(text).await?;
-    if length as u64 == LONGEST {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "its answer is too long"));
-    }
-    Ok(())
-}
-
-/// A hanging program is killed with all that it started.
-struct Group(Option<u32>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let group = self.0.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        if let Some(group) = group
-            && let Err(error) = kill_process_group(group, Signal::KILL)
-        {
-            tracing::trace!(%error, "nothing of it is left");
-        }
-    }
 }
 
 /// `0, GPU-8f2b.., NVIDIA H100 80GB HBM3, 81559 MiB`, one a line.

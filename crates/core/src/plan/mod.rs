@@ -126,6 +126,25 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Is it about nodes, not about instances and requests?
+    pub fn is_of_nodes(&self) -> bool {
+        match self {
+            Self::Launch { .. }
+            | Self::Retire { .. }
+            | Self::FailWaiting { .. }
+            | Self::MoveStranded { .. } => false,
+            Self::AddNodes { .. }
+            | Self::Cordon { .. }
+            | Self::Uncordon { .. }
+            | Self::Evict { .. }
+            | Self::RemoveNode { .. }
+            | Self::DropMachines { .. }
+            | Self::LowerTarget { .. } => true,
+        }
+    }
+}
+
 /// How long an instance that has work keeps its place on a full hub while another model has none, from
 /// when it was ready; longer if it took long to start.
 const SHORTEST_TURN: Duration = Duration::from_secs(60);

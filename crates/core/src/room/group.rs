@@ -269,6 +269,13 @@ impl Template {
         }
     }
 
+    /// What a node of it should have and does not have yet, such as a GPU without its driver.
+    pub fn lacking(&self, node: &NodeView) -> Vec<String> {
+        let named = self.allocatable.named.iter();
+        let lacks = named.filter(|(name, of)| node.allocatable.of(name) < **of);
+        lacks.map(|(name, _)| name.clone()).collect()
+    }
+
     /// What daemon sets take of each node of it.
     pub fn daemons(&self, group: &GroupView, daemons: &[Daemon]) -> Amounts {
         let node = self.node(group, 0);

@@ -7,6 +7,7 @@
 
 mod amounts;
 mod ask;
+mod books;
 mod fit;
 mod group;
 mod neighbours;
@@ -19,6 +20,10 @@ mod words;
 
 pub use ask::{
     Ask, Condition, Folder, Labels, NODE_NAME, Neighbours, Port, Requirement, Spread, Toleration,
+};
+pub use books::{
+    GroupBooks, GroupSettings, Known, Mark, MarkKind, OrderStage, PlacedOrder, Refusal, Told,
+    ToldMachine, Wanted,
 };
 pub use fit::{Lack, amount, fits_when_empty, suits};
 pub use group::{

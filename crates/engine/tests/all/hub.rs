@@ -17,10 +17,10 @@ use muster_core::input::InputTable;
 use muster_core::instance::{EndCause, Observed, ObservedState};
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::news::{News, Usage};
-use muster_core::plan::Policy;
+use muster_core::plan::{NodesPolicy, Policy};
 use muster_core::room::NodeView;
 use muster_core::{Address, InstanceId, Model, PrincipalId, Request, RequestId, Resources, Source};
-use muster_engine::{Engine, EngineConfig, ThisNode};
+use muster_engine::{Engine, EngineConfig, GroupsConfig, ThisNode};
 use muster_store::{Clock, Database, NewRequest, Objects, Store, StoreConfig, Submitted};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -302,6 +302,9 @@ pub struct Setup {
     pub resources: Resources,
     /// Further models that are served like the first one, by these names.
     pub further: Vec<&'static str>,
+    /// Who makes nodes, and what is wanted of them.
+    pub groups: Option<GroupsConfig>,
+    pub nodes: NodesPolicy,
 }
 
 impl Default for Setup {
@@ -317,6 +320,8 @@ impl Default for Setup {
             node: None,
             resources: Resources::default(),
             further: vec![],
+            groups: None,
+            nodes: NodesPolicy::default(),
         }
     }
 }
@@ -388,7 +393,8 @@ impl Hub {
             store: store.clone(),
             local: Arc::new(Handle(Arc::clone(&cluster))),
             external: ExternalServers::new(now).expect("a client"),
-            policy: Policy::default(),
+            policy: Policy { nodes: setup.nodes, ..Policy::default() },
+            groups: setup.groups,
             node: setup.node.map(|node| -> ThisNode { Arc::new(move || node.clone()) }),
             clearing: muster_core::Clearing::NEVER,
         });

@@ -5,6 +5,7 @@ mod behaviour;
 #[expect(dead_code, reason = "only the store's own tests break it")]
 mod cluster;
 mod faults;
+mod groups;
 mod hub;
 mod room;
 mod saving;

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::cluster;
 use crate::hub::{Hub, Setup, echo, limits};
 
-fn machine(name: &str, gpus: usize) -> NodeView {
+pub fn machine(name: &str, gpus: usize) -> NodeView {
     let device = |n| json!({"id": format!("GPU-{name}-{n}"), "resource": GPU});
     let node = json!({
         "id": name, "stage": {"is": "ready"},

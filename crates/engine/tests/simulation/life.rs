@@ -191,6 +191,7 @@ impl<'s> World<'s> {
             external: nowhere,
             policy: Policy { max_instances: self.scenario.hub_maximum, ..Policy::default() },
             node: None,
+            groups: None,
             clearing: muster_core::Clearing::NEVER,
         });
         let watch = Watch::open(&self.file()).await;

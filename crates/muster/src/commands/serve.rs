@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_cluster::machine::Facts;
+use muster_cluster::provider::Command;
 use muster_cluster::{Cluster, ExternalServers, LocalConfig, LocalProcesses, Now};
 use muster_core::Model;
 use muster_core::input::InputLimits;
 use muster_core::plan::Policy;
-use muster_engine::{Engine, EngineConfig};
+use muster_engine::{Engine, EngineConfig, GroupsConfig};
 use muster_model_server::known_files;
 use muster_server::{Cookie, Machine, Server, ServerConfig, SessionLimits, Times, WebFiles};
 use muster_store::{Clock, Error, Store, StoreConfig};
@@ -215,14 +216,17 @@ fn start_engine(
     walls::tell(serve, environment, data);
     let external = ExternalServers::new(now)
         .map_err(|error| Failure::failed(format!("an HTTP client cannot be made: {error}")))?;
-    let policy = Policy { max_instances: serve.max_instances, ..Policy::default() };
+    let policy = Policy { max_instances: serve.max_instances, nodes: serve.nodes.policy.clone() };
+    let groups = serve.nodes.command.clone().map(|command| GroupsConfig {
+        provider: Arc::new(Command::new(command)),
+        groups: serve.nodes.groups.clone(),
+    });
     let node = crate::node::this_node(serve, Arc::clone(&facts), here);
     let (store, clearing) = (store.clone(), serve.clearing);
     let instances = local.changed();
-    Ok((
-        Engine::start(EngineConfig { store, local, external, policy, node: Some(node), clearing }),
-        instances,
-    ))
+    let node = Some(node);
+    let config = EngineConfig { store, local, external, policy, node, groups, clearing };
+    Ok((Engine::start(config), instances))
 }
 
 fn environments(data: &Path) -> PathBuf {

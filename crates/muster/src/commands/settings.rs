@@ -27,6 +27,10 @@ pub fn show(arguments: &ShowConfig, environment: &Environment) -> Result<(), Fai
         let key = format!("{}{name}", crate::config::settings::OPTIONS);
         rows.push((key, text, value.origin.to_string()));
     }
+    for (name, value) in &settings.groups {
+        let key = format!("{}{name}", crate::config::settings::GROUPS);
+        rows.push((key, value.text.clone(), value.origin.to_string()));
+    }
     if arguments.json {
         let entry = |(key, text, origin): (String, String, String)| {
             let origin = Some(origin).filter(|origin| !origin.is_empty());

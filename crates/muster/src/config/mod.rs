@@ -3,6 +3,7 @@
 pub mod age;
 pub mod client;
 mod machine;
+pub mod nodes;
 pub mod server;
 pub mod settings;
 
@@ -67,6 +68,13 @@ impl Environment {
         let names = FOR_MODELS.iter().copied().chain(added.iter().map(String::as_str));
         let known = names.filter_map(|name| Some((name.into(), self.get(name)?.into())));
         known.collect()
+    }
+
+    /// The environment of the operator's own program that makes nodes: all but what the hub is told, whose
+    /// passwords are none of its business.
+    pub fn for_provider(&self) -> Vec<(OsString, OsString)> {
+        let all = self.0.iter().filter(|(name, _)| !name.starts_with("MUSTER_"));
+        all.map(|(name, value)| (name.into(), value.into())).collect()
     }
 
     /// The folder for a person's settings of Muster.

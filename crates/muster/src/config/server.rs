@@ -10,6 +10,7 @@ use muster_core::quota::{Amounts, Quotas};
 use muster_core::{Clearing, Retention};
 use muster_server::{Addresses, Mail};
 
+use super::nodes::{self, Nodes};
 use super::settings::{Origin, Setting, Settings, Value};
 use super::{Environment, age, machine};
 
@@ -98,6 +99,18 @@ pub const SETTINGS: &[Setting] = &[
         Some(CUDA),
         "Tells an instance which GPUs are its own; for AMD's, with local.gpus: ROCR_VISIBLE_DEVICES",
     ),
+    setting(
+        "nodes.mode",
+        Some("delegate"),
+        "Who makes nodes: delegate (others), advise, own (hub)",
+    ),
+    setting("nodes.command", None, "The program that makes nodes; see docs/providers.md"),
+    setting("nodes.command_seconds", Some("60"), "Longest time for one of its calls"),
+    setting("nodes.groups", None, "Groups that are the hub's, with commas; the first goes first"),
+    setting("nodes.unneeded_seconds", Some("600"), "How long nobody needs a node before it goes"),
+    setting("nodes.empty_seconds", Some("300"), "The same of a node on which nothing runs"),
+    setting("nodes.boot_seconds", Some("900"), "Longest time from an order to a node"),
+    setting("nodes.most", None, "Most of all nodes, such as nodes=10,cpu=64,memory=256GiB"),
     setting("model_variables", None, "Further variables that models get, with commas between"),
     setting("model_reads", None, "Further folders that models may read, with commas between"),
     setting("model_writes", None, "Folders that models may write, with commas between"),
@@ -145,6 +158,7 @@ pub struct Serve {
     pub node: Option<String>,
     pub labels: BTreeMap<String, String>,
     pub machine: MachineConfig,
+    pub nodes: Nodes,
     pub model_variables: Vec<String>,
     pub model_reads: Vec<PathBuf>,
     pub model_writes: Vec<PathBuf>,
@@ -217,6 +231,7 @@ impl Serve {
             }),
             None => None,
         };
+        let shared = database.is_some();
         let like = "like https://hub.example.org or https://example.org/hub";
         let public_url = settings.read("public_url", like, |text| {
             let url = web_address(text)?;
@@ -308,6 +323,7 @@ impl Serve {
                 .read("local.labels", "labels such as disk=fast,zone=a", machine::labels)?
                 .unwrap_or_default(),
             machine: machine::read(settings, environment)?,
+            nodes: nodes::read(settings, environment, shared)?,
             model_variables: list("model_variables"),
             model_reads: list("model_reads").into_iter().map(PathBuf::from).collect(),
             model_writes: list("model_writes").into_iter().map(PathBuf::from).collect(),

@@ -58,10 +58,13 @@ pub struct Settings {
     pub file: Option<PathBuf>,
     /// Options whose names are not ours, `objects.options.NAME` in the file.
     pub options: BTreeMap<String, Value>,
+    /// What is said of groups of nodes, `nodes.group.NAME.KEY` in the file, by `NAME.KEY`.
+    pub groups: BTreeMap<String, Value>,
 }
 
-/// The table of the file whose names are not ours.
+/// The tables of the file whose names are not ours.
 pub const OPTIONS: &str = "objects.options.";
+pub const GROUPS: &str = "nodes.group.";
 
 impl Settings {
     /// `flags` by key. The error says what is wrong and where.
@@ -95,15 +98,18 @@ impl Settings {
             }
         }
         for (key, text) in in_file {
-            let Some(option) = key.strip_prefix(OPTIONS) else {
+            let value = Value { text, origin: Origin::File(name.clone()) };
+            if let Some(option) = key.strip_prefix(OPTIONS) {
+                found.options.insert(option.to_owned(), value);
+            } else if let Some(group) = key.strip_prefix(GROUPS) {
+                found.groups.insert(group.to_owned(), value);
+            } else {
                 let keys: Vec<&str> = known.iter().map(|setting| setting.key).collect();
                 return Err(format!(
                     "{name}: there is no setting {key:?}; there are {}",
                     keys.join(", ")
                 ));
-            };
-            let value = Value { text, origin: Origin::File(name.clone()) };
-            found.options.insert(option.to_owned(), value);
+            }
         }
         Ok(found)
     }

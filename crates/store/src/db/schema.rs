@@ -26,6 +26,7 @@ const SQLITE: &[(i64, &str)] = &[
     (15, include_str!("../../migrations/sqlite/0015_room.sql")),
     (16, include_str!("../../migrations/sqlite/0016_in_place.sql")),
     (17, include_str!("../../migrations/sqlite/0017_nodes.sql")),
+    (18, include_str!("../../migrations/sqlite/0018_groups.sql")),
     (19, include_str!("../../migrations/sqlite/0019_planned.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
@@ -46,6 +47,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (15, include_str!("../../migrations/postgres/0015_room.sql")),
     (16, include_str!("../../migrations/postgres/0016_in_place.sql")),
     (17, include_str!("../../migrations/postgres/0017_nodes.sql")),
+    (18, include_str!("../../migrations/postgres/0018_groups.sql")),
     (19, include_str!("../../migrations/postgres/0019_planned.sql")),
 ];
 

@@ -34,7 +34,8 @@ pub use stop::{StopWish, Stopped};
 
 const ADD: &str = "INSERT INTO instance (id, model_id, model_version, slot, is_local, server_id, state, \
      why, launched_at, jobs, asked, node, devices) \
-     VALUES ($1, $2, $3, $4, $5, $6, 'starting', $7, $8, 0, $9, $10, $11) \
+     SELECT $1, $2, $3, $4, $5, $6, 'starting', $7, $8, 0, $9, $10, $11 \
+     WHERE NOT EXISTS (SELECT 1 FROM node_mark WHERE node = $10) \
      ON CONFLICT (model_id, slot) WHERE state <> 'ended' DO NOTHING";
 
 const PREPARING: &str =
@@ -91,8 +92,8 @@ named_row! {
 }
 
 impl Store {
-    /// Writes down that an instance shall be; false if its slot or a device is taken, or another server
-    /// plans by now.
+    /// Writes down that an instance shall be; false if its slot or a device is taken, its node
+    /// gets nothing new, or another server plans by now.
     pub async fn add_instance(&self, new: NewInstance) -> Result<bool, Error> {
         text::exact(&new.version)?;
         let placed = std::sync::Arc::new(room::Placed::new(&new)?);

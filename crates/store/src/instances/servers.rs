@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use muster_core::instance::EndCause;
 use muster_core::news::Event;
-use muster_core::room::NodeView;
+use muster_core::room::{Mark, MarkKind, NodeId, NodeView};
 use muster_core::{InstanceId, ServerId, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
@@ -49,6 +49,8 @@ pub struct Heard {
     pub died: usize,
     /// Of the other servers that live, the machines.
     pub others: Vec<(ServerId, NodeView)>,
+    /// The nodes that get nothing new.
+    pub marks: Vec<Mark>,
 }
 
 /// A server with its machine, as `dialect::seen` lists it.
@@ -64,6 +66,30 @@ fn others_of(json: &str) -> Result<Vec<(ServerId, NodeView)>, Error> {
     // One of another version may say what is not understood here: nothing is placed on it.
     let read = rows.into_iter().filter_map(|row| serde_json::from_value(row).ok());
     Ok(read.map(|OtherRow { server, node }| (server, node)).collect())
+}
+
+/// A mark, as `dialect::seen` lists it.
+#[derive(Deserialize)]
+struct MarkRow {
+    node: NodeId,
+    kind: MarkKind,
+    ours: bool,
+    /// Microseconds.
+    since: i64,
+    why: String,
+}
+
+fn marks_of(json: &str) -> Result<Vec<Mark>, Error> {
+    let rows: Vec<MarkRow> =
+        serde_json::from_str(json).map_err(|_| Error::Corrupt("the marks of nodes".into()))?;
+    let mark = |MarkRow { node, kind, ours, since, why }: MarkRow| Mark {
+        node,
+        kind,
+        ours,
+        since: Timestamp(since),
+        why,
+    };
+    Ok(rows.into_iter().map(mark).collect())
 }
 
 /// A server of this hub.
@@ -113,19 +139,20 @@ impl Store {
             async move {
                 let (now, before) = (Ts(tx.now), Ts(tx.now - DEAD_AFTER));
                 let says = seen(tx.conn.is_postgres());
-                let seen: Option<(i64, Option<String>)> =
+                let seen: Option<(i64, Option<String>, Option<String>)> =
                     row!(&mut tx.conn, says, server.0, now, alone, before, json.as_deref());
-                let (dead, others) = seen.unwrap_or_default();
+                let (dead, others, marks) = seen.unwrap_or_default();
                 let others = others.as_deref().map(others_of).transpose()?.unwrap_or_default();
+                let marks = marks.as_deref().map(marks_of).transpose()?.unwrap_or_default();
                 if dead == 0 {
-                    return Ok(Heard { died: 0, others });
+                    return Ok(Heard { died: 0, others, marks });
                 }
                 let dead: Vec<(Uuid,)> = rows!(&mut tx.conn, DEAD, server.0, alone, before);
                 for (id,) in &dead {
                     release(tx, *id).await?;
                     crash_point("during-recovery");
                 }
-                Ok(Heard { died: dead.len(), others })
+                Ok(Heard { died: dead.len(), others, marks })
             }
             .boxed()
         });

@@ -35,6 +35,7 @@ mod instances;
 mod leases;
 mod line;
 mod models;
+mod nodes;
 mod opening;
 mod outage;
 mod oversight;

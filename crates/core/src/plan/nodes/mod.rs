@@ -127,13 +127,18 @@ impl<'w> Planner<'w> {
 
     /// Done, or only said: as the mode and the group want it.
     fn act_on(&mut self, group: &GroupId, action: Action) {
-        let view = self.world.groups.iter().find(|view| view.id == *group);
-        let advised = view.is_none_or(|view| view.only_advised.is_some());
-        if advised || self.policy.nodes.mode == NodesMode::Advise {
+        if self.is_advised(group) {
             self.plan.advice.push(action);
         } else {
             self.plan.actions.push(action);
         }
+    }
+
+    /// Is what the plan does with the group only said?
+    fn is_advised(&self, group: &GroupId) -> bool {
+        let view = self.world.groups.iter().find(|view| view.id == *group);
+        let by_others = view.is_none_or(|view| view.only_advised.is_some());
+        by_others || self.policy.nodes.mode == NodesMode::Advise
     }
 
     fn keep(&mut self, node: &NodeId, why: KeptWhy) {

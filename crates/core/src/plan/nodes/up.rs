@@ -234,7 +234,9 @@ impl<'w> Planner<'w> {
             let parts = split(offer.nodes, &siblings.iter().collect::<Vec<_>>());
             for (demand, served) in demands.iter_mut().zip(&offer.served) {
                 demand.count -= served;
-                if let (Some(model), true) = (demand.model, *served > 0) {
+                // What is only advised comes if somebody else orders it: nothing is promised.
+                let comes = *served > 0 && !self.is_advised(&offer.group.id);
+                if let (Some(model), true) = (demand.model, comes) {
                     self.say(model, self.starting(Some(&offer.group.id)));
                 }
                 for (group, _) in parts.iter().filter(|_| *served > 0) {

@@ -162,7 +162,7 @@ pub(crate) fn memory_peaks(postgres: bool) -> &'static str {
 }
 
 /// A server lives. Also says how many are dead: hardly ever any, and an idle hub asks for little else; and
-/// what the machines of the others are that live: on SQLite there are none.
+/// what the machines of the others are that live: on SQLite there are none. And which nodes get nothing new.
 pub(crate) fn seen(postgres: bool) -> &'static str {
     macro_rules! seen {
         ($others:literal) => {
@@ -178,10 +178,17 @@ pub(crate) fn seen(postgres: bool) -> &'static str {
         seen!(
             "(SELECT CAST(json_agg(json_build_object('server', id, 'node', CAST(node AS json)) \
              ORDER BY started_at DESC) AS TEXT) \
-             FROM server WHERE id <> $1 AND seen_at >= $4 AND node IS NOT NULL)"
+             FROM server WHERE id <> $1 AND seen_at >= $4 AND node IS NOT NULL), \
+             (SELECT CAST(json_agg(json_build_object('node', node, 'kind', kind, 'ours', ours, \
+             'since', CAST(EXTRACT(EPOCH FROM since) * 1000000 AS BIGINT), 'why', why)) AS TEXT) \
+             FROM node_mark)"
         )
     } else {
-        seen!("NULL")
+        seen!(
+            "NULL, (SELECT CASE WHEN COUNT(*) > 0 THEN json_group_array(json_object('node', node, \
+             'kind', kind, 'ours', json(CASE WHEN ours THEN 'true' ELSE 'false' END), \
+             'since', since, 'why', why)) END FROM node_mark)"
+        )
     }
 }
 

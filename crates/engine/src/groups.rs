@@ -1,0 +1,427 @@
+//! Groups of nodes: what their provider tells, and orders, which are rows before they are calls.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_cluster::provider::Provider;
+use muster_core::Timestamp;
+use muster_core::plan::{Action, Plan, World};
+use muster_core::room::{
+    FailureClass, GroupBooks, GroupId, GroupSettings, GroupView, MachineState, Mark, MarkKind,
+    NodeId, NodeStage, NodeView, OrderStage, PlacedOrder, Refusal, Told, Wanted,
+};
+use muster_store::{Error, GroupRow, Store, crash_point};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// How often the provider is asked: while nothing happens, and while something does.
+const ASK: Duration = Duration::from_secs(30);
+const ASK_SOON: Duration = Duration::from_secs(2);
+/// A provider that could not be asked is asked again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Groups that are the hub's: only those that the configuration names.
+pub struct GroupsConfig {
+    pub provider: Arc<dyn Provider>,
+    pub groups: BTreeMap<GroupId, GroupSettings>,
+}
+
+/// What became of a call.
+pub(crate) enum Heard {
+    Groups(Result<Vec<(GroupId, Told)>, Refusal>),
+    Order { group: GroupId, id: Uuid, answer: Result<(), Refusal> },
+}
+
+/// What of a world orders need.
+pub(crate) struct Nodes {
+    groups: Vec<GroupView>,
+    names: BTreeSet<NodeId>,
+}
+
+impl Nodes {
+    pub fn of(world: &World) -> Self {
+        let names = world.nodes.iter().map(|node| node.id.clone()).collect();
+        Self { groups: world.groups.clone(), names }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Groups {
+    config: Option<GroupsConfig>,
+    boot_limit: Duration,
+    /// Nothing before this server plans, and once it does not any more.
+    rows: Option<BTreeMap<GroupId, GroupRow>>,
+    /// Why the provider, or one group of it, cannot be asked.
+    unseen: Option<String>,
+    missing: BTreeMap<GroupId, String>,
+    asked: Option<Instant>,
+    asking: bool,
+    calling: BTreeMap<GroupId, Uuid>,
+    pub calls: Calls,
+    /// Since when every plan said that nobody needs the node.
+    unneeded: HashMap<NodeId, Timestamp>,
+    pub marks: Vec<Mark>,
+}
+
+/// Calls run beside the loop, and say here what became of them.
+pub(crate) struct Calls {
+    ended: mpsc::UnboundedSender<Heard>,
+    heard: mpsc::UnboundedReceiver<Heard>,
+    pub waiting: Vec<Heard>,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        let (ended, heard) = mpsc::unbounded_channel();
+        Self { ended, heard, waiting: Vec::new() }
+    }
+}
+
+impl Calls {
+    pub async fn hear(&mut self) {
+        if let Some(heard) = self.heard.recv().await {
+            self.waiting.push(heard);
+        }
+    }
+}
+
+impl Groups {
+    pub fn new(config: Option<GroupsConfig>, boot_limit: Duration) -> Self {
+        Self { config, boot_limit, ..Self::default() }
+    }
+
+    /// Is there anything to carry out of what a plan says of nodes?
+    pub fn is_concerned(&self) -> bool {
+        self.config.is_some() || !self.marks.is_empty()
+    }
+
+    /// This server does not plan: what it knows of groups is old when it plans again.
+    pub fn rest(&mut self) {
+        (self.rows, self.asked, self.asking) = (None, None, false);
+        self.calling.clear();
+        self.calls.waiting.clear();
+        self.unneeded.clear();
+    }
+
+    /// Takes in what was heard, asks again when it is time, and makes the calls of orders that stand in the
+    /// books. `nodes` are those that are there.
+    pub async fn go_on(&mut self, store: &Store, nodes: &[NodeView]) -> Result<(), Error> {
+        if self.config.is_none() {
+            return Ok(());
+        }
+        if self.rows.is_none() {
+            let rows = store.groups().await?;
+            self.rows = Some(rows.into_iter().map(|row| (row.id.clone(), row)).collect());
+        }
+        for heard in std::mem::take(&mut self.calls.waiting) {
+            match heard {
+                Heard::Groups(told) => self.hear(store, told, nodes).await?,
+                Heard::Order { group, id, answer } => {
+                    // One of an earlier time in which this server planned is not awaited.
+                    if self.calling.get(&group) != Some(&id) {
+                        continue;
+                    }
+                    self.calling.remove(&group);
+                    if let Err(Refusal { class, message }) = &answer {
+                        tracing::warn!(group = %group, %class, message, "an order for nodes failed");
+                    }
+                    self.asked = None;
+                    let now = store.now();
+                    self.change(store, &group, &[], |books| {
+                        books.answered(id, answer, now);
+                        true
+                    })
+                    .await?;
+                }
+            }
+        }
+        self.call_orders(store);
+        self.ask();
+        Ok(())
+    }
+
+    /// When there is something to do here without anything being heard.
+    pub fn next(&self) -> Option<Duration> {
+        self.config.as_ref()?;
+        Some(self.asked.map_or(Duration::ZERO, |at| self.pause().saturating_sub(at.elapsed())))
+    }
+
+    fn pause(&self) -> Duration {
+        let moving = self.rows.iter().flat_map(BTreeMap::values).any(|row| row.books.is_moving());
+        match (&self.unseen, moving) {
+            (Some(_), _) => ASK_AGAIN,
+            (None, true) => ASK_SOON,
+            (None, false) => ASK,
+        }
+    }
+
+    fn ask(&mut self) {
+        let due = self.asked.is_none_or(|at| at.elapsed() >= self.pause());
+        let Some(config) = self.config.as_ref().filter(|_| due && !self.asking) else { return };
+        (self.asked, self.asking) = (Some(Instant::now()), true);
+        let (provider, ended) = (Arc::clone(&config.provider), self.calls.ended.clone());
+        tokio::spawn(async move {
+            let told = provider.groups().await;
+            drop(ended.send(Heard::Groups(told)));
+        });
+    }
+
+    async fn hear(
+        &mut self,
+        store: &Store,
+        told: Result<Vec<(GroupId, Told)>, Refusal>,
+        nodes: &[NodeView],
+    ) -> Result<(), Error> {
+        self.asking = false;
+        let told = match told {
+            Ok(told) => told,
+            Err(Refusal { class, message }) => {
+                tracing::warn!(%class, message, "who makes nodes cannot be asked");
+                self.unseen = Some(if message.is_empty() { class.to_string() } else { message });
+                return Ok(());
+            }
+        };
+        self.unseen = None;
+        let now = store.now();
+        let names: Vec<GroupId> =
+            self.config.iter().flat_map(|config| config.groups.keys().cloned()).collect();
+        for name in names {
+            match told.iter().find(|(id, _)| *id == name) {
+                Some((_, told)) => {
+                    self.missing.remove(&name);
+                    let told = told.clone();
+                    let changed = |books: &mut GroupBooks| {
+                        let before = books.clone();
+                        books.hear(told, nodes, now);
+                        if books.resized_by_others != before.resized_by_others {
+                            tracing::warn!(group = %name, "somebody else resized the group: the hub only advises");
+                        }
+                        *books != before
+                    };
+                    self.change(store, &name, &[], changed).await?;
+                }
+                None => {
+                    let why = "its provider does not name it".to_owned();
+                    self.missing.insert(name, why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes the books of a group if there is a change; false if it is somebody else's to do.
+    async fn change(
+        &mut self,
+        store: &Store,
+        id: &GroupId,
+        empty: &[NodeId],
+        change: impl FnOnce(&mut GroupBooks) -> bool,
+    ) -> Result<bool, Error> {
+        let Some(rows) = &mut self.rows else { return Ok(false) };
+        let known = rows.get(id).cloned();
+        let mut row = known.unwrap_or_else(|| GroupRow {
+            id: id.clone(),
+            version: 0,
+            books: GroupBooks::default(),
+        });
+        if !change(&mut row.books) {
+            return Ok(true);
+        }
+        match store.change_group(&row, empty).await? {
+            Some(version) => {
+                rows.insert(id.clone(), GroupRow { version, ..row });
+                Ok(true)
+            }
+            None => {
+                // Another server was first, or something came to a node: it is read and looked at again.
+                self.rows = None;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Calls for orders that stand in the books, those of the server that planned before as well.
+    fn call_orders(&mut self, store: &Store) {
+        let (Some(config), Some(rows)) = (&self.config, &self.rows) else { return };
+        for (group, row) in rows {
+            let Some(order) = &row.books.order else { continue };
+            let late = order.at + self.boot_limit <= store.now();
+            if order.stage != OrderStage::Placed || late || self.calling.contains_key(group) {
+                continue;
+            }
+            self.calling.insert(group.clone(), order.id);
+            let (provider, ended) = (Arc::clone(&config.provider), self.calls.ended.clone());
+            let (group, order) = (group.clone(), order.clone());
+            tokio::spawn(async move {
+                crash_point("after-order-row-before-call");
+                let answer = match &order.wanted {
+                    Wanted::Size => provider.resize(&group, order.to, order.id).await,
+                    Wanted::Without { machines } => {
+                        provider.remove(&group, machines, order.id).await
+                    }
+                };
+                crash_point("after-order-call-before-answer");
+                drop(ended.send(Heard::Order { group, id: order.id, answer }));
+            });
+        }
+    }
+
+    /// The groups for a plan; the nodes get their groups, their stages and since when nobody needs them.
+    pub fn see(&self, nodes: &mut Vec<NodeView>, now: Timestamp) -> Vec<GroupView> {
+        let mut views = Vec::new();
+        let groups = self.config.iter().flat_map(|config| &config.groups);
+        for (id, settings) in groups.filter(|_| self.rows.is_some()) {
+            let nobody = GroupBooks::default();
+            let books = self.rows.as_ref().and_then(|rows| rows.get(id));
+            let books = books.map_or(&nobody, |row| &row.books);
+            let unseen = self.unseen.as_deref().or(self.missing.get(id).map(String::as_str));
+            let view = books.view(id, settings, unseen, self.boot_limit, now);
+            books.mark_nodes(&view, nodes, self.boot_limit, now);
+            views.push(view);
+        }
+        for node in nodes {
+            node.unneeded_since = self.unneeded.get(&node.id).copied();
+            let mark = self.marks.iter().find(|mark| mark.node == node.id);
+            if let (Some(mark), NodeStage::Ready) = (mark, &node.stage) {
+                let (ours, since) = (mark.ours, mark.since);
+                node.stage = match mark.kind {
+                    MarkKind::Cordoned => NodeStage::Cordoned { ours, since },
+                    MarkKind::Drained => NodeStage::Drained { since },
+                };
+            }
+        }
+        views
+    }
+
+    /// Keeps since when nodes are not needed.
+    pub fn remember(&mut self, plan: &Plan, now: Timestamp) {
+        self.unneeded.retain(|node, _| plan.unneeded.contains(node));
+        for node in &plan.unneeded {
+            self.unneeded.entry(node.clone()).or_insert(now);
+        }
+    }
+
+    /// Carries out what the plan says of nodes; true if anything was done.
+    pub async fn apply(
+        &mut self,
+        store: &Store,
+        actions: Vec<Action>,
+        around: &Nodes,
+    ) -> Result<bool, Error> {
+        let views = &around.groups;
+        let mut acted = self.forget_gone(store, &around.names).await?;
+        let mut removed: BTreeMap<GroupId, (Vec<NodeId>, Vec<String>, String)> = BTreeMap::new();
+        for action in actions {
+            match action {
+                Action::Cordon { node, why } => {
+                    tracing::info!(node = %node, why, "a node gets nothing new");
+                    acted |= store.cordon(&node, &why).await?.is_done();
+                }
+                Action::Uncordon { node } => {
+                    tracing::info!(node = %node, "a node is used again");
+                    acted |= store.uncordon(&node).await?.is_done();
+                }
+                Action::AddNodes { group, count, why } => {
+                    let Some(view) = views.iter().find(|view| view.id == group) else { continue };
+                    let to = view.target.saturating_add(count);
+                    acted |= self.order(store, view, Wanted::Size, to, why, &[], None).await?;
+                }
+                Action::LowerTarget { group, to } => {
+                    let Some(view) = views.iter().find(|view| view.id == group) else { continue };
+                    let message = format!("{} were ordered, {to} came", view.target);
+                    let late = Refusal { class: FailureClass::DidNotCome, message };
+                    let why = "the others did not come".to_owned();
+                    acted |=
+                        self.order(store, view, Wanted::Size, to, why, &[], Some(late)).await?;
+                }
+                Action::DropMachines { group, machines } => {
+                    let Some(view) = views.iter().find(|view| view.id == group) else { continue };
+                    let failure = why_lost(view, &machines);
+                    let to = view.target.saturating_sub(machines.len() as u32);
+                    let why = "they did not become nodes".to_owned();
+                    let wanted = Wanted::Without { machines };
+                    acted |= self.order(store, view, wanted, to, why, &[], Some(failure)).await?;
+                }
+                Action::RemoveNode { node, why } => {
+                    let rows = self.rows.iter().flatten();
+                    let its =
+                        rows.filter_map(|(group, row)| Some((group, row.books.machine_of(&node)?)));
+                    if let Some((group, machine)) =
+                        its.map(|(g, m)| (g.clone(), m.to_owned())).next()
+                    {
+                        let (nodes, machines, reason) = removed.entry(group).or_default();
+                        nodes.push(node);
+                        machines.push(machine);
+                        *reason = why;
+                    }
+                }
+                action => tracing::error!(?action, "nobody carries this out"),
+            }
+        }
+        for (group, (nodes, machines, why)) in removed {
+            let Some(view) = views.iter().find(|view| view.id == group) else { continue };
+            let to = view.target.saturating_sub(machines.len() as u32);
+            let wanted = Wanted::Without { machines };
+            acted |= self.order(store, view, wanted, to, why, &nodes, None).await?;
+        }
+        Ok(acted)
+    }
+
+    /// Marks of the plan's on nodes that are gone go too: one of the same name that comes later is another one.
+    async fn forget_gone(&self, store: &Store, there: &BTreeSet<NodeId>) -> Result<bool, Error> {
+        let gone = |mark: &&Mark| mark.ours && !there.contains(&mark.node);
+        let mut acted = false;
+        for mark in self.marks.iter().filter(gone) {
+            acted |= store.uncordon(&mark.node).await?.is_done();
+        }
+        Ok(acted)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of an order")]
+    async fn order(
+        &mut self,
+        store: &Store,
+        view: &GroupView,
+        wanted: Wanted,
+        to: u32,
+        why: String,
+        empty: &[NodeId],
+        failure: Option<Refusal>,
+    ) -> Result<bool, Error> {
+        let (now, id, limit) = (store.now(), store.clock().id(), self.boot_limit);
+        let (from, stage) = (view.target, OrderStage::Placed);
+        let told = format!("{wanted:?}");
+        let order = PlacedOrder { id, wanted, from, to, at: now, why, stage };
+        let mut placed = false;
+        let place = |books: &mut GroupBooks| {
+            placed = books.place(order, limit);
+            if let (true, Some(failure)) = (placed, failure) {
+                books.failed(failure, now);
+            }
+            placed
+        };
+        let kept = self.change(store, &view.id, empty, place).await?;
+        if placed && kept {
+            tracing::info!(group = %view.id, wanted = told, from, to, order = %id, "nodes are ordered");
+            self.call_orders(store);
+        }
+        Ok(placed && kept)
+    }
+}
+
+fn why_lost(view: &GroupView, machines: &[String]) -> Refusal {
+    let lost = view.machines.iter().filter(|machine| machines.contains(&machine.id));
+    let mut failed = lost.filter_map(|machine| match &machine.state {
+        MachineState::Failed { class, message } => {
+            Some(Refusal { class: *class, message: message.clone() })
+        }
+        _ => None,
+    });
+    let late = || Refusal {
+        class: FailureClass::DidNotCome,
+        message: format!("{} did not become nodes", machines.join(", ")),
+    };
+    failed.next_back().unwrap_or_else(late)
+}
