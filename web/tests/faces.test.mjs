@@ -19,12 +19,15 @@ before(async () => {
   const done = await hub.request(grace, 'atoms', ['CCO', 'bad one']);
   const other = await hub.request(grace, 'atoms', ['CCO', 'CC']);
   const [instance] = (await hub.call('instances?ended=false', { token: grace })).items;
+  const [node] = (await hub.call('nodes', { token: grace })).items;
   const stats = { ...(await hub.call('stats', { token: grace })), items: [] };
   pages = [
     { at: 'requests', reads: '**/api/v1/requests*', empty: NONE, says: 'You have no requests yet', has: /\d requests? on this page/ },
     { at: 'admin/statistics', reads: '**/api/v1/stats?*', empty: stats, says: 'Nobody asked for anything yet', has: 'Days are UTC', need: 'ADMIN' },
     { at: 'admin/requests', reads: '**/api/v1/admin/requests?*', empty: NONE, says: 'Nobody asked for anything yet', has: /\d requests? on this page/, need: 'ADMIN' },
     { at: 'admin/instances', reads: '**/api/v1/instances?*', empty: NONE, says: 'Nothing runs', has: 'Works on', need: 'ADMIN' },
+    { at: 'admin/nodes', reads: '**/api/v1/nodes?*', empty: NONE, says: 'There is no node', has: '1 node on this page', need: 'ADMIN' },
+    { at: `admin/nodes?open=${node.id}`, reads: `**/api/v1/nodes/${node.id}`, has: 'Why it stays', lean: true },
     { at: 'admin/history', reads: '**/api/v1/instances?*', empty: NONE, says: 'No instance ran then', has: /^\d+ instances?$/, need: 'ADMIN' },
     { at: `admin/instances/${instance.id}`, reads: `**/api/v1/instances/${instance.id}`, has: 'Time to ready', need: 'ADMIN' },
     { at: 'admin/catalogue', reads: '**/api/v1/catalogue?*', empty: NONE, says: 'There is no model yet', has: '3 models', need: 'MODEL_EDITOR' },

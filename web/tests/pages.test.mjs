@@ -19,6 +19,7 @@ before(async () => {
   const failed = await hub.request(grace, 'broken', ['CCO']);
   const running = await hub.call('requests', { token: grace, body: { model: 'sleepy', inputs: ['0', '600'] } });
   const [instance] = (await hub.call('instances?ended=false', { token: grace })).items;
+  const [node] = (await hub.call('nodes', { token: grace })).items;
   pages = [
     ['', 'Models'],
     ['models/atoms', 'Atoms'],
@@ -40,6 +41,8 @@ before(async () => {
     [`admin/instances?open=${instance.id}`, 'Events'],
     ['admin/history', /^\d+ instances?$/],
     ...['', 'timeline', 'requests', 'events', 'logs', 'usage', 'pod'].map((tab) => [`admin/instances/${instance.id}?tab=${tab}`, 'Overview']),
+    ['admin/nodes', /1 node on this page/],
+    [`admin/nodes?open=${node.id}`, 'what the plan would do'],
     ['admin/catalogue', /^\d+ models/],
     ['admin/catalogue?q=nothing', 'No model is like that'],
     ['admin/catalogue?add=yes', 'Add the model'],

@@ -143,8 +143,8 @@ test('by the keyboard alone somebody gets from the front page to a downloaded re
 test('a first visit takes few requests, and its text is there within a second', async () => {
   for (const path of ['/', '/requests', '/models/atoms']) {
     const loads = [];
-    // The quickest of three: this machine may build beside it.
-    for (let n = 0; n < 3; n++) {
+    // This machine may build beside it: once more if it was slow, at most three times.
+    while (loads.length < 3 && !(loads.at(-1)?.lcp < 1_000)) {
       const { page, context, check } = await eyes.person(hub);
       const session = await context.newCDPSession(page);
       await session.send('Network.enable');

@@ -51,6 +51,7 @@ try {
     ['admin-request', `admin/requests?open=${done.id}`, 'Timeline'],
     ['instances', `admin/instances`, 'Works on'],
     ['instance', `admin/instances?open=${instance.id}`, 'Events'],
+    ['nodes', 'admin/nodes', /1 node on this page/],
     ['history', 'admin/history', /^\d+ instances?$/],
     ['instance-page', `admin/instances/${instance.id}`, 'Time to ready'],
     ['instance-log', `admin/instances/${instance.id}?tab=logs`, 'Download'],

@@ -33,6 +33,7 @@ export const routes: Routes = [
   { ...of('admin/instances', () => keeping().then((m) => m.InstancePage)), path: 'admin/instances/:id', title: 'Instance' },
   of('admin/catalogue', () => keeping().then((m) => m.CataloguePage)),
   { ...of('admin/catalogue', () => keeping().then((m) => m.CatalogueModelPage)), path: 'admin/catalogue/:id', title: 'Model' },
+  of('admin/nodes', () => keeping().then((m) => m.NodesPage)),
   of('admin/users', () => keeping().then((m) => m.UsersPage)),
   of('admin/audit', () => keeping().then((m) => m.AuditPage)),
   of('admin/health', () => keeping().then((m) => m.HealthPage)),

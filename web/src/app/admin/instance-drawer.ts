@@ -26,7 +26,7 @@ import { StopDialog } from './stop-dialog';
       <div class="sec"><h3>Timeline</h3><m-instance-timeline [all]="one.phases" /></div>
       <div class="sec"><h3>Facts</h3><dl class="kv">
         <dt>Version</dt><dd>{{ one.model_version }}</dd><dt>Why it started</dt><dd>{{ launchedInWords(one.launch_cause) }}</dd>
-        @if (one.node) {<dt>Node</dt><dd>{{ one.node }}</dd>}
+        @if (one.node; as node) {<dt>Node</dt><dd>@if (one.state === 'ended') {{{ node }}} @else {<a routerLink="/admin/nodes" [queryParams]="{ open: node }">{{ node }}</a>}</dd>}
         @if (askedOf(one); as text) {<dt>Asks for</dt><dd>{{ text }}</dd>}
         <dt>Jobs</dt><dd>{{ count(one.jobs) }}@if (one.idle_share != null) {, idle {{ percent(one.idle_share) }} of its time}</dd>
         @if (one.resources; as used) {<dt>CPU</dt><dd>{{ used.cpu.now.toFixed(2) }} cores, most {{ used.cpu.peak.toFixed(2) }}</dd><dt>Memory</dt><dd>{{ bytes(used.memory.now) }}, most {{ bytes(used.memory.peak) }}</dd>}

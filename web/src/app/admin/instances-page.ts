@@ -43,7 +43,7 @@ const STATES: Option[] = ['preparing', 'starting', 'ready', 'draining', 'Pending
             <td class="ttl"><a class="tx" [routerLink]="[]" [queryParams]="{ open: row.id }" queryParamsHandling="merge">{{ catalogue.title(row.model) }}</a>&ngsp;<span class="mono id" [title]="row.id">{{ tail(row.id) }}</span></td>
             <td class="sta"><m-phase [is]="markOf(row)" [said]="statusOf(row)" /></td>
             <td class="num" data-l="Started"><span class="v"><m-when [at]="row.launched_at" [relative]="false" /></span></td>
-            <td class="p2" data-l="Node"><span class="v" [class.z]="!row.node">{{ row.node ?? '–' }}</span></td>
+            <td class="p2" data-l="Node"><span class="v">@if (row.node; as node) {<a class="tx" routerLink="/admin/nodes" [queryParams]="{ open: node }">{{ node }}</a>} @else {<span class="z">–</span>}</span></td>
             <td class="r" data-l="CPU"><span class="v"><m-meter [now]="row.resources?.cpu?.now" [peak]="row.resources?.cpu?.peak" kind="cores" /></span></td>
             <td class="r" data-l="Memory"><span class="v"><m-meter [now]="row.resources?.memory?.now" [peak]="row.resources?.memory?.peak" kind="bytes" /></span></td>
             <td class="num p3" data-l="Idle"><span class="v">{{ percent(row.idle_share) }}</span></td>

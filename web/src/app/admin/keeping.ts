@@ -4,5 +4,6 @@ export { CatalogueModelPage } from './catalogue-model-page';
 export { CataloguePage } from './catalogue-page';
 export { InstancePage } from './instance-page';
 export { InstancesPage } from './instances-page';
+export { NodesPage } from './nodes-page';
 export { UsersPage } from './users-page';
 export { HealthPage } from './health-page';

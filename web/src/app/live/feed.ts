@@ -12,8 +12,8 @@ export interface RequestNews {
   readonly inputs: number;
 }
 
-/** Kinds of news: the hub's models and instances, one's own requests, and anybody's, of which administrators are told. */
-type Kind = 'models' | 'instances' | 'requests' | 'everybodys';
+/** Kinds of news: the hub's models and instances, one's own requests, and anybody's and nodes, of which administrators are told. */
+type Kind = 'models' | 'instances' | 'requests' | 'everybodys' | 'nodes';
 
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 30_000;
@@ -35,6 +35,7 @@ export class Feed {
   readonly instances = signal(0);
   readonly requests = signal(0);
   readonly everybodys = signal(0);
+  readonly nodes = signal(0);
   /** The newest of one request. */
   readonly request = signal<RequestNews | null>(null);
   readonly live = signal(false);
@@ -132,9 +133,11 @@ export class Feed {
       this.request.set(JSON.parse(data) as RequestNews);
       this.#count('requests');
     }
-    if (name === 'models' || name === 'instances') this.#count(name);
+    if (name === 'models' || name === 'instances' || name === 'nodes') this.#count(name);
+    // What is on nodes are instances.
+    if (name === 'instances') this.#count('nodes');
     if (name === 'requests') this.#count('everybodys');
-    if (name === 'resync' || name === 'open') for (const kind of ['models', 'instances', 'requests', 'everybodys'] as const) this.#count(kind);
+    if (name === 'resync' || name === 'open') for (const kind of ['models', 'instances', 'requests', 'everybodys', 'nodes'] as const) this.#count(kind);
   }
 
   #count(kind: Kind): void {

@@ -21,6 +21,7 @@ export const ENTRIES: readonly Entry[] = [
   { path: 'admin/requests', label: 'Requests', icon: 'inbox', need: ADMIN, key: 'a' },
   { path: 'admin/instances', label: 'Instances', icon: 'instances', need: ADMIN, tab: 'Instances', key: 'i' },
   { path: 'admin/history', label: 'History', icon: 'history', need: ADMIN, key: 'h' },
+  { path: 'admin/nodes', label: 'Nodes', icon: 'nodes', need: ADMIN, key: 'n' },
   { path: 'admin/catalogue', label: 'Catalogue', icon: 'catalogue', need: ['MODEL_EDITOR', 'ADMIN'], key: 'c' },
   { path: 'admin/users', label: 'Users', icon: 'users', need: ADMIN, key: 'u' },
   { path: 'admin/audit', label: 'Audit', icon: 'audit', need: ADMIN, key: 'l' },

@@ -1,0 +1,125 @@
+// Where instances run: one machine with two GPUs, as an administrator sees it.
+import assert from 'node:assert/strict';
+import { appendFileSync, chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+
+import { COLOURS, enter, faults, world } from './world.mjs';
+
+/** As `nvidia-smi` answers on a machine with two cards that nobody else uses. */
+const SMI = `#!/bin/sh
+case $1 in
+-L | --query-compute-apps*) ;;
+*) printf '0, GPU-7a, NVIDIA H100, 81559 MiB\\n1, GPU-7b, NVIDIA H100, 81559 MiB\\n' ;;
+esac
+`;
+let hub, eyes, admin, folder;
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'muster-nodes-'));
+  mkdirSync(join(folder, 'bin'));
+  writeFileSync(join(folder, 'bin/nvidia-smi'), SMI);
+  chmodSync(join(folder, 'bin/nvidia-smi'), 0o755);
+  const models = join(folder, 'models');
+  cpSync(join(import.meta.dirname, 'models'), models, { recursive: true });
+  for (const name of ['fold', 'dock', 'screen']) {
+    cpSync(join(models, 'sleepy'), join(models, name), { recursive: true });
+    const title = `${name[0].toUpperCase()}${name.slice(1)}`;
+    writeFileSync(join(models, name, 'model.toml'), readFileSync(join(models, name, 'model.toml'), 'utf8').replace(/title = ".*"/, `title = "${title}"`));
+    appendFileSync(join(models, name, 'model.toml'), '\n[resources]\ncpu = 0.5\nmemory_mib = 200\ngpus = 1\n');
+  }
+  [hub, eyes] = await world({ models, env: { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, MUSTER_LOCAL_NODE: 'lab1', MUSTER_LOCAL_LABELS: 'zone=a' } });
+  hub.admin('grace');
+  admin = await hub.signIn('grace');
+  // Two models have a card each; the third waits for one.
+  for (const model of ['fold', 'dock']) await hub.call('requests', { token: admin, body: { model, inputs: ['600'] } });
+  const holds = async () => (await hub.call('nodes', { token: admin })).items[0]?.held_by_instances.named['nvidia.com/gpu'];
+  while ((await holds()) !== 2) await new Promise((done) => setTimeout(done, 100));
+  await hub.call('requests', { token: admin, body: { model: 'screen', inputs: ['0.1'] } });
+});
+afterEach(() => eyes.alone());
+after(async () => {
+  await eyes?.close();
+  await hub?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('a node shows its room, who holds it and why others wait, and what comes is there without a word', async () => {
+  const { page, check } = await eyes.person(hub);
+  await enter(page, 'grace');
+  await page.goto('/requests');
+  await page.getByRole('link', { name: 'Nodes', exact: true }).click();
+  const node = page.locator('article', { hasText: 'lab1' });
+  await node.getByRole('img', { name: /^GPU: 2 of 2, (Fold|Dock) 50 %, (Fold|Dock) 50 %$/ }).waitFor();
+  await node.getByRole('img', { name: /^CPU: 1 of / }).waitFor();
+  await node.getByText('no group, zone a').waitFor();
+  await page.getByText('Screen waits').waitFor();
+  const { words } = await hub.call('plan', { token: admin });
+  await page.getByText(words.held.find((one) => one.model === 'screen').message).waitFor();
+  await page.getByText('2 of 2 GPUs held').waitFor();
+  // An instance starts meanwhile.
+  assert.equal(await node.getByRole('link', { name: 'Atoms' }).count(), 0);
+  await page.getByText('Live', { exact: true }).waitFor();
+  await hub.request(admin, 'atoms', ['CCO']);
+  await node.getByRole('link', { name: 'Atoms' }).waitFor();
+  // Who holds it is one step away.
+  await node.getByRole('link', { name: 'Fold' }).click();
+  await page.waitForURL('**/admin/instances?open=*');
+  await page.locator('aside.drawer').getByText('1 nvidia.com/gpu: GPU-7').waitFor();
+  check();
+});
+
+test('a node is explained beside the list: its devices, and what the plan would do without it', async () => {
+  const { page, check } = await eyes.person(hub);
+  await enter(page, 'grace');
+  await page.goto('/admin/nodes');
+  await page.getByRole('link', { name: 'Explain' }).click();
+  await page.waitForURL('**/admin/nodes?open=lab1');
+  const drawer = page.locator('aside.drawer');
+  await drawer.getByText('GPU-7a').waitFor();
+  const { words } = await hub.call('plan?without=lab1', { token: admin });
+  const others = words.held.filter((one) => one.new);
+  assert.ok(others.length > 0, 'without its only machine others wait as well');
+  for (const { message } of others) await drawer.getByText(message).first().waitFor();
+  await drawer.getByText('zone=a').waitFor();
+  await page.keyboard.press('Escape');
+  await page.waitForURL((url) => url.search === '');
+  await page.goBack();
+  await drawer.getByText('GPU-7b').waitFor();
+  // A node that went away, and a stage that none is in.
+  await page.goto('/admin/nodes?open=lab2');
+  await page.getByText('There is no such node now.').waitFor().catch(() => assert.fail('a node that is not there is said to be gone'));
+  await page.goto('/admin/nodes?stage=booting');
+  await page.getByText('No node is like that').waitFor();
+  await page.getByRole('button', { name: 'Clear the filters' }).click();
+  await page.getByText('1 node on this page').waitFor();
+});
+
+test('the page of nodes is there for everybody, with groups as well', async () => {
+  // No provider of nodes runs here: what its answer would look like.
+  const template = { labels: {}, taints: [], allocatable: { cpu: 12, memory: 85 * 2 ** 30, storage: null, pods: 110, named: { 'nvidia.com/gpu': 1 } } };
+  const group = { id: 'gpu-large', min: 0, max: 4, target: 3, nodes: 2, upcoming: 1, healthy: true, machines: [], order: { id: '01a221d0-7387-72b8-ab1f-54699e1c08a7', to: 3, at: new Date().toISOString() }, failures: null, template, boot_seconds: 130, price: 12, priority: 0, spare: null, only_advised: null, unseen: null, actions: [], advice: [] };
+  const failures = { in_a_row: 2, last_at: new Date().toISOString(), class: 'capacity', message: 'There is no capacity for it at the moment.', next_try: new Date(Date.now() + 6e5).toISOString() };
+  const groups = [group, { ...group, id: 'cpu', min: 1, max: 40, target: 1, nodes: 1, upcoming: 0, order: null, template: null }, { ...group, id: 'spot', target: 0, nodes: 0, upcoming: 0, failures, order: null, only_advised: 'Its size is changed by somebody else.' }];
+  for (const phone of [false, true]) {
+    const { page, check } = await eyes.person(hub, { phone });
+    await enter(page, 'grace');
+    await page.route('**/api/v1/node-groups*', (route) => route.fulfill({ json: { items: groups, next: null } }));
+    await page.goto('/admin/nodes');
+    await page.getByRole('img', { name: '2 are there, 1 comes. Between 0 and 4.' }).waitFor();
+    await page.getByText('The last 2 orders failed: There is no capacity').waitFor();
+    await page.getByText('1 node on this page').waitFor();
+    assert.deepEqual(await faults(page), []);
+    await page.emulateMedia({ colorScheme: 'dark' });
+    assert.deepEqual(await faults(page, COLOURS), [], 'dark');
+    if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/nodes-${phone ? 'phone' : 'desktop'}-dark.png`, fullPage: true });
+    await page.emulateMedia({ colorScheme: 'light' });
+    if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/nodes-${phone ? 'phone' : 'desktop'}-light.png`, fullPage: true });
+    await page.goto('/admin/nodes?open=lab1');
+    await page.locator('aside.drawer').getByText('GPU-7a').waitFor();
+    await page.locator('aside.drawer').locator('li').first().waitFor();
+    assert.deepEqual(await faults(page), [], 'open');
+    if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/node-${phone ? 'phone' : 'desktop'}-light.png` });
+    check();
+  }
+});
