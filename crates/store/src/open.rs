@@ -155,12 +155,14 @@ impl Store {
 
 impl Inner {
     fn start(self: &Arc<Self>, received: mpsc::Receiver<Op>) {
-        let mut tasks = vec![tokio::spawn(Writer::new(Arc::clone(self), received).run())];
+        let mut tasks = vec![
+            tokio::spawn(Writer::new(Arc::clone(self), received).run()),
+            tokio::spawn(planned::follow(Arc::clone(self))),
+        ];
         if let Db::Postgres { write: pool, .. } = &self.db {
             tasks.push(tokio::spawn(notify::tell(Arc::clone(self), pool.clone())));
             tasks.push(tokio::spawn(notify::listen(Arc::clone(self), pool.clone())));
             tasks.push(tokio::spawn(notify::follow(Arc::clone(self))));
-            tasks.push(tokio::spawn(planned::answer(Arc::clone(self), pool.clone())));
         }
         if let Db::Sqlite { .. } = &self.db {
             tasks.push(tokio::spawn(checkpoint::run(Arc::clone(self))));

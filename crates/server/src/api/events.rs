@@ -33,7 +33,7 @@ const ANYBODYS_EVERY: Duration = Duration::from_secs(1);
 ///
 /// Events: `request` with `{id, phase, done, failed, inputs}` when one of your requests changed;
 /// `models` when the state of models may have changed; to administrators `instances`, when instances or
-/// what they do changed, and `requests`, when anybody's requests did; `session` when your rights may have: renew;
+/// what they do changed, `nodes`, when nodes, groups of them or the plan did, and `requests`, when anybody's requests did; `session` when your rights may have: renew;
 /// `resync` when too much changed to tell: read again what you show. Comments keep the connection
 /// open.
 #[utoipa::path(
@@ -61,6 +61,7 @@ pub enum EventDocument {
     Request(RequestNews),
     Models(NothingMore),
     Instances(NothingMore),
+    Nodes(NothingMore),
     Requests(NothingMore),
     Session(NothingMore),
     Resync(NothingMore),
@@ -126,6 +127,7 @@ impl Stream {
             Some(mut news) => {
                 let admin = is_admin(&known.session);
                 news.instances &= admin;
+                news.nodes &= admin;
                 news.anybodys &= admin;
                 if news.anybodys {
                     self.told_anybodys = Some(Instant::now());
@@ -185,6 +187,9 @@ async fn write_events(store: &Store, principal: PrincipalId, news: News) -> Opti
     }
     if news.instances {
         text.push_str("event: instances\ndata: {}\n\n");
+    }
+    if news.nodes {
+        text.push_str("event: nodes\ndata: {}\n\n");
     }
     for id in news.requests {
         let Some(request) = store.find_request(principal, id).await.ok()? else { continue };

@@ -1,5 +1,7 @@
 //! `/metrics`, on an address of its own. No label holds an id of a person, request or instance.
 
+mod planned;
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -59,6 +61,10 @@ async fn write(app: &App, counts: &Counts) -> Result<String, Problem> {
     }
     registry.register("requests", "Requests that have not ended", requests);
     registry.register("instances", "Running copies of models", instances);
+    // Only the server that plans has them, so that they are counted once.
+    if let Some(planned) = app.store.planned_here().borrow().clone() {
+        planned::register(&mut registry, &planned);
+    }
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|_| Problem::internal())?;
     Ok(text)

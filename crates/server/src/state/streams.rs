@@ -54,14 +54,15 @@ pub struct News {
     pub anybodys: bool,
     pub models: bool,
     pub instances: bool,
+    pub nodes: bool,
     pub resync: bool,
     pub session: bool,
 }
 
 impl News {
     pub fn is_empty(&self) -> bool {
-        let other = self.models || self.instances || self.resync || self.session;
-        self.requests.is_empty() && !self.anybodys && !other
+        let other = self.models || self.instances || self.nodes || self.resync;
+        self.requests.is_empty() && !self.anybodys && !self.session && !other
     }
 }
 
@@ -181,9 +182,15 @@ impl Drop for Listening {
 /// Hands changes to the streams until none is open.
 async fn pump(streams: Arc<Streams>, mut changes: broadcast::Receiver<Change>) {
     let mut life = streams.life.clone();
+    let mut planned = streams.store.planned_news();
     loop {
         let change = tokio::select! {
             change = changes.recv() => change,
+            Ok(()) = planned.changed() => {
+                let open = streams.lock();
+                open.admins.iter().for_each(|listener| listener.tell(|news| news.nodes = true));
+                continue;
+            }
             () = stopping(&mut life) => return,
         };
         let mut open = streams.lock();

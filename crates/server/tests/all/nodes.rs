@@ -1,9 +1,12 @@
 //! Nodes, their groups and the plan, as administrators see them.
 
+use std::time::{Duration, Instant};
+
 use muster_core::ServerId;
 use muster_core::plan::{Planned, read_planned};
 use serde_json::{Value, json};
 
+use crate::events::{Stream, follow};
 use crate::hub::{Hub, Person, problem};
 use crate::replicas::{postgres, schema};
 
@@ -216,4 +219,95 @@ async fn every_server_shows_what_the_one_that_plans_saw() {
     for path in ["/api/v1/nodes", "/api/v1/nodes/n1", "/api/v1/node-groups", "/api/v1/plan"] {
         assert_eq!(there.find(path).await, root.find(path).await, "{path}");
     }
+}
+
+fn kept(mut planned: Planned) -> Planned {
+    planned.world.nodes[0].keep = Some("it is for a demonstration".into());
+    planned
+}
+
+async fn until_nodes(stream: &mut Stream) {
+    while stream.next().await.expect("an event") != "event: nodes\ndata: {}" {}
+}
+
+#[tokio::test]
+async fn administrators_are_told_when_something_else_is_planned() {
+    let hub = Hub::alone(|config| config.times.event_comment = Duration::from_millis(300)).await;
+    let (root, person) = (hub.admin("root").await, hub.person().await);
+    let (mut stream, mut theirs) = (follow(&root).await, follow(&person).await);
+    hub.store.set_planned(Some(some()));
+    until_nodes(&mut stream).await;
+    // The same again is no news.
+    let mut later = some();
+    later.now = later.now + Duration::from_secs(5);
+    hub.store.set_planned(Some(later));
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1500) {
+        assert_ne!(stream.next().await.as_deref(), Some("event: nodes\ndata: {}"));
+    }
+    hub.store.set_planned(Some(kept(some())));
+    until_nodes(&mut stream).await;
+    // Many changes at once are told together.
+    for n in 0..50 {
+        let mut planned = some();
+        planned.world.nodes[0].price = n;
+        hub.store.set_planned(Some(planned));
+    }
+    let begun = Instant::now();
+    until_nodes(&mut stream).await;
+    let mut told = 1;
+    while begun.elapsed() < Duration::from_millis(2500) {
+        told += u32::from(stream.next().await.as_deref() == Some("event: nodes\ndata: {}"));
+    }
+    assert!(told <= 2, "told {told} times");
+    for _ in 0..3 {
+        assert_eq!(theirs.next().await.as_deref(), Some(": still here"));
+    }
+}
+
+#[tokio::test]
+async fn another_server_tells_what_is_planned_once_it_was_asked_there() {
+    let schema = schema();
+    let (one, two) =
+        (Hub::on(postgres(&schema), |_| {}).await, Hub::on(postgres(&schema), |_| {}).await);
+    one.store.set_planned(Some(some()));
+    let root = one.admin("root").await;
+    let there = two.with_token(&root, &root.token);
+    let mut stream = follow(&there).await;
+    there.find("/api/v1/nodes").await;
+    one.store.set_planned(Some(kept(some())));
+    until_nodes(&mut stream).await;
+    let node = there.find("/api/v1/nodes/n2").await;
+    assert_eq!(node["id"], "n2");
+}
+
+#[tokio::test]
+async fn the_server_that_plans_has_figures_of_nodes() {
+    let hub = Hub::alone(|_| {}).await;
+    let read = async || {
+        let url = format!("http://{}/metrics", hub.metrics);
+        hub.http.get(url).send().await.expect("an answer").text().await.expect("text")
+    };
+    assert!(!read().await.contains("muster_nodes"));
+    hub.store.set_planned(Some(some()));
+    let text = read().await;
+    for line in [
+        "muster_nodes{stage=\"ready\"} 2",
+        "muster_nodes{stage=\"booting\"} 1",
+        "muster_nodes{stage=\"leaving\"} 0",
+        "muster_node_resources{resource=\"cpu\",is=\"allocatable\"} 12.0",
+        "muster_node_resources{resource=\"cpu\",is=\"instances\"} 1.0",
+        "muster_node_resources{resource=\"cpu\",is=\"others\"} 2.6",
+        "muster_node_resources{resource=\"nvidia.com/gpu\",is=\"allocatable\"} 3.0",
+        "muster_node_group{group=\"gpus\",is=\"target\"} 2",
+        "muster_node_group{group=\"gpus\",is=\"failures\"} 2",
+        "muster_node_group{group=\"plain\",is=\"max\"} 3",
+        "muster_plan_actions{action=\"drop_machines\",is=\"done\"} 1",
+        "muster_plan_actions{action=\"cordon\",is=\"advised\"} 0",
+        "muster_plan_held{because=\"node_starting\"} 1",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line}:\n{text}");
+    }
+    // Names of people's models and pods are no labels, and what is not counted is no figure.
+    assert!(!text.contains("database-0") && !text.contains("resource=\"pods\""), "{text}");
 }

@@ -17,9 +17,11 @@ use crate::{Change, Error, Finished, Inner, Op, Store};
 const COALESCE: Duration = Duration::from_millis(20);
 const RECONNECT: Duration = Duration::from_secs(1);
 pub(crate) const CHANNEL: &str = "muster";
-/// Payloads that are not the name of a server: somebody wants to know what is planned, and is told.
+/// Payloads that are not the name of a server: somebody wants to know what is planned, is told, and is
+/// told that something else is planned by now.
 pub(crate) const PLANNED_ASKED: &str = "planned?";
 pub(crate) const PLANNED_TOLD: &str = "planned";
+pub(crate) const PLANNED_NEWS: &str = "planned!";
 
 /// How often it is looked whether what somebody waits for here has ended elsewhere, if nobody says
 /// anything: a notification may be lost. And while none can come.
@@ -58,6 +60,12 @@ pub(crate) async fn listen(inner: Arc<Inner>, pool: PgPool) {
                         match note.as_ref().map(PgNotification::payload) {
                             Some(PLANNED_ASKED) => inner.planned.asked.notify_one(),
                             Some(PLANNED_TOLD) => inner.planned.told.notify_waiters(),
+                            // Whoever plans has told its own.
+                            Some(PLANNED_NEWS) => {
+                                if inner.planned.is_elsewhere() {
+                                    inner.planned.news.send_modify(|n| *n += 1);
+                                }
+                            }
                             Some(server) if server == me => {}
                             _ => heard(&inner),
                         }
