@@ -25,8 +25,9 @@ use crate::api::instances::{
 use crate::api::metrics::metrics;
 use crate::api::models::{__path_find_model, __path_list_models, find_model, list_models};
 use crate::api::nodes::{
-    __path_find_node, __path_find_plan, __path_list_node_groups, __path_list_nodes, find_node,
-    find_plan, list_node_groups, list_nodes,
+    __path_cordon_node, __path_drain_node, __path_find_node, __path_find_plan,
+    __path_list_node_groups, __path_list_nodes, __path_uncordon_node, cordon_node, drain_node,
+    find_node, find_plan, list_node_groups, list_nodes, uncordon_node,
 };
 use crate::api::oversight::{
     __path_cancel_any_request, __path_find_any_request, __path_list_all_requests,
@@ -154,6 +155,9 @@ fn instances() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_instance_requests))
         .routes(routes!(find_instance_log))
         .routes(routes!(stop_instance))
+        .routes(routes!(cordon_node))
+        .routes(routes!(uncordon_node))
+        .routes(routes!(drain_node))
 }
 
 fn people() -> OpenApiRouter<Arc<App>> {

@@ -183,3 +183,10 @@ pub struct PlannedKept {
     #[serde(flatten)]
     pub kept: NodeKept,
 }
+
+#[derive(Deserialize)]
+pub struct NodeMarked {
+    pub node: String,
+    pub changed: bool,
+    pub message: String,
+}

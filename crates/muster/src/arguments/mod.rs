@@ -30,7 +30,7 @@ pub use self::instances::{
 pub use self::models::{
     DeleteModel, DescribedBy, Disable, EditModel, Models, ModelsVerb, OneModel,
 };
-pub use self::nodes::{NodeGroups, Nodes, NodesVerb, OneNode, Plan};
+pub use self::nodes::{MarkNode, NodeGroups, Nodes, NodesVerb, OneNode, Plan};
 pub use self::oversight::{AdminRequest, AdminRequestVerb, AdminRequests, OneRequest};
 pub use self::people::{AdminCommand, AdminVerb, CreateAdmin, Login, Logout, ResetLink};
 pub use self::requests::{Cancel, Label, Requests, ResultOf, Run, Show};

@@ -15,6 +15,7 @@ Examples:
   muster nodes --stage booting --json | jq -r '.items[].id'
   muster nodes explain lab1
   muster nodes groups
+  muster nodes drain lab1 --reason 'It gets a new disk.'
 
 It needs a login with the permission ADMIN: see `muster login`.")]
 pub struct Nodes {
@@ -48,13 +49,33 @@ Examples:
   muster nodes groups
   muster nodes groups --json | jq '.items[].failures'")]
     Groups(NodeGroups),
+    /// Let a node get nothing new; what runs there stays
+    #[command(after_help = "\
+Examples:
+  muster nodes cordon lab1 --reason 'It gets a new disk.'
+  muster nodes uncordon lab1")]
+    Cordon(MarkNode),
+    /// Let a node take instances again, whoever cordoned or drained it
+    #[command(after_help = "\
+Examples:
+  muster nodes uncordon lab1")]
+    Uncordon(OneNode),
+    /// Let a node get nothing new, and what runs there end when it has done what it works on
+    #[command(after_help = "\
+Examples:
+  muster nodes drain lab1 --reason 'It gets a new disk.'
+  muster nodes uncordon lab1
+
+The node stays: `muster nodes explain lab1` says what is still on it.")]
+    Drain(MarkNode),
 }
 
 impl Nodes {
     pub fn wants_json(&self) -> bool {
         match &self.verb {
             None => self.json,
-            Some(NodesVerb::Explain(arguments)) => arguments.json,
+            Some(NodesVerb::Explain(arguments) | NodesVerb::Uncordon(arguments)) => arguments.json,
+            Some(NodesVerb::Cordon(arguments) | NodesVerb::Drain(arguments)) => arguments.json,
             Some(NodesVerb::Groups(arguments)) => arguments.json,
         }
     }
@@ -65,6 +86,19 @@ pub struct OneNode {
     /// The node's name
     #[arg(value_name = "NODE")]
     pub id: String,
+    /// Print the API's JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MarkNode {
+    /// The node's name
+    #[arg(value_name = "NODE")]
+    pub id: String,
+    /// Why; it is written down
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
     /// Print the API's JSON
     #[arg(long)]
     pub json: bool,

@@ -2,9 +2,10 @@
 
 use muster_core::Timestamp;
 use muster_store::Clock;
+use serde_json::json;
 
-use crate::answer::{Device, Node, NodeDetails, NodeGroup, Planned, Room};
-use crate::arguments::{NodeGroups, Nodes, NodesVerb, OneNode};
+use crate::answer::{Device, Node, NodeDetails, NodeGroup, NodeMarked, Planned, Room};
+use crate::arguments::{MarkNode, NodeGroups, Nodes, NodesVerb, OneNode};
 use crate::failure::Failure;
 use crate::hub::{Hub, parse};
 use crate::list::List;
@@ -18,6 +19,12 @@ pub async fn nodes(hub: &Hub, arguments: &Nodes) -> Result<(), Failure> {
         None => list(hub, arguments).await,
         Some(NodesVerb::Explain(node)) => explain(hub, node).await,
         Some(NodesVerb::Groups(arguments)) => groups(hub, arguments).await,
+        Some(NodesVerb::Cordon(arguments)) => mark(hub, "cordon", arguments).await,
+        Some(NodesVerb::Drain(arguments)) => mark(hub, "drain", arguments).await,
+        Some(NodesVerb::Uncordon(OneNode { id, json })) => {
+            let answer = hub.post(&path(id, "/uncordon"), |post| post).await?;
+            marked(&answer, *json)
+        }
     }
 }
 
@@ -65,8 +72,27 @@ fn gib(bytes: u64) -> f64 {
     bytes as f64 / GIB
 }
 
+fn path(id: &str, rest: &str) -> String {
+    format!("/api/v1/nodes/{}{rest}", segment(id))
+}
+
+async fn mark(hub: &Hub, verb: &str, asked: &MarkNode) -> Result<(), Failure> {
+    let body = json!({ "reason": asked.reason });
+    let answer = hub.post_json(&path(&asked.id, &format!("/{verb}")), &body).await?;
+    marked(&answer, asked.json)
+}
+
+fn marked(answer: &[u8], json: bool) -> Result<(), Failure> {
+    if json {
+        return table::print_json(answer);
+    }
+    let it: NodeMarked = parse(answer)?;
+    let so = if it.changed { "" } else { "It was so already. " };
+    table::print(&format!("{}: {so}{}", it.node, it.message))
+}
+
 async fn explain(hub: &Hub, asked: &OneNode) -> Result<(), Failure> {
-    let node = hub.get(&format!("/api/v1/nodes/{}", segment(&asked.id))).await?;
+    let node = hub.get(&path(&asked.id, "")).await?;
     let mut path = "/api/v1/plan?world=false".to_owned();
     parameter(&mut path, "without", [&asked.id]);
     let without = hub.get(&path).await?;

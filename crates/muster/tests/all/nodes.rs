@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Hub, World};
+use crate::support::{Hub, Output, World, until};
 
 const LENGTHS: &str = "def predict(inputs): return [{'length': len(text)} for text in inputs]\n";
 
@@ -124,4 +124,37 @@ fn nodes_and_plans_are_for_administrators() {
     hub.muster(&["nodes", "explain", "a/../b"]).fails(2, &["There is no node a/../b."]);
     hub.muster(&["plan", "--without", "lab2"]).fails(2, &["There is no node lab2."]);
     hub.muster(&["nodes", "--stage", "broken"]).fails(2, &["booting, ready"]);
+}
+
+/// What waits for a cordoned machine reads so, and runs when it is uncordoned; a drained one is empty soon.
+#[test]
+fn a_machine_is_cordoned_and_drained_by_an_administrator() {
+    let world = world();
+    let hub = admin(&world);
+    let said = hub.good(&["nodes", "cordon", "lab1", "--reason", "It gets a new disk."]).text;
+    assert_eq!(said, "lab1: It gets nothing new, and no instance is there.\n");
+    let again = hub.good(&["nodes", "cordon", "lab1", "--reason", "It gets a new disk."]).text;
+    assert!(again.contains("It was so already."), "{again}");
+    until("it is seen", || {
+        hub.good(&["nodes", "--json"]).json()["items"][0]["stage"]["name"] == "cordoned"
+    });
+    let run = hub.begin(&["run", "lengths", "--input", "abc", "--quiet"]);
+    until("it waits for the node", || {
+        let requests = hub.good(&["requests", "--json"]).json();
+        let why = requests["items"][0]["waiting_reason"].as_str().unwrap_or_default().to_owned();
+        why.contains("the node is cordoned")
+    });
+    hub.good(&["nodes", "uncordon", "lab1"]);
+    let output = Output::from(run.wait_with_output().expect("it ends"));
+    assert_eq!((output.code, output.text.as_str()), (0, "input,length\nabc,3\n"), "{output:?}");
+    let on_it =
+        || hub.good(&["nodes", "--json"]).json()["items"][0]["instances"].as_array().map(Vec::len);
+    until("its instance is seen", || on_it() == Some(1));
+    let said = hub.good(&["nodes", "drain", "lab1", "--json"]).json();
+    assert_eq!((&said["mark"], &said["changed"]), (&json!("drained"), &json!(true)));
+    until("it is empty", || on_it() == Some(0));
+    let text = hub.good(&["nodes", "explain", "lab1"]).text;
+    assert!(text.contains("It is drained"), "{text}");
+    let audit = hub.good(&["admin", "audit", "--json"]).json().to_string();
+    assert!(audit.contains("lab1: It gets a new disk."), "{audit}");
 }

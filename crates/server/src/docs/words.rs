@@ -4,7 +4,7 @@ use muster_core::instance::{EndCause, StateName, StopWork};
 use muster_core::model::{InputKind, Network};
 use muster_core::news::Level;
 use muster_core::plan::{Action, KeptWhy, NodesMode, Why};
-use muster_core::room::{FailureClass, MachineState, NodeStage, Owner as TenantOwner};
+use muster_core::room::{FailureClass, MachineState, MarkKind, NodeStage, Owner as TenantOwner};
 use muster_core::rule::Rule;
 use muster_core::session::EndReason;
 use muster_core::stats::{AuthType, By, Dimension};
@@ -71,6 +71,7 @@ fn sets() -> Vec<(&'static str, &'static str, Words)> {
         ("InstanceEvent", "level", words([Level::Normal, Level::Warning], Level::name)),
         ("InstanceOnNode", "state", words(alive, StateName::name)),
         ("NodeStage", "name", words(NodeStage::NAMES, |it| it)),
+        ("NodeMarked", "mark", words([MarkKind::Cordoned, MarkKind::Drained], MarkKind::name)),
         ("NodeKept", "because", words(KeptWhy::NAMES, |it| it)),
         ("Tenant", "owner", words(TenantOwner::ALL, TenantOwner::name)),
         ("Machine", "state", words(MachineState::NAMES, |it| it)),

@@ -208,7 +208,8 @@ async fn pump(streams: Arc<Streams>, mut changes: broadcast::Receiver<Change>) {
                 // Nobody else is woken by what they may not see.
                 open.admins.iter().for_each(|listener| listener.tell(|news| news.anybodys = true));
             }
-            Ok(Change::Cancelled { .. }) => {}
+            // What is planned of nodes is told when it is.
+            Ok(Change::Cancelled { .. } | Change::Nodes) => {}
             Ok(Change::Models) => tell_all(&open, |news| news.models = true),
             Ok(Change::Instances) => tell_all(&open, |news| {
                 news.models = true;

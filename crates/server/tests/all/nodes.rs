@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use muster_core::ServerId;
 use muster_core::plan::{Planned, read_planned};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::events::{Stream, follow};
@@ -310,4 +311,59 @@ async fn the_server_that_plans_has_figures_of_nodes() {
     }
     // Names of people's models and pods are no labels, and what is not counted is no figure.
     assert!(!text.contains("database-0") && !text.contains("resource=\"pods\""), "{text}");
+}
+
+/// What an administrator says of a node.
+#[tokio::test]
+async fn an_administrator_cordons_and_drains_nodes() {
+    let (hub, root) = hub().await;
+    let mark = async |verb: &str, body: Value| {
+        root.send(Method::POST, &format!("/api/v1/nodes/n1/{verb}"), body).await
+    };
+    let cordoned = mark("cordon", json!({"reason": "a new disk"})).await;
+    let message = "It gets nothing new. What runs there, 1 instance, stays.";
+    assert_eq!(
+        cordoned,
+        json!({"node": "n1", "mark": "cordoned", "changed": true, "message": message})
+    );
+    assert_eq!(mark("cordon", json!({"reason": "a new disk"})).await["changed"], false);
+    let drained = mark("drain", json!({})).await;
+    assert_eq!((&drained["mark"], &drained["changed"]), (&json!("drained"), &json!(true)));
+    let marks = hub.store.heartbeat_of(None).await.expect("an answer").marks;
+    assert_eq!((marks[0].node.0.as_str(), marks[0].ours), ("n1", false));
+    let taken_back = mark("uncordon", json!({})).await;
+    assert_eq!(
+        taken_back,
+        json!({"node": "n1", "mark": null, "changed": true, "message": "It takes instances again."})
+    );
+    assert_eq!(mark("uncordon", json!({})).await["changed"], false);
+    assert_eq!(hub.store.heartbeat_of(None).await.expect("an answer").marks, []);
+    let acts = hub.audit().await;
+    let acts: Vec<_> = acts.iter().map(|it| (it.action.as_str(), it.detail.as_str())).collect();
+    for act in [("cordon-node", "n1: a new disk"), ("drain-node", "n1"), ("uncordon-node", "n1")] {
+        assert_eq!(acts.iter().filter(|it| **it == act).count(), 1, "{acts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_there_is_not_marked() {
+    let (hub, root) = hub().await;
+    for verb in ["cordon", "drain", "uncordon"] {
+        let sent =
+            hub.http.post(hub.url(&format!("/api/v1/nodes/n9/{verb}"))).bearer_auth(&root.token);
+        let none = problem(sent).await;
+        assert_eq!(
+            (&none["status"], &none["detail"]),
+            (&json!(404), &json!("There is no node n9. The nodes are n2, n1, n3."))
+        );
+    }
+    let long = json!({"reason": "x".repeat(501)});
+    let sent =
+        hub.http.post(hub.url("/api/v1/nodes/n1/cordon")).bearer_auth(&root.token).json(&long);
+    assert_eq!(problem(sent).await["pointer"], "/reason");
+    let other = json!({"why": "because"});
+    let sent =
+        hub.http.post(hub.url("/api/v1/nodes/n1/drain")).bearer_auth(&root.token).json(&other);
+    assert_eq!(problem(sent).await["pointer"], "/why");
+    assert_eq!(hub.store.heartbeat_of(None).await.expect("an answer").marks, []);
 }

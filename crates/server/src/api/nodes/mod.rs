@@ -1,6 +1,7 @@
 //! `/api/v1/nodes`, `/api/v1/node-groups` and `/api/v1/plan`: where instances run and what the hub makes of
 //! it, for administrators. All three are of one look: what the hub that plans saw and decided last.
 
+mod marks;
 pub mod plan;
 mod view;
 
@@ -10,7 +11,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::plan::{MOST_MORE, NotThere, Planned, WhatIf};
-use muster_core::room::{GroupId, NodeId, NodeStage};
+use muster_core::room::{GroupId, NodeId, NodeStage, NodeView};
 
 use crate::api::requests::view::PageView;
 use crate::app::App;
@@ -18,6 +19,10 @@ use crate::http::answer::json;
 use crate::http::extract::{NodePath, Pairs, Parameters, Query};
 use crate::http::problem::{Kind, Problem};
 use crate::identity::Admin;
+pub use marks::{
+    __path_cordon_node, __path_drain_node, __path_uncordon_node, cordon_node, drain_node,
+    uncordon_node,
+};
 use plan::PlanDocument;
 use view::{GroupDocument, NodeDetails, NodeDocument, Shown};
 
@@ -101,13 +106,7 @@ pub async fn find_node(
     NodePath(id): NodePath,
 ) -> Result<Response, Problem> {
     let planned = planned(&app).await?;
-    aside(move || {
-        let Some(node) = planned.world.nodes.iter().find(|node| node.id == id) else {
-            return Err(Problem::new(Kind::NotFound, planned.no_node(&id).to_string()));
-        };
-        json(StatusCode::OK, &Shown::of(&planned).details(node))
-    })
-    .await
+    aside(move || json(StatusCode::OK, &Shown::of(&planned).details(find(&planned, &id)?))).await
 }
 
 /// List groups of nodes
@@ -200,6 +199,11 @@ pub async fn find_plan(
         json(StatusCode::OK, &PlanDocument::new(&then, Some(&today.plan), with_world))
     })
     .await
+}
+
+fn find<'p>(planned: &'p Planned, id: &NodeId) -> Result<&'p NodeView, Problem> {
+    let found = planned.world.nodes.iter().find(|node| node.id == *id);
+    found.ok_or_else(|| Problem::new(Kind::NotFound, planned.no_node(id).to_string()))
 }
 
 async fn planned(app: &App) -> Result<Arc<Planned>, Problem> {
