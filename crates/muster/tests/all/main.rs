@@ -19,6 +19,7 @@ mod mail;
 mod nodes;
 mod people;
 mod processes;
+mod providers;
 mod results;
 mod servers;
 mod serving;

@@ -35,7 +35,9 @@ async fn a_marked_node_gets_nothing_new(lab: Lab) {
     assert_eq!(store.cordon(&node(), "again").await.expect("it"), Marking::Already);
     let mark = marks(store).await.remove(0);
     assert_eq!((&mark.node, mark.kind, mark.ours), (&node(), MarkKind::Cordoned, true));
-    assert_eq!((mark.since, mark.why.as_str()), (lab.store.now(), "it is \"empty\""));
+    let age = store.now().since(mark.since);
+    assert!(age < std::time::Duration::from_secs(60), "{age:?}");
+    assert_eq!(mark.why, "it is \"empty\"");
     assert!(!store.add_instance(placed(&lab, 0)).await.expect("an answer"));
     assert!(store.add_instance(new_instance(&lab, 1)).await.expect("elsewhere"));
     assert_eq!(store.uncordon(&node()).await.expect("it"), Marking::Done);
