@@ -8,6 +8,8 @@
 mod amounts;
 mod ask;
 mod books;
+#[cfg(test)]
+mod books_tests;
 mod fit;
 mod group;
 mod neighbours;

@@ -124,7 +124,8 @@ impl Drop for Pool<'_> {
             let pid =
                 machine["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
             if let Some(pid) = pid {
-                drop(kill_process(pid, Signal::KILL));
+                // It may have ended by itself.
+                kill_process(pid, Signal::KILL).ok();
             }
         }
     }
