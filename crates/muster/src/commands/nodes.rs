@@ -1,7 +1,10 @@
 //! `muster nodes`: where instances run, for administrators.
 
 use muster_core::Timestamp;
+use muster_core::plan::NotThere;
+use muster_core::room::GroupId;
 use muster_store::Clock;
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::answer::{Device, Node, NodeDetails, NodeGroup, NodeMarked, Planned, Room};
@@ -11,6 +14,11 @@ use crate::hub::{Hub, parse};
 use crate::list::List;
 use crate::path::{parameter, segment};
 use crate::{human, table};
+
+#[derive(Deserialize)]
+struct Groups {
+    items: Vec<NodeGroup>,
+}
 
 const GIB: f64 = (1u64 << 30) as f64;
 
@@ -29,12 +37,25 @@ pub async fn nodes(hub: &Hub, arguments: &Nodes) -> Result<(), Failure> {
 }
 
 async fn list(hub: &Hub, arguments: &Nodes) -> Result<(), Failure> {
+    if !arguments.group.is_empty() {
+        are_there(hub, &arguments.group).await?;
+    }
     let mut path = "/api/v1/nodes".to_owned();
     parameter(&mut path, "group", &arguments.group);
     parameter(&mut path, "stage", &arguments.stage);
     let (limit, json) = (arguments.limit, arguments.json);
     let list = List { path: &path, limit, json, none: "no nodes", see: "--limit" };
     list.print(hub, listed).await
+}
+
+/// A mistyped group has no nodes, which is not what one wants to hear.
+async fn are_there(hub: &Hub, groups: &[String]) -> Result<(), Failure> {
+    let Groups { items } = parse(&hub.get("/api/v1/node-groups").await?)?;
+    let there: Vec<GroupId> = items.into_iter().map(|group| GroupId(group.id)).collect();
+    match groups.iter().map(|name| GroupId(name.clone())).find(|name| !there.contains(name)) {
+        Some(asked) => Err(Failure::usage(NotThere::Group { asked, there }.to_string())),
+        None => Ok(()),
+    }
 }
 
 fn listed(nodes: Vec<Node>) -> String {
@@ -201,10 +222,6 @@ async fn groups(hub: &Hub, arguments: &NodeGroups) -> Result<(), Failure> {
     let body = hub.get("/api/v1/node-groups").await?;
     if arguments.json {
         return table::print_json(&body);
-    }
-    #[derive(serde::Deserialize)]
-    struct Groups {
-        items: Vec<NodeGroup>,
     }
     let Groups { items } = parse(&body)?;
     if items.is_empty() {

@@ -1,8 +1,11 @@
 //! The machine as a node, and what is planned, on the command line. brief: NS-1, NS-5
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use crate::support::{Hub, Output, World, until};
+use crate::cluster;
+use crate::support::{Hub, Output, PASSWORD, World, until};
 
 const LENGTHS: &str = "def predict(inputs): return [{'length': len(text)} for text in inputs]\n";
 
@@ -124,6 +127,8 @@ fn nodes_and_plans_are_for_administrators() {
     hub.muster(&["nodes", "explain", "a/../b"]).fails(2, &["There is no node a/../b."]);
     hub.muster(&["plan", "--without", "lab2"]).fails(2, &["There is no node lab2."]);
     hub.muster(&["nodes", "--stage", "broken"]).fails(2, &["booting, ready"]);
+    hub.muster(&["nodes", "--group", "gpus"])
+        .fails(2, &["There is no group gpus. There are no groups at all."]);
 }
 
 /// What waits for a cordoned machine reads so, and runs when it is uncordoned; a drained one is empty soon.
@@ -157,4 +162,45 @@ fn a_machine_is_cordoned_and_drained_by_an_administrator() {
     assert!(text.contains("It is drained"), "{text}");
     let audit = hub.good(&["admin", "audit", "--json"]).json().to_string();
     assert!(audit.contains("lab1: It gets a new disk."), "{audit}");
+}
+
+/// Whichever hub is asked, it shows the machines of both, as the one that plans sees them.
+#[test]
+fn each_of_two_hubs_shows_both_machines() {
+    let url = cluster::shared().url("postgres");
+    let schema = format!("t{}", muster_store::Clock::system().id().simple());
+    let (one, two) = (world(), world());
+    let fill = |command: &mut Command, node: &str| {
+        command.env("MUSTER_DATABASE_URL", &url).env("MUSTER_DATABASE_SCHEMA", &schema);
+        command.env("MUSTER_LOCAL_NODE", node);
+    };
+    assert_eq!(one.create_admin_with("root", |command| fill(command, "lab1")).code, 0);
+    two.write("password", PASSWORD);
+    let first = one.hub_with(&[], |command| fill(command, "lab1"));
+    let second = two.hub_with(&[], |command| fill(command, "lab2"));
+    for hub in [&first, &second] {
+        hub.good(&["login", "root", "--password-file", "password"]);
+    }
+    let nodes = |hub: &Hub| hub.good(&["nodes", "--json"]).json()["items"].clone();
+    let names = |nodes: &Value| -> Vec<String> {
+        let all = nodes.as_array().expect("items").iter();
+        all.map(|node| node["id"].as_str().expect("a name").to_owned()).collect()
+    };
+    for hub in [&first, &second] {
+        until("both are seen", || names(&nodes(hub)) == ["lab1", "lab2"]);
+        assert_eq!(
+            hub.good(&["plan", "--json"]).json()["world"]["nodes"].as_array().map(Vec::len),
+            Some(2)
+        );
+    }
+    let servers = |nodes: &Value, n: usize| nodes[n]["servers"][0].clone();
+    let seen = [nodes(&first), nodes(&second)];
+    for n in [0, 1] {
+        assert_eq!(servers(&seen[0], n), servers(&seen[1], n));
+    }
+    assert_ne!(servers(&seen[0], 0), servers(&seen[0], 1));
+    // What is said at one of them holds on both.
+    second.good(&["nodes", "cordon", "lab1"]);
+    let stage = |hub: &Hub| nodes(hub)[0]["stage"]["name"].clone();
+    until("it is cordoned", || stage(&first) == "cordoned" && stage(&second) == "cordoned");
 }

@@ -13,7 +13,7 @@ import { Failed, Void } from '../ui/void';
 import { When } from '../ui/when';
 
 /** As entries name them. */
-const ACTIONS = ['create', 'grant', 'revoke', 'disable', 'enable', 'end-sessions', 'reset-link', 'delete', 'cancel-request', 'front-request', 'requeue-request', 'stop-instance', 'create-model', 'edit-model', 'enable-model', 'disable-model', 'delete-model', 'clear-cache'];
+const ACTIONS = ['create', 'grant', 'revoke', 'disable', 'enable', 'end-sessions', 'reset-link', 'delete', 'cancel-request', 'front-request', 'requeue-request', 'stop-instance', 'create-model', 'edit-model', 'enable-model', 'disable-model', 'delete-model', 'clear-cache', 'cordon-node', 'drain-node', 'uncordon-node'];
 
 /** What administrators did, the newest first. */
 @Component({
