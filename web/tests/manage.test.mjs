@@ -84,6 +84,9 @@ test('a model is disabled with a reason that people read, and enabled', async ()
   await page.getByLabel('Reason').fill('It is being repaired');
   await page.getByRole('button', { name: 'Disable', exact: true }).click();
   await page.getByText('It takes no new requests. It is being repaired').waitFor();
+  // Those who keep models know it by its title, disabled or not.
+  await page.goto('/admin/requests');
+  await page.locator('td.ttl').getByText('Atoms', { exact: true }).first().waitFor();
   await page.goto('/admin/catalogue?state=disabled');
   await page.getByText('1 model of').waitFor();
   await page.getByRole('link', { name: 'Atoms' }).click();

@@ -118,6 +118,19 @@ test('what is selected is copied and downloaded; what is shown is, too; SDF has 
   const [parquet] = await Promise.all([page.waitForEvent('download'), whole.click()]);
   assert.match(parquet.suggestedFilename(), /^atoms-[0-9a-f]+\.parquet$/);
   assert.equal(readFileSync(await parquet.path()).subarray(0, 4).toString(), 'PAR1');
+  // Of neighbours it makes just these.
+  await page.getByRole('checkbox', { name: 'Select row 6' }).uncheck();
+  await open();
+  for (const row of [4, 5]) await page.getByRole('checkbox', { name: `Select row ${row}` }).check();
+  await page.getByRole('button', { name: 'Download', exact: true }).click();
+  await menu.getByRole('button', { name: 'Selected 2' }).click();
+  const two = menu.getByRole('link', { name: 'Parquet typed columns' });
+  const asked = new URL(await two.evaluate((link) => link.href));
+  const [part] = await Promise.all([page.waitForEvent('download'), two.click()]);
+  assert.equal(readFileSync(await part.path()).subarray(0, 4).toString(), 'PAR1');
+  asked.searchParams.set('format', 'json');
+  const rows = await page.evaluate(async (url) => (await fetch(url)).json(), asked.href);
+  assert.deepEqual(rows.map((row) => row.name), ['phenol', 'propane']);
   const sdf = await format('All 6', 'SDF');
   const records = sdf.text.split('$$$$\n').slice(0, -1);
   assert.equal(records.length, 6);

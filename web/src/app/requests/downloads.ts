@@ -44,12 +44,12 @@ type Which = 'all' | 'shown' | 'selected';
       }
       @for (format of formats(); track format.id) {
         @if (byHub(format)) {
-          <a class="mi" [href]="'api/v1/requests/' + request().id + '/result?format=' + format.id" [download]="nameOf(format.id, 'all')" (click)="menu.close()"><b>{{ format.label }}</b><i>{{ which() === 'all' ? format.what : 'all ' + counted(total(), 'row') }}</i></a>
+          <a class="mi" [href]="'api/v1/requests/' + request().id + '/result?format=' + format.id + piece()" [download]="nameOf(format.id, 'all')" (click)="menu.close()"><b>{{ format.label }}</b><i>{{ which() === 'all' || piece() ? format.what : 'all ' + counted(total(), 'row') }}</i></a>
         } @else {
           <button type="button" class="mi" (click)="make(format); menu.close()"><b>{{ format.label }}</b><i>{{ format.what }}</i></button>
         }
       }
-      <p>{{ which() === 'shown' ? 'Rows in the order of the table.' : 'Rows in the order of the inputs.' }}@if (which() !== 'all') { The hub makes XLSX, Parquet and Arrow, of all rows.}@if (request().expires_at; as at) { Kept until {{ moment(at, clock.now()) }}.}</p>
+      <p>{{ which() === 'shown' ? 'Rows in the order of the table.' : 'Rows in the order of the inputs.' }}@if (which() !== 'all' && !piece()) { The hub makes XLSX, Parquet and Arrow, of all rows or of neighbours.}@if (request().expires_at; as at) { Kept until {{ moment(at, clock.now()) }}.}</p>
     </div>`,
 })
 export class Downloads {
@@ -73,12 +73,18 @@ export class Downloads {
     return parts;
   });
   protected readonly which = computed<Which>(() => (this.parts().some((part) => part.id === this.wanted()) ? this.wanted() : 'all'));
+  /** What the hub is asked for of a selection without gaps; nothing if it has some. */
+  protected readonly piece = computed(() => {
+    const rows = this.result().picked();
+    const [first = 0, last = -1] = [rows[0], rows.at(-1)];
+    return this.which() === 'selected' && last - first === rows.length - 1 ? `&offset=${first}&limit=${rows.length}` : '';
+  });
   protected readonly formats = computed(() => {
     const model = this.model();
     const molecules = !!model && takesMolecules(model) && !!this.result().columns();
     const those = FORMATS.filter(({ id }) => id !== 'sdf' || molecules);
     // What has the rows that were chosen stands first.
-    return this.which() === 'all' ? those : [...those.filter(({ type }) => type), ...those.filter(({ type }) => !type)];
+    return this.which() === 'all' || this.piece() ? those : [...those.filter(({ type }) => type), ...those.filter(({ type }) => !type)];
   });
 
   /** The hub makes every format of all rows; the page makes some of any rows, and structures. */
