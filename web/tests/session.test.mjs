@@ -187,3 +187,60 @@ test('who lacks a permission sees no entry, and the page names it; a permission 
   assert.ok(await page.getByRole('link', { name: 'jones' }).isVisible(), 'the name stays');
 });
 
+/** Ends what browsers have of a person, as from another machine. */
+async function endElsewhere(name) {
+  const token = await hub.signIn(name);
+  const { items } = await hub.call('me/sessions', { token });
+  for (const { id } of items.filter((one) => one.kind === 'cookie')) await hub.call(`me/sessions/${id}/end`, { token, body: {} });
+}
+
+test('a stream of events that ends says nothing about the session: it is asked, and the stream is opened again', async () => {
+  await hub.account('lise');
+  const { page, check } = await eyes.person(hub, { expected: [/401/] });
+  let [streams, asked] = [0, 0];
+  page.on('request', (request) => (asked += request.url().endsWith('/session/renew') ? 1 : 0));
+  await page.route('**/api/v1/events', (route) => {
+    streams++;
+    return route.fulfill({ contentType: 'text/event-stream', body: ': so much\n\n' });
+  });
+  await signIn(page, 'lise');
+  await page.waitForFunction(() => document.querySelector('main'));
+  const [before, askedBefore] = [streams, asked];
+  while (streams < before + 2) await page.waitForTimeout(100);
+  assert.ok(asked > askedBefore, 'it is asked whether the session lives');
+  assert.ok(await named(page, 'lise').isVisible());
+  assert.equal(await asksForLogin(page).count(), 0);
+  await endElsewhere('lise');
+  await asksForLogin(page).waitFor();
+  // Nobody listens for a session that is over.
+  await page.waitForTimeout(500);
+  const last = streams;
+  await page.waitForTimeout(2_500);
+  assert.equal(streams, last);
+  check();
+});
+
+test('a page out of the back-forward cache asks who one is, and reads again', async () => {
+  await hub.account('hildegard');
+  const { page, check } = await eyes.person(hub, { expected: [/401/] });
+  // Nothing else tells it.
+  await page.route('**/api/v1/events', () => {});
+  await signIn(page, 'hildegard');
+  await page.getByText('You have no requests yet').waitFor();
+  const token = await hub.signIn('hildegard');
+  await hub.request(token, 'atoms', ['CCO']);
+  const restored = () => page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
+  assert.equal(await page.getByText('1 input').count(), 0);
+  await restored();
+  await page.getByText('1 input').waitFor();
+  await endElsewhere('hildegard');
+  assert.equal(await asksForLogin(page).count(), 0);
+  await restored();
+  await asksForLogin(page).waitFor();
+  await named(page, 'hildegard').waitFor();
+  // The same by the button of the browser.
+  await page.goto('/api/docs/');
+  await page.goBack();
+  await page.getByText('You have no requests yet').or(asksForLogin(page)).waitFor();
+  check();
+});

@@ -58,6 +58,10 @@ export class Session {
     addEventListener('online', () => this.#wake());
     addEventListener('offline', () => this.lost());
     document.addEventListener('visibilitychange', () => this.#wake());
+    // A page that the browser had put aside: what it shows and who it thinks one is are as old as that.
+    addEventListener('pageshow', ({ persisted }) => {
+      if (persisted) void this.#keeper.renew().then((live) => live && this.#resumed.update((n) => n + 1));
+    });
     for (const sign of ['pointerdown', 'keydown']) addEventListener(sign, () => (this.#used = true), { passive: true });
     setInterval(() => {
       if (this.#used && this.live()) void this.#keeper.renew();
