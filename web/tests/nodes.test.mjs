@@ -95,6 +95,44 @@ test('a node is explained beside the list: its devices, and what the plan would 
   await page.getByText('1 node on this page').waitFor();
 });
 
+test('a node is cordoned, let take instances and drained: what follows is said first, and stands in the audit', async () => {
+  const { page, check } = await eyes.person(hub);
+  await enter(page, 'grace');
+  await hub.request(admin, 'atoms', ['CCN']);
+  await page.goto('/admin/nodes');
+  const node = page.locator('article', { hasText: 'lab1' });
+  const dialog = page.locator('dialog[open]');
+  await node.locator('li', { hasText: 'Atoms' }).locator('.dot.idle').waitFor();
+  await node.getByRole('button', { name: 'Cordon…' }).click();
+  await dialog.getByText(/3 instances are on it, 2 of them work: they stay/).waitFor();
+  assert.deepEqual(await faults(page), [], 'dialog');
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal((await hub.call('nodes/lab1', { token: admin })).stage.name, 'ready', 'nothing was done');
+  await node.getByRole('button', { name: 'Cordon…' }).click();
+  await dialog.getByLabel('Reason').fill('It gets a new disk.');
+  await dialog.getByRole('button', { name: 'Cordon', exact: true }).click();
+  await node.getByText('cordoned').first().waitFor();
+  await node.getByRole('button', { name: 'Take instances…' }).click();
+  await dialog.getByRole('button', { name: 'Take instances' }).click();
+  await node.getByText('ready').first().waitFor();
+  // Beside the list as well: what is idle goes, what works stays until it is done.
+  await page.goto('/admin/nodes?open=lab1');
+  const drawer = page.locator('aside.drawer');
+  await drawer.getByRole('button', { name: 'Drain…' }).click();
+  await dialog.getByText('what is idle ends at once').waitFor();
+  await dialog.getByText('Screen waits: No node can run the model').waitFor();
+  if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/node-drain.png` });
+  await dialog.getByRole('button', { name: 'Drain', exact: true }).click();
+  await drawer.getByText('drained').first().waitFor();
+  await node.getByRole('link', { name: 'Atoms' }).waitFor({ state: 'detached' });
+  await node.getByRole('link', { name: 'Fold' }).waitFor();
+  await page.goto('/admin/audit');
+  await page.getByText('It gets a new disk.').waitFor();
+  await hub.call('nodes/lab1/uncordon', { token: admin, method: 'POST' });
+  check();
+});
+
 test('the page of nodes is there for everybody, with groups as well', async () => {
   // No provider of nodes runs here: what its answer would look like.
   const template = { labels: {}, taints: [], allocatable: { cpu: 12, memory: 85 * 2 ** 30, storage: null, pods: 110, named: { 'nvidia.com/gpu': 1 } } };

@@ -1,4 +1,4 @@
-import { Component, computed, inject, input, output } from '@angular/core';
+import { Component, computed, inject, input, output, signal } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
 import { follow, read } from '../api/read';
@@ -9,16 +9,18 @@ import { binary, counted, tail } from '../ui/format';
 import { Phase } from '../ui/phase';
 import { Failed } from '../ui/void';
 import { When } from '../ui/when';
-import { MARKS, nameOf, roomInWords } from './node-words';
+import { NodeDialog } from './node-dialog';
+import { ACTS, actsOf, changesOf, MARKS, nameOf, type NodeAct, roomInWords } from './node-words';
 
 /** A node beside the list: what is on it, why it stays, and what the plan would do without it. */
 @Component({
   selector: 'm-node-drawer',
-  imports: [Drawer, Failed, Phase, RouterLink, When],
+  imports: [Drawer, Failed, NodeDialog, Phase, RouterLink, When],
   template: `<m-drawer title="Node" [id]="id()" (closed)="closed.emit()">
     @if (read.failure(); as failure) {@if (failure.status === 404) {<p class="mt3 mut">There is no such node now.</p>} @else {<m-failed [failure]="failure" (again)="read.again()" />}}
     @if (read.value(); as node) {
-      <div class="bar mt3"><m-phase [is]="mark()" [said]="node.stage.name" /></div>
+      <div class="bar mt3"><m-phase [is]="mark()" [said]="node.stage.name" />
+        <div class="end">@for (act of actsOf(node); track act) {<button type="button" class="btn" [class.danger]="act === 'drain'" (click)="asking.set(act)">{{ acts[act] }}</button>}</div></div>
       <p class="mut">{{ node.stage.message }}@if (node.stage.since; as since) { Since <m-when [at]="since" [relative]="false" />.}</p>
       <div class="sec"><h3>Why it stays</h3><p>{{ node.kept?.message ?? 'The hub takes no such nodes away.' }}@if (node.kept?.until; as until) { It goes at <m-when [at]="until" [relative]="false" /> if that stays so.}</p>
         @for (one of node.actions; track $index) {<p>Now: {{ one.message }}</p>}@for (one of node.advice; track $index) {<p>Advised: {{ one.message }}</p>}</div>
@@ -41,27 +43,27 @@ import { MARKS, nameOf, roomInWords } from './node-words';
         <dt>Hubs</dt><dd>{{ node.servers.length > 0 ? counted(node.servers.length, 'hub') + ' launches instances there' : 'none launches instances there' }}</dd>
       </dl></div>
     } @else if (!read.failure()) {<p class="mt3"><i class="sk a"></i></p>}
-  </m-drawer>`,
+  </m-drawer>
+  @if (asking(); as act) {@if (read.value(); as node) {<m-node-dialog [node]="node" [act]="act" (closed)="asking.set(null)" (done)="asking.set(null); read.again(); changed.emit()" />}}`,
 })
 export class NodeDrawer {
   readonly id = input.required<string>();
   readonly closed = output();
+  readonly changed = output();
   protected readonly catalogue = inject(Catalogue);
   protected readonly binary = binary;
   protected readonly counted = counted;
   protected readonly tail = tail;
+  protected readonly acts = ACTS;
+  protected readonly actsOf = actsOf;
   protected readonly nameOf = nameOf;
   protected readonly roomInWords = roomInWords;
   protected readonly read = read('/api/v1/nodes/{id}', () => ({ path: { id: this.id() } }));
   protected readonly without = read('/api/v1/plan', () => ({ query: { without: [this.id()], world: false }, quiet: true }));
   protected readonly mark = computed(() => MARKS[this.read.value()?.stage.name ?? ''] ?? 'ended');
   protected readonly labels = computed(() => Object.entries(this.read.value()?.labels ?? {}).map(([name, value]) => `${name}=${String(value)}`));
-  protected readonly changes = computed(() => {
-    const words = this.without.value()?.words;
-    if (!words) return [];
-    const held = words.held.filter((one) => one.new).map((one) => `${this.catalogue.title(one.model)} waits: ${one.message}`);
-    return [...[...words.actions, ...words.advice].filter((one) => one.new).map((one) => one.message), ...held];
-  });
+  protected readonly changes = computed(() => changesOf(this.without.value()?.words, (model) => this.catalogue.title(model)));
+  protected readonly asking = signal<NodeAct | null>(null);
 
   constructor() {
     const feed = inject(Feed);

@@ -1,4 +1,4 @@
-import { barsOf, type Node, roomInWords, styleOf, sumInWords } from './node-words';
+import { actsOf, barsOf, changesOf, type Node, roomInWords, styleOf, sumInWords } from './node-words';
 
 const room = (cpu: number, gib: number, gpus = 0) => ({ cpu, memory: gib * 2 ** 30, storage: null, pods: null, named: gpus > 0 ? { 'nvidia.com/gpu': gpus } : {} });
 const held = (model: string, cpu: number, gib: number, more: object = {}) => ({ id: model, model, state: 'ready', idle_since: null, asked: room(cpu, gib), devices: [], ...more });
@@ -24,4 +24,15 @@ test('rooms and their sum are told in words', () => {
   expect(roomInWords(room(1, 0.5, 2))).toBe('1 core, 512 MiB, 2 GPUs');
   expect(sumInWords([node, node])).toBe('2 nodes: 13 of 16 cores, 24 of 64 GiB, 2 of 4 GPUs held.');
   expect(styleOf(held('starts', 1, 1, { state: 'starting' }) as Node['instances'][number])).toBe('works');
+});
+
+test('of a question only what is not so as things are is told', () => {
+  const words = { mode: 'own', actions: [{ do: 'launch', message: 'Launch.', new: true }, { do: 'retire', message: 'Retire.', new: false }], advice: [], held: [{ model: 'atoms', because: 'no_room', message: 'No room.', new: true }], kept: [], unneeded: [] };
+  expect(changesOf(words as unknown as Parameters<typeof changesOf>[0], (model) => model.toUpperCase())).toEqual(['Launch.', 'ATOMS waits: No room.']);
+  expect(changesOf(undefined, String)).toEqual([]);
+});
+
+test('what may be done with a node is what it is not already', () => {
+  const at = (name: string) => actsOf({ ...node, stage: { name } } as unknown as Node);
+  expect([at('ready'), at('unready'), at('cordoned'), at('drained'), at('leaving')]).toEqual([['cordon', 'drain'], ['cordon', 'drain'], ['uncordon', 'drain'], ['uncordon'], []]);
 });

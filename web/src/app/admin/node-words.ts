@@ -87,3 +87,20 @@ export function sumInWords(nodes: readonly Node[]): string {
   const parts = [`${cores(held(cpu))} of ${cores(all(cpu))} cores`, ofBytes(held(memory), all(memory)), ...(all(gpus) > 0 ? [`${held(gpus)} of ${all(gpus)} GPUs`] : [])];
   return `${counted(nodes.length, 'node')}: ${parts.join(', ')} held.`;
 }
+
+export type NodeAct = 'cordon' | 'drain' | 'uncordon';
+
+/** What an administrator may do with it now. */
+export function actsOf({ stage }: Node): NodeAct[] {
+  if (stage.name === 'leaving') return [];
+  return stage.name === 'drained' ? ['uncordon'] : stage.name === 'cordoned' ? ['uncordon', 'drain'] : ['cordon', 'drain'];
+}
+
+export const ACTS: { readonly [A in NodeAct]: string } = { cordon: 'Cordon…', drain: 'Drain…', uncordon: 'Take instances…' };
+
+/** What a plan for a question does and says that is not so as things are. */
+export function changesOf(words: Schemas['PlanWords'] | undefined, title: (model: string) => string): string[] {
+  if (!words) return [];
+  const held = words.held.filter((one) => one.new).map((one) => `${title(one.model)} waits: ${one.message}`);
+  return [...[...words.actions, ...words.advice].filter((one) => one.new).map((one) => one.message), ...held];
+}

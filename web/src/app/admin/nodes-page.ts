@@ -1,4 +1,4 @@
-import { Component, computed, inject, input } from '@angular/core';
+import { Component, computed, inject, input, signal } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
 import { follow, read } from '../api/read';
@@ -14,9 +14,10 @@ import { asList, asText, queryChanger } from '../ui/query';
 import { Failed, Void } from '../ui/void';
 import { When } from '../ui/when';
 import { GroupScale } from './group-scale';
+import { NodeDialog } from './node-dialog';
 import { NodeDrawer } from './node-drawer';
 import { NodeRoom } from './node-room';
-import { MARKS, type Node, roomInWords, styleOf, sumInWords } from './node-words';
+import { ACTS, actsOf, MARKS, type Node, type NodeAct, roomInWords, styleOf, sumInWords } from './node-words';
 
 const STAGES: Option[] = Object.keys(MARKS).map((value) => ({ value, label: value }));
 const MODES = { delegate: 'Nodes are left to somebody else.', advise: 'Nodes are somebody else’s: the hub says what it would do.', own: 'The hub makes nodes and takes them away.' };
@@ -24,7 +25,7 @@ const MODES = { delegate: 'Nodes are left to somebody else.', advise: 'Nodes are
 /** Where instances run: the room of each node, who holds it, and what is planned with it. */
 @Component({
   selector: 'm-nodes-page',
-  imports: [Choices, Failed, GroupScale, Icon, LiveMark, NodeDrawer, NodeRoom, Pager, Phase, RouterLink, Void, When],
+  imports: [Choices, Failed, GroupScale, Icon, LiveMark, NodeDialog, NodeDrawer, NodeRoom, Pager, Phase, RouterLink, Void, When],
   template: `<svg class="sprite hatch" aria-hidden="true"><defs><pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="5" height="5" /><path d="M0 0V5" /></pattern></defs></svg>
   <div [class.split]="opened()"><div>
     <header class="head dup"><div class="ht"><h1>Nodes</h1><p class="sub">@if (nodes().length > 0) {{{ sum() }}&ngsp;}@if (plan.value(); as it) {{{ modes[it.words.mode] }} The last plan is of <m-when [at]="it.now" [relative]="false" />.}</p></div>
@@ -58,7 +59,7 @@ const MODES = { delegate: 'Nodes are left to somebody else.', advise: 'Nodes are
               <ul class="who">@for (one of node.instances; track one.id) {<li><i class="dot {{ styleOf(one) }}"></i><a class="tx" routerLink="/admin/instances" [queryParams]="{ open: one.id }">{{ catalogue.title(one.model) }}</a>&ngsp;<span class="mono id" [title]="one.id">{{ tail(one.id) }}</span><span class="mut">&ngsp;{{ roomInWords(one.asked) }}</span></li>} @empty {<li class="mut">No instance is on it.</li>}</ul></div>
             <div class="keep"><b>{{ node.stage.message }}</b>{{ node.kept ? 'Stays: ' + node.kept.message : node.group ? 'Nothing keeps it.' : 'The hub takes no such nodes away.' }}@if (node.unneeded_since; as since) { Nobody needs it since <m-when [at]="since" [relative]="false" />.}
               @for (one of node.advice; track $index) {<p>Advised: {{ one.message }}</p>}
-              <div class="na"><a class="btn txt q" [routerLink]="[]" [queryParams]="{ open: node.id }" queryParamsHandling="merge">Explain</a></div></div>
+              <div class="na">@for (act of actsOf(node); track act) {<button type="button" class="btn txt q" (click)="asking.set({ id: node.id, act })">{{ acts[act] }}</button>}<a class="btn txt q" [routerLink]="[]" [queryParams]="{ open: node.id }" queryParamsHandling="merge">Explain</a></div></div>
           </article>
         }
       </div>
@@ -69,8 +70,9 @@ const MODES = { delegate: 'Nodes are left to somebody else.', advise: 'Nodes are
       <div class="sheet" aria-busy="true">@for (n of [1, 2]; track n) {<div class="node"><div><i class="sk a"></i></div><div><i class="sk c"></i></div><div><i class="sk b"></i></div></div>}</div>
     }
     </div>
-    @if (opened(); as id) {<m-node-drawer [id]="id" (closed)="go({ open: null })" />}
-  </div>`,
+    @if (opened(); as id) {<m-node-drawer [id]="id" (closed)="go({ open: null })" (changed)="again()" />}
+  </div>
+  @if (asked(); as node) {<m-node-dialog [node]="node" [act]="asking()?.act ?? 'cordon'" (closed)="asking.set(null)" (done)="asking.set(null); again()" />}`,
 })
 export class NodesPage {
   readonly group = input([], { transform: asList });
@@ -86,10 +88,15 @@ export class NodesPage {
   protected readonly tail = tail;
   protected readonly roomInWords = roomInWords;
   protected readonly styleOf = styleOf;
+  protected readonly acts = ACTS;
+  protected readonly actsOf = actsOf;
+  protected readonly asking = signal<{ readonly id: string; readonly act: NodeAct } | null>(null);
   protected readonly read = read('/api/v1/nodes', () => ({ query: { group: [...this.group()], stage: [...this.stage()] as Node['stage']['name'][], limit: 200, ...(this.after() ? { after: this.after() } : {}) } }));
   protected readonly groups = read('/api/v1/node-groups', () => ({ quiet: true }));
   protected readonly plan = read('/api/v1/plan', () => ({ query: { world: false }, quiet: true }));
   protected readonly nodes = computed(() => this.read.value()?.items ?? []);
+  /** As it is now, not as it was when somebody asked. */
+  protected readonly asked = computed(() => this.nodes().find(({ id }) => id === this.asking()?.id));
   protected readonly sum = computed(() => sumInWords(this.nodes()));
   protected readonly filtered = computed(() => this.group().length + this.stage().length > 0);
   protected readonly groupNames = computed<Option[]>(() => (this.groups.value()?.items ?? []).map(({ id }) => ({ value: id, label: id })));
