@@ -134,8 +134,6 @@ export class Feed {
       this.#count('requests');
     }
     if (name === 'models' || name === 'instances' || name === 'nodes') this.#count(name);
-    // What is on nodes are instances.
-    if (name === 'instances') this.#count('nodes');
     if (name === 'requests') this.#count('everybodys');
     if (name === 'resync' || name === 'open') for (const kind of ['models', 'instances', 'requests', 'everybodys', 'nodes'] as const) this.#count(kind);
   }
