@@ -2,6 +2,8 @@
 
 mod command;
 mod simulator;
+#[cfg(test)]
+mod tests;
 
 use std::pin::Pin;
 

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::cluster;
-use crate::support::{World, until};
+use crate::support::{Hub, MUSTER, World, until};
 
 fn example(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/providers").join(name)
@@ -47,39 +47,14 @@ fn a_burst_goes_from_one_node_to_three_and_back() {
     let settings = "cache = false\n[resources]\ngpus = 1\n[limits]\nbatch_size = 2\n\
                     max_instances = 3\nidle_seconds = 1\n";
     let world = World::new(&[("slow", settings, SLOW)]);
-    let url = cluster::shared().url("postgres");
-    let schema = format!("t{}", muster_store::Clock::system().id().simple());
-    let config = format!(
-        "models = {models:?}\nmodel_writes = [{models:?}]\nobjects.url = {objects:?}\n\
-         [database]\nurl = {url:?}\nschema = {schema:?}\nmax_connections = 5\n\
-         [nodes]\nmode = 'own'\ncommand = {command:?}\ngroups = ['pool']\n\
-         empty_seconds = 1\nunneeded_seconds = 1\n[nodes.group.pool]\nmin = 1\n",
-        models = world.path("models"),
-        objects = world.path("objects"),
-        command = example("pool.py"),
-    );
-    let config = world.write("node.toml", config);
-    let pool = format!(
-        "group = 'pool'\nmax = 3\ntemplate = {{ cpu = 1, memory_mib = 2048, gpus = 1 }}\n\
-         state = {state:?}\ncommand = [{muster:?}, 'serve', '--config', {config:?}]\n\
-         environment = {{ MUSTER_LOCAL_GPUS = 'GPU-{{name}}', MUSTER_LOCAL_RESERVE_MEMORY = '0' }}\n",
-        state = world.path("pool"),
-        muster = crate::support::MUSTER,
-    );
-    let pool = world.write("pool.toml", pool);
-    let hub = world.hub_with(&["--config", &config], |command| {
-        command
-            .env("POOL", &pool)
-            .env("MUSTER_LOCAL_NODE", "desk")
-            .env("MUSTER_LOCAL_GPUS", "none");
-    });
+    let pool = Pool::new(&world);
     let made = world.create_admin_with("root", |command| {
-        command.env("MUSTER_CONFIG", &config);
+        command.env("MUSTER_CONFIG", &pool.config);
     });
     assert_eq!(made.code, 0, "{made:?}");
-    let _pool = Pool(&world);
+    let hub = pool.hub(None);
     hub.good(&["login", "root", "--password-file", "password"]);
-    let size = || state(&world)["target"].as_u64().unwrap_or(0);
+    let size = || pool.state()["target"].as_u64().unwrap_or(0);
     until("there is one node", || size() == 1);
     let inputs: Vec<String> = (0..40).map(|n| format!("input {n}")).collect();
     let file = world.write("inputs.csv", format!("input\n{}\n", inputs.join("\n")));
@@ -109,17 +84,84 @@ fn a_burst_goes_from_one_node_to_three_and_back() {
     assert_eq!((&group["target"], &group["failures"]), (&json!(1), &Value::Null), "{groups}");
 }
 
-/// What the pool knows of its processes.
-fn state(world: &World) -> Value {
-    serde_json::from_str(&world.read("pool/state.json")).unwrap_or(Value::Null)
+/// The hub dies when its order stands in the books, or when the call was made and it did not hear of it: the next
+/// one goes on, and one machine comes.
+#[test]
+fn an_order_survives_a_hub_that_dies_in_the_middle() {
+    for point in ["after-order-row-before-call", "after-order-call-before-answer"] {
+        let world = World::new(&[]);
+        let pool = Pool::new(&world);
+        let mut hub = pool.hub(Some(point));
+        hub.until_ended();
+        assert!(
+            world.read("log").contains(&format!("crash point {point}")),
+            "{}",
+            world.read("log")
+        );
+        let called = point.starts_with("after-order-call");
+        assert_eq!(pool.state()["target"].as_u64().unwrap_or(0), u64::from(called), "{point}");
+        let hub = pool.hub(None);
+        until("there is one node", || {
+            let machines = pool.state()["machines"].as_object().map_or(0, serde_json::Map::len);
+            machines == 1 && world.path("pool/pool-1/port").exists()
+        });
+        let state = pool.state();
+        assert_eq!((&state["made"], &state["target"]), (&json!(1), &json!(1)), "{point}");
+        assert_eq!(state["orders"].as_array().map(Vec::len), Some(1), "{point}: one order");
+        drop(hub);
+    }
+}
+
+/// A group of processes on this machine, one of them at least, and the hub that has them made.
+struct Pool<'w> {
+    world: &'w World,
+    config: String,
+    pool: String,
+}
+
+impl<'w> Pool<'w> {
+    fn new(world: &'w World) -> Self {
+        let config = format!(
+            "models = {models:?}\nmodel_writes = [{models:?}]\nobjects.url = {objects:?}\n\
+             [database]\nurl = {url:?}\nschema = 't{schema}'\nmax_connections = 5\n\
+             [nodes]\nmode = 'own'\ncommand = {command:?}\ngroups = ['pool']\n\
+             empty_seconds = 1\nunneeded_seconds = 1\n[nodes.group.pool]\nmin = 1\n",
+            models = world.path("models"),
+            objects = world.path("objects"),
+            url = cluster::shared().url("postgres"),
+            schema = muster_store::Clock::system().id().simple(),
+            command = example("pool.py"),
+        );
+        let config = world.write("node.toml", config);
+        let pool = format!(
+            "group = 'pool'\nmax = 3\ntemplate = {{ cpu = 1, memory_mib = 2048, gpus = 1 }}\n\
+             state = {state:?}\ncommand = [{MUSTER:?}, 'serve', '--config', {config:?}]\n\
+             environment = {{ MUSTER_LOCAL_GPUS = 'GPU-{{name}}', MUSTER_LOCAL_RESERVE_MEMORY = '0' }}\n",
+            state = world.path("pool"),
+        );
+        let pool = world.write("pool.toml", pool);
+        Self { world, config, pool }
+    }
+
+    /// The hub, without GPUs; it ends at this point.
+    fn hub(&self, crash: Option<&str>) -> Hub<'w> {
+        self.world.hub_with(&["--config", &self.config], |command| {
+            command.env("POOL", &self.pool).env("MUSTER_LOCAL_NODE", "desk");
+            command.env("MUSTER_LOCAL_GPUS", "none");
+            command.envs(crash.map(|point| ("MUSTER_CRASH_AT", point)));
+        })
+    }
+
+    /// What it knows of its processes.
+    fn state(&self) -> Value {
+        serde_json::from_str(&self.world.read("pool/state.json")).unwrap_or(Value::Null)
+    }
 }
 
 /// Its processes end with the test.
-struct Pool<'w>(&'w World);
-
 impl Drop for Pool<'_> {
     fn drop(&mut self) {
-        let state = state(self.0);
+        let state = self.state();
         for machine in state["machines"].as_object().into_iter().flat_map(|all| all.values()) {
             let pid =
                 machine["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
