@@ -201,6 +201,25 @@ test('on a phone each entry is two taps away, and the figures of a row keep thei
   check();
 });
 
+test('where columns leave the table of statistics, groups of columns stay over theirs and nothing lies over another', async () => {
+  for (const width of [1100, 1280, 1440]) {
+    const { page, check } = await eyes.person(hub, { viewport: { width, height: 800 } });
+    await enter(page, 'grace');
+    await page.goto('/admin/statistics?open=atoms');
+    await page.getByText(/^Times of \d/).waitFor();
+    const [heads, groups] = await page.evaluate(() => {
+      const left = (cell) => Math.round(cell.getBoundingClientRect().left);
+      const seen = (selector) => [...document.querySelectorAll(selector)].filter((cell) => cell.getBoundingClientRect().width > 0).map(left);
+      return [seen('.stats thead tr:nth-child(2) th.g'), seen('.stats .gh th.g')];
+    });
+    assert.ok(groups.length > 1);
+    assert.deepEqual(groups, heads, `${width} px`);
+    const over = await page.evaluate(() => document.querySelector('.b5').getBoundingClientRect().right - document.querySelector('.days').getBoundingClientRect().left);
+    assert.ok(over < 0, `${width} px: ${over} px over each other`);
+    check();
+  }
+});
+
 test('menus and dialogs are there for everybody', async () => {
   const { page, check } = await eyes.person(hub);
   await enter(page, 'grace');

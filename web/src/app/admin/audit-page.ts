@@ -33,7 +33,7 @@ const ACTIONS = ['create', 'grant', 'revoke', 'disable', 'enable', 'end-sessions
         @for (one of rows(); track one.id) {
           <tr><td class="num" data-l="When"><span class="v"><m-when [at]="one.at" [relative]="false" /></span></td>
             <td class="ttl mono">{{ one.action }}</td>
-            <td data-l="Who"><span class="v">@if (one.actor; as id) {<a [class.mono]="!one.actor_name" routerLink="/admin/users" [queryParams]="{ open: id }">{{ one.actor_name ?? tail(id) }}</a>} @else {<span class="mut">the server’s console</span>}</span></td>
+            <td data-l="Who"><span class="v">@if (one.actor; as id) {<a [class.mono]="!one.actor_name" routerLink="/admin/users" [queryParams]="{ open: id }">{{ one.actor_name ?? tail(id) }}</a>} @else {<span class="mut">the console</span>}</span></td>
             <td data-l="To whom"><span class="v">@if (one.subject; as id) {<a [class.mono]="!one.subject_name" routerLink="/admin/users" [queryParams]="{ open: id }">{{ one.subject_name ?? tail(id) }}</a>} @else {<span class="z">–</span>}</span></td>
             <td class="wrap full anyw">@if (one.detail.length > long) {<details><summary>{{ one.detail.slice(0, long) }}…</summary>{{ one.detail }}</details>} @else {{{ one.detail }}}</td></tr>
         }

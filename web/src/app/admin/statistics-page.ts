@@ -57,8 +57,8 @@ const SHOWN = ['requests', 'job', 'total'];
     @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
     @if (rows().length > 0) {
       <div class="tw cards"><table class="t compact stats"><thead>
-        <tr class="gh"><th [attr.colspan]="groups().length"></th><th [attr.colspan]="has('requests') ? 6 : 2">Requests</th>@if (has('inputs')) {<th class="g" colspan="3">Inputs</th>}
-          @for (one of times(); track one.id) {<th class="g" colspan="3">{{ one.label }}, s</th>}</tr>
+        <tr class="gh"><th [attr.colspan]="groups().length"></th><th [attr.colspan]="has('requests') ? 4 : 2">Requests</th>@if (has('requests')) {<td class="p2"></td><td class="p3"></td>}@if (has('inputs')) {<th class="g" colspan="3">Inputs</th>}
+          @for (one of times(); track one.id) {<th class="g" [attr.colspan]="$first && times().length > 1 ? 2 : 3">{{ one.label }}, s</th>@if ($first && times().length > 1) {<td class="p3"></td>}}</tr>
         <tr>
           @for (group of groups(); track group) {<th>{{ names[group] }}</th>}
           <th class="num" [attr.aria-sort]="sorted('total')"><button type="button" class="hd" (click)="order('total')">@if (sortOn('total')) {<m-icon name="sort" kind="sort" />}total</button></th>
