@@ -94,6 +94,7 @@ bench bench-quick:
 	scripts/need-postgres
 	$(CARGO) build --release -p muster -p muster-bench
 	$(TARGET)/release/muster-bench table --muster $(TARGET)/release/muster $(if $(findstring quick,$@),--quick) $(BENCH)
+	$(CARGO) bench -p muster-core --bench plan
 
 # `muster-bench chaos --help` says what else there is.
 chaos:

@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::instance::{EndCause, StartFault};
-use crate::room::{GroupId, NodeId, NodeStage, Place, Rooms, Tenant, TenantId};
+use crate::room::{GroupId, NodeId, NodeStage, Place, Rooms, TenantId};
 use crate::{Amounts, InstanceId, ModelId, Timestamp};
 
 pub use held::{Held, Why};
@@ -175,7 +175,6 @@ pub fn plan(world: &World, policy: &Policy, now: Timestamp) -> Plan {
         demands: Vec::new(),
         lost: BTreeSet::new(),
         stages: world.closed_nodes(),
-        tenants: OnceCell::new(),
     };
     planner.retire_timed_out();
     planner.retire_foreign_versions();
@@ -221,7 +220,6 @@ struct Planner<'w> {
     lost: BTreeSet<&'w GroupId>,
     /// Of nodes that are not simply ready.
     stages: BTreeMap<&'w NodeId, &'w NodeStage>,
-    tenants: OnceCell<BTreeMap<&'w TenantId, &'w Tenant>>,
 }
 
 /// Whose place a model may get: the same for all that have work.
@@ -342,8 +340,12 @@ impl<'w> Planner<'w> {
                 return;
             }
         }
+        // Whatever did not end keeps its slot, so that there are never more than the maximum.
+        let taken: BTreeSet<u32> =
+            self.instances_of(view.id()).iter().map(|instance| instance.slot).collect();
+        let mut slots = (0..view.most()).filter(|slot| !taken.contains(slot));
         for launched in 0..needed {
-            if let Err(why) = self.launch(view) {
+            if let Err(why) = self.launch(view, &mut slots) {
                 if matches!(why, Why::NoRoom { .. } | Why::FitsNowhere { .. }) {
                     self.demand(view, needed - launched);
                 }
@@ -362,22 +364,17 @@ impl<'w> Planner<'w> {
         }
     }
 
-    fn launch(&mut self, view: &'w ModelView) -> Result<(), Why> {
+    fn launch(
+        &mut self,
+        view: &'w ModelView,
+        slots: &mut impl Iterator<Item = u32>,
+    ) -> Result<(), Why> {
         if let Some(at) = view.retry_at().filter(|at| *at > self.now) {
             self.look_at(at);
             return Err(Why::Backoff { until: at, reason: view.starts.reason.clone() });
         }
-        let planned = |action: &Action| match action {
-            Action::Launch { model, slot, .. } if model == view.id() => Some(*slot),
-            _ => None,
-        };
-        // Whatever did not end keeps its slot, so that there are never more than the maximum.
-        let mut taken: Vec<u32> =
-            self.instances_of(view.id()).iter().map(|instance| instance.slot).collect();
-        taken.extend(self.plan.actions.iter().filter_map(planned));
-        let most = view.most();
-        let Some(slot) = (0..most).find(|slot| !taken.contains(slot)) else {
-            return Err(Why::AtModelMaximum { most });
+        let Some(slot) = slots.next() else {
+            return Err(Why::AtModelMaximum { most: view.most() });
         };
         if !view.is_external() && self.counted >= self.policy.max_instances {
             self.make_place(view);

@@ -17,12 +17,7 @@ impl World {
     /// Who holds what on which node.
     pub fn rooms(&self) -> Rooms<'_> {
         let mut rooms = Rooms::new(&self.nodes);
-        for tenant in &self.tenants {
-            if let Some(index) = tenant.node.as_ref().and_then(|node| rooms.find(node)) {
-                let who = Who::Tenant(&tenant.id);
-                rooms.put(index, Holder { who, ask: &tenant.ask, devices: Cow::Borrowed(&[]) });
-            }
-        }
+        rooms.put_tenants(&self.tenants);
         for instance in &self.instances {
             let (Some(ask), Some(place)) = (&instance.ask, &instance.place) else { continue };
             if let Some(index) = rooms.find(&place.node) {
@@ -67,7 +62,13 @@ impl<'w> Planner<'w> {
     pub(super) fn demand(&mut self, view: &'w ModelView, needed: u64) {
         let Some(ask) = &view.ask else { return };
         let count = u32::try_from(needed).unwrap_or(u32::MAX).min(self.open_for(view));
-        self.demands.push(Demand { model: Some(view.id()), ask, count, group: None });
+        self.demands.push(Demand {
+            model: Some(view.id()),
+            ask,
+            count,
+            group: None,
+            no: BTreeMap::new(),
+        });
     }
 
     /// How many more instances of the model there may be.

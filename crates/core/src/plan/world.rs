@@ -22,9 +22,10 @@ pub struct World {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stranded: Vec<Stranded>,
     pub nodes: Vec<NodeView>,
-    /// Who else is on the nodes.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tenants: Vec<Tenant>,
+    /// Who else is on the nodes; who is on one that is not there waits for a place. They are many, and
+    /// the same in whatever is asked what would be.
+    #[serde(skip_serializing_if = "none")]
+    pub tenants: Arc<Vec<Tenant>>,
     /// What each new node runs beside what it is made for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub daemons: Vec<Daemon>,
@@ -34,6 +35,10 @@ pub struct World {
     pub groups: Vec<GroupView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unseen: Option<Unseen>,
+}
+
+fn none(tenants: &Arc<Vec<Tenant>>) -> bool {
+    tenants.is_empty()
 }
 
 /// Nodes or who runs on them cannot be seen, so that nothing is known of room.
@@ -161,10 +166,6 @@ impl World {
         world.nodes.retain(|other| other.id != *node);
         for instance in &mut world.instances {
             instance.place.take_if(|place| place.node == *node);
-        }
-        world.tenants.retain(|it| !(it.goes_with_node() && it.node.as_ref() == Some(node)));
-        for tenant in &mut world.tenants {
-            tenant.node.take_if(|its| its == node);
         }
         world
     }

@@ -60,7 +60,7 @@ pub struct Folder {
 }
 
 /// A condition on labels: of a node, or of what runs on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Requirement {
     /// A label's name; [`NODE_NAME`] is the node's own name.
     pub key: String,
@@ -71,7 +71,7 @@ pub struct Requirement {
 /// The key of a requirement on the name of a node.
 pub const NODE_NAME: &str = "metadata.name";
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "operator", content = "values")]
 pub enum Condition {
     In(Vec<String>),
@@ -116,7 +116,7 @@ pub struct Spread {
 }
 
 /// Who runs in the same domain of a topology.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Neighbours {
     pub topology: String,
     /// Its own if there are none.
@@ -175,13 +175,13 @@ impl Toleration {
 }
 
 impl Neighbours {
-    /// Is this one of them, for somebody of the namespace?
-    pub(super) fn include(&self, namespace: &str, other: &Ask) -> bool {
+    /// Is one of this namespace and these labels one of them, for somebody of the first namespace?
+    pub(super) fn include(&self, of: &str, namespace: &str, labels: &Labels) -> bool {
         let there = match self.namespaces.is_empty() {
-            true => other.namespace == namespace,
-            false => self.namespaces.contains(&other.namespace),
+            true => namespace == of,
+            false => self.namespaces.iter().any(|its| its == namespace),
         };
-        there && self.who.iter().all(|requirement| requirement.holds(&other.labels))
+        there && self.who.iter().all(|requirement| requirement.holds(labels))
     }
 }
 

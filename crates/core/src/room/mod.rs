@@ -12,6 +12,7 @@ mod books;
 mod books_tests;
 mod fit;
 mod group;
+mod holder;
 mod neighbours;
 mod node;
 mod pod;
@@ -32,9 +33,10 @@ pub use group::{
     FailureClass, Failures, GroupView, LEFT_ALONE, Machine, MachineState, NoOption, Order,
     Template, ZONE, healthy, split,
 };
+pub use holder::{Holder, Who};
 pub use node::{
     Budget, Daemon, Device, DeviceId, Effect, GroupId, NodeId, NodeStage, NodeView, Owner, Place,
     Taint, Tenant, TenantId,
 };
 pub use pod::{Container, PodAsk};
-pub use rooms::{Holder, NoPlace, NodeRoom, Rooms, Who};
+pub use rooms::{NoPlace, NodeRoom, Rooms};

@@ -1,27 +1,38 @@
 //! Who holds what on which node, while a plan is made.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use super::ask::Ask;
+use super::ask::{Ask, Port};
 use super::fit::{Lack, short, suits};
-use super::neighbours::Around;
-use super::node::{DeviceId, Effect, NodeId, NodeStage, NodeView, Place, TenantId};
+use super::holder::{Holder, Who};
+use super::neighbours::{Around, Others};
+use super::node::{DeviceId, Effect, NodeId, NodeStage, NodeView, Place, Taint, Tenant};
 use crate::{Amounts, InstanceId};
 
-/// All nodes with who is on them.
+/// Names are short, and looked up for each of tens of thousands of pods.
+pub(super) type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
+
+/// All nodes with who is on them, in an order that does not depend on the one in which they were given.
 #[derive(Clone, Default)]
 pub struct Rooms<'w> {
     nodes: Vec<NodeRoom<'w>>,
     index: HashMap<NodeId, usize>,
     instances: HashMap<InstanceId, usize>,
-    /// Those who stay away from somebody, with their nodes.
-    strict: Vec<(usize, &'w Ask)>,
+    others: Others<'w>,
+    /// For who needs nothing but cores and memory: in this order nodes are tried, the fullest first.
+    order: OnceCell<BTreeSet<Rank>>,
+    /// Some keep others away a little.
+    has_unwanted: bool,
     /// Where the last one got its place: the next one that asks the same gets its place there too as long
     /// as it fits, since the node has become fuller.
     last: Option<(&'w Ask, usize)>,
 }
+
+/// Does it have GPUs, how full is it, which is it?
+type Rank = (bool, Reverse<u64>, usize);
 
 /// A node and who holds room on it.
 #[derive(Clone)]
@@ -35,22 +46,6 @@ pub struct NodeRoom<'w> {
     closed: bool,
 }
 
-/// One who holds room.
-#[derive(Clone, Debug)]
-pub struct Holder<'w> {
-    pub who: Who<'w>,
-    pub ask: &'w Ask,
-    pub devices: Cow<'w, [DeviceId]>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Who<'w> {
-    Instance(InstanceId),
-    Tenant(&'w TenantId),
-    /// It is launched by the plan that is being made.
-    Planned,
-}
-
 /// Why no node takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoPlace {
@@ -62,6 +57,8 @@ pub struct NoPlace {
 impl<'w> Rooms<'w> {
     pub fn new(nodes: impl IntoIterator<Item = &'w NodeView>) -> Self {
         let mut rooms = Self::default();
+        let mut nodes: Vec<&NodeView> = nodes.into_iter().collect();
+        nodes.sort_unstable_by_key(|node| &node.id);
         for node in nodes {
             rooms.add(Cow::Borrowed(node));
         }
@@ -72,6 +69,8 @@ impl<'w> Rooms<'w> {
     pub fn add(&mut self, node: Cow<'w, NodeView>) -> usize {
         let index = self.nodes.len();
         self.index.insert(node.id.clone(), index);
+        let unwanted = |taint: &Taint| taint.effect == Effect::PreferNoSchedule;
+        self.has_unwanted |= node.taints.iter().any(unwanted);
         self.nodes.push(NodeRoom {
             node,
             held: Amounts::default(),
@@ -79,6 +78,10 @@ impl<'w> Rooms<'w> {
             holders: Vec::new(),
             closed: false,
         });
+        let rank = self.nodes[index].rank(index);
+        if let Some(order) = self.order.get_mut() {
+            order.insert(rank);
+        }
         index
     }
 
@@ -100,15 +103,45 @@ impl<'w> Rooms<'w> {
 
     /// Somebody has room there, whether it fits or not.
     pub fn put(&mut self, index: usize, holder: Holder<'w>) {
-        if !holder.ask.apart.is_empty() {
-            self.strict.push((index, holder.ask));
-        }
+        self.others.come(index, holder.ask);
         if let Who::Instance(id) = holder.who {
             self.instances.insert(id, index);
         }
+        self.change(index, |room| {
+            room.held.add(&holder.ask.amounts);
+            room.holders.push(holder);
+        });
+    }
+
+    /// There are many of them, and room is made for all at once.
+    pub fn put_tenants(&mut self, tenants: &'w [Tenant]) {
+        let mut there: Vec<(usize, &Tenant)> = Vec::with_capacity(tenants.len());
+        there.extend(tenants.iter().filter_map(|it| Some((self.find(it.node.as_ref()?)?, it))));
+        let mut counts = vec![0; self.nodes.len()];
+        for (index, _) in &there {
+            counts[*index] += 1;
+        }
+        for (room, count) in self.nodes.iter_mut().zip(counts) {
+            room.holders.reserve(count);
+        }
+        // What is made of it is made again when it is asked for.
+        self.order.take();
+        for (index, tenant) in there {
+            let who = Who::Tenant(tenant);
+            let room = &mut self.nodes[index];
+            room.held.add(&tenant.ask.amounts);
+            room.holders.push(Holder { who, ask: &tenant.ask, devices: Cow::Borrowed(&[]) });
+            self.others.come(index, &tenant.ask);
+        }
+    }
+
+    fn change<T>(&mut self, index: usize, change: impl FnOnce(&mut NodeRoom<'w>) -> T) -> T {
         let room = &mut self.nodes[index];
-        room.held.add(&holder.ask.amounts);
-        room.holders.push(holder);
+        let Some(order) = self.order.get_mut() else { return change(room) };
+        order.remove(&room.rank(index));
+        let changed = change(room);
+        order.insert(room.rank(index));
+        changed
     }
 
     /// On which node an instance has room.
@@ -144,10 +177,12 @@ impl<'w> Rooms<'w> {
 
     /// The last one that got room there holds it no more.
     pub fn take_back(&mut self, index: usize) {
-        let room = &mut self.nodes[index];
-        let Some(holder) = room.holders.pop() else { return };
-        room.held = room.held.less(&holder.ask.amounts);
-        self.strict.pop_if(|(at, ask)| *at == index && std::ptr::eq(*ask, holder.ask));
+        let gone = self.change(index, |room| {
+            let holder = room.holders.pop()?;
+            room.held = room.held.less(&holder.ask.amounts);
+            Some(holder)
+        });
+        self.others.go(index, gone.into_iter().map(|holder| holder.ask));
         self.last = None;
     }
 
@@ -160,15 +195,12 @@ impl<'w> Rooms<'w> {
 
     /// They hold nothing any more.
     pub fn remove(&mut self, gone: &BTreeSet<InstanceId>) {
-        if gone.is_empty() {
-            return;
+        for id in gone {
+            let Some(index) = self.instances.remove(id) else { continue };
+            let asks = self.change(index, |room| room.remove(|who| who == Who::Instance(*id)));
+            self.others.go(index, asks);
         }
-        for room in &mut self.nodes {
-            let goes = |who| matches!(who, Who::Instance(id) if gone.contains(&id));
-            if room.holders.iter().any(|holder| goes(holder.who)) {
-                *room = room.without(goes);
-            }
-        }
+        self.last = None;
     }
 
     /// Gives it the fullest node that it fits; those with GPUs last if it needs none.
@@ -209,19 +241,25 @@ impl<'w> Rooms<'w> {
         if !ask.not_understood.is_empty() {
             return None;
         }
-        let around = Around::of(ask, &self.nodes, &self.strict);
+        let around = self.around(ask);
+        let takes = |index: usize| {
+            let room = &self.nodes[index];
+            is_so(index, &room.node) && room.takes(ask, &around)
+        };
         if let Some((last, index)) = self.last
             && std::ptr::eq(last, ask)
             && !ask.minds_others()
-            && is_so(index, &self.nodes[index].node)
-            && self.nodes[index].check(ask, &around).is_ok()
+            && takes(index)
         {
             return Some(index);
         }
         let plain = ask.amounts.named.values().all(|amount| *amount == 0);
-        let nodes = self.nodes.iter().enumerate();
-        let fitting = nodes
-            .filter(|(index, room)| is_so(*index, &room.node) && room.check(ask, &around).is_ok());
+        if plain && !self.has_unwanted {
+            let order = self.order.get_or_init(|| {
+                self.nodes.iter().enumerate().map(|(index, room)| room.rank(index)).collect()
+            });
+            return order.iter().map(|(.., index)| *index).find(|index| takes(*index));
+        }
         let rank = |room: &NodeRoom<'_>| {
             let node = &room.node;
             let unwanted = node
@@ -230,8 +268,12 @@ impl<'w> Rooms<'w> {
                 .any(|taint| taint.effect == Effect::PreferNoSchedule && !ask.tolerates(taint));
             (unwanted, plain && node.has_named(), Reverse(room.fullness(ask)))
         };
-        let ranked = fitting.map(|(index, room)| (rank(room), &room.node.id, index));
-        ranked.min().map(|(_, _, index)| index)
+        let fitting = (0..self.nodes.len()).filter(|index| takes(*index));
+        fitting.min_by_key(|index| (rank(&self.nodes[*index]), *index))
+    }
+
+    fn around<'a>(&'a self, ask: &'a Ask) -> Around<'a> {
+        Around::of(ask, &self.nodes, &self.others)
     }
 
     /// Why it fits nowhere: of the node that is nearest to taking it.
@@ -240,7 +282,7 @@ impl<'w> Rooms<'w> {
             let lack = Lack::NotUnderstood { what: ask.not_understood.clone() };
             return NoPlace { lack, node: None };
         }
-        let around = Around::of(ask, &self.nodes, &self.strict);
+        let around = self.around(ask);
         let lacks = self.nodes.iter().filter_map(|room| {
             let lack = room.check(ask, &around).err()?;
             Some((nearness(&lack), &room.node.id, lack))
@@ -261,7 +303,7 @@ impl<'w> Rooms<'w> {
         ask: &Ask,
         going: &[InstanceId],
     ) -> Option<Vec<InstanceId>> {
-        let around = Around::of(ask, &self.nodes, &self.strict);
+        let around = self.around(ask);
         let room = &self.nodes[index];
         let fits = |gone: &[InstanceId]| {
             let without =
@@ -281,7 +323,7 @@ impl<'w> Rooms<'w> {
 
     /// Would the node take it now, and if not: why?
     pub fn fits(&self, index: usize, ask: &Ask) -> Result<(), Lack> {
-        self.nodes[index].check(ask, &Around::of(ask, &self.nodes, &self.strict))
+        self.nodes[index].check(ask, &self.around(ask))
     }
 }
 
@@ -315,12 +357,40 @@ impl<'w> NodeRoom<'w> {
         &self.holders
     }
 
-    pub(super) fn has(&self, who: impl Fn(&Ask) -> bool) -> bool {
-        self.holders.iter().any(|holder| who(holder.ask))
+    /// Is nobody there but who goes with the node?
+    pub fn is_empty(&self) -> bool {
+        self.holders
+            .iter()
+            .all(|holder| matches!(holder.who, Who::Tenant(tenant) if tenant.goes_with_node()))
     }
 
-    pub(super) fn count(&self, who: impl Fn(&Ask) -> bool) -> u32 {
-        self.holders.iter().filter(|holder| who(holder.ask)).count() as u32
+    fn rank(&self, index: usize) -> Rank {
+        (self.node.has_named(), Reverse(self.common_fullness()), index)
+    }
+
+    fn busy_amounts(&self) -> Cow<'_, Amounts> {
+        match self.reserved == Amounts::default() {
+            true => Cow::Borrowed(&self.held),
+            false => Cow::Owned(self.held.clone().plus(&self.reserved)),
+        }
+    }
+
+    /// Would [`Self::check`] be content? What is quickly known comes first.
+    fn takes(&self, ask: &Ask, around: &Around<'_>) -> bool {
+        !self.closed
+            && self.node.is_open()
+            && ask.amounts.fits_beside(&self.busy_amounts(), &self.node.allocatable)
+            && suits(ask, &self.node).is_ok()
+            && self.taken_port(ask).is_none()
+            && around.allows(&self.node).is_ok()
+    }
+
+    fn taken_port(&self, ask: &Ask) -> Option<u16> {
+        let taken = |port: &&Port| {
+            let its = self.holders.iter().flat_map(|holder| &holder.ask.ports);
+            its.into_iter().any(|taken| taken.collides(port))
+        };
+        ask.ports.iter().find(taken).map(|port| port.port)
     }
 
     fn check(&self, ask: &Ask, around: &Around<'_>) -> Result<(), Lack> {
@@ -332,29 +402,29 @@ impl<'w> NodeRoom<'w> {
         if self.closed || !self.node.is_open() {
             return Err(Lack::Closed { stage: self.node.stage.clone() });
         }
-        let held = match self.reserved == Amounts::default() {
-            true => Cow::Borrowed(&self.held),
-            false => Cow::Owned(self.held.clone().plus(&self.reserved)),
-        };
+        let held = self.busy_amounts();
         if !ask.amounts.fits_beside(&held, of) {
             return Err(Lack::Taken { short: short(&ask.amounts, &held, of) });
         }
-        for port in &ask.ports {
-            if self.has(|other| other.ports.iter().any(|taken| taken.collides(port))) {
-                return Err(Lack::Port { port: port.port });
-            }
+        if let Some(port) = self.taken_port(ask) {
+            return Err(Lack::Port { port });
         }
         around.allows(&self.node)
     }
 
     fn without(&self, goes: impl Fn(Who<'w>) -> bool) -> Self {
-        let (mut room, mut held) = (self.clone(), Amounts::default());
-        room.holders.retain(|holder| !goes(holder.who));
-        for holder in &room.holders {
-            held.add(&holder.ask.amounts);
-        }
-        room.held = held;
+        let mut room = self.clone();
+        room.remove(goes);
         room
+    }
+
+    fn remove(&mut self, goes: impl Fn(Who<'w>) -> bool) -> Vec<&'w Ask> {
+        let gone = self.holders.extract_if(.., |holder| goes(holder.who));
+        let gone: Vec<&Ask> = gone.map(|holder| holder.ask).collect();
+        for ask in &gone {
+            self.held = self.held.less(&ask.amounts);
+        }
+        gone
     }
 
     /// How much of it is held, in thousandths of each of what is asked for.
@@ -366,7 +436,12 @@ impl<'w> NodeRoom<'w> {
             .iter()
             .filter(|(_, asked)| **asked > 0)
             .map(|(name, _)| share(self.held.of(name), of.of(name)));
-        named.sum::<u64>() + share(self.held.cpu, of.cpu) + share(self.held.memory, of.memory)
+        named.sum::<u64>() + self.common_fullness()
+    }
+
+    fn common_fullness(&self) -> u64 {
+        let of = &self.node.allocatable;
+        share(self.held.cpu, of.cpu) + share(self.held.memory, of.memory)
     }
 
     /// How much of what it has most of is held, in thousandths.

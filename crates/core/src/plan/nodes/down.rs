@@ -1,16 +1,16 @@
 //! Down: nodes that nobody needs are cordoned, emptied and removed. No job is broken off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::{Action, InstanceView, ModelView, Planner, Stage};
 use super::KeptWhy;
-use super::up::{Needed, place_all};
+use super::headroom::{Needed, keeps_headroom};
 use crate::InstanceId;
 use crate::instance::EndCause;
 use crate::room::{
-    Ask, GroupId, GroupView, NodeId, NodeStage, NodeView, Owner, Rooms, Tenant, TenantId, Who,
-    healthy,
+    Ask, GroupId, GroupView, NodeId, NodeRoom, NodeStage, NodeView, Owner, Rooms, Tenant, TenantId,
+    Who, healthy,
 };
 
 /// How long a cordoned node has to stay empty: what was on its way there has arrived by then.
@@ -33,6 +33,10 @@ struct Budgets<'w> {
     removals: BTreeMap<&'w GroupId, u32>,
     /// How many more of what a budget is for may be away.
     disruptions: BTreeMap<&'w str, u32>,
+    /// Groups that are well, as far as it can be seen.
+    well: BTreeSet<&'w GroupId>,
+    /// How many nodes the groups have for certain.
+    certain: BTreeMap<&'w GroupId, u32>,
     needed: Needed<'w>,
 }
 
@@ -42,15 +46,13 @@ impl<'w> Planner<'w> {
         let ours = world.nodes.iter().filter_map(|node| Some((node, self.group_of(node)?)));
         let mut ours: Vec<(&NodeView, &GroupView)> = ours.collect();
         ours.sort_by_key(|(node, _)| &node.id);
-        let mut rooms = self.rooms.take().unwrap_or_else(|| world.rooms());
+        self.rooms();
+        let Some(mut rooms) = self.rooms.take() else { return };
         let mut left = self.budgets(&ours, &rooms, needed);
-        let well = healthy(world.nodes.iter());
         let mut candidates = Vec::new();
         for (node, group) in &ours {
             let Some(index) = rooms.find(&node.id) else { continue };
-            let Needed { nodes, groups, .. } = &left.needed;
-            let is_needed = nodes.contains(&node.id) || groups.contains(&group.id);
-            match self.no_candidate(node, group, &rooms, is_needed, well) {
+            match self.no_candidate(node, group, rooms.get(index), &left) {
                 Some(why) => {
                     if matches!(node.stage, NodeStage::Cordoned { ours: true, .. }) {
                         self.act_on(&group.id, Action::Uncordon { node: node.id.clone() });
@@ -100,22 +102,30 @@ impl<'w> Planner<'w> {
         let gone: Vec<_> = ours.iter().filter(|(node, _)| going(node)).collect();
         let most = (ours.len() / PART).clamp(1, MOST);
         let draining = gone.iter().filter(|(node, _)| !self.is_empty(node, rooms)).count();
-        let groups = &self.world.groups;
-        let mut sizes: BTreeMap<&GroupId, u32> =
-            groups.iter().map(|group| (&group.id, self.size(group))).collect();
+        let world = self.world;
+        let certain: BTreeMap<&GroupId, u32> =
+            world.groups.iter().map(|group| (&group.id, self.size(group))).collect();
+        let all_well = healthy(world.nodes.iter());
+        let well = world.groups.iter().filter(|it| all_well && it.is_healthy(&world.nodes));
+        let mut sizes = certain.clone();
         for (_, group) in &gone {
             sizes.entry(&group.id).and_modify(|size| *size = size.saturating_sub(1));
         }
-        let budgets = self.world.budgets.iter();
+        let budgets = world.budgets.iter();
         Budgets {
             nodes: most.saturating_sub(gone.len()),
             drains: 1usize.saturating_sub(draining),
             sizes,
-            removals: groups
+            removals: world
+                .groups
                 .iter()
-                .map(|it| (&it.id, self.size(it).saturating_sub(it.min)))
+                .map(|it| {
+                    (&it.id, certain.get(&it.id).map_or(0, |size| size.saturating_sub(it.min)))
+                })
                 .collect(),
             disruptions: budgets.map(|budget| (budget.name.as_str(), budget.allowed)).collect(),
+            well: well.map(|group| &group.id).collect(),
+            certain,
             needed,
         }
     }
@@ -125,9 +135,8 @@ impl<'w> Planner<'w> {
         &self,
         node: &NodeView,
         group: &GroupView,
-        rooms: &Rooms<'w>,
-        is_needed: bool,
-        well: bool,
+        room: &NodeRoom<'w>,
+        left: &Budgets<'w>,
     ) -> Option<KeptWhy> {
         match &node.stage {
             NodeStage::Ready | NodeStage::Cordoned { ours: true, .. } => {}
@@ -144,34 +153,22 @@ impl<'w> Planner<'w> {
         if self.world.unseen.is_some() || group.unseen.is_some() {
             return Some(KeptWhy::Unseen);
         }
-        if !well || !group.is_healthy(&self.world.nodes) {
+        if !left.well.contains(&group.id) {
             return Some(KeptWhy::Unhealthy);
         }
-        if is_needed {
+        let Needed { nodes, groups, .. } = &left.needed;
+        if nodes.contains(&node.id) || groups.contains(&group.id) {
             return Some(KeptWhy::Needed);
         }
-        if self.size(group) <= group.min {
+        if left.certain.get(&group.id).is_none_or(|size| *size <= group.min) {
             return Some(KeptWhy::AtMinimum { min: group.min });
         }
-        let share = rooms.find(&node.id).map_or(0, |index| rooms.get(index).share());
         let is_ready = node.stage == NodeStage::Ready;
-        (share > HALF && is_ready && !self.is_empty(node, rooms)).then_some(KeptWhy::Used)
+        (room.share() > HALF && is_ready && !room.is_empty()).then_some(KeptWhy::Used)
     }
 
     fn is_empty(&self, node: &NodeView, rooms: &Rooms<'w>) -> bool {
-        let Some(index) = rooms.find(&node.id) else { return true };
-        rooms.get(index).holders().iter().all(|holder| match holder.who {
-            Who::Tenant(id) => self.tenant(id).is_some_and(Tenant::goes_with_node),
-            Who::Instance(_) | Who::Planned => false,
-        })
-    }
-
-    fn tenant(&self, id: &TenantId) -> Option<&'w Tenant> {
-        let tenants = &self.world.tenants;
-        self.tenants
-            .get_or_init(|| tenants.iter().map(|it| (&it.id, it)).collect())
-            .get(id)
-            .copied()
+        rooms.find(&node.id).is_none_or(|index| rooms.get(index).is_empty())
     }
 
     /// A node that is cordoned: it is emptied, and goes when it was empty for a moment.
@@ -266,13 +263,11 @@ impl<'w> Planner<'w> {
                 Who::Planned => return Err(KeptWhy::Needed),
                 Who::Instance(id) if self.need_not_move(id) => {}
                 Who::Instance(_) => moving.push(holder.ask),
-                Who::Tenant(id) => {
-                    let Some(tenant) = self.tenant(id).filter(|it| !it.goes_with_node()) else {
-                        continue;
-                    };
+                Who::Tenant(tenant) if tenant.goes_with_node() => {}
+                Who::Tenant(tenant) => {
                     self.may_be_evicted(tenant, &mut disruptions)?;
                     moving.push(holder.ask);
-                    evicted.push(id.clone());
+                    evicted.push(tenant.id.clone());
                 }
             }
         }
@@ -414,27 +409,4 @@ impl<'w> Planner<'w> {
             )
         })
     }
-}
-
-/// Is there as much room for what shall be free when the node is gone, and what is on it elsewhere? The next
-/// plan looks for it in the same way, and must not order a node for it.
-fn keeps_headroom<'w>(index: usize, moving: &[&'w Ask], needed: &mut Needed<'w>) -> bool {
-    let Needed { headroom, missing, soon, .. } = needed;
-    if headroom.is_empty() {
-        return true;
-    }
-    soon.close(index);
-    let mut moved = Vec::new();
-    for ask in moving {
-        let place = soon.place(ask, Who::Planned);
-        moved.extend(place.ok().and_then(|place| soon.find(&place.node)));
-    }
-    let (taken, now_missing) = place_all(soon, headroom);
-    soon.take_all_back(taken);
-    let keeps = moved.len() == moving.len() && now_missing.iter().sum::<u32>() <= *missing;
-    if !keeps {
-        soon.take_all_back(moved);
-        soon.reopen(index);
-    }
-    keeps
 }

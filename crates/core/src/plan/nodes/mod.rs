@@ -4,14 +4,16 @@
 //! in mode `delegate`; in mode `advise` the same plan is advice.
 
 mod down;
+mod headroom;
 mod up;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Planner};
-use crate::room::{Ask, GroupId, NodeId};
+use crate::room::{Ask, GroupId, NoOption, NodeId};
 use crate::{Amounts, ModelId, Timestamp};
 
 /// What the operator wants of nodes.
@@ -113,6 +115,8 @@ pub(super) struct Demand<'w> {
     pub count: u32,
     /// Only nodes of this group count.
     pub group: Option<&'w GroupId>,
+    /// Which groups will not do, and why.
+    pub no: BTreeMap<&'w GroupId, NoOption>,
 }
 
 impl<'w> Planner<'w> {

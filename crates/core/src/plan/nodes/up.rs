@@ -6,34 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Action, InstanceView, Planner, Stage, Why};
 use super::Demand;
+use super::headroom::{Needed, Spare, place_all};
 use crate::room::{
     Ask, FailureClass, GroupId, GroupView, LEFT_ALONE, NoOption, NodeId, NodeStage, NodeView,
     Rooms, Template, Who, split,
 };
 use crate::{Amounts, ModelId};
 
-/// How many nodes were ordered of a group by this plan, and for whom.
-type Ordered = BTreeMap<GroupId, (u32, BTreeSet<String>)>;
-
-/// What must not go.
-pub(super) struct Needed<'w> {
-    /// On these what waits will run.
-    pub nodes: BTreeSet<NodeId>,
-    /// Of these more would be ordered if there might be more.
-    pub groups: BTreeSet<&'w GroupId>,
-    pub headroom: Vec<Spare<'w>>,
-    /// For how much of it there is no room yet.
-    pub missing: u32,
-    /// Where it is looked for.
-    pub soon: Rooms<'w>,
-}
-
-/// Room that shall be free.
-pub(super) struct Spare<'w> {
-    ask: &'w Ask,
-    count: u32,
-    /// Only nodes of this group count.
-    group: Option<&'w GroupId>,
+/// What was ordered by this plan.
+struct Ordered {
+    /// How many nodes of a group, and for whom.
+    of: BTreeMap<GroupId, (u32, BTreeSet<String>)>,
+    /// How many nodes there were to be before, and what they have.
+    before: (u32, Amounts),
 }
 
 /// What nodes of a group would do for what waits.
@@ -61,13 +46,17 @@ impl<'w> Planner<'w> {
             ask,
             count: 1,
             group: None,
+            no: BTreeMap::new(),
         }));
+        let headroom = self.headroom();
+        if demands.is_empty() && headroom.is_empty() {
+            return Needed::default();
+        }
         let mut rooms = self.rooms_soon();
         let nodes = self.wait_for_what_comes(&mut rooms, &mut demands);
-        let headroom = self.headroom();
         let (taken, missing) = place_all(&mut rooms, &headroom);
         demands.extend(headroom.iter().zip(&missing).map(|(Spare { ask, group, .. }, count)| {
-            Demand { model: None, ask, count: *count, group: *group }
+            Demand { model: None, ask, count: *count, group: *group, no: BTreeMap::new() }
         }));
         demands.retain(|demand| demand.count > 0);
         let groups = self.order(demands, &rooms);
@@ -83,7 +72,7 @@ impl<'w> Planner<'w> {
     /// Nodes as they will be when who leaves has left and who boots is there.
     fn rooms_soon(&mut self) -> Rooms<'w> {
         let world = self.world;
-        let mut rooms = self.rooms.clone().unwrap_or_else(|| world.rooms());
+        let mut rooms = self.rooms().clone();
         let draining = world.instances.iter().filter(|it| it.stage == Stage::Draining);
         let leaving: BTreeSet<_> =
             draining.map(|it| it.id).chain(self.leaving.iter().copied()).collect();
@@ -140,7 +129,9 @@ impl<'w> Planner<'w> {
     /// Nodes that are not ready yet, as they will be.
     fn add_booting(&self, rooms: &mut Rooms<'w>) {
         let (world, limit) = (self.world, self.policy.nodes.boot_limit());
-        for node in &world.nodes {
+        let mut nodes: Vec<&NodeView> = world.nodes.iter().collect();
+        nodes.sort_unstable_by_key(|node| &node.id);
+        for node in nodes {
             let NodeStage::Booting { since, .. } = node.stage else { continue };
             if since + limit <= self.now {
                 continue;
@@ -155,7 +146,9 @@ impl<'w> Planner<'w> {
             };
             self.add_new(rooms, soon);
         }
-        for group in &world.groups {
+        let mut groups: Vec<&GroupView> = world.groups.iter().collect();
+        groups.sort_unstable_by_key(|group| &group.id);
+        for group in groups {
             let Some(template) = &group.template else { continue };
             for n in 0..group.upcoming(&world.nodes, limit, self.now) {
                 self.add_new(rooms, template.node(group, n));
@@ -183,7 +176,7 @@ impl<'w> Planner<'w> {
             self.world.nodes.iter().filter(|it| it.is_open()).map(|it| &it.id).collect();
         for demand in demands {
             while demand.count > 0
-                && let Ok(place) = rooms.place(demand.ask, Who::Planned)
+                && let Some(place) = rooms.place_from(0, demand.ask, Who::Planned)
             {
                 demand.count -= 1;
                 if let Some(model) = demand.model.filter(|_| !there.contains(&place.node)) {
@@ -205,28 +198,17 @@ impl<'w> Planner<'w> {
         }
     }
 
-    /// Room that shall be free: it waits as work does, and gives way to it. The largest come first, and
-    /// who may be in one group only before who may be anywhere.
-    fn headroom(&self) -> Vec<Spare<'w>> {
-        let groups = self.world.groups.iter().filter_map(|group| {
-            Some(Spare { ask: group.spare.as_ref()?, count: 1, group: Some(&group.id) })
-        });
-        let mut headroom: Vec<Spare<'w>> = groups.collect();
-        headroom.sort_by_key(|spare| spare.group);
-        let models = self.world.models.iter().filter_map(|view| {
-            // No more than may be launched.
-            let count = view.spare.min(self.open_for(view));
-            Some((view.id(), Spare { ask: view.ask.as_ref()?, count, group: None }))
-        });
-        let mut models: Vec<_> = models.filter(|(_, spare)| spare.count > 0).collect();
-        models.sort_by_key(|(id, spare)| (Reverse(size(&spare.ask.amounts)), *id));
-        headroom.extend(models.into_iter().map(|(_, spare)| spare));
-        headroom
-    }
-
     /// Answers with the groups of which no more may be had, and would be.
     fn order(&mut self, mut demands: Vec<Demand<'w>>, soon: &Rooms<'w>) -> BTreeSet<&'w GroupId> {
-        let mut ordered = Ordered::new();
+        let mut ordered = Ordered { of: BTreeMap::new(), before: self.all_nodes() };
+        for demand in &mut demands {
+            let no = self
+                .world
+                .groups
+                .iter()
+                .filter_map(|group| Some((&group.id, self.no_option(group, demand)?)));
+            demand.no = no.collect();
+        }
         // The largest first: what is left of their nodes is for the smaller ones.
         demands.sort_by_key(|demand| Reverse(size(&demand.ask.amounts)));
         while let Some(offer) = self.best_offer(&demands, &ordered, soon) {
@@ -241,15 +223,15 @@ impl<'w> Planner<'w> {
                 }
                 for (group, _) in parts.iter().filter(|_| *served > 0) {
                     let for_whom = demand.model.map_or("headroom".to_owned(), ModelId::to_string);
-                    ordered.entry(group.clone()).or_default().1.insert(for_whom);
+                    ordered.of.entry(group.clone()).or_default().1.insert(for_whom);
                 }
             }
             for (group, count) in parts {
-                ordered.entry(group).or_default().0 += count;
+                ordered.of.entry(group).or_default().0 += count;
             }
             demands.retain(|demand| demand.count > 0);
         }
-        for (group, (count, models)) in ordered {
+        for (group, (count, models)) in ordered.of {
             let models: Vec<String> = models.into_iter().collect();
             let why = format!("room for {}", models.join(", "));
             self.act_on(&group, Action::AddNodes { group: group.clone(), count, why });
@@ -259,7 +241,7 @@ impl<'w> Planner<'w> {
             let its =
                 self.world.groups.iter().filter(|it| demand.group.is_none_or(|g| *g == it.id));
             let no_more = its.filter(|group| {
-                matches!(self.no_option(group, &demand), None | Some(NoOption::AtMaximum { .. }))
+                matches!(demand.no.get(&group.id), None | Some(NoOption::AtMaximum { .. }))
             });
             full.extend(no_more.map(|group| &group.id));
             self.say_no(&demand);
@@ -282,8 +264,7 @@ impl<'w> Planner<'w> {
                     && other.is_sibling(group)
                     && other.only_advised.is_some() == group.only_advised.is_some()
                     && demands.iter().all(|demand| {
-                        let this = self.no_option(group, demand).is_none();
-                        !this || self.no_option(other, demand).is_none()
+                        demand.no.contains_key(&group.id) || !demand.no.contains_key(&other.id)
                     }))
         });
         like.map(|group| sized(group, ordered)).collect()
@@ -323,7 +304,7 @@ impl<'w> Planner<'w> {
         for demand in demands {
             let mut count = 0;
             let is_for_it = demand.group.is_none_or(|only| *only == group.id);
-            if is_for_it && self.no_option(group, demand).is_none() {
+            if is_for_it && !demand.no.contains_key(&group.id) {
                 while count < demand.count {
                     if rooms.place_from(first, demand.ask, Who::Planned).is_none() {
                         let new = (rooms.len() - first) as u32;
@@ -360,7 +341,14 @@ impl<'w> Planner<'w> {
         let siblings = self.siblings(group, demands, ordered).into_iter();
         let open: u32 = siblings.map(|group| group.max.saturating_sub(group.target)).sum();
         let limits = &self.policy.nodes;
-        let (nodes, amounts) = self.all_nodes(ordered);
+        let (mut nodes, mut amounts) = ordered.before.clone();
+        for group in &self.world.groups {
+            let Some((count, _)) = ordered.of.get(&group.id) else { continue };
+            nodes += count;
+            if let Some(template) = &group.template {
+                amounts.add(&template.allocatable.times(u64::from(*count)));
+            }
+        }
         let mut open = limits.most_nodes.map_or(open, |most| open.min(most.saturating_sub(nodes)));
         let limited =
             ["cpu", "memory"].into_iter().chain(limits.most.named.keys().map(String::as_str));
@@ -375,15 +363,14 @@ impl<'w> Planner<'w> {
     }
 
     /// How many nodes there are or will be, and what they have.
-    fn all_nodes(&self, ordered: &Ordered) -> (u32, Amounts) {
+    fn all_nodes(&self) -> (u32, Amounts) {
         let (mut count, mut all) = (self.world.nodes.len() as u32, Amounts::default());
         for node in &self.world.nodes {
             all.add(&node.allocatable);
         }
         for group in &self.world.groups {
             let there = group.registered(&self.world.nodes).count() as u32;
-            let ordered = ordered.get(&group.id).map_or(0, |(count, _)| *count);
-            let coming = group.target.saturating_sub(there) + ordered;
+            let coming = group.target.saturating_sub(there);
             count += coming;
             if let Some(template) = &group.template {
                 all.add(&template.allocatable.times(u64::from(coming)));
@@ -423,8 +410,10 @@ impl<'w> Planner<'w> {
         let Some(model) = demand.model else { return };
         let mut reasons: Vec<(u8, &GroupId, NoOption)> = Vec::new();
         for group in &self.world.groups {
-            let why = self
-                .no_option(group, demand)
+            let why = demand
+                .no
+                .get(&group.id)
+                .cloned()
                 .unwrap_or_else(|| NoOption::AtLimit { what: "nodes.most".to_owned() });
             let rank = match why {
                 NoOption::Failing { .. } => 0,
@@ -460,30 +449,13 @@ impl<'w> Planner<'w> {
     }
 }
 
-/// Gives all of it room: answers with where, and how many of each have none.
-pub(super) fn place_all<'w>(
-    rooms: &mut Rooms<'w>,
-    headroom: &[Spare<'w>],
-) -> (Vec<usize>, Vec<u32>) {
-    let (mut taken, mut missing) = (Vec::new(), Vec::new());
-    for Spare { ask, count, group } in headroom {
-        let its = |node: &NodeView| group.is_none_or(|group| node.group.as_ref() == Some(group));
-        let before = taken.len();
-        let places = (0..*count).map_while(|_| rooms.place_where(ask, its));
-        let nodes: Vec<NodeId> = places.map(|place| place.node).collect();
-        taken.extend(nodes.iter().filter_map(|node| rooms.find(node)));
-        missing.push(count - (taken.len() - before) as u32);
-    }
-    (taken, missing)
-}
-
 /// The group with what is ordered of it.
 fn sized(group: &GroupView, ordered: &Ordered) -> GroupView {
-    let more = ordered.get(&group.id).map_or(0, |(count, _)| *count);
+    let more = ordered.of.get(&group.id).map_or(0, |(count, _)| *count);
     GroupView { target: group.target.saturating_add(more), ..group.clone() }
 }
 
 /// For an order of asks: who needs GPUs, then memory, then cores.
-fn size(amounts: &Amounts) -> (u64, u64, u64) {
+pub(super) fn size(amounts: &Amounts) -> (u64, u64, u64) {
     (amounts.named.values().sum(), amounts.memory, amounts.cpu)
 }

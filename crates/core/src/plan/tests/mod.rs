@@ -89,7 +89,9 @@ fn carry_out(mut world: World, plan: &Plan, now: Timestamp, next_id: &mut u128) 
                 stage_of(&mut world, node, NodeStage::Cordoned { ours: true, since: now });
             }
             Action::Uncordon { node } => stage_of(&mut world, node, NodeStage::Ready),
-            Action::Evict { tenant, .. } => world.tenants.retain(|it| it.id != *tenant),
+            Action::Evict { tenant, .. } => {
+                Arc::make_mut(&mut world.tenants).retain(|it| it.id != *tenant)
+            }
             Action::RemoveNode { node, .. } => {
                 let gone = world.nodes.iter().find(|it| it.id == *node).expect("a node").clone();
                 world.nodes.retain(|it| it.id != *node);

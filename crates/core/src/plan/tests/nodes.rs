@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use std::sync::Arc;
+
 use super::super::*;
 use super::properties::{any_node, any_world};
 use super::{at, carry_out};
@@ -59,7 +61,7 @@ prop_compose! {
             let Some(node) = world.nodes.get(node) else { continue };
             let owner = ["none", "replicated", "daemon", "node"][owner as usize];
             let tenant = serde_json::json!({"id": format!("t{n}"), "node": node.id, "owner": owner, "ask": {"amounts": {"cpu": cpu * 100}}});
-            world.tenants.push(serde_json::from_value(tenant).expect("a tenant"));
+            Arc::make_mut(&mut world.tenants).push(serde_json::from_value(tenant).expect("a tenant"));
         }
         let asks: Vec<_> = world.models.iter().map(|view| (view.id().clone(), view.ask.clone())).collect();
         for (instance, node) in world.instances.iter_mut().zip(pods) {
@@ -149,7 +151,7 @@ proptest! {
         other.nodes.reverse();
         other.groups.reverse();
         other.instances.reverse();
-        other.tenants.reverse();
+        Arc::make_mut(&mut other.tenants).reverse();
         other.models.reverse();
         prop_assert_eq!(essence(&plan(&world, &own(), at(now))), essence(&plan(&other, &own(), at(now))));
     }

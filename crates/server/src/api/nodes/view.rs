@@ -282,7 +282,6 @@ pub struct Shown<'p> {
     planned: &'p Planned,
     rooms: Rooms<'p>,
     instances: HashMap<InstanceId, &'p InstanceView>,
-    tenants: HashMap<&'p str, &'p Tenant>,
     kept: HashMap<&'p NodeId, &'p Kept>,
     actions: Vec<ActionView>,
     advice: Vec<ActionView>,
@@ -294,7 +293,6 @@ impl<'p> Shown<'p> {
         Self {
             rooms: world.rooms(),
             instances: world.instances.iter().map(|it| (it.id, it)).collect(),
-            tenants: world.tenants.iter().map(|it| (it.id.0.as_str(), it)).collect(),
             kept: plan.kept.iter().map(|kept| (&kept.node, kept)).collect(),
             actions: ActionView::all(&plan.actions, world, None),
             advice: ActionView::all(&plan.advice, world, None),
@@ -357,7 +355,7 @@ impl<'p> Shown<'p> {
         let mut tenants: Vec<TenantView> = holders
             .iter()
             .filter_map(|holder| match holder.who {
-                Who::Tenant(id) => self.tenants.get(id.0.as_str()).copied(),
+                Who::Tenant(tenant) => Some(tenant),
                 Who::Instance(_) | Who::Planned => None,
             })
             .map(|tenant| TenantView::new(tenant, &node.allocatable))
