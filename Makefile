@@ -72,6 +72,7 @@ web-units:
 # Before the binary that the tests have built, or that MUSTER names.
 web-browser:
 	scripts/need-chromium
+	scripts/need-postgres
 	scripts/web node --test --test-force-exit --test-timeout=900000 --test-concurrency=1 'tests/*.test.mjs'
 
 web-test:

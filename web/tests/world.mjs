@@ -94,7 +94,7 @@ export class Hub {
   admin(name) {
     const password = join(this.folder, 'password');
     writeFileSync(password, PASSWORD);
-    execFileSync(muster, ['admin', 'create', name, '--email', `${name}@example.org`, '--password-file', password, '--data-dir', join(this.folder, 'data')], { stdio: 'ignore' });
+    execFileSync(muster, ['admin', 'create', name, '--email', `${name}@example.org`, '--password-file', password, '--data-dir', join(this.folder, 'data')], { stdio: 'ignore', env: { ...process.env, ...this.env } });
   }
 
   /** Of the API, as a script calls it. */

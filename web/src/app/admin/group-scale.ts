@@ -19,7 +19,7 @@ const MOST_TICKS = 8;
       <rect class="sc1" x="6" y="10" [attr.width]="x(group().nodes) - 6" height="4" />
       @if (group().target > group().nodes) {<rect class="rg-s" [attr.x]="x(group().nodes)" y="10" [attr.width]="x(group().target) - x(group().nodes)" height="4" />}
       <path class="sc0 lim2" [attr.d]="'M' + x(group().min) + ' 4v16M' + x(group().max) + ' 4v16'" />
-      <circle [attr.class]="group().upcoming > 0 ? 'sc2' : 'sc1'" [attr.cx]="x(group().target)" cy="12" r="5" />
+      <circle [attr.class]="come() > 0 ? 'sc2' : 'sc1'" [attr.cx]="x(group().target)" cy="12" r="5" />
     </svg>
     <p>{{ words() }}@if (group().boot_seconds; as seconds) { A node takes about {{ duration(seconds) }} to start.}@if (group().order; as order) { {{ order.to }} were ordered at {{ moment(order.at, clock.now()) }}.}</p>
     @for (one of warnings(); track $index) {<p class="warnc">{{ one }}</p>}
@@ -41,9 +41,12 @@ export class GroupScale {
     const { template, price } = this.group();
     return [template ? roomInWords(template.allocatable) : '', price > 0 ? `price ${price}` : ''].filter(Boolean).join(', ');
   });
+  /** Ordered, or already made and not yet ready. */
+  protected readonly come = computed(() => Math.max(this.group().upcoming, this.group().machines.filter(({ state }) => state === 'booting').length));
   protected readonly words = computed(() => {
-    const { nodes, upcoming, min, max } = this.group();
-    return `${nodes} ${nodes === 1 ? 'is' : 'are'} there${upcoming > 0 ? `, ${upcoming} ${upcoming === 1 ? 'comes' : 'come'}` : ''}. Between ${min} and ${max}.`;
+    const { nodes, min, max } = this.group();
+    const come = this.come();
+    return `${nodes} ${nodes === 1 ? 'is' : 'are'} there${come > 0 ? `, ${come} ${come === 1 ? 'comes' : 'come'}` : ''}. Between ${min} and ${max}.`;
   });
   protected readonly warnings = computed(() => {
     const { failures, unseen, only_advised, healthy, machines } = this.group();
