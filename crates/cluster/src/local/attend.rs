@@ -40,6 +40,7 @@ pub(super) struct Attended {
     pub isolation: Isolation,
     /// Told of its failure.
     pub facts: Option<Arc<Facts>>,
+    pub was_ready: bool,
 }
 
 /// One line on the standard output of a model server.
@@ -124,7 +125,9 @@ pub(super) async fn attend(mut it: Attended, stdout: ChildStdout, stderr: ChildS
         why = it.hear(&mut states, bytes);
     }
     let cause = why.unwrap_or_else(|| it.exited(status));
-    if let Some(facts) = it.facts.filter(|_| cause.is_failure()) {
+    // One that was stopped before it was ready may have waited for a GPU that is not well.
+    let doubt = cause.is_failure() || !it.was_ready;
+    if let Some(facts) = it.facts.filter(|_| doubt) {
         facts.doubt_gpus();
     }
     it.book.see(it.instance, ObservedState::Ended { cause });
@@ -133,7 +136,7 @@ pub(super) async fn attend(mut it: Attended, stdout: ChildStdout, stderr: ChildS
 impl Attended {
     /// Takes in what came on standard output; gives the cause if the start failed, or the folder
     /// changed.
-    fn hear(&self, states: &mut Pipe<ChildStdout>, bytes: usize) -> Option<EndCause> {
+    fn hear(&mut self, states: &mut Pipe<ChildStdout>, bytes: usize) -> Option<EndCause> {
         let mut failed = None;
         for line in states.take_lines(bytes) {
             match serde_json::from_slice(&line) {
@@ -148,6 +151,7 @@ impl Attended {
                         Some(path) => Address::Socket(path.to_owned()),
                         None => Address::Url(address),
                     };
+                    self.was_ready = true;
                     self.book.see(self.instance, ObservedState::Ready { address });
                 }
                 Ok(Said::Changed(file)) => failed = Some(EndCause::Changed { file }),

@@ -105,8 +105,17 @@ impl Spawner {
         let book = Arc::clone(&self.book);
         // Its GPUs may be why, if it fails.
         let facts = self.facts.clone().filter(|_| !devices.is_empty());
-        let attended =
-            Attended { book, instance, child, orders, socket, scratch, isolation, facts };
+        let attended = Attended {
+            book,
+            instance,
+            child,
+            orders,
+            socket,
+            scratch,
+            isolation,
+            facts,
+            was_ready: false,
+        };
         runtime.spawn(attend(attended, stdout, stderr));
     }
 

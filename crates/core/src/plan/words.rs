@@ -227,7 +227,7 @@ impl fmt::Display for KeptWhy {
             }
             Self::Unseen => f.write_str("Not everything can be seen, so nothing is taken away."),
             Self::NotReady => f.write_str("It is not ready."),
-            Self::CordonedByOthers => f.write_str("Somebody else cordoned it."),
+            Self::CordonedByOthers => f.write_str("Somebody else cordoned or drained it."),
         }
     }
 }

@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use muster_cluster::machine::Machine;
+use muster_cluster::provider::{Command, Provider};
 use muster_core::{Check, CheckState as State};
 use muster_store::{Clock, Database, Objects, StoreConfig, examine_database, examine_objects};
 
 use crate::arguments::Doctor;
 use crate::commands::settings;
 use crate::config::Environment;
+use crate::config::nodes::Nodes;
 use crate::config::server::Serve;
 use crate::failure::Failure;
 use crate::store::store_config;
@@ -30,6 +32,7 @@ pub async fn examine(arguments: &Doctor, environment: &Environment) -> Result<Ex
         Ok(found) => machine::room(&found),
         Err(error) => Check::new(machine::ROOM, State::Broken, error.to_string()),
     });
+    checks.extend(nodes(&serve.nodes).await);
     let broken = checks.iter().any(|check| check.state == State::Broken);
     if arguments.json {
         let said = serde_json::json!({ "good": !broken, "checks": checks });
@@ -47,6 +50,31 @@ pub async fn examine(arguments: &Doctor, environment: &Environment) -> Result<Ex
         table::print(&table::table(&["what", "state", "found"], rows, &[]))?;
     }
     Ok(if broken { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Does who makes nodes answer, and know the groups that are the hub's?
+async fn nodes(nodes: &Nodes) -> Option<Check> {
+    let command = Command::new(nodes.command.clone()?);
+    let check = |state, what| Some(Check::new("nodes", state, what));
+    let told = match command.groups().await {
+        Ok(told) => told,
+        Err(refusal) => return check(State::Broken, refusal.message),
+    };
+    let missing = nodes.groups.keys().filter(|id| told.iter().all(|(other, _)| other != *id));
+    let missing: Vec<String> = missing.map(ToString::to_string).collect();
+    if missing.is_empty() {
+        let sizes = told.iter().filter(|(id, _)| nodes.groups.contains_key(id));
+        let sizes: Vec<String> =
+            sizes.map(|(id, told)| format!("{id} has {}", told.target)).collect();
+        return check(State::Good, format!("nodes.command answers: {}", sizes.join(", ")));
+    }
+    let names: Vec<String> = told.iter().map(|(id, _)| id.to_string()).collect();
+    let what = format!(
+        "nodes.command does not name {}, it names {}",
+        missing.join(", "),
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    );
+    check(State::Broken, what)
 }
 
 async fn database(config: &StoreConfig) -> Vec<Check> {

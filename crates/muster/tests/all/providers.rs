@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::cluster;
-use crate::support::{Hub, MUSTER, World, until};
+use crate::support::{Hub, MUSTER, Output, World, until};
 
 fn example(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/providers").join(name)
@@ -53,6 +53,10 @@ fn a_burst_goes_from_one_node_to_three_and_back() {
     });
     assert_eq!(made.code, 0, "{made:?}");
     let hub = pool.hub(None);
+    let mut doctor = world.command(&["doctor", "--config", &pool.config]);
+    doctor.env("POOL", &pool.pool);
+    let said = Output::of(doctor).text;
+    assert!(said.contains("nodes.command answers: pool has"), "{said}");
     hub.good(&["login", "root", "--password-file", "password"]);
     let size = || pool.state()["target"].as_u64().unwrap_or(0);
     until("there is one node", || size() == 1);

@@ -112,10 +112,20 @@ async fn mark(
 ) -> Result<Response, Problem> {
     let why = reason(why)?.unwrap_or_default();
     let planned = super::planned(app).await?;
-    let message = message(&planned, super::find(&planned, &node)?.id.clone(), kind);
+    let found = super::find(&planned, &node).map(|node| node.id.clone());
+    // What was said of a node that is away can be taken back: it gets nothing when it returns otherwise.
+    let (found, away) = match (found, kind) {
+        (Ok(id), _) => (id, None),
+        (Err(unknown), None) => (node.clone(), Some(unknown)),
+        (Err(unknown), Some(_)) => return Err(unknown),
+    };
+    let message = message(&planned, found, kind);
     let (store, id) = (app.store.clone(), node.clone());
     let marked = async move { Ok(store.mark_node(actor, &id, kind, &why).await?) };
     let changed = to_the_end(marked).await?.is_done();
+    if let Some(unknown) = away.filter(|_| !changed) {
+        return Err(unknown);
+    }
     let mark = kind.map(MarkKind::name);
     json(StatusCode::OK, &MarkedView { node, mark, changed, message })
 }
