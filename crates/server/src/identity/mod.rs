@@ -52,6 +52,14 @@ pub struct Caller {
     address: IpAddr,
 }
 
+/// Says that nobody asked: a page that is open reads again by itself. Whoever went away with it open is not
+/// signed in for ever by that.
+const QUIET: &str = "muster-quiet";
+
+fn nobody_asked(parts: &Parts) -> bool {
+    parts.method == Method::GET && parts.headers.get(QUIET).is_some_and(|value| value == "1")
+}
+
 impl Caller {
     pub fn session(&self) -> &Session {
         &self.known.session
@@ -75,7 +83,11 @@ impl Caller {
         parts: &Parts,
     ) -> Result<Option<Self>, Problem> {
         let (hash, address) = (secret.hash(), peer::address(parts, state)?);
-        let known = state.sessions().live(&hash).await?;
+        let sessions = state.sessions();
+        let known = match nobody_asked(parts) {
+            true => sessions.find(&hash).await?,
+            false => sessions.live(&hash).await?,
+        };
         Ok(known.map(|known| Self { principal: known.session.principal, hash, known, address }))
     }
 

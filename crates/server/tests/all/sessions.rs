@@ -175,6 +175,24 @@ async fn renew_always_answers_and_says_why_a_session_is_over() {
     assert_eq!(ada.status(SESSION).await, 200);
 }
 
+/// A page that is left open reads again by itself, and its session ends all the same.
+#[tokio::test]
+async fn what_nobody_asked_for_keeps_no_session_alive() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let hub = Hub::alone(|_| {}).await;
+    let (away, here) = (hub.admin("away").await, hub.admin("here").await);
+    let quiet = async |method: Method| {
+        let request = away.request(method, SESSION).header("muster-quiet", "1");
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    for _ in 0..2 {
+        hub.store.clock().advance(MINUTE * 14);
+        assert_eq!((quiet(Method::GET).await, here.status(SESSION).await), (200, 200));
+    }
+    hub.store.clock().advance(MINUTE * 3);
+    assert_eq!((quiet(Method::GET).await, here.status(SESSION).await), (401, 200));
+}
+
 #[tokio::test]
 async fn a_known_session_needs_no_statement() {
     let hub = Hub::alone(|_| {}).await;

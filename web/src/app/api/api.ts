@@ -29,14 +29,15 @@ type Asked<Q> = { [K in keyof Q]?: Q[K] extends string | undefined ? string : Q[
 export type Answer<V extends Verb, P extends Route<V>> = Ok<
   Operation<V, P> extends { responses: infer R } ? R : never
 >;
+export type Quiet = boolean | 'unasked';
 export interface Given<V extends Verb, P extends Route<V>> {
   path?: Part<Operation<V, P>, 'path'>;
   query?: Asked<NonNullable<Operation<V, P> extends { parameters: { query?: infer Q } } ? Q : never>>;
   body?: Body<Operation<V, P>>;
   headers?: Record<string, string>;
   signal?: AbortSignal;
-  /** Not shown in the bar over the page. */
-  quiet?: boolean;
+  /** Not shown in the bar over the page. `unasked`: nor is it use of the session, since nobody asked for it. */
+  quiet?: Quiet;
   /** Goes on when the page is left. */
   keepalive?: boolean;
 }
@@ -52,7 +53,7 @@ export class Api {
     const { body } = given;
     const response = await this.fetch(url(route, given), {
       method: verb.toUpperCase(),
-      headers: { accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...given.headers },
+      headers: { accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(given.quiet === 'unasked' ? { 'muster-quiet': '1' } : {}), ...given.headers },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: given.signal ?? null,
       keepalive: given.keepalive ?? false,
@@ -76,7 +77,7 @@ export class Api {
   }
 
   /** A good answer, or a `Failure`. */
-  async fetch(address: string, init: RequestInit, quiet = false): Promise<Response> {
+  async fetch(address: string, init: RequestInit, quiet: Quiet = false): Promise<Response> {
     const done = quiet ? () => {} : this.#progress.begin();
     try {
       const response = await this.#session.send(() => fetch(address, init));

@@ -2,7 +2,7 @@ import { computed, effect, inject, signal, untracked, type Signal } from '@angul
 
 import { Feed } from '../live/feed';
 import { Session } from '../session/session';
-import { Api, type Answer, type Given, type Route } from './api';
+import { Api, type Answer, type Given, type Quiet, type Route } from './api';
 import { Failure } from './failure';
 
 /** What a page shows of the hub. */
@@ -42,7 +42,7 @@ export function read<P extends Route<'get'>>(
 
 /** The same for what takes several calls. */
 export function readBy<T>(
-  prepare: (signal: AbortSignal, quiet: boolean) => (() => Promise<T>) | undefined,
+  prepare: (signal: AbortSignal, quiet: Quiet) => (() => Promise<T>) | undefined,
 ): Read<T> {
   const session = inject(Session);
   const feed = inject(Feed);
@@ -55,7 +55,8 @@ export function readBy<T>(
   let wait = FIRST_WAIT;
   let seen = 0;
   effect((onCleanup) => {
-    const quiet = turn() !== seen && untracked(value) !== undefined;
+    // Once something is shown, it is read again because it changed: nobody asked.
+    const quiet = turn() !== seen && untracked(value) !== undefined && 'unasked';
     seen = turn();
     session.resumed();
     const abort = new AbortController();

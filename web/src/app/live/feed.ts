@@ -96,7 +96,7 @@ export class Feed {
   async #listen(stop: AbortSignal): Promise<void> {
     for (let wait = FIRST_WAIT; !stop.aborted; wait = Math.min(LONGEST_WAIT, wait * 2)) {
       try {
-        const response = await fetch('api/v1/events', { signal: stop });
+        const response = await fetch('api/v1/events', { headers: { 'muster-quiet': '1' }, signal: stop });
         if (response.ok && response.body && response.headers.get('content-type')?.startsWith('text/event-stream')) {
           this.#leads = true;
           this.#tell({ name: 'open', data: '' });
