@@ -144,7 +144,8 @@ impl Groups {
 
     /// When there is something to do here without anything being heard.
     pub fn next(&self) -> Option<Duration> {
-        self.config.as_ref()?;
+        // What was asked will be heard.
+        self.config.as_ref().filter(|_| !self.asking)?;
         Some(self.asked.map_or(Duration::ZERO, |at| self.pause().saturating_sub(at.elapsed())))
     }
 
