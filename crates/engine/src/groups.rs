@@ -111,10 +111,7 @@ impl Groups {
         if self.config.is_none() {
             return Ok(());
         }
-        if self.rows.is_none() {
-            let rows = store.groups().await?;
-            self.rows = Some(rows.into_iter().map(|row| (row.id.clone(), row)).collect());
-        }
+        self.read(store).await?;
         for heard in std::mem::take(&mut self.calls.waiting) {
             match heard {
                 Heard::Groups(told) => self.hear(store, told, nodes).await?,
@@ -137,8 +134,18 @@ impl Groups {
                 }
             }
         }
+        self.read(store).await?;
         self.call_orders(store);
         self.ask();
+        Ok(())
+    }
+
+    /// Reads the books, if they are not known or somebody else changed them.
+    async fn read(&mut self, store: &Store) -> Result<(), Error> {
+        if self.rows.is_none() {
+            let rows = store.groups().await?;
+            self.rows = Some(rows.into_iter().map(|row| (row.id.clone(), row)).collect());
+        }
         Ok(())
     }
 
