@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_core::Amounts;
-use muster_core::resources::{GPU, Millicores};
+use muster_core::resources::{GPU, Millicores, NOT_COUNTED};
 use muster_core::room::{
     FailureClass, GroupId, Labels, MachineState, NodeId, Refusal, Template, Told, ToldMachine,
 };
@@ -27,8 +27,6 @@ const LONGEST: u64 = 8 << 20;
 const KEPT: usize = 500;
 const LONGEST_NAME: usize = 253;
 const MIB: u64 = 1 << 20;
-/// A machine's place for instances and its disk are not counted; what every reader of JSON reads exactly.
-const NOT_COUNTED: u64 = (1 << 53) - 1;
 
 #[derive(Clone, Debug)]
 pub struct CommandConfig {

@@ -3,7 +3,7 @@
 use crate::arguments::{ServeFlags, ShowConfig};
 use crate::config::Environment;
 use crate::config::server::{self, SETTINGS, Serve};
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, masked};
 use crate::failure::Failure;
 use crate::table;
 
@@ -18,12 +18,12 @@ pub fn show(arguments: &ShowConfig, environment: &Environment) -> Result<(), Fai
     let mut rows: Vec<(String, String, String)> = Vec::new();
     for setting in SETTINGS {
         let value = settings.get(setting.key);
-        let text = value.map(|value| server::masked(setting.key, &value.text));
+        let text = value.map(|value| masked(setting.key, &value.text));
         let origin = value.map(|value| value.origin.to_string());
         rows.push((setting.key.to_owned(), text.unwrap_or_default(), origin.unwrap_or_default()));
     }
     for (name, value) in server::object_options(&settings, environment) {
-        let text = server::masked(&name, &value.text);
+        let text = masked(&name, &value.text);
         let key = format!("{}{name}", crate::config::settings::OPTIONS);
         rows.push((key, text, value.origin.to_string()));
     }

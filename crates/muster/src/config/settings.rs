@@ -169,6 +169,33 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, String> {
     Ok(values)
 }
 
+/// The value as it may be shown: without passwords and keys.
+pub fn masked(key: &str, text: &str) -> String {
+    let key = key.to_ascii_lowercase();
+    if ["secret", "token", "password", "key"].iter().any(|word| key.contains(word)) {
+        return "***".to_owned();
+    }
+    if !matches!(key.as_str(), "database.url" | "mail.url") {
+        return text.to_owned();
+    }
+    let Ok(mut url) = reqwest::Url::parse(text) else { return "***".to_owned() };
+    if url.password().is_some() && url.set_password(Some("***")).is_err() {
+        return "***".to_owned();
+    }
+    let hide = |name: &str| name.contains("password") || name.contains("sslkey");
+    let query: Vec<(String, String)> = url
+        .query_pairs()
+        .map(|(name, value)| {
+            let value = if hide(&name) { "***".into() } else { value };
+            (name.into_owned(), value.into_owned())
+        })
+        .collect();
+    if !query.is_empty() {
+        url.query_pairs_mut().clear().extend_pairs(query);
+    }
+    url.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +246,17 @@ mod tests {
         let file = file("[objects.options]\nendpoint = 'http://s3'");
         let all = Settings::resolve(&KNOWN, &[], &environment(&[]), Some(file.path()));
         assert_eq!(all.expect("it fits").options["endpoint"].text, "http://s3");
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let url = "postgres://hub:canary@db/muster?password=canary&sslmode=require";
+        let shown = masked("database.url", url);
+        assert!(!shown.contains("canary"), "{shown}");
+        assert!(shown.starts_with("postgres://hub:***@db/muster?") && shown.contains("require"));
+        let mail = masked("mail.url", "smtps://hub:canary@mail.example.org:465");
+        assert_eq!(mail, "smtps://hub:***@mail.example.org:465");
+        assert_eq!(masked("aws_secret_access_key", "canary"), "***");
+        assert_eq!(masked("aws_region", "eu"), "eu");
     }
 }

@@ -1,6 +1,7 @@
 //! `/api/v1/nodes`, `/api/v1/node-groups` and `/api/v1/plan`: where instances run and what the hub makes of
 //! it, for administrators. All three are of one look: what the hub that plans saw and decided last.
 
+mod group_view;
 mod marks;
 pub mod plan;
 mod view;
@@ -19,12 +20,13 @@ use crate::http::answer::json;
 use crate::http::extract::{NodePath, Pairs, Parameters, Query};
 use crate::http::problem::{Kind, Problem};
 use crate::identity::Admin;
+use group_view::GroupDocument;
 pub use marks::{
     __path_cordon_node, __path_drain_node, __path_uncordon_node, cordon_node, drain_node,
     uncordon_node,
 };
 use plan::PlanDocument;
-use view::{GroupDocument, NodeDetails, NodeDocument, Shown};
+use view::{NodeDetails, NodeDocument, Shown};
 
 /// Most parts of a question.
 const MOST_PARTS: usize = 20;
