@@ -21,7 +21,7 @@ const MOST_TICKS = 8;
       <path class="sc0 lim2" [attr.d]="'M' + x(group().min) + ' 4v16M' + x(group().max) + ' 4v16'" />
       <circle [attr.class]="come() > 0 ? 'sc2' : 'sc1'" [attr.cx]="x(group().target)" cy="12" r="5" />
     </svg>
-    <p>{{ words() }}@if (group().boot_seconds; as seconds) { A node takes about {{ duration(seconds) }} to start.}@if (group().order; as order) { {{ order.to }} were ordered at {{ moment(order.at, clock.now()) }}.}</p>
+    <p>{{ words() }}@if (group().boot_seconds; as seconds) { A node takes about {{ duration(seconds) }} to start.}@if (group().order; as order) { Ordered at {{ moment(order.at, clock.now()) }} to have {{ order.to }}.}</p>
     @for (one of warnings(); track $index) {<p class="warnc">{{ one }}</p>}
     @for (one of group().actions; track $index) {<p>{{ one.message }}</p>}
     @for (one of group().advice; track $index) {<p>Advised: {{ one.message }}</p>}`,
@@ -50,7 +50,7 @@ export class GroupScale {
   });
   protected readonly warnings = computed(() => {
     const { failures, unseen, only_advised, healthy, machines } = this.group();
-    const failed = failures && `${failures.in_a_row === 1 ? 'The last order' : `The last ${failures.in_a_row} orders`} failed: ${failures.message} Nothing is ordered before ${moment(failures.next_try, this.clock.now())}.`;
+    const failed = failures && `${failures.in_a_row === 1 ? 'The last order' : `The last ${failures.in_a_row} orders`} failed: ${failures.message.replace(/\.?$/, '.')} Nothing is ordered before ${moment(failures.next_try, this.clock.now())}.`;
     const lost = machines.filter(({ state }) => state === 'failed').map((one) => `${one.id} failed${one.message ? `: ${one.message}` : '.'}`);
     return [failed, unseen, only_advised, healthy ? null : 'More of its nodes are unready than happens by itself.', ...lost].filter((one) => one != null);
   });
