@@ -44,20 +44,26 @@ before(async () => {
     cpSync(join(models, 'sleepy'), join(models, name), { recursive: true });
     const title = `${name[0].toUpperCase()}${name.slice(1)}`;
     writeFileSync(join(models, name, 'model.toml'), readFileSync(join(models, name, 'model.toml'), 'utf8').replace(/title = ".*"/, `title = "${title}"`));
-    appendFileSync(join(models, name, 'model.toml'), '\n[resources]\ncpu = 0.5\nmemory_mib = 200\ngpus = 1\n');
+    appendFileSync(join(models, name, 'model.toml'), `\n[resources]\ncpu = ${name === 'screen' ? 10 : 0.5}\nmemory_mib = 200\ngpus = 1\n`);
   }
   database = await Postgres.start();
   [hub, eyes] = await world({ models, env: { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, MUSTER_DATABASE_URL: database.url, MUSTER_LOCAL_NODE: 'lab1', MUSTER_LOCAL_LABELS: 'zone=a', MUSTER_NODES_MODE: 'own', MUSTER_NODES_COMMAND: join(folder, 'bin/provider'), MUSTER_NODES_GROUPS: 'cpu,gpu-large' } });
   hub.admin('grace');
   admin = await hub.signIn('grace');
-  // Two models have a card each; the third waits for one.
+  // Two models have a card each; the third is too large for this machine, and its node cannot be had.
   for (const model of ['fold', 'dock']) await hub.call('requests', { token: admin, body: { model, inputs: ['600'] } });
   const holds = async () => (await hub.call('nodes', { token: admin })).items[0]?.held_by_instances.named['nvidia.com/gpu'];
-  while ((await holds()) !== 2) await new Promise((done) => setTimeout(done, 100));
+  await until('both cards are held', async () => (await holds()) === 2);
   await hub.call('requests', { token: admin, body: { model: 'screen', inputs: ['0.1'] } });
-  const refused = async () => (await hub.call('node-groups', { token: admin })).items.some((group) => group.failures);
-  while (!(await refused())) await new Promise((done) => setTimeout(done, 100));
 });
+/** A minute is enough for what takes a second. */
+async function until(what, so) {
+  const end = Date.now() + 60_000;
+  while (!(await so())) {
+    assert.ok(Date.now() < end, what);
+    await new Promise((done) => setTimeout(done, 100));
+  }
+}
 afterEach(() => eyes.alone());
 after(async () => {
   await eyes?.close();
@@ -76,8 +82,10 @@ test('a node shows its room, who holds it and why others wait, and what comes is
   await node.getByRole('img', { name: /^CPU: 1 of / }).waitFor();
   await node.getByText(/no group, zone a/).waitFor();
   await page.getByText('Screen waits').waitFor();
-  const { words } = await hub.call('plan', { token: admin });
-  await page.getByText(words.held.find((one) => one.model === 'screen').message).waitFor();
+  await until('why it waits is said in the words of the plan', async () => {
+    const { held } = (await hub.call('plan', { token: admin })).words;
+    return page.getByText(held.find((one) => one.model === 'screen')?.message).isVisible();
+  });
   await page.getByText('2 of 2 GPUs held').waitFor();
   // An instance starts meanwhile.
   assert.equal(await node.getByRole('link', { name: 'Atoms' }).count(), 0);
@@ -91,11 +99,14 @@ test('a node shows its room, who holds it and why others wait, and what comes is
   check();
 });
 
-/** What the hub says that it would do without the node. */
-async function withoutIt() {
-  const { actions, advice, held } = (await hub.call('plan?without=lab1', { token: admin })).words;
-  const said = [...actions, ...advice, ...held].filter((one) => one.new).map((one) => one.message);
-  return said.length > 0 ? said : ['Nothing else than it does now.'];
+/** What the hub says that it would do without the node stands there. */
+function saysWhatWouldBe(where) {
+  return until('what would be without the node is said', async () => {
+    const { actions, advice, held } = (await hub.call('plan?without=lab1', { token: admin })).words;
+    const said = [...actions, ...advice, ...held].filter((one) => one.new).map((one) => one.message);
+    const shown = await where.innerText();
+    return (said.length > 0 ? said : ['Nothing else than it does now.']).every((one) => shown.includes(one));
+  });
 }
 
 test('a node is explained beside the list: its devices, and what the plan would do without it', async () => {
@@ -106,7 +117,7 @@ test('a node is explained beside the list: its devices, and what the plan would 
   await page.waitForURL('**/admin/nodes?open=lab1');
   const drawer = page.locator('aside.drawer');
   await drawer.getByText('GPU-7a').waitFor();
-  for (const said of await withoutIt()) await drawer.getByText(said).first().waitFor();
+  await saysWhatWouldBe(drawer);
   await drawer.getByText('zone=a').waitFor();
   await page.keyboard.press('Escape');
   await page.waitForURL((url) => url.search === '');
@@ -147,7 +158,7 @@ test('a node is cordoned, let take instances and drained: what follows is said f
   const drawer = page.locator('aside.drawer');
   await drawer.getByRole('button', { name: 'Drain…' }).click();
   await dialog.getByText('what is idle ends at once').waitFor();
-  for (const said of await withoutIt()) await dialog.getByText(said).first().waitFor();
+  await saysWhatWouldBe(dialog);
   if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/node-drain.png` });
   await dialog.getByRole('button', { name: 'Drain', exact: true }).click();
   await drawer.getByText('drained').first().waitFor();
@@ -160,6 +171,7 @@ test('a node is cordoned, let take instances and drained: what follows is said f
 });
 
 test('the page of nodes is there for everybody, with groups, what comes of them and why an order failed', async () => {
+  await until('an order is refused', async () => (await hub.call('node-groups', { token: admin })).items.some((group) => group.failures));
   for (const phone of [false, true]) {
     const { page, check } = await eyes.person(hub, { phone });
     await enter(page, 'grace');
