@@ -9,7 +9,7 @@
 # make bench  measure speed and memory with the release build; make bench-quick: fewer and shorter runs ([BENCH=..])
 # make chaos  break everything under load, heal it, look whether anything was lost ([SEED=..] [MINUTES=5] [DB=sqlite|postgres] [KILLS=..] [CHAOS=..])
 # make chaos-quick  the same in at most three minutes, with the debug build: part of make test
-# make simulate [SEED=..] [WORLDS=..]  hubs that are killed and live on, in simulated time
+# make simulate [SEED=..] [WORLDS=..]  hubs that are killed and live on, and nodes that come and go, in simulated time
 # make mutants  show that the tests catch what they are for: one guard removed each (15 minutes and more; [MUTANTS=..])
 # make fuzz-api  a real hub gets what its description allows and what it does not, 1,000 examples a route, 5 in make test ([EXAMPLES=..] [SEED=..] [FUZZ=--as admin])
 # make deny   licences and sources of the dependencies (needs cargo-deny)

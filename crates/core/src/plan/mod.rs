@@ -346,8 +346,13 @@ impl<'w> Planner<'w> {
         let mut slots = (0..view.most()).filter(|slot| !taken.contains(slot));
         for launched in 0..needed {
             if let Err(why) = self.launch(view, &mut slots) {
-                if matches!(why, Why::NoRoom { .. } | Why::FitsNowhere { .. }) {
-                    self.demand(view, needed - launched);
+                match why {
+                    Why::NoRoom { .. } | Why::FitsNowhere { .. } => {
+                        self.demand(view, needed - launched);
+                    }
+                    // The room that it will have is kept.
+                    Why::AtHubMaximum { .. } => self.demand(view, 1),
+                    _ => {}
                 }
                 self.hold(view, why);
                 return;
@@ -377,6 +382,10 @@ impl<'w> Planner<'w> {
             return Err(Why::AtModelMaximum { most: view.most() });
         };
         if !view.is_external() && self.counted >= self.policy.max_instances {
+            // Nobody goes for one that would not run anyway.
+            if let Some(ask) = &view.ask {
+                self.has_place(view, ask)?;
+            }
             self.make_place(view);
             return Err(Why::AtHubMaximum { most: self.policy.max_instances });
         }

@@ -43,25 +43,48 @@ impl<'w> Planner<'w> {
 
     /// Room for one more instance of the model, or why there is none.
     pub(super) fn place(&mut self, view: &ModelView, ask: &'w Ask) -> Result<Place, Why> {
-        if let Some(unseen) = &self.world.unseen {
-            return Err(Why::Unseen { why: unseen.why.clone() });
+        self.seen()?;
+        let place = self.rooms().place(ask, Who::Planned);
+        place.map_err(|no_place| self.no_place(view, ask, no_place))
+    }
+
+    /// The same without giving it the room.
+    pub(super) fn has_place(&mut self, view: &ModelView, ask: &Ask) -> Result<(), Why> {
+        self.seen()?;
+        let place = self.rooms().has_place(ask);
+        place.map_err(|no_place| self.no_place(view, ask, no_place))
+    }
+
+    fn seen(&self) -> Result<(), Why> {
+        let unseen = self.world.unseen.as_ref();
+        unseen.map_or(Ok(()), |unseen| Err(Why::Unseen { why: unseen.why.clone() }))
+    }
+
+    fn no_place(&mut self, view: &ModelView, ask: &Ask, NoPlace { lack, node }: NoPlace) -> Why {
+        if lack.is_lasting() {
+            return Why::FitsNowhere { lack };
         }
-        match self.rooms().place(ask, Who::Planned) {
-            Ok(place) => Ok(place),
-            Err(NoPlace { lack, .. }) if lack.is_lasting() => Err(Why::FitsNowhere { lack }),
-            Err(NoPlace { lack, node }) => {
-                self.make_room(view, ask);
-                let held_by =
-                    node.map(|node| self.held_by(&node, &lack, view.id())).unwrap_or_default();
-                Err(Why::NoRoom { lack, held_by })
-            }
-        }
+        self.make_room(view, ask);
+        let held_by = node.map(|node| self.held_by(&node, &lack, view.id())).unwrap_or_default();
+        Why::NoRoom { lack, held_by }
     }
 
     /// So many more instances would be launched if there were room.
     pub(super) fn demand(&mut self, view: &'w ModelView, needed: u64) {
         let Some(ask) = &view.ask else { return };
-        let count = u32::try_from(needed).unwrap_or(u32::MAX).min(self.open_for(view));
+        let is_full = self.counted >= self.policy.max_instances;
+        let gets_a_place = || {
+            let is_first = self.instances_of(view.id()).is_empty();
+            view.queue.is_some() && (is_first || !self.turns().idle.is_empty())
+        };
+        let count = match is_full {
+            // Another one gives its place when there is room.
+            true => u32::from(gets_a_place()),
+            false => u32::try_from(needed).unwrap_or(u32::MAX).min(self.open_for(view)),
+        };
+        if count == 0 {
+            return;
+        }
         self.demands.push(Demand {
             model: Some(view.id()),
             ask,

@@ -209,6 +209,11 @@ impl<'w> Rooms<'w> {
         Ok(self.take(index, ask, who))
     }
 
+    /// Would any node take it?
+    pub fn has_place(&self, ask: &Ask) -> Result<(), NoPlace> {
+        self.best(ask, 0).map(drop).ok_or_else(|| self.why_not(ask))
+    }
+
     /// The same among the nodes from this one on; the others were tried.
     pub fn place_from(&mut self, first: usize, ask: &'w Ask, who: Who<'w>) -> Option<Place> {
         let index = self.best(ask, first)?;

@@ -280,7 +280,8 @@ impl<'w> Planner<'w> {
         });
         let why_not = match all_move {
             false => Some(KeptWhy::NoRoomElsewhere),
-            true => (!keeps_headroom(index, &moving, &mut left.needed)).then_some(KeptWhy::Needed),
+            true => (!keeps_headroom(index, &moving, &taken, &mut left.needed))
+                .then_some(KeptWhy::Needed),
         };
         if let Some(why) = why_not {
             rooms.take_all_back(taken);

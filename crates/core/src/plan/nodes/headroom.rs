@@ -1,11 +1,12 @@
 //! Room that shall be free for whoever comes next.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::super::Planner;
 use super::up::size;
-use crate::room::{Ask, GroupId, NodeId, NodeView, Rooms, Who};
+use crate::room::{Ask, GroupId, Holder, NodeId, NodeView, Rooms, Who};
 
 /// What must not go.
 #[derive(Default)]
@@ -67,11 +68,12 @@ pub(super) fn place_all<'w>(
     (taken, missing)
 }
 
-/// Is there as much room for what shall be free when the node is gone, and what is on it elsewhere? The next
+/// Is there as much room for what shall be free when the node is gone, and what is on it is there? The next
 /// plan looks for it in the same way, and must not order a node for it.
 pub(super) fn keeps_headroom<'w>(
     index: usize,
     moving: &[&'w Ask],
+    to: &[usize],
     needed: &mut Needed<'w>,
 ) -> bool {
     let Needed { headroom, missing, soon, .. } = needed;
@@ -79,16 +81,14 @@ pub(super) fn keeps_headroom<'w>(
         return true;
     }
     soon.close(index);
-    let mut moved = Vec::new();
-    for ask in moving {
-        let place = soon.place(ask, Who::Planned);
-        moved.extend(place.ok().and_then(|place| soon.find(&place.node)));
+    for (ask, index) in moving.iter().zip(to) {
+        soon.put(*index, Holder { who: Who::Planned, ask, devices: Cow::Borrowed(&[]) });
     }
     let (taken, now_missing) = place_all(soon, headroom);
     soon.take_all_back(taken);
-    let keeps = moved.len() == moving.len() && now_missing.iter().sum::<u32>() <= *missing;
+    let keeps = now_missing.iter().sum::<u32>() <= *missing;
     if !keeps {
-        soon.take_all_back(moved);
+        soon.take_all_back(to.to_vec());
         soon.reopen(index);
     }
     keeps

@@ -13,10 +13,12 @@ use crate::room::{
 };
 use crate::{Amounts, ModelId};
 
+/// How many nodes of a group, and for whom; for nobody if only its minimum is filled.
+type Orders = BTreeMap<GroupId, (u32, BTreeSet<String>)>;
+
 /// What was ordered by this plan.
 struct Ordered {
-    /// How many nodes of a group, and for whom.
-    of: BTreeMap<GroupId, (u32, BTreeSet<String>)>,
+    of: Orders,
     /// How many nodes there were to be before, and what they have.
     before: (u32, Amounts),
 }
@@ -37,7 +39,7 @@ impl<'w> Planner<'w> {
         let world = self.world;
         let mut demands = std::mem::take(&mut self.demands);
         self.drop_lost();
-        self.fill_minimum();
+        let filled = self.fill_minimum();
         // Who waits for its own place, as a pod does.
         let pending = world.instances.iter().filter(|it| it.place.is_none() && self.starts(it));
         let asked = pending.filter_map(|instance| Some((&instance.model, instance.ask.as_ref()?)));
@@ -50,16 +52,19 @@ impl<'w> Planner<'w> {
         }));
         let headroom = self.headroom();
         if demands.is_empty() && headroom.is_empty() {
+            self.act_on_orders(filled);
             return Needed::default();
         }
         let mut rooms = self.rooms_soon();
+        self.add_ordered(&mut rooms, &filled);
+        sort(&mut demands);
         let nodes = self.wait_for_what_comes(&mut rooms, &mut demands);
         let (taken, missing) = place_all(&mut rooms, &headroom);
         demands.extend(headroom.iter().zip(&missing).map(|(Spare { ask, group, .. }, count)| {
             Demand { model: None, ask, count: *count, group: *group, no: BTreeMap::new() }
         }));
         demands.retain(|demand| demand.count > 0);
-        let groups = self.order(demands, &rooms);
+        let groups = self.order(demands, &rooms, filled);
         rooms.take_all_back(taken);
         Needed { nodes, groups, headroom, missing: missing.iter().sum(), soon: rooms }
     }
@@ -89,15 +94,42 @@ impl<'w> Planner<'w> {
         rooms
     }
 
-    fn fill_minimum(&mut self) {
-        for group in &self.world.groups {
+    fn fill_minimum(&self) -> Orders {
+        let short = self.world.groups.iter().filter(|group| {
             let alone = group.failures.as_ref().is_some_and(|f| f.left_alone_until() > self.now);
             let open = !alone && !self.lost.contains(&group.id) && group.unseen.is_none();
-            if group.target < group.min && open {
-                let count = group.min - group.target;
-                let why = format!("the group keeps at least {}", group.min);
-                self.act_on(&group.id, Action::AddNodes { group: group.id.clone(), count, why });
+            group.target < group.min && open
+        });
+        short.map(|group| (group.id.clone(), (group.min - group.target, BTreeSet::new()))).collect()
+    }
+
+    /// Nodes that this plan orders anyway.
+    fn add_ordered(&self, rooms: &mut Rooms<'w>, orders: &Orders) {
+        let limit = self.policy.nodes.boot_limit();
+        for (id, (count, _)) in orders {
+            let group = self.world.groups.iter().find(|group| group.id == *id);
+            let Some((group, template)) = group.and_then(|it| Some((it, it.template.as_ref()?)))
+            else {
+                continue;
+            };
+            let first = group.upcoming(&self.world.nodes, limit, self.now);
+            for n in first..first + count {
+                self.add_new(rooms, template.node(group, n));
             }
+        }
+    }
+
+    fn act_on_orders(&mut self, orders: Orders) {
+        for (group, (count, models)) in orders {
+            let min = self.world.groups.iter().find(|it| it.id == group).map_or(0, |it| it.min);
+            let why = match models.is_empty() {
+                true => format!("the group keeps at least {min}"),
+                false => {
+                    let models: Vec<String> = models.into_iter().collect();
+                    format!("room for {}", models.join(", "))
+                }
+            };
+            self.act_on(&group, Action::AddNodes { group: group.clone(), count, why });
         }
     }
 
@@ -199,8 +231,13 @@ impl<'w> Planner<'w> {
     }
 
     /// Answers with the groups of which no more may be had, and would be.
-    fn order(&mut self, mut demands: Vec<Demand<'w>>, soon: &Rooms<'w>) -> BTreeSet<&'w GroupId> {
-        let mut ordered = Ordered { of: BTreeMap::new(), before: self.all_nodes() };
+    fn order(
+        &mut self,
+        mut demands: Vec<Demand<'w>>,
+        soon: &Rooms<'w>,
+        filled: Orders,
+    ) -> BTreeSet<&'w GroupId> {
+        let mut ordered = Ordered { of: filled, before: self.all_nodes() };
         for demand in &mut demands {
             let no = self
                 .world
@@ -209,8 +246,7 @@ impl<'w> Planner<'w> {
                 .filter_map(|group| Some((&group.id, self.no_option(group, demand)?)));
             demand.no = no.collect();
         }
-        // The largest first: what is left of their nodes is for the smaller ones.
-        demands.sort_by_key(|demand| Reverse(size(&demand.ask.amounts)));
+        sort(&mut demands);
         while let Some(offer) = self.best_offer(&demands, &ordered, soon) {
             let siblings = self.siblings(offer.group, &demands, &ordered);
             let parts = split(offer.nodes, &siblings.iter().collect::<Vec<_>>());
@@ -231,11 +267,7 @@ impl<'w> Planner<'w> {
             }
             demands.retain(|demand| demand.count > 0);
         }
-        for (group, (count, models)) in ordered.of {
-            let models: Vec<String> = models.into_iter().collect();
-            let why = format!("room for {}", models.join(", "));
-            self.act_on(&group, Action::AddNodes { group: group.clone(), count, why });
-        }
+        self.act_on_orders(ordered.of);
         let mut full = BTreeSet::new();
         for demand in demands {
             let its =
@@ -402,7 +434,9 @@ impl<'w> Planner<'w> {
                 )
             })
         };
-        (plain && group.has_gpus() && elsewhere(demand.ask)).then_some(NoOption::KeptForGpus)
+        let anywhere = demand.group.is_none();
+        (anywhere && plain && group.has_gpus() && elsewhere(demand.ask))
+            .then_some(NoOption::KeptForGpus)
     }
 
     /// No node is ordered for it: the model waits for this reason.
@@ -447,6 +481,13 @@ impl<'w> Planner<'w> {
             held.why = why;
         }
     }
+}
+
+/// Work, then headroom that may be in one group only, then other headroom; of these the largest first, since what
+/// is left of their nodes is for the smaller ones.
+fn sort(demands: &mut [Demand<'_>]) {
+    demands
+        .sort_by_key(|it| (it.model.is_none(), it.group.is_none(), Reverse(size(&it.ask.amounts))));
 }
 
 /// The group with what is ordered of it.
