@@ -56,7 +56,8 @@ export class Hub {
     rmSync(ready, { force: true });
     const log = join(this.folder, 'log');
     this.process = spawn('sh', ['-c', `exec "$0" "$@" 2>>'${log}' >>'${log}'`, muster, 'serve', '--data-dir', join(this.folder, 'data'), '--models', this.models, '--listen', `127.0.0.1:${this.port}`, '--port-file', ready], {
-      env: { ...process.env, MUSTER_INSECURE_COOKIES: 'true', ...this.env },
+      // What runs at the end of the tests is nobody's.
+      env: { ...process.env, MUSTER_INSECURE_COOKIES: 'true', MUSTER_STOP_SECONDS: '0', ...this.env },
     });
     const until = Date.now() + PATIENCE;
     while (!existsSync(ready) || readFileSync(ready, 'utf8') === '') {
