@@ -20,6 +20,12 @@ impl Timestamp {
         self.0
     }
 
+    /// For people: `2026-11-28 12:24 UTC`.
+    pub fn to_minutes(self) -> String {
+        let at = jiff::Timestamp::from_microsecond(self.0);
+        at.map_or_else(|_| self.to_string(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_cluster::provider::Provider;
 use muster_core::Timestamp;
-use muster_core::plan::{Action, Plan, World};
+use muster_core::plan::{Action, NodesMode, NodesPolicy, Plan, World};
 use muster_core::room::{
     FailureClass, GroupBooks, GroupId, GroupSettings, GroupView, MachineState, Mark, MarkKind,
     NodeId, NodeStage, NodeView, OrderStage, PlacedOrder, Refusal, Told, Wanted,
@@ -51,6 +51,8 @@ impl Nodes {
 pub(crate) struct Groups {
     config: Option<GroupsConfig>,
     boot_limit: Duration,
+    /// Nodes are the hub's to order and give back.
+    owns: bool,
     /// Nothing before this server plans, and once it does not any more.
     rows: Option<BTreeMap<GroupId, GroupRow>>,
     /// Why the provider, or one group of it, cannot be asked.
@@ -88,8 +90,9 @@ impl Calls {
 }
 
 impl Groups {
-    pub fn new(config: Option<GroupsConfig>, boot_limit: Duration) -> Self {
-        Self { config, boot_limit, ..Self::default() }
+    pub fn new(config: Option<GroupsConfig>, policy: &NodesPolicy) -> Self {
+        let owns = policy.mode == NodesMode::Own && config.is_some();
+        Self { config, boot_limit: policy.boot_limit(), owns, ..Self::default() }
     }
 
     /// Is there anything to carry out of what a plan says of nodes?
@@ -192,7 +195,7 @@ impl Groups {
             }
         };
         self.unseen = None;
-        let now = store.now();
+        let (now, limit) = (store.now(), self.boot_limit);
         let names: Vec<GroupId> =
             self.config.iter().flat_map(|config| config.groups.keys().cloned()).collect();
         for name in names {
@@ -202,7 +205,7 @@ impl Groups {
                     let told = told.clone();
                     let changed = |books: &mut GroupBooks| {
                         let before = books.clone();
-                        books.hear(told, nodes, now);
+                        books.hear(told, nodes, limit, now);
                         if books.resized_by_others != before.resized_by_others {
                             tracing::warn!(group = %name, "somebody else resized the group: the hub only advises");
                         }
@@ -285,7 +288,7 @@ impl Groups {
             let books = self.rows.as_ref().and_then(|rows| rows.get(id));
             let books = books.map_or(&nobody, |row| &row.books);
             let unseen = self.unseen.as_deref().or(self.missing.get(id).map(String::as_str));
-            let view = books.view(id, settings, unseen, self.boot_limit, now);
+            let view = books.view(id, settings, unseen, now);
             books.mark_nodes(&view, nodes, self.boot_limit, now);
             views.push(view);
         }
@@ -346,11 +349,14 @@ impl Groups {
                 }
                 Action::DropMachines { group, machines } => {
                     let Some(view) = views.iter().find(|view| view.id == group) else { continue };
-                    let failure = why_lost(view, &machines);
+                    let books = self.rows.as_ref().and_then(|rows| rows.get(&group));
+                    // One that was a node is replaced, and says nothing of those to come.
+                    let never = books.is_none_or(|row| row.books.never_came(&machines));
+                    let failure = never.then(|| why_lost(view, &machines));
                     let to = view.target.saturating_sub(machines.len() as u32);
-                    let why = "they did not become nodes".to_owned();
+                    let why = "they are no nodes".to_owned();
                     let wanted = Wanted::Without { machines };
-                    acted |= self.order(store, view, wanted, to, why, &[], Some(failure)).await?;
+                    acted |= self.order(store, view, wanted, to, why, &[], failure).await?;
                 }
                 Action::RemoveNode { node, why } => {
                     let rows = self.rows.iter().flatten();
@@ -379,7 +385,9 @@ impl Groups {
 
     /// Marks of the plan's on nodes that are gone go too: one of the same name that comes later is another one.
     async fn forget_gone(&self, store: &Store, there: &BTreeSet<NodeId>) -> Result<bool, Error> {
-        let gone = |mark: &&Mark| mark.ours && !there.contains(&mark.node);
+        // Where the hub does not own nodes, nobody goes on with what was begun.
+        let alone = !self.owns;
+        let gone = |mark: &&Mark| mark.ours && (alone || !there.contains(&mark.node));
         let mut acted = false;
         for mark in self.marks.iter().filter(gone) {
             acted |= store.uncordon(&mark.node).await?.is_done();
@@ -398,13 +406,13 @@ impl Groups {
         empty: &[NodeId],
         failure: Option<Refusal>,
     ) -> Result<bool, Error> {
-        let (now, id, limit) = (store.now(), store.clock().id(), self.boot_limit);
+        let (now, id) = (store.now(), store.clock().id());
         let (from, stage) = (view.target, OrderStage::Placed);
         let told = format!("{wanted:?}");
         let order = PlacedOrder { id, wanted, from, to, at: now, why, stage };
         let mut placed = false;
         let place = |books: &mut GroupBooks| {
-            placed = books.place(order, limit);
+            placed = books.place(order);
             if let (true, Some(failure)) = (placed, failure) {
                 books.failed(failure, now);
             }

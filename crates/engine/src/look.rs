@@ -117,7 +117,6 @@ impl Loop {
         abort: CancellationToken,
     ) -> Self {
         let EngineConfig { store, local, external, policy, node, groups, clearing } = config;
-        let boot_limit = Duration::from_secs(u64::from(policy.nodes.boot_limit_seconds));
         Self {
             recorder: Recorder::new(store.clone()),
             stops_at: None,
@@ -126,7 +125,7 @@ impl Loop {
             external,
             policy,
             around: Around::new(node),
-            groups: Groups::new(groups, boot_limit),
+            groups: Groups::new(groups, &policy.nodes),
             stop,
             abort,
             starts: HashMap::new(),

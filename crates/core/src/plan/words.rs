@@ -95,10 +95,7 @@ impl Action {
             Self::Evict { tenant, why } => format!("Evict {tenant}: {why}."),
             Self::RemoveNode { node, why } => format!("Remove {node}: {why}."),
             Self::DropMachines { group, machines } => {
-                format!(
-                    "Drop machines of {group} that did not become nodes: {}.",
-                    machines.join(", ")
-                )
+                format!("Give back machines of {group} that are no nodes: {}.", machines.join(", "))
             }
             Self::LowerTarget { group, to } => {
                 format!("Lower the target of {group} to {to}: more cannot be had.")
@@ -175,7 +172,7 @@ impl Why {
 }
 
 impl KeptWhy {
-    pub const NAMES: [&'static str; 12] = [
+    pub const NAMES: [&'static str; 13] = [
         "asked",
         "used",
         "needed",
@@ -187,6 +184,7 @@ impl KeptWhy {
         "unhealthy",
         "unseen",
         "not_ready",
+        "removal_refused",
         "cordoned_by_others",
     ];
 
@@ -204,6 +202,7 @@ impl KeptWhy {
             Self::Unhealthy => "unhealthy",
             Self::Unseen => "unseen",
             Self::NotReady => "not_ready",
+            Self::RemovalRefused { .. } => "removal_refused",
             Self::CordonedByOthers => "cordoned_by_others",
         }
     }
@@ -215,9 +214,15 @@ impl fmt::Display for KeptWhy {
             Self::Asked { why } => write!(f, "It is to be kept: {why}."),
             Self::Used => f.write_str("More than half of it is used."),
             Self::Needed => f.write_str("What waits will run there."),
+            Self::AtMinimum { min: 1 } => f.write_str("Its group keeps at least 1 node."),
             Self::AtMinimum { min } => write!(f, "Its group keeps at least {min} nodes."),
             Self::Unneeded { until } => {
+                let until = until.to_minutes();
                 write!(f, "Nobody needs it; it goes after {until} if that stays so.")
+            }
+            Self::RemovalRefused { until } => {
+                let until = until.to_minutes();
+                write!(f, "Its provider did not take one away; that is tried again after {until}.")
             }
             Self::Blocked { by, why } => write!(f, "{by} cannot be moved: {why}."),
             Self::NoRoomElsewhere => f.write_str("What runs on it has no room elsewhere."),
@@ -226,7 +231,7 @@ impl fmt::Display for KeptWhy {
                 f.write_str("Too many nodes of its group, or of all, are not heard of.")
             }
             Self::Unseen => f.write_str("Not everything can be seen, so nothing is taken away."),
-            Self::NotReady => f.write_str("It is not ready."),
+            Self::NotReady => f.write_str("It comes, goes, or is not heard of."),
             Self::CordonedByOthers => f.write_str("Somebody else cordoned or drained it."),
         }
     }

@@ -94,7 +94,11 @@ pub struct GroupBooks {
     /// Of each machine, since when it is what it is.
     pub machines: Vec<Known>,
     pub order: Option<PlacedOrder>,
+    /// The last order for more that was taken.
+    pub growth: Option<Order>,
     pub failures: Option<Failures>,
+    /// Of orders that take nodes away: they hold up no others.
+    pub removal_failures: Option<Failures>,
     /// How long its nodes usually take, seconds.
     pub boot_seconds: Option<u32>,
     pub resized_by_others: Option<Timestamp>,
@@ -107,10 +111,29 @@ pub struct Known {
     pub state: MachineState,
     /// Its node is there.
     pub alive: bool,
+    /// It was, at some time.
+    #[serde(default)]
+    pub was_node: bool,
     pub since: Timestamp,
     /// When it was ordered to go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_away: Option<Timestamp>,
+}
+
+impl PlacedOrder {
+    fn grows(&self) -> bool {
+        self.to > self.from
+    }
+
+    fn known(&self) -> Order {
+        Order { id: self.id, to: self.to, at: self.at }
+    }
+}
+
+fn one_more(before: Option<&Failures>, refusal: Refusal, now: Timestamp) -> Failures {
+    let Refusal { class, message } = refusal;
+    let in_a_row = before.map_or(0, |before| before.in_a_row) + 1;
+    Failures { in_a_row, last_at: now, class, message }
 }
 
 /// A node that gets nothing new, by the plan or because an administrator said so.
@@ -144,28 +167,27 @@ impl MarkKind {
 
 impl GroupBooks {
     /// The order of which it is not known what the provider made of it.
-    fn open(&self, boot_limit: Duration, now: Timestamp) -> Option<&PlacedOrder> {
-        self.order.as_ref().filter(|order| {
-            let open = matches!(order.stage, OrderStage::Placed | OrderStage::Answered);
-            open && order.at + boot_limit > now
-        })
+    fn open(&self) -> Option<&PlacedOrder> {
+        let open =
+            |order: &&PlacedOrder| matches!(order.stage, OrderStage::Placed | OrderStage::Answered);
+        self.order.as_ref().filter(open)
     }
 
     /// Is something on its way, so that it is worth asking again soon?
     pub fn is_moving(&self) -> bool {
-        let comes =
-            |known: &Known| matches!(known.state, MachineState::Booting | MachineState::Leaving);
-        let waits = |known: &Known| known.state == MachineState::Running && !known.alive;
-        let ordered = self
-            .order
-            .as_ref()
-            .is_some_and(|order| matches!(order.stage, OrderStage::Placed | OrderStage::Answered));
-        ordered || self.machines.iter().any(|known| comes(known) || waits(known))
+        let comes = |known: &Known| {
+            matches!(known.state, MachineState::Booting | MachineState::Leaving)
+                || (known.state == MachineState::Running && !known.alive)
+        };
+        let fewer = |told: &Told| told.machines.len() < told.target as usize;
+        self.open().is_some()
+            || self.machines.iter().any(comes)
+            || self.told.as_ref().is_some_and(fewer)
     }
 
     /// Writes down an order; none beside one that is open.
-    pub fn place(&mut self, order: PlacedOrder, boot_limit: Duration) -> bool {
-        if self.open(boot_limit, order.at).is_some() {
+    pub fn place(&mut self, order: PlacedOrder) -> bool {
+        if self.open().is_some() {
             return false;
         }
         if let Wanted::Without { machines } = &order.wanted {
@@ -180,56 +202,60 @@ impl GroupBooks {
     pub fn answered(&mut self, id: Uuid, answer: Result<(), Refusal>, now: Timestamp) {
         let Some(order) = self.order.as_mut().filter(|order| order.id == id) else { return };
         match answer {
-            Ok(()) => order.stage = OrderStage::Answered,
-            Err(refusal) => {
-                order.stage = OrderStage::Failed;
-                let at = order.at;
-                let sent = self.machines.iter_mut().filter(|known| known.sent_away == Some(at));
-                sent.for_each(|known| known.sent_away = None);
-                self.failed(refusal, now);
+            Ok(()) => {
+                order.stage = OrderStage::Answered;
+                if order.grows() {
+                    self.growth = Some(order.known());
+                }
             }
+            Err(refusal) => self.order_failed(refusal, now),
         }
     }
 
-    pub fn failed(&mut self, Refusal { class, message }: Refusal, now: Timestamp) {
-        let in_a_row = self.failures.as_ref().map_or(0, |failures| failures.in_a_row) + 1;
-        self.failures = Some(Failures { in_a_row, last_at: now, class, message });
+    /// The last order came to nothing.
+    fn order_failed(&mut self, refusal: Refusal, now: Timestamp) {
+        let Some(order) = &mut self.order else { return };
+        order.stage = OrderStage::Failed;
+        let (at, grows) = (order.at, order.grows());
+        let sent = self.machines.iter_mut().filter(|known| known.sent_away == Some(at));
+        sent.for_each(|known| known.sent_away = None);
+        let failures = if grows { &mut self.failures } else { &mut self.removal_failures };
+        *failures = Some(one_more(failures.as_ref(), refusal, now));
+    }
+
+    /// Nodes did not come.
+    pub fn failed(&mut self, refusal: Refusal, now: Timestamp) {
+        self.failures = Some(one_more(self.failures.as_ref(), refusal, now));
     }
 
     /// Takes in what the provider tells; `nodes` are those that are there.
-    pub fn hear(&mut self, told: Told, nodes: &[NodeView], now: Timestamp) {
+    pub fn hear(&mut self, told: Told, nodes: &[NodeView], boot_limit: Duration, now: Timestamp) {
         let before = self.told.as_ref().map(|told| told.target);
-        let mut ours = false;
-        if let Some(order) = &mut self.order
-            && order.stage != OrderStage::Done
-            && order.to == told.target
-            && (order.stage != OrderStage::Failed || order.from != order.to)
+        let ours = self.is_done_by(&told);
+        if let Some(order) = self.open()
+            && order.at + boot_limit <= now
         {
-            if order.stage == OrderStage::Failed {
-                // It did it, and said no.
-                self.failures = None;
-            }
-            order.stage = OrderStage::Done;
-            ours = true;
+            let message = format!("{} nodes were ordered, it has {}", order.to, told.target);
+            self.order_failed(Refusal { class: FailureClass::DidNotCome, message }, now);
         }
-        let waits = self
-            .order
-            .as_ref()
-            .is_some_and(|order| matches!(order.stage, OrderStage::Placed | OrderStage::Answered));
-        if before.is_some_and(|before| before != told.target) && !ours && !waits {
+        let by_others = before.is_some_and(|before| before != told.target) && !ours;
+        if by_others && self.open().is_none() {
             self.resized_by_others = Some(now);
         }
         let machines = told.machines.iter().map(|machine| self.known(machine, nodes, now));
         let machines: Vec<Known> = machines.collect();
-        let came = |known: &&Known| {
-            known.alive && self.machines.iter().all(|old| old.id != known.id || !old.alive)
+        // One that was told of before it was a node.
+        let came = |known: &Known| {
+            let old = self.machines.iter().find(|old| old.id == known.id);
+            known.alive && old.is_some_and(|old| !old.was_node)
         };
-        if machines.iter().any(|known| came(&known)) {
+        if machines.iter().any(came) {
             self.failures = None;
-            if let Some(order) = self.order.as_ref().filter(|order| order.to > order.from) {
-                let took = u32::try_from(now.since(order.at).as_secs()).unwrap_or(u32::MAX);
-                self.boot_seconds =
-                    Some(self.boot_seconds.map_or(took, |usual| (usual / 4) * 3 + took / 4));
+            if let Some(growth) = &self.growth {
+                let took = now.since(growth.at).as_secs().max(1);
+                let mean = |usual: u32| (u64::from(usual) * 3 + took).div_ceil(4);
+                let usual = self.boot_seconds.map_or(took, mean);
+                self.boot_seconds = Some(u32::try_from(usual).unwrap_or(u32::MAX));
             }
         }
         self.machines = machines;
@@ -237,20 +263,48 @@ impl GroupBooks {
         self.told = Some(Told { template, ..told });
     }
 
+    /// Is the group as it was ordered now? Also if the provider had said no to that.
+    fn is_done_by(&mut self, told: &Told) -> bool {
+        let Some(order) = &mut self.order else { return false };
+        let nothing = order.stage == OrderStage::Failed && order.from == order.to;
+        if order.stage == OrderStage::Done || order.to != told.target || nothing {
+            return false;
+        }
+        if !order.grows() {
+            self.removal_failures = None;
+        } else {
+            self.growth = Some(order.known());
+            if order.stage == OrderStage::Failed {
+                self.failures = None;
+            }
+        }
+        order.stage = OrderStage::Done;
+        true
+    }
+
     fn known(&self, machine: &ToldMachine, nodes: &[NodeView], now: Timestamp) -> Known {
         let alive = machine.node.as_ref().is_some_and(|id| nodes.iter().any(|node| node.id == *id));
         let (id, state) = (machine.id.clone(), machine.state.clone());
         let old = self.machines.iter().find(|old| old.id == id);
         let same = old.filter(|old| old.alive == alive && old.state == state);
-        // One that boots has nothing but its name from one that was sent away.
-        let goes = old.filter(|_| state != MachineState::Booting);
+        // One that boots anew has nothing but its name from one that was there.
+        let anew =
+            |old: &&Known| state != MachineState::Booting || old.state == MachineState::Booting;
+        let again = old.filter(anew);
         Known {
             id,
-            state,
             alive,
+            was_node: alive || again.is_some_and(|old| old.was_node),
             since: same.map_or(now, |old| old.since),
-            sent_away: goes.and_then(|old| old.sent_away),
+            sent_away: again.and_then(|old| old.sent_away),
+            state,
         }
+    }
+
+    /// Was one of the machines never a node?
+    pub fn never_came(&self, machines: &[String]) -> bool {
+        let was = |id: &String| self.machines.iter().any(|known| known.id == *id && known.was_node);
+        !machines.iter().all(was)
     }
 
     /// What its nodes are, if its provider does not say: as one that was seen.
@@ -272,12 +326,12 @@ impl GroupBooks {
         id: &GroupId,
         settings: &GroupSettings,
         unseen: Option<&str>,
-        boot_limit: Duration,
         now: Timestamp,
     ) -> GroupView {
         let told = self.told.as_ref();
         let target = told.map_or(0, |told| told.target);
-        let waits = self.open(boot_limit, now);
+        let open = self.open();
+        let growth = open.filter(|order| order.grows()).map(PlacedOrder::known);
         let min = settings.min.or(told.and_then(|told| told.min)).unwrap_or(0);
         let max = settings.max.or(told.and_then(|told| told.max));
         let wrong = match max {
@@ -302,7 +356,7 @@ impl GroupBooks {
             id: id.clone(),
             min: min.min(max.unwrap_or(min)),
             max: max.unwrap_or(0),
-            target: waits.map_or(target, |order| order.to),
+            target: open.map_or(target, |order| order.to),
             template: told.and_then(|told| told.template.clone()),
             price: told.map_or(0, |told| told.price),
             priority: settings.priority,
@@ -310,12 +364,9 @@ impl GroupBooks {
             machines: told
                 .map(|told| told.machines.iter().map(machine).collect())
                 .unwrap_or_default(),
-            order: self.order.as_ref().map(|order| Order {
-                id: order.id,
-                to: order.to,
-                at: order.at,
-            }),
+            order: growth.or_else(|| self.growth.clone()),
             failures: self.failures.clone(),
+            removal_failures: self.removal_failures.clone(),
             spare,
             only_advised: by_others.map(|at| format!("somebody else resized it at {at}")),
             unseen: unseen
@@ -340,7 +391,8 @@ impl GroupBooks {
             let known = self.machines.iter().find(|known| known.id == machine.id);
             let since = known.map_or(now, |known| known.since);
             let sent = known.and_then(|known| known.sent_away);
-            let goes = machine.state == MachineState::Leaving
+            // One that failed and still has a hub finishes what it has.
+            let goes = matches!(machine.state, MachineState::Leaving | MachineState::Failed { .. })
                 || sent.is_some_and(|at| at + boot_limit > now);
             let going =
                 || NodeStage::Leaving { since, why: "its machine is taken away".to_owned() };

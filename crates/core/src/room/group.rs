@@ -41,11 +41,14 @@ pub struct GroupView {
     pub boot_seconds: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub machines: Vec<Machine>,
-    /// The last one.
+    /// The last one for more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<Failures>,
+    /// The same of orders that take nodes away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal_failures: Option<Failures>,
     /// Room that one of its nodes shall have free for whoever comes next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spare: Option<Ask>,
@@ -185,13 +188,19 @@ impl GroupView {
     /// Machines that failed, or did not become nodes in their time.
     pub fn lost_machines(&self, boot_limit: Duration, now: Timestamp) -> Vec<String> {
         let lost = self.machines.iter().filter(|machine| match machine.state {
-            MachineState::Failed { .. } => true,
+            MachineState::Failed { .. } => machine.node.is_none(),
             MachineState::Booting | MachineState::Running => {
                 machine.node.is_none() && machine.since + boot_limit <= now
             }
             MachineState::Leaving => false,
         });
         lost.map(|machine| machine.id.clone()).collect()
+    }
+
+    /// Until when nothing is asked to be taken away of it, because that was refused.
+    pub fn keeps_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.removal_failures.as_ref().map(Failures::left_alone_until);
+        until.filter(|until| *until > now)
     }
 
     /// Are more of its nodes unready than happens by itself? Figures of the Cluster Autoscaler.
@@ -201,6 +210,9 @@ impl GroupView {
 
     /// Could this be what waits for one of its nodes, as far as the group goes?
     pub fn option(&self, ask: &Ask, daemons: &Amounts, now: Timestamp) -> Result<(), NoOption> {
+        if let (None, Some(why)) = (&self.template, &self.unseen) {
+            return Err(NoOption::Unseen { why: why.clone() });
+        }
         let template = self.template.as_ref().ok_or(NoOption::NoTemplate)?;
         fits_when_empty(ask, &template.node(self, 0), daemons)
             .map_err(|lack| NoOption::Fits { lack })?;
@@ -309,7 +321,7 @@ impl fmt::Display for FailureClass {
             Self::Credentials => "the hub may not order it",
             Self::Throttled => "its provider is asked too often",
             Self::DidNotCome => "nodes that were ordered did not come in time",
-            Self::Other => "ordering it failed",
+            Self::Other => "its provider failed",
         })
     }
 }
@@ -322,10 +334,10 @@ impl fmt::Display for NoOption {
             Self::AtMaximum { max } => write!(f, "it has its maximum of {max} nodes"),
             Self::AtLimit { what } => write!(f, "all nodes together are at the limit of {what}"),
             Self::Failing { until, class, message } if message.is_empty() => {
-                write!(f, "{class}; the next try is at {until}")
+                write!(f, "{class}; the next try is at {}", until.to_minutes())
             }
             Self::Failing { until, class, message } => {
-                write!(f, "{class}; the next try is at {until} ({message})")
+                write!(f, "{class}; the next try is at {} ({message})", until.to_minutes())
             }
             Self::Unseen { why } => write!(f, "its provider cannot be asked: {why}"),
             Self::KeptForGpus => f.write_str("its GPUs are for work that needs them"),

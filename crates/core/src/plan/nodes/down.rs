@@ -52,6 +52,12 @@ impl<'w> Planner<'w> {
         let mut candidates = Vec::new();
         for (node, group) in &ours {
             let Some(index) = rooms.find(&node.id) else { continue };
+            let is_going = matches!(node.stage, NodeStage::Cordoned { ours: true, .. });
+            if is_going && group.only_advised.is_some() {
+                // Whoever resizes the group knows nothing of our marks.
+                self.plan.actions.push(Action::Uncordon { node: node.id.clone() });
+                continue;
+            }
             match self.no_candidate(node, group, rooms.get(index), &left) {
                 Some(why) => {
                     if matches!(node.stage, NodeStage::Cordoned { ours: true, .. }) {
@@ -146,6 +152,9 @@ impl<'w> Planner<'w> {
             NodeStage::Booting { .. } | NodeStage::Unready { .. } | NodeStage::Leaving { .. } => {
                 return Some(KeptWhy::NotReady);
             }
+        }
+        if let Some(until) = group.keeps_until(self.now) {
+            return Some(KeptWhy::RemovalRefused { until });
         }
         if let Some(why) = &node.keep {
             return Some(KeptWhy::Asked { why: why.clone() });

@@ -103,6 +103,10 @@ pub enum KeptWhy {
     /// Not all can be seen, so nothing is known for certain.
     Unseen,
     NotReady,
+    /// Taking nodes of its group away was refused.
+    RemovalRefused {
+        until: Timestamp,
+    },
     CordonedByOthers,
 }
 

@@ -95,12 +95,20 @@ impl<'w> Planner<'w> {
     }
 
     fn fill_minimum(&self) -> Orders {
+        // All nodes together have a maximum, which goes before the minimum of a group.
+        let mut left =
+            self.policy.nodes.most_nodes.map(|most| most.saturating_sub(self.all_nodes().0));
         let short = self.world.groups.iter().filter(|group| {
             let alone = group.failures.as_ref().is_some_and(|f| f.left_alone_until() > self.now);
             let open = !alone && !self.lost.contains(&group.id) && group.unseen.is_none();
             group.target < group.min && open
         });
-        short.map(|group| (group.id.clone(), (group.min - group.target, BTreeSet::new()))).collect()
+        let filled = short.filter_map(|group| {
+            let count = (group.min - group.target).min(left.unwrap_or(u32::MAX));
+            left = left.map(|left| left - count);
+            (count > 0).then(|| (group.id.clone(), (count, BTreeSet::new())))
+        });
+        filled.collect()
     }
 
     /// Nodes that this plan orders anyway.
@@ -138,7 +146,9 @@ impl<'w> Planner<'w> {
         let limit = self.policy.nodes.boot_limit();
         for group in self.world.groups.iter().filter(|group| group.unseen.is_none()) {
             let machines = group.lost_machines(limit, self.now);
-            if !machines.is_empty() {
+            if let Some(until) = group.keeps_until(self.now).filter(|_| !machines.is_empty()) {
+                self.look_at(until);
+            } else if !machines.is_empty() {
                 self.lost.insert(&group.id);
                 let action = Action::DropMachines { group: group.id.clone(), machines };
                 self.act_on(&group.id, action);

@@ -171,7 +171,7 @@ pub struct DeviceView {
 #[schema(as = NodeKept)]
 pub struct KeptView {
     /// `asked`, `used`, `needed`, `at_minimum`, `unneeded`, `blocked`, `no_room_elsewhere`, `in_turn`,
-    /// `unhealthy`, `unseen`, `not_ready` or `cordoned_by_others`
+    /// `unhealthy`, `unseen`, `not_ready`, `removal_refused` or `cordoned_by_others`
     #[schema(example = "used")]
     pub because: &'static str,
     #[schema(example = "More than half of it is used.")]
@@ -374,7 +374,7 @@ impl DeviceView {
 impl KeptView {
     pub fn new(why: &KeptWhy) -> Self {
         let until = match why {
-            KeptWhy::Unneeded { until } => Some(*until),
+            KeptWhy::Unneeded { until } | KeptWhy::RemovalRefused { until } => Some(*until),
             _ => None,
         };
         Self { because: why.name(), message: why.to_string(), until }
