@@ -142,6 +142,33 @@ async fn a_group_that_refuses_is_left_alone_and_the_reason_is_told() {
     drop(waits);
 }
 
+/// A removal that is refused: the node is used again, and neither that order nor another one is held up or repeated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_is_refused_is_not_repeated_at_once() {
+    let (provider, database) = (provider(), database());
+    let hub = Hub::on(setup(&provider, again(&database)), echo).await;
+    let waits = hub.submit(&["a"]).await;
+    until("the order", async || provider.calls() == ["pool to 1"]).await;
+    let machine = Hub::on(node("pool-1", again(&database)), echo).await;
+    provider.change("pool", |told| told.machines[0].state = MachineState::Running);
+    let message = "it is protected".to_owned();
+    provider.next(Mood::Refuses(Refusal { class: FailureClass::Other, message }));
+    waits.ended.wait(Duration::from_secs(30)).await.expect("it ends");
+    let refused =
+        async || row(&hub.store).await.is_some_and(|row| row.books.removal_failures.is_some());
+    until("the refusal", refused).await;
+    let marks = async || hub.store.heartbeat_of(None).await.expect("an answer").marks.is_empty();
+    until("the node is used again", marks).await;
+    let waits = hub.submit(&["b"]).await;
+    let ended = waits.ended.wait(Duration::from_secs(30)).await.expect("it ends").request;
+    assert_eq!(ended.phase.name(), "completed");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(provider.calls(), ["pool to 1", "pool without pool-1"]);
+    let books = row(&hub.store).await.expect("a row").books;
+    assert_eq!(books.failures, None, "orders for more are not held up");
+    drop(machine);
+}
+
 /// It made the machine, and answered that it did not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_done_in_spite_of_a_no_counts() {

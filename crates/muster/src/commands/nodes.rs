@@ -249,7 +249,11 @@ fn grouped(groups: Vec<NodeGroup>, now: Timestamp) -> String {
 fn note(group: &NodeGroup, now: Timestamp) -> String {
     let mut lines = Vec::new();
     if let Some(order) = &group.order {
-        lines.push(format!("Ordered {}: {} nodes.", human::ago(order.at, now), order.to));
+        lines.push(format!(
+            "Ordered {}: {} in all.",
+            human::ago(order.at, now),
+            human::counted(u64::from(order.to), "node")
+        ));
     }
     if let Some(failures) = &group.failures {
         let times = human::counted(u64::from(failures.in_a_row), "time");

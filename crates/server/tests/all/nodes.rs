@@ -131,7 +131,7 @@ async fn a_group_shows_what_was_ordered_and_what_failed() {
     let dropped = &gpus["actions"][0];
     assert_eq!(
         (&dropped["do"], &dropped["message"]),
-        (&json!("drop_machines"), &json!("Drop machines of gpus that did not become nodes: m-2."))
+        (&json!("drop_machines"), &json!("Give back machines of gpus that are no nodes: m-2."))
     );
     assert_eq!(groups["items"][1]["boot_seconds"], 90);
 }

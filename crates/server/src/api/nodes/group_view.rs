@@ -27,7 +27,7 @@ pub struct GroupDocument {
     pub healthy: bool,
     /// As its provider tells of them.
     pub machines: Vec<MachineView>,
-    /// The last one.
+    /// The last one for more nodes.
     pub order: Option<OrderView>,
     /// How orders failed since one went well.
     pub failures: Option<FailuresView>,
