@@ -187,10 +187,13 @@ pub fn command(config: &Config<'_>, listen: SocketAddr, metrics: SocketAddr) -> 
     if let Some(url) = config.database {
         command.env("MUSTER_DATABASE_URL", url);
     }
-    // The trivial model notes there what it is sent.
-    let log = config.models.with_file_name("model.jsonl");
-    if log.exists() {
-        command.env("MUSTER_MODEL_WRITES", log);
+    // Trivial models note there what they are sent.
+    let beside = config.models.parent().and_then(|folder| folder.read_dir().ok());
+    let files = beside.into_iter().flatten().flatten().map(|entry| entry.path());
+    let logs = files.filter(|file| file.extension().is_some_and(|end| end == "jsonl"));
+    let logs: Vec<String> = logs.map(|file| file.display().to_string()).collect();
+    if !logs.is_empty() {
+        command.env("MUSTER_MODEL_WRITES", logs.join(","));
     }
     command
 }

@@ -32,6 +32,8 @@ pub async fn run(bench: &Bench) -> Result<Vec<Line>> {
         let names: Vec<String> = (0..MODELS).map(|n| format!("cold-{n:02}")).collect();
         for name in &names {
             let log = place.folder.join(format!("{name}.jsonl"));
+            // It has to be there: models may write to what is named when the hub starts.
+            fs::write(&log, "")?;
             let (name, log) = (name.as_str(), Some(log.as_path()));
             python(&place.models, &Python { name, log, min_instances: 0, ..Python::default() })?;
         }
