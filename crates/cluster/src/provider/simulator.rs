@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use muster_core::room::{FailureClass, GroupId, MachineState, NodeId, Refusal, Told, ToldMachine};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Answer, Provider};
@@ -12,6 +13,7 @@ use super::{Answer, Provider};
 #[derive(Default)]
 pub struct SimProvider {
     state: Mutex<State>,
+    called: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -37,7 +39,7 @@ pub enum Mood {
 impl SimProvider {
     pub fn new(groups: impl IntoIterator<Item = (GroupId, Told)>) -> Self {
         let state = State { groups: groups.into_iter().collect(), ..State::default() };
-        Self { state: Mutex::new(state) }
+        Self { state: Mutex::new(state), called: watch::Sender::default() }
     }
 
     /// The next call ends like this; those after it as told before, or well.
@@ -57,6 +59,11 @@ impl SimProvider {
     /// The orders it got, each as often as it came: `pool to 3`, `pool without pool-1`.
     pub fn calls(&self) -> Vec<String> {
         self.lock().calls.clone()
+    }
+
+    /// Changes with each order that it gets.
+    pub fn called(&self) -> watch::Receiver<()> {
+        self.called.subscribe()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -79,6 +86,7 @@ impl SimProvider {
             }
             mood
         };
+        self.called.send_replace(());
         match mood {
             None | Some(Mood::OnlySaysYes) => Ok(()),
             Some(Mood::Refuses(refusal)) => Err(refusal),

@@ -81,14 +81,29 @@ fn node(name: &str, database: Database) -> Setup {
     Setup { node: Some(machine(name, 1)), groups, ..setup(&provider(), database) }
 }
 
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    for _ in 0..600 {
-        if is_so().await {
-            return;
+/// Looks each time when the hub's books change, or the provider gets an order.
+async fn until(what: &str, (hub, provider): (&Hub, &SimProvider), is_so: impl AsyncFn() -> bool) {
+    let (mut changes, mut called) = (hub.store.changes(), provider.called());
+    let so = async {
+        while !is_so().await {
+            tokio::select! {
+                _ = changes.recv() => {}
+                _ = called.changed() => {}
+            }
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let late = tokio::time::timeout(Duration::from_secs(30), so).await;
+    late.unwrap_or_else(|_| panic!("{what} does not happen"));
+}
+
+/// The hub looks at its world so many times more, each time with something new to see.
+async fn looks(hub: &Hub, count: usize) {
+    let mut planned = hub.store.planned_here();
+    for _ in 0..count {
+        planned.mark_unchanged();
+        drop(hub.submit(&["another"]).await);
+        planned.changed().await.expect("the hub plans");
     }
-    panic!("{what} does not happen");
 }
 
 async fn end(hub: Hub) {
@@ -107,22 +122,25 @@ async fn a_node_is_ordered_runs_what_waits_and_goes() {
     let waits = hub.submit(&["a"]).await;
     let why = hub.until_held(|why| why.contains("machine is starting")).await;
     assert_eq!(why, "A machine is starting for the model.");
-    until("the order", async || provider.calls() == ["pool to 1"]).await;
+    until("the order", (&hub, &provider), async || provider.calls() == ["pool to 1"]).await;
     let machine = Hub::on(node("pool-1", again(&database)), echo).await;
     provider.change("pool", |told| told.machines[0].state = MachineState::Running);
     let ended = waits.ended.wait(Duration::from_secs(30)).await.expect("it ends").request;
     assert_eq!(ended.phase.name(), "completed");
-    until("the removal", async || provider.calls() == ["pool to 1", "pool without pool-1"]).await;
+    until("the removal", (&hub, &provider), async || {
+        provider.calls() == ["pool to 1", "pool without pool-1"]
+    })
+    .await;
     end(machine).await;
     let done = async || {
         let books = row(&hub.store).await.expect("a row").books;
         books.order.is_some_and(|order| order.to == 0 && order.stage == OrderStage::Done)
     };
-    until("it is done", done).await;
+    until("it is done", (&hub, &provider), done).await;
     let told = provider.told("pool").expect("the group");
     assert_eq!((told.target, told.machines.len()), (0, 0));
     let marks = async || hub.store.heartbeat_of(None).await.expect("an answer").marks.is_empty();
-    until("its mark goes with it", marks).await;
+    until("its mark goes with it", (&hub, &provider), marks).await;
     assert_eq!(provider.calls().len(), 2, "nothing more is ordered");
 }
 
@@ -135,7 +153,7 @@ async fn a_group_that_refuses_is_left_alone_and_the_reason_is_told() {
     let waits = hub.submit(&["a"]).await;
     let why = hub.until_held(|why| why.contains("no more of these")).await;
     assert!(why.contains("there is no capacity for it at the moment"), "{why}");
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    looks(&hub, 3).await;
     assert_eq!(provider.calls(), ["pool to 1"], "it is left alone");
     let failures = row(&hub.store).await.expect("a row").books.failures.expect("a failure");
     assert_eq!((failures.in_a_row, failures.class), (1, FailureClass::Capacity));
@@ -148,7 +166,7 @@ async fn a_removal_that_is_refused_is_not_repeated_at_once() {
     let (provider, database) = (provider(), database());
     let hub = Hub::on(setup(&provider, again(&database)), echo).await;
     let waits = hub.submit(&["a"]).await;
-    until("the order", async || provider.calls() == ["pool to 1"]).await;
+    until("the order", (&hub, &provider), async || provider.calls() == ["pool to 1"]).await;
     let machine = Hub::on(node("pool-1", again(&database)), echo).await;
     provider.change("pool", |told| told.machines[0].state = MachineState::Running);
     let message = "it is protected".to_owned();
@@ -156,13 +174,12 @@ async fn a_removal_that_is_refused_is_not_repeated_at_once() {
     waits.ended.wait(Duration::from_secs(30)).await.expect("it ends");
     let refused =
         async || row(&hub.store).await.is_some_and(|row| row.books.removal_failures.is_some());
-    until("the refusal", refused).await;
+    until("the refusal", (&hub, &provider), refused).await;
     let marks = async || hub.store.heartbeat_of(None).await.expect("an answer").marks.is_empty();
-    until("the node is used again", marks).await;
+    until("the node is used again", (&hub, &provider), marks).await;
     let waits = hub.submit(&["b"]).await;
     let ended = waits.ended.wait(Duration::from_secs(30)).await.expect("it ends").request;
     assert_eq!(ended.phase.name(), "completed");
-    tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(provider.calls(), ["pool to 1", "pool without pool-1"]);
     let books = row(&hub.store).await.expect("a row").books;
     assert_eq!(books.failures, None, "orders for more are not held up");
@@ -182,7 +199,7 @@ async fn what_was_done_in_spite_of_a_no_counts() {
                 && row.books.order.is_some_and(|order| order.stage == OrderStage::Done)
         })
     };
-    until("it is seen", done).await;
+    until("it is seen", (&hub, &provider), done).await;
     hub.until_held(|why| why.contains("machine is starting")).await;
     assert_eq!(provider.calls(), ["pool to 1"], "no second one for the same need");
     drop(waits);
@@ -199,8 +216,8 @@ async fn a_yes_that_nothing_follows_is_no_reason_for_a_second_order() {
             row.books.order.is_some_and(|order| order.stage == OrderStage::Answered)
         })
     };
-    until("the answer", answered).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    until("the answer", (&hub, &provider), answered).await;
+    looks(&hub, 3).await;
     assert_eq!(provider.calls(), ["pool to 1"]);
     drop(waits);
 }
@@ -213,7 +230,7 @@ async fn an_order_outlives_the_hub_that_placed_it() {
     provider.next(Mood::Hangs);
     let first = Hub::on(setup(&provider, again(&database)), echo).await;
     let waits = first.submit(&["a"]).await;
-    until("the order", async || provider.calls() == ["pool to 1"]).await;
+    until("the order", (&first, &provider), async || provider.calls() == ["pool to 1"]).await;
     let order = row(&first.store).await.expect("a row").books.order.expect("an order");
     assert_eq!(order.stage, OrderStage::Placed);
     let second = Hub::on(setup(&provider, again(&database)), echo).await;
@@ -222,7 +239,7 @@ async fn an_order_outlives_the_hub_that_placed_it() {
         let order = row(&second.store).await.expect("a row").books.order.expect("an order");
         order.stage == OrderStage::Done
     };
-    until("it is done", done).await;
+    until("it is done", (&second, &provider), done).await;
     let now = row(&second.store).await.expect("a row").books.order.expect("an order");
     assert_eq!((now.id, provider.told("pool").expect("it").machines.len()), (order.id, 1));
     drop(waits);
@@ -239,14 +256,14 @@ async fn a_group_that_somebody_else_resizes_is_only_advised_for() {
         let books = row(&hub.store).await.map(|row| row.books);
         books.is_some_and(|books| books.told.is_some_and(|told| told.target == target))
     };
-    until("it is asked", async || told(0).await).await;
+    until("it is asked", (&hub, &provider), async || told(0).await).await;
     provider.change("pool", |told| told.target = 1);
-    until("it is asked again", async || told(1).await).await;
+    until("it is asked again", (&hub, &provider), async || told(1).await).await;
     assert!(row(&hub.store).await.expect("a row").books.resized_by_others.is_some());
     let waits = hub.submit(&["a"]).await;
     let why = hub.until_held(|_| true).await;
     assert!(why.starts_with("No node can run the model: it needs 1"), "{why}");
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    looks(&hub, 3).await;
     assert!(provider.calls().is_empty(), "the hub only advises");
     drop(waits);
 }
@@ -262,7 +279,7 @@ async fn a_drained_node_gets_nothing_until_it_is_uncordoned() {
     let mark = async |kind| hub.store.mark_node(hub.principal, &lab, kind, "").await.expect("it");
     assert_eq!(mark(Some(MarkKind::Drained)).await, Marking::Done);
     let empty = async || hub.store.instances().await.expect("an answer").is_empty();
-    until("it is empty", empty).await;
+    until("it is empty", (&hub, &provider()), empty).await;
     let waits = hub.submit(&["b"]).await;
     hub.until_held(|_| true).await;
     assert!(empty().await);
