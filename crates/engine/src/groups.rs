@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use muster_cluster::provider::Provider;
 use muster_core::Timestamp;
-use muster_core::plan::{Action, NodesMode, NodesPolicy, Plan, World};
+use muster_core::plan::{Action, NewOrder, NodesMode, NodesPolicy, Plan, World, orders};
 use muster_core::room::{
-    FailureClass, GroupBooks, GroupId, GroupSettings, GroupView, MachineState, Mark, MarkKind,
-    NodeId, NodeStage, NodeView, OrderStage, PlacedOrder, Refusal, Told, Wanted,
+    GroupBooks, GroupId, GroupSettings, GroupView, Mark, MarkKind, NodeId, NodeStage, NodeView,
+    OrderStage, Refusal, Told, Wanted,
 };
 use muster_store::{Error, GroupRow, Store, crash_point};
 use tokio::sync::mpsc;
@@ -321,9 +321,10 @@ impl Groups {
         actions: Vec<Action>,
         around: &Nodes,
     ) -> Result<bool, Error> {
-        let views = &around.groups;
         let mut acted = self.forget_gone(store, &around.names).await?;
-        let mut removed: BTreeMap<GroupId, (Vec<NodeId>, Vec<String>, String)> = BTreeMap::new();
+        for order in orders(&actions, &around.groups) {
+            acted |= self.place(store, order).await?;
+        }
         for action in actions {
             match action {
                 Action::Cordon { node, why } => {
@@ -334,51 +335,11 @@ impl Groups {
                     tracing::info!(node = %node, "a node is used again");
                     acted |= store.uncordon(&node).await?.is_done();
                 }
-                Action::AddNodes { group, count, why } => {
-                    let Some(view) = views.iter().find(|view| view.id == group) else { continue };
-                    let to = view.target.saturating_add(count);
-                    acted |= self.order(store, view, Wanted::Size, to, why, &[], None).await?;
+                Action::Evict { tenant, why } => {
+                    tracing::error!(%tenant, why, "nobody here moves what others run");
                 }
-                Action::LowerTarget { group, to } => {
-                    let Some(view) = views.iter().find(|view| view.id == group) else { continue };
-                    let message = format!("{} were ordered, {to} came", view.target);
-                    let late = Refusal { class: FailureClass::DidNotCome, message };
-                    let why = "the others did not come".to_owned();
-                    acted |=
-                        self.order(store, view, Wanted::Size, to, why, &[], Some(late)).await?;
-                }
-                Action::DropMachines { group, machines } => {
-                    let Some(view) = views.iter().find(|view| view.id == group) else { continue };
-                    let books = self.rows.as_ref().and_then(|rows| rows.get(&group));
-                    // One that was a node is replaced, and says nothing of those to come.
-                    let never = books.is_none_or(|row| row.books.never_came(&machines));
-                    let failure = never.then(|| why_lost(view, &machines));
-                    let to = view.target.saturating_sub(machines.len() as u32);
-                    let why = "they are no nodes".to_owned();
-                    let wanted = Wanted::Without { machines };
-                    acted |= self.order(store, view, wanted, to, why, &[], failure).await?;
-                }
-                Action::RemoveNode { node, why } => {
-                    let rows = self.rows.iter().flatten();
-                    let its =
-                        rows.filter_map(|(group, row)| Some((group, row.books.machine_of(&node)?)));
-                    if let Some((group, machine)) =
-                        its.map(|(g, m)| (g.clone(), m.to_owned())).next()
-                    {
-                        let (nodes, machines, reason) = removed.entry(group).or_default();
-                        nodes.push(node);
-                        machines.push(machine);
-                        *reason = why;
-                    }
-                }
-                action => tracing::error!(?action, "nobody carries this out"),
+                _ => {}
             }
-        }
-        for (group, (nodes, machines, why)) in removed {
-            let Some(view) = views.iter().find(|view| view.id == group) else { continue };
-            let to = view.target.saturating_sub(machines.len() as u32);
-            let wanted = Wanted::Without { machines };
-            acted |= self.order(store, view, wanted, to, why, &nodes, None).await?;
         }
         Ok(acted)
     }
@@ -395,49 +356,23 @@ impl Groups {
         Ok(acted)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of an order")]
-    async fn order(
-        &mut self,
-        store: &Store,
-        view: &GroupView,
-        wanted: Wanted,
-        to: u32,
-        why: String,
-        empty: &[NodeId],
-        failure: Option<Refusal>,
-    ) -> Result<bool, Error> {
+    /// Writes an order into the books, and calls for it; false if it is not to be placed now.
+    async fn place(&mut self, store: &Store, new: NewOrder) -> Result<bool, Error> {
         let (now, id) = (store.now(), store.clock().id());
-        let (from, stage) = (view.target, OrderStage::Placed);
-        let told = format!("{wanted:?}");
-        let order = PlacedOrder { id, wanted, from, to, at: now, why, stage };
         let mut placed = false;
         let place = |books: &mut GroupBooks| {
-            placed = books.place(order);
-            if let (true, Some(failure)) = (placed, failure) {
+            placed = books.place(new.placed(id, now));
+            if let (true, Some(failure)) = (placed, new.failure.clone()) {
                 books.failed(failure, now);
             }
             placed
         };
-        let kept = self.change(store, &view.id, empty, place).await?;
+        let kept = self.change(store, &new.group, &new.empty, place).await?;
         if placed && kept {
-            tracing::info!(group = %view.id, wanted = told, from, to, order = %id, "nodes are ordered");
+            let NewOrder { group, wanted, from, to, why, .. } = &new;
+            tracing::info!(%group, ?wanted, from, to, why, order = %id, "nodes are ordered");
             self.call_orders(store);
         }
         Ok(placed && kept)
     }
-}
-
-fn why_lost(view: &GroupView, machines: &[String]) -> Refusal {
-    let lost = view.machines.iter().filter(|machine| machines.contains(&machine.id));
-    let mut failed = lost.filter_map(|machine| match &machine.state {
-        MachineState::Failed { class, message } => {
-            Some(Refusal { class: *class, message: message.clone() })
-        }
-        _ => None,
-    });
-    let late = || Refusal {
-        class: FailureClass::DidNotCome,
-        message: format!("{} did not become nodes", machines.join(", ")),
-    };
-    failed.next_back().unwrap_or_else(late)
 }

@@ -5,6 +5,7 @@
 
 mod held;
 mod nodes;
+mod orders;
 mod place;
 mod planned;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::{Amounts, InstanceId, ModelId, Timestamp};
 
 pub use held::{Held, Why};
 pub use nodes::{Kept, KeptWhy, NodesMode, NodesPolicy};
+pub use orders::{NewOrder, orders};
 pub use planned::{MOST_MORE, NotThere, Planned, WhatIf, read_planned};
 pub use world::{InstanceView, ModelView, QueueView, Stage, Starts, Stranded, Unseen, World};
 

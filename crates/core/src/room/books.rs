@@ -301,12 +301,6 @@ impl GroupBooks {
         }
     }
 
-    /// Was one of the machines never a node?
-    pub fn never_came(&self, machines: &[String]) -> bool {
-        let was = |id: &String| self.machines.iter().any(|known| known.id == *id && known.was_node);
-        !machines.iter().all(was)
-    }
-
     /// What its nodes are, if its provider does not say: as one that was seen.
     fn learned(&self, nodes: &[NodeView], told: &Told) -> Option<Template> {
         let its = |node: &&NodeView| {
@@ -348,6 +342,7 @@ impl GroupBooks {
                 node: machine.node.clone().filter(|_| known.is_some_and(|known| known.alive)),
                 state: machine.state.clone(),
                 since: known.map_or(now, |known| known.since),
+                was_node: known.is_some_and(|known| known.was_node),
             }
         };
         let spare = settings.spare.clone().map(|amounts| Ask { amounts, ..Ask::default() });
@@ -368,7 +363,8 @@ impl GroupBooks {
             failures: self.failures.clone(),
             removal_failures: self.removal_failures.clone(),
             spare,
-            only_advised: by_others.map(|at| format!("somebody else resized it at {at}")),
+            only_advised: by_others
+                .map(|at| format!("somebody else resized it at {}", at.to_minutes())),
             unseen: unseen
                 .map(str::to_owned)
                 .or(wrong)
@@ -419,12 +415,5 @@ impl GroupBooks {
                 }
             }
         }
-    }
-
-    /// The machine of a node of the group.
-    pub fn machine_of(&self, node: &NodeId) -> Option<&str> {
-        let machines = &self.told.as_ref()?.machines;
-        let its = machines.iter().find(|machine| machine.node.as_ref() == Some(node));
-        its.map(|machine| machine.id.as_str())
     }
 }

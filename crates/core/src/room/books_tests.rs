@@ -117,7 +117,7 @@ fn a_failed_machine_with_a_hub_finishes_what_it_has() {
     assert!(matches!(nodes[0].stage, NodeStage::Leaving { .. }));
     books.hear(told(1, &[("m1", failed)]), &[], LIMIT, at(40));
     assert_eq!(view(&books, 41).lost_machines(LIMIT, at(41)), ["m1"]);
-    assert!(!books.never_came(&["m1".into()]) && books.never_came(&["m2".into()]));
+    assert_eq!(view(&books, 41).why_lost(&["m1".into()]), None, "it has been a node");
 }
 
 #[test]

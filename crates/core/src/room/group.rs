@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ask::{Ask, Labels};
+use super::books::Refusal;
 use super::fit::{Lack, fits_when_empty};
 use super::node::{Daemon, GroupId, NodeId, NodeStage, NodeView, Taint};
 use crate::{Amounts, Timestamp};
@@ -78,6 +79,9 @@ pub struct Machine {
     pub node: Option<NodeId>,
     pub state: MachineState,
     pub since: Timestamp,
+    /// It has been one, also if it is none now.
+    #[serde(default)]
+    pub was_node: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +199,25 @@ impl GroupView {
             MachineState::Leaving => false,
         });
         lost.map(|machine| machine.id.clone()).collect()
+    }
+
+    /// Why these machines count as a failed order; nothing if each of them has been a node: that says nothing of
+    /// those to come.
+    pub fn why_lost(&self, machines: &[String]) -> Option<Refusal> {
+        let lost = self.machines.iter().filter(|machine| machines.contains(&machine.id));
+        let mut never = lost.filter(|machine| !machine.was_node).peekable();
+        never.peek()?;
+        let mut failed = never.filter_map(|machine| match &machine.state {
+            MachineState::Failed { class, message } => {
+                Some(Refusal { class: *class, message: message.clone() })
+            }
+            MachineState::Booting | MachineState::Running | MachineState::Leaving => None,
+        });
+        let late = || Refusal {
+            class: FailureClass::DidNotCome,
+            message: format!("{} did not become nodes", machines.join(", ")),
+        };
+        Some(failed.next_back().unwrap_or_else(late))
     }
 
     /// Until when nothing is asked to be taken away of it, because that was refused.

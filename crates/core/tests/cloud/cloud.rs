@@ -328,7 +328,13 @@ impl Cloud {
         let number = self.id().as_u128();
         let id = format!("{}-{number}", self.world.groups[g].id);
         let (state, since) = (MachineState::Booting, self.now);
-        self.world.groups[g].machines.push(Machine { id: id.clone(), node: None, state, since });
+        self.world.groups[g].machines.push(Machine {
+            id: id.clone(),
+            node: None,
+            state,
+            since,
+            was_node: false,
+        });
         id
     }
 

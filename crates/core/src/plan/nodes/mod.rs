@@ -5,6 +5,7 @@
 
 mod down;
 mod headroom;
+mod sizes;
 mod up;
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use crate::room::{
 use crate::{Amounts, ModelId};
 
 /// How many nodes of a group, and for whom; for nobody if only its minimum is filled.
-type Orders = BTreeMap<GroupId, (u32, BTreeSet<String>)>;
+pub(super) type Orders = BTreeMap<GroupId, (u32, BTreeSet<String>)>;
 
 /// What was ordered by this plan.
 struct Ordered {
@@ -94,23 +94,6 @@ impl<'w> Planner<'w> {
         rooms
     }
 
-    fn fill_minimum(&self) -> Orders {
-        // All nodes together have a maximum, which goes before the minimum of a group.
-        let mut left =
-            self.policy.nodes.most_nodes.map(|most| most.saturating_sub(self.all_nodes().0));
-        let short = self.world.groups.iter().filter(|group| {
-            let alone = group.failures.as_ref().is_some_and(|f| f.left_alone_until() > self.now);
-            let open = !alone && !self.lost.contains(&group.id) && group.unseen.is_none();
-            group.target < group.min && open
-        });
-        let filled = short.filter_map(|group| {
-            let count = (group.min - group.target).min(left.unwrap_or(u32::MAX));
-            left = left.map(|left| left - count);
-            (count > 0).then(|| (group.id.clone(), (count, BTreeSet::new())))
-        });
-        filled.collect()
-    }
-
     /// Nodes that this plan orders anyway.
     fn add_ordered(&self, rooms: &mut Rooms<'w>, orders: &Orders) {
         let limit = self.policy.nodes.boot_limit();
@@ -138,33 +121,6 @@ impl<'w> Planner<'w> {
                 }
             };
             self.act_on(&group, Action::AddNodes { group: group.clone(), count, why });
-        }
-    }
-
-    /// Machines that failed or did not come are given up, and a target that is not reached is lowered.
-    fn drop_lost(&mut self) {
-        let limit = self.policy.nodes.boot_limit();
-        for group in self.world.groups.iter().filter(|group| group.unseen.is_none()) {
-            let machines = group.lost_machines(limit, self.now);
-            if let Some(until) = group.keeps_until(self.now).filter(|_| !machines.is_empty()) {
-                self.look_at(until);
-            } else if !machines.is_empty() {
-                self.lost.insert(&group.id);
-                let action = Action::DropMachines { group: group.id.clone(), machines };
-                self.act_on(&group.id, action);
-                continue;
-            }
-            let there = group.registered(&self.world.nodes).count().max(group.machines.len());
-            let there = (there as u32).max(group.min);
-            if group.is_overdue(limit, self.now) && group.order.is_some() && group.target > there {
-                self.lost.insert(&group.id);
-                let action = Action::LowerTarget { group: group.id.clone(), to: there };
-                self.act_on(&group.id, action);
-            } else if let Some(order) = &group.order
-                && group.target > there
-            {
-                self.look_at(order.at + limit);
-            }
         }
     }
 
@@ -405,7 +361,7 @@ impl<'w> Planner<'w> {
     }
 
     /// How many nodes there are or will be, and what they have.
-    fn all_nodes(&self) -> (u32, Amounts) {
+    pub(super) fn all_nodes(&self) -> (u32, Amounts) {
         let (mut count, mut all) = (self.world.nodes.len() as u32, Amounts::default());
         for node in &self.world.nodes {
             all.add(&node.allocatable);
