@@ -30,17 +30,20 @@ pub(crate) fn leftovers_with(variable: &[u8]) -> io::Result<usize> {
     })
 }
 
-/// Kills what `choose` finds until it finds nothing: a process may fork while it is looked at.
+/// Kills what `choose` finds until it finds nothing, twice in a row: a process may fork while it is looked at,
+/// and one that begins another program has no environment for a moment.
 fn kill_all(choose: impl Fn(&[Process]) -> Vec<Process>) -> io::Result<usize> {
     let begun = Instant::now();
     let mut killed: Vec<Process> = Vec::new();
+    let mut found_nothing = false;
     loop {
         let mut all = proc::all();
         all.retain(|process| !process.zombie);
         let found = choose(&all);
-        if found.is_empty() {
+        if found.is_empty() && found_nothing {
             return Ok(killed.len());
         }
+        found_nothing = found.is_empty();
         if begun.elapsed() > PATIENCE {
             let pids: Vec<i32> = found.iter().map(|process| process.pid).collect();
             return Err(io::Error::other(format!("processes {pids:?} do not end when killed")));
