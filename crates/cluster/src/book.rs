@@ -26,7 +26,7 @@ impl<E> Book<E> {
         if entries.contains_key(&instance) {
             return false;
         }
-        let seen = Observed { instance, at: (self.now)(), state };
+        let seen = Observed { instance, at: (self.now)(), state, node: None };
         entries.insert(instance, (seen, beside));
         drop(entries);
         self.bump();
@@ -40,7 +40,7 @@ impl<E> Book<E> {
         if seen.state == state || matches!(seen.state, ObservedState::Ended { .. }) {
             return;
         }
-        *seen = Observed { instance, at: (self.now)(), state };
+        (seen.at, seen.state) = ((self.now)(), state);
         drop(entries);
         self.bump();
     }

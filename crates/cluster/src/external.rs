@@ -64,7 +64,7 @@ impl Cluster for ExternalServers {
             self.book.enter(instance, ObservedState::Ended { cause }, None);
             return;
         }
-        let starting = ObservedState::Starting { doing: format!("waiting for {url} to answer") };
+        let starting = ObservedState::starting(format!("waiting for {url} to answer"));
         if self.book.enter(instance, starting, None) {
             let (book, http) = (Arc::clone(&self.book), self.http.clone());
             let watcher = async move { watch_server(&book, instance, &http, url).await };

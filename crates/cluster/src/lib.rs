@@ -20,7 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::news::News;
-use muster_core::{InstanceId, Model, Observed, Timestamp};
+use muster_core::plan::Unseen;
+use muster_core::room::{Budget, Daemon, NodeView, Place, Tenant};
+use muster_core::{Amounts, InstanceId, Model, Observed, RequestId, Timestamp};
 use tokio::sync::watch;
 
 pub use external::ExternalServers;
@@ -36,8 +38,78 @@ pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Launch {
     pub instance: InstanceId,
     pub model: Arc<Model>,
-    /// The GPUs that it alone may use, by their UUIDs.
-    pub devices: Vec<String>,
+    /// What it holds of its node.
+    pub asked: Option<Amounts>,
+    /// Where it shall run, and the GPUs that it alone may use, by their UUIDs. A cluster with a scheduler of
+    /// its own takes the node as a wish.
+    pub place: Option<Place>,
+    /// Which planning server's word this is: a later one has a larger number.
+    pub epoch: u64,
+    /// It is in the books already and may run: it is looked for before it is made.
+    pub adopted: bool,
+}
+
+impl Launch {
+    /// Wherever the cluster likes.
+    pub fn anywhere(instance: InstanceId, model: Arc<Model>) -> Self {
+        Self { instance, model, asked: None, place: None, epoch: 0, adopted: false }
+    }
+}
+
+/// What an instance works on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// None: it is idle.
+    pub requests: Vec<RequestId>,
+}
+
+/// What is around the instances of a cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Around {
+    pub nodes: Vec<NodeView>,
+    /// Who else runs there, or waits for a place.
+    pub tenants: Arc<Vec<Tenant>>,
+    pub daemons: Vec<Daemon>,
+    pub budgets: Vec<Budget>,
+    /// What is watched, and how fresh it is.
+    pub watches: Vec<Watched>,
+}
+
+/// Something that is watched in a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// `pods`, `nodes`, ..
+    pub what: &'static str,
+    pub sight: Sight,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// All of it is known; something was heard last at this time.
+    Fresh { heard: Timestamp },
+    /// It was not read to its end yet, or nothing is heard of it since then.
+    Blind { since: Timestamp, why: String },
+    /// The cluster does not let the hub see it.
+    Forbidden { why: String },
+}
+
+impl Around {
+    /// What makes it impossible to tell where there is room.
+    pub fn unseen(&self) -> Option<Unseen> {
+        self.watches.iter().find_map(|watched| match &watched.sight {
+            Sight::Blind { since, why } => {
+                let why = format!("{}: {why}", watched.what);
+                Some(Unseen { since: *since, why })
+            }
+            Sight::Fresh { .. } | Sight::Forbidden { .. } => None,
+        })
+    }
+
+    /// May nodes be seen at all?
+    pub fn sees_nodes(&self) -> bool {
+        let hidden = |watched: &Watched| matches!(watched.sight, Sight::Forbidden { .. });
+        !self.watches.iter().any(|it| matches!(it.what, "nodes" | "pods of others") && hidden(it))
+    }
 }
 
 /// A place where instances run. Commands return at once; what comes of them is observed.
@@ -68,6 +140,14 @@ pub trait Cluster: Send + Sync {
 
     /// What is new of it beside its state. It is told once.
     fn news(&self, instance: InstanceId) -> News;
+
+    /// Nodes, and who else is on them, if the cluster has any.
+    fn around(&self) -> Around {
+        Around::default()
+    }
+
+    /// The instance begins to work on something, or is idle. Nothing is waited for.
+    fn work(&self, _instance: InstanceId, _work: Work) {}
 }
 
 /// A piece of a log.

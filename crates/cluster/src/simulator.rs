@@ -110,7 +110,8 @@ impl Simulator {
         if let Some(simulated) = world.instances.get_mut(&instance)
             && !simulated.has_ended()
         {
-            simulated.seen = Observed { instance, at, state: ObservedState::Ended { cause } };
+            simulated.seen.at = at;
+            simulated.seen.state = ObservedState::Ended { cause };
             drop(world);
             self.bump();
         }
@@ -146,8 +147,8 @@ impl Cluster for Simulator {
         }
         world.commands.push(SimCommand::Launch { instance, model: model.id.to_string() });
         let (fate, number) = (world.draw(), world.commands.len());
-        let state = ObservedState::Starting { doing: "waiting for room".to_owned() };
-        let seen = Observed { instance, at, state };
+        let state = ObservedState::starting("waiting for room");
+        let seen = Observed { instance, at, state, node: None };
         let simulated = Simulated { number, model, fate, placed_at: None, stop: None, seen };
         world.instances.insert(instance, simulated);
         world.move_to(at);
@@ -225,7 +226,7 @@ impl Simulation {
             }
             room -= 1;
             simulated.placed_at = Some(now);
-            simulated.seen.state = ObservedState::Starting { doing: "starting".to_owned() };
+            simulated.seen.state = ObservedState::starting("starting");
             simulated.seen.at = now;
             simulated.move_to(now, &self.policy.address);
             news = true;
@@ -275,7 +276,7 @@ impl Simulated {
         if self.seen.state == state {
             return false;
         }
-        self.seen = Observed { instance: self.seen.instance, at, state };
+        (self.seen.at, self.seen.state) = (at, state);
         true
     }
 

@@ -26,7 +26,7 @@ impl World {
 
     fn launch(&self, number: u128) -> InstanceId {
         let instance = InstanceId(uuid::Uuid::from_u128(number));
-        self.simulator.launch(Launch { instance, model: model(), devices: vec![] });
+        self.simulator.launch(Launch::anywhere(instance, model()));
         instance
     }
 
@@ -49,6 +49,7 @@ fn model() -> Arc<Model> {
         resources: Resources::default(),
         cache: false,
         network: Network::None,
+        pod: None,
     })
 }
 
@@ -71,7 +72,7 @@ fn without_room_a_launch_waits_until_another_one_ends() {
     let world = world(1, SimPolicy { room: 1, ..SimPolicy::default() });
     let (first, later) = (world.launch(2), world.launch(1));
     assert!(matches!(world.state(first), ObservedState::Ready { .. }));
-    assert_eq!(world.state(later), ObservedState::Starting { doing: "waiting for room".into() });
+    assert_eq!(world.state(later), ObservedState::starting("waiting for room"));
     world.simulator.stop(first, Duration::ZERO);
     assert!(matches!(world.state(first), ObservedState::Ended { .. }));
     assert!(matches!(world.state(later), ObservedState::Ready { .. }));

@@ -57,9 +57,10 @@ fn launch(url: &str) -> Launch {
         resources: Resources::default(),
         cache: false,
         network: Network::None,
+        pod: None,
     };
     let instance = InstanceId(uuid::Uuid::from_u128(1));
-    Launch { instance, model: Arc::new(model), devices: vec![] }
+    Launch::anywhere(instance, Arc::new(model))
 }
 
 async fn until(cluster: &ExternalServers, fits: impl Fn(&ObservedState) -> bool) {

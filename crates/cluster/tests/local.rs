@@ -14,6 +14,7 @@ use muster_cluster::{Cluster, Launch, LocalConfig, LocalProcesses, proc};
 use muster_core::instance::{EndCause, StartFault};
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::news::Usage;
+use muster_core::room::{DeviceId, NodeId, Place};
 use muster_core::{Address, InstanceId, Model, ObservedState, Resources, Source, Timestamp};
 use tempfile::TempDir;
 
@@ -50,6 +51,7 @@ fn world_with(script: &str, limits: ModelLimits) -> World {
         resources: Resources::default(),
         cache: false,
         network: Network::None,
+        pod: None,
     };
     World { root, cluster, model: Arc::new(model) }
 }
@@ -83,8 +85,10 @@ impl World {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let (high, low) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let instance = InstanceId(uuid::Uuid::from_u64_pair(high.into(), low));
-        let devices = devices.iter().map(|device| (*device).to_owned()).collect();
-        self.cluster.launch(Launch { instance, model: Arc::clone(&self.model), devices });
+        let devices = devices.iter().map(|device| DeviceId::from(*device)).collect();
+        let place = Some(Place { node: NodeId::from("here"), devices });
+        let launch = Launch::anywhere(instance, Arc::clone(&self.model));
+        self.cluster.launch(Launch { place, ..launch });
         instance
     }
 
@@ -164,7 +168,7 @@ async fn a_launch_is_ready_when_its_process_says_so() {
     fs::write(world.root.path().join("run"), script).expect("a script");
 
     let instance = world.launch();
-    let loading = ObservedState::Starting { doing: "loading the model".to_owned() };
+    let loading = ObservedState::starting("loading the model");
     world.until(instance, |state| *state == loading).await;
     fs::write(&fifo, "go\n").expect("it reads");
     let Address::Socket(socket) = world.until_ready(instance).await else { panic!("a socket") };

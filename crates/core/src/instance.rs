@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::room::NodeId;
+use crate::waits::{ImageFault, Waits};
 use crate::{InstanceId, Timestamp};
 
 /// Where an instance listens.
@@ -44,8 +46,31 @@ pub enum EndCause {
     OutOfMemory { limit_mib: u32 },
     /// The files of its model's folder are not those that it was started with; `file` is one of them.
     Changed { file: String },
+    /// Its node took it off, for example for want of memory; `why` are the node's words.
+    Evicted { why: String },
+    /// The scheduler gave its place to something more important.
+    Preempted,
+    /// Its node is gone or not heard of, or was taken away.
+    NodeGone { why: String },
+    /// Its image could not be had; `message` are the cluster's words.
+    Image { fault: ImageFault, message: String },
+    /// The cluster would not have it, or its node would not run it; `why` are their words.
+    Refused { why: String, fault: StartFault },
+    /// It was there for as long as the cluster lets it.
+    Deadline,
     /// The process ended by itself.
     Exited { code: Option<i32>, signal: Option<i32>, last_lines: String },
+}
+
+/// Who brought an end about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The model, or what it was given.
+    Model,
+    /// What is around: machines, the cluster, the hub itself. A job that ends with it is not to blame.
+    Surroundings,
+    /// Somebody, or a rule that somebody set, wanted it.
+    Operator,
 }
 
 /// Can starting once more help, although nobody changed anything?
@@ -61,7 +86,7 @@ pub enum StartFault {
 
 impl EndCause {
     /// All that [`EndCause::name`] answers.
-    pub const NAMES: [&str; 10] = [
+    pub const NAMES: [&str; 16] = [
         "idle",
         "retired",
         "stopped",
@@ -71,6 +96,12 @@ impl EndCause {
         "unresponsive",
         "out_of_memory",
         "changed",
+        "evicted",
+        "preempted",
+        "node_gone",
+        "image",
+        "refused",
+        "deadline",
         "exited",
     ];
 
@@ -96,18 +127,49 @@ impl EndCause {
             Self::Unresponsive => "unresponsive",
             Self::OutOfMemory { .. } => "out_of_memory",
             Self::Changed { .. } => "changed",
+            Self::Evicted { .. } => "evicted",
+            Self::Preempted => "preempted",
+            Self::NodeGone { .. } => "node_gone",
+            Self::Image { .. } => "image",
+            Self::Refused { .. } => "refused",
+            Self::Deadline => "deadline",
             Self::Exited { .. } => "exited",
+        }
+    }
+
+    /// Who brought it about: whoever asks what to do next asks this.
+    pub fn whose(&self) -> Whose {
+        match self {
+            Self::Idle | Self::Retired { .. } | Self::Stopped { .. } | Self::Changed { .. } => {
+                Whose::Operator
+            }
+            Self::ServerGone | Self::Evicted { .. } | Self::Preempted | Self::NodeGone { .. } => {
+                Whose::Surroundings
+            }
+            Self::Deadline => Whose::Surroundings,
+            Self::NotStarted { fault, .. } | Self::Refused { fault, .. } => match fault {
+                StartFault::Lasting => Whose::Model,
+                StartFault::Passing => Whose::Surroundings,
+            },
+            Self::Image { fault, .. } if fault.is_lasting() => Whose::Model,
+            Self::Image { .. } => Whose::Surroundings,
+            Self::StartTimeout | Self::Unresponsive => Whose::Model,
+            Self::OutOfMemory { .. } | Self::Exited { .. } => Whose::Model,
         }
     }
 
     /// Did something go wrong?
     pub fn is_failure(&self) -> bool {
+        self.whose() != Whose::Operator
+    }
+
+    /// If it ended a start: can starting once more help, as far as that is known?
+    pub fn start_fault(&self) -> Option<StartFault> {
         match self {
-            Self::Idle | Self::Retired { .. } | Self::Stopped { .. } | Self::Changed { .. } => {
-                false
-            }
-            Self::ServerGone | Self::StartTimeout | Self::NotStarted { .. } => true,
-            Self::Unresponsive | Self::OutOfMemory { .. } | Self::Exited { .. } => true,
+            Self::NotStarted { fault, .. } | Self::Refused { fault, .. } => Some(*fault),
+            Self::Image { fault, .. } if fault.is_lasting() => Some(StartFault::Lasting),
+            cause if cause.whose() == Whose::Surroundings => Some(StartFault::Passing),
+            _ => None,
         }
     }
 
@@ -193,6 +255,13 @@ impl FromStr for StopWork {
     }
 }
 
+impl ObservedState {
+    /// Launched: its program is on its way.
+    pub fn starting(doing: impl Into<String>) -> Self {
+        Self::Starting { doing: doing.into(), waits: Waits::Program }
+    }
+}
+
 impl fmt::Display for EndCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -207,6 +276,12 @@ impl fmt::Display for EndCause {
                 write!(f, "it used more than {limit_mib} MiB of memory")
             }
             Self::Changed { file } => write!(f, "its model's folder was changed: {file}"),
+            Self::Evicted { why } => write!(f, "its node took it off: {why}"),
+            Self::Preempted => f.write_str("something more important got its place"),
+            Self::NodeGone { why } => write!(f, "its node went: {why}"),
+            Self::Image { fault, message } => write!(f, "{fault}: {message}"),
+            Self::Refused { why, .. } => write!(f, "the cluster would not run it: {why}"),
+            Self::Deadline => f.write_str("it was there for as long as the cluster lets it"),
             Self::Exited { code: Some(code), .. } => {
                 write!(f, "its process ended with exit code {code}")
             }
@@ -224,6 +299,8 @@ pub struct Observed {
     pub instance: InstanceId,
     pub at: Timestamp,
     pub state: ObservedState,
+    /// Where it is, if a cluster chose that.
+    pub node: Option<NodeId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,9 +309,10 @@ pub enum ObservedState {
     Preparing {
         doing: String,
     },
-    /// Launched; `doing` says what it is busy with ("loading the model").
+    /// Launched; `doing` says what it is busy with ("loading the model"), `waits` what it waits for.
     Starting {
         doing: String,
+        waits: Waits,
     },
     Ready {
         address: Address,

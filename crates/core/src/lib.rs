@@ -31,6 +31,7 @@ pub mod slice;
 pub mod stats;
 pub mod table;
 pub mod time;
+pub mod waits;
 
 pub use cause::Cause;
 pub use check::{Check, CheckState};
@@ -43,3 +44,4 @@ pub use request::{Ended, Phase, PhaseName, Progress, Request};
 pub use resources::{Amounts, Resources};
 pub use table::{Cell, Column, ColumnKind, Direction, Part, Row};
 pub use time::Timestamp;
+pub use waits::Waits;

@@ -31,6 +31,25 @@ pub struct Model {
     /// What its own code may reach; an external server sees to that itself.
     #[serde(default)]
     pub network: Network,
+    /// What an administrator says of its pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSettings>,
+}
+
+/// What an administrator says of a model's pods.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PodSettings {
+    /// What its pods have beyond the hub's template or instead of it: a strategic merge patch of `metadata`
+    /// (labels, annotations) and `spec`.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub template: Value,
+    /// Why it may run as root, and as its image says, instead of as Kubernetes' `restricted` level has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unrestricted: Option<String>,
+    /// Its processors are limited to what it asks for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub limit_cpu: bool,
 }
 
 /// What of the network a model's code may reach.
@@ -61,6 +80,17 @@ pub enum Source {
     Folder { path: String },
     /// An external server: it outlives the hub. One instance.
     Server { url: String },
+    /// An image that serves the model-server contract at a port: each instance is a pod, which outlives
+    /// the hub.
+    Image {
+        image: String,
+        #[serde(default = "http_port")]
+        port: u16,
+    },
+}
+
+fn http_port() -> u16 {
+    80
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -108,9 +108,7 @@ impl Loop {
         let local = matches!(model.source, Source::Folder { .. });
         let cluster = if local { &self.local } else { &self.external };
         self.recorder.begin(instance, cluster);
-        let devices = place.into_iter().flat_map(|place| place.devices);
-        let devices = devices.map(|device| device.0).collect();
-        cluster.launch(Launch { instance, model, devices });
+        cluster.launch(Launch { place, ..Launch::anywhere(instance, model) });
     }
 
     async fn retire(&mut self, instance: InstanceId, cause: EndCause) -> Result<(), Error> {

@@ -29,7 +29,7 @@ impl Loop {
             ObservedState::Preparing { doing } => {
                 self.progress(seen.instance, doing, true, seen.at).await;
             }
-            ObservedState::Starting { doing } => {
+            ObservedState::Starting { doing, .. } => {
                 self.progress(seen.instance, doing, false, seen.at).await;
             }
             ObservedState::Ready { address } => {
@@ -259,7 +259,7 @@ impl Loop {
         };
         self.starting.insert(instance.id, Starting::new(&model, self.store.now()));
         self.recorder.begin(instance.id, &self.external);
-        self.external.launch(Launch { instance: instance.id, model, devices: vec![] });
+        self.external.launch(Launch { adopted: true, ..Launch::anywhere(instance.id, model) });
         true
     }
 }

@@ -63,10 +63,11 @@ async fn hub(run_dir: &std::path::Path, folder: &std::path::Path) {
         resources: Resources::default(),
         cache: false,
         network: Network::None,
+        pod: None,
     };
     let mut changed = cluster.changed();
     let instance = InstanceId(uuid::Uuid::from_u128(7));
-    cluster.launch(Launch { instance, model: Arc::new(model), devices: vec![] });
+    cluster.launch(Launch::anywhere(instance, Arc::new(model)));
     loop {
         for seen in cluster.observe() {
             match seen.state {

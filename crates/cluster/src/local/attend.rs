@@ -144,7 +144,7 @@ impl Attended {
                     self.book.see(self.instance, ObservedState::Preparing { doing });
                 }
                 Ok(Said::Starting(doing)) => {
-                    self.book.see(self.instance, ObservedState::Starting { doing });
+                    self.book.see(self.instance, ObservedState::starting(doing));
                 }
                 Ok(Said::Ready(address)) => {
                     let address = match address.strip_prefix("unix:") {

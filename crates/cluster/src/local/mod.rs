@@ -124,17 +124,19 @@ impl LocalProcesses {
 
 impl Cluster for LocalProcesses {
     fn launch(&self, launch: Launch) {
-        let Launch { instance, model, devices } = launch;
+        let Launch { instance, model, place, .. } = launch;
+        let devices = place.into_iter().flat_map(|place| place.devices);
+        let devices = devices.map(|device| device.0).collect();
         let (orders, received) = unbounded_channel();
         let memory_mib = model.limits.memory_mib;
         let (log, usage) = (Tail::default(), Usage::default());
         let known = Running { pid: None, memory_mib, orders, log, usage, looked: None };
-        let starting = ObservedState::Starting { doing: "starting its process".to_owned() };
+        let starting = ObservedState::starting("starting its process");
         if !self.book.enter(instance, starting, known) {
             return;
         }
-        if matches!(model.source, Source::Server { .. }) {
-            let cause = EndCause::not_started("it is a server, not a folder");
+        if !matches!(model.source, Source::Folder { .. }) {
+            let cause = EndCause::not_started("it is not a folder");
             return self.book.see(instance, ObservedState::Ended { cause });
         }
         if self.launches.send(Started { instance, model, devices, orders: received }).is_err() {

@@ -104,10 +104,7 @@ impl Starts {
         }
         self.failed_in_a_row += 1;
         self.last_failed_at = at;
-        self.fault = match cause {
-            EndCause::NotStarted { fault, .. } => Some(*fault),
-            _ => None,
-        };
+        self.fault = cause.start_fault();
         self.reason = reason(cause);
     }
 }

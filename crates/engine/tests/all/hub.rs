@@ -171,7 +171,7 @@ impl Cluster for Handle {
         cluster.launched.fetch_add(1, Ordering::SeqCst);
         // Whoever hears of the launch may change it for the next one.
         let never_ready = cluster.never_ready.load(Ordering::SeqCst);
-        let starting = ObservedState::Starting { doing: "loading".into() };
+        let starting = ObservedState::starting("loading");
         cluster.instances.lock().expect("no panic").insert(id, (starting, None));
         cluster.most_at_once.fetch_max(cluster.live().len() as u32, Ordering::SeqCst);
         cluster.happened.send_replace(());
@@ -199,6 +199,7 @@ impl Cluster for Handle {
     fn observe(&self) -> Vec<Observed> {
         let instances = self.0.instances.lock().expect("no panic");
         let observed = |(id, (state, _)): (&InstanceId, &(ObservedState, _))| Observed {
+            node: None,
             instance: *id,
             at: (self.0.now.get().expect("a clock"))(),
             state: state.clone(),
@@ -339,6 +340,7 @@ pub fn echo_model(version: &str, limits: ModelLimits, cache: bool) -> Model {
         resources: Resources::default(),
         cache,
         network: Network::None,
+        pod: None,
     }
 }
 

@@ -25,7 +25,7 @@ async fn an_instance_whose_environment_is_made_is_preparing() {
         hub.until_held(|why| why.contains(&doing)).await;
     }
     assert!(is("preparing").await);
-    hub.cluster.set(id, ObservedState::Starting { doing: "loading the model".into() });
+    hub.cluster.set(id, ObservedState::starting("loading the model"));
     until(&hub, "it starts", async || is("starting").await).await;
     hub.cluster.get_ready(id);
     let ended = submitted.ended.wait(Duration::from_secs(20)).await.expect("it ends");

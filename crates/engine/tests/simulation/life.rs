@@ -360,5 +360,6 @@ fn model(number: usize, spec: &ModelSpec) -> Model {
         resources: Resources::default(),
         cache: spec.cache,
         network: Network::None,
+        pod: None,
     }
 }

@@ -108,6 +108,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
         resources: Resources::default(),
         cache: true,
         network: Network::None,
+        pod: None,
     };
     let outputs = model.outputs.iter().map(|column| column.name.clone()).collect();
     let kind = Kind::Mlflow(Mlflow { column, numbers, outputs });

@@ -74,6 +74,7 @@ pub(super) fn read(dir: &Path) -> Result<Folder, Vec<Fault>> {
             Some(network) if network.eq_ignore_ascii_case("all") => Network::All,
             _ => Network::None,
         },
+        pod: None,
     };
     // The whole path: scripts in the wild change the directory before they use it.
     let here = framework.to_string_lossy();

@@ -129,6 +129,7 @@ fn described(dir: &Path, description: Description) -> Result<Folder, Vec<Fault>>
         resources: description.resources,
         cache: description.cache,
         network: description.network,
+        pod: None,
     };
     Ok(Folder {
         dir: dir.to_path_buf(),

@@ -82,6 +82,7 @@ pub fn model() -> Model {
         resources: Resources::default(),
         cache: true,
         network: Network::None,
+        pod: None,
     }
 }
 

@@ -232,6 +232,7 @@ pub fn model(id: &str, version: &str) -> Model {
         resources: Resources::default(),
         cache: true,
         network: Network::None,
+        pod: None,
     }
 }
 

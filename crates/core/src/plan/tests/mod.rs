@@ -30,6 +30,7 @@ fn model(id: &str, limits: ModelLimits) -> ModelView {
         resources: Resources::default(),
         cache: true,
         network: Network::None,
+        pod: None,
     };
     ModelView {
         model: Arc::new(model),

@@ -294,7 +294,7 @@ async fn change(
 fn url(entry: &Entry) -> Option<&str> {
     match &entry.model.source {
         Source::Server { url } => Some(url),
-        Source::Folder { .. } => None,
+        Source::Folder { .. } | Source::Image { .. } => None,
     }
 }
 

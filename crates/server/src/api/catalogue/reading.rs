@@ -212,6 +212,7 @@ pub async fn read_new(app: &App, request: Request) -> Result<Model, Problem> {
         resources: new.resources,
         cache: new.cache,
         network: Network::None,
+        pod: None,
     };
     check(app, &model)?;
     Ok(model)
