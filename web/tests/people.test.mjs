@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, afterEach, before, test } from 'node:test';
 
-import { PASSWORD, signIn, table, world } from './world.mjs';
+import { COLOURS, PASSWORD, faults, signIn, table, world } from './world.mjs';
 
 let hub, eyes;
 before(async () => {
@@ -221,6 +221,97 @@ test('what cannot be read is said before it is sent, with what to do', async () 
   await page.getByRole('button', { name: 'Run 1 input' }).click();
   await page.getByText('the limit').waitFor();
   await page.getByText('long.csv').waitFor();
+});
+
+test('a molecule is drawn and predicted, one of a list is changed, and what is typed is drawn', async () => {
+  const { page, check } = await eyes.person(hub);
+  await page.goto('/models/atoms');
+  await page.getByRole('button', { name: 'Draw', exact: true }).click();
+  const dialog = page.getByRole('dialog', { name: 'Draw a molecule' });
+  const smiles = dialog.getByRole('textbox', { name: 'SMILES' });
+  const area = dialog.getByRole('application');
+  await area.waitFor();
+  assert.ok(await dialog.getByRole('button', { name: 'Add to the list' }).isDisabled(), 'nothing is drawn');
+  // A bond, and an atom at its end, by the key that is pressed over it: it counts once the pointer goes on.
+  const { x, y, width, height } = await area.boundingBox();
+  const [from, to] = [[x + width / 2, y + height / 2], [x + width / 2 + 60, y + height / 2]];
+  await page.mouse.move(...from);
+  await page.mouse.down();
+  await page.mouse.move(...to, { steps: 5 });
+  await page.mouse.up();
+  await page.waitForFunction(() => document.getElementById('drawn').value === 'CC');
+  await page.mouse.move(to[0] - 1, to[1]);
+  await page.keyboard.press('o');
+  await page.mouse.move(from[0], from[1] + 80, { steps: 3 });
+  await page.waitForFunction(() => document.getElementById('drawn').value === 'CO');
+  assert.deepEqual(await faults(page), [], 'dialog');
+  await page.emulateMedia({ colorScheme: 'dark' });
+  assert.deepEqual(await faults(page, COLOURS), [], 'dialog, dark');
+  await page.emulateMedia({ colorScheme: 'light' });
+  // Escape does not throw away what was drawn.
+  await page.keyboard.press('Escape');
+  await dialog.getByRole('button', { name: 'Add to the list' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  const box = page.getByLabel('Paste inputs for Atoms');
+  assert.equal(await box.inputValue(), 'CO\n');
+  assert.equal(await page.evaluate(() => document.activeElement.innerText.trim().slice(0, 20)), 'Draw', 'the focus comes back');
+
+  // By keys alone: what cannot be read is said, and nothing is added until it can.
+  await page.keyboard.press('Enter');
+  await area.waitFor();
+  await smiles.focus();
+  await page.keyboard.type('C1CC');
+  await dialog.getByText('It cannot be read: ring 1 is opened here and not closed.').waitFor();
+  assert.ok(await dialog.getByRole('button', { name: 'Add to the list' }).isDisabled());
+  await page.keyboard.type('1');
+  await dialog.getByText('It cannot be read').waitFor({ state: 'detached' });
+  await page.keyboard.press('Enter');
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal(await box.inputValue(), 'CO\nC1CC1\n');
+  // What is typed into the box stays in it, until its rows are asked for.
+  await box.press('End');
+  await box.press('Control+End');
+  await page.keyboard.type('CCN');
+  assert.equal(await box.inputValue(), 'CO\nC1CC1\nCCN');
+  await page.getByRole('button', { name: 'Show the rows' }).click();
+  await page.getByRole('button', { name: 'Change the molecule in line 2' }).click();
+  const change = page.getByRole('dialog', { name: 'Draw a molecule' });
+  await change.getByRole('application').waitFor();
+  assert.equal(await smiles.inputValue(), 'C1CC1');
+  await smiles.fill('c1ccccc1');
+  await change.getByRole('button', { name: 'Change it' }).click();
+  await change.waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Run 3 inputs' }).click();
+  await page.waitForURL('**/requests/*');
+  await page.getByText('completed').first().waitFor();
+  await page.locator('table.res td', { hasText: 'CCN' }).waitFor();
+  const rows = await table(page, 'table.res');
+  assert.deepEqual(rows.map((row) => row.slice(2, 4)), [['CO', '1'], ['c1ccccc1', '6'], ['CCN', '2']], 'carbons');
+  check();
+});
+
+test('a phone draws with a finger, and an editor that cannot be loaded leaves the text', async () => {
+  const { page, check } = await eyes.person(hub, { phone: true, expected: [/Failed to fetch|net::ERR|503/] });
+  await page.goto('/models/atoms');
+  await page.getByRole('button', { name: 'Draw', exact: true }).waitFor();
+  await page.route('**/chunk-*.js', (route) => route.abort());
+  await page.getByRole('button', { name: 'Draw', exact: true }).tap();
+  await page.getByText('The editor could not be loaded').waitFor();
+  await page.unroute('**/chunk-*.js');
+  await page.getByRole('button', { name: 'Try again' }).tap();
+  const area = page.getByRole('application');
+  await area.waitFor();
+  const { x, y, width, height } = await area.boundingBox();
+  await page.touchscreen.tap(x + width / 2, y + height / 2);
+  await page.waitForFunction(() => document.getElementById('drawn').value === 'CC');
+  assert.deepEqual(await faults(page), []);
+  await page.setViewportSize({ width: 320, height: 700 });
+  assert.deepEqual(await faults(page), []);
+  await page.getByRole('button', { name: 'Add to the list' }).tap();
+  await page.getByRole('button', { name: 'Run 1 input' }).tap();
+  await page.waitForURL('**/requests/*');
+  await page.getByText('completed').first().waitFor();
+  check();
 });
 
 test('a request says why it failed, and one that runs is cancelled with a way back', async () => {

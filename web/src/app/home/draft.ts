@@ -73,6 +73,13 @@ export class Draft {
     this.#new(head, head.length < text.length ? new Blob([text], { type: 'text/plain' }) : null);
   }
 
+  /** The same list, changed. How it is read was chosen by its first line: while that stays, so does the choice. */
+  change(text: string, readAlike = firstLine(text) === firstLine(this.text())): void {
+    const { cache, label, ...reading } = this.choice();
+    this.paste(text);
+    this.choice.set({ ...NO_CHOICE, ...(readAlike && reading), cache, label });
+  }
+
   async drop(file: File): Promise<void> {
     const bytes = new Uint8Array(await file.slice(0, HEAD).arrayBuffer());
     const refused = whyNotText(bytes, file.name);
@@ -163,6 +170,10 @@ export function headOf(text: string): string {
     if (end === 0) return head;
   }
   return head.slice(0, end);
+}
+
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0] ?? '';
 }
 
 /** How the hub is told to read it, if it is told. */

@@ -1,10 +1,12 @@
-import { Component, computed, effect, inject, input, signal } from '@angular/core';
+import { Component, computed, effect, inject, input, output, signal } from '@angular/core';
 
 import { Chemist } from '../chem/chemist';
+import { DrawDialog } from '../chem/draw-dialog';
 import { bytes, counted } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Mol } from '../ui/mol';
 import { Draft, headOf } from './draft';
+import { withInput } from './lines';
 import { inputsOf, numberOf } from './sheet';
 
 /** Names of columns that are taken for molecules where no model was chosen yet. */
@@ -14,7 +16,7 @@ const LINES = 400;
 /** Where people paste or drop what they want predicted. What is pasted is drawn at once. */
 @Component({
   selector: 'm-paste-box',
-  imports: [Icon, Mol],
+  imports: [DrawDialog, Icon, Mol],
   template: `<form class="sheet paste" (submit)="$event.preventDefault()" (dragover)="over($event)" (dragleave)="dragging.set(false)" (drop)="drop($event)" [class.dragging]="dragging()">
     @if (draft.whole()) {
       <div class="src file"><div class="void">
@@ -24,7 +26,7 @@ const LINES = 400;
     } @else {
       <div class="src">
         <div class="gut" aria-hidden="true">@for (line of lines(); track line) {{{ line }}<br />}</div>
-        <textarea #box [rows]="rows()" spellcheck="false" autocomplete="off" autocapitalize="none" [attr.aria-label]="label()" [placeholder]="placeholder()" [value]="draft.text()" (input)="draft.paste(box.value)" (paste)="paste($event)"></textarea>
+        <textarea #box [rows]="rows()" spellcheck="false" autocomplete="off" autocapitalize="none" [attr.aria-label]="label()" [placeholder]="placeholder()" [value]="draft.text()" (input)="type($event, box.value)" (paste)="paste($event)"></textarea>
       </div>
     }
     <div class="seen" aria-live="polite">
@@ -42,11 +44,13 @@ const LINES = 400;
     @if (draft.refused(); as why) {<div class="note f" role="alert"><m-icon name="warn" /><span>{{ why }}</span></div>}
     <div class="foot">
       <label class="btn file"><m-icon name="file" />Choose a file<input type="file" class="vh" accept=".csv,.tsv,.tab,.smi,.smiles,.txt,text/*" (change)="choose($event)" /></label>
+      @if (drawable()) {<button type="button" class="btn txt" (click)="drawing.set(true)"><m-icon name="draw" />Draw</button>}
       <ng-content select="[example]" />
       <span class="no-phone">CSV, TSV or one input a line, up to 100,000 rows and 64 MiB</span>
       <div class="end"><ng-content /></div>
     </div>
-  </form>`,
+  </form>
+  @if (drawing()) {<m-draw-dialog (drawn)="add($event)" (closed)="drawing.set(false)" />}`,
 })
 export class PasteBox {
   protected readonly draft = inject(Draft);
@@ -54,13 +58,17 @@ export class PasteBox {
   readonly placeholder = input('Paste SMILES, one a line, or a table with a header');
   readonly names = input<readonly string[]>(MOLECULES);
   readonly molecules = input(true);
+  /** Somebody writes here, character by character, or draws. */
+  readonly writes = output();
   protected readonly dragging = signal(false);
+  protected readonly drawing = signal(false);
   readonly #sheet = computed(() => this.draft.sheet(this.names()));
   protected readonly number = computed(() => {
     const sheet = this.#sheet();
     const one = this.molecules() ? 'molecule' : 'input';
     return sheet.cut ? `The first ${one}s` : counted(numberOf(sheet), one);
   });
+  protected readonly drawable = computed(() => this.molecules() && !this.draft.whole() && this.#sheet().at >= 0);
   protected readonly first = computed(() => (this.molecules() ? inputsOf(this.#sheet()).slice(0, 4) : []));
   readonly #lines = computed(() => this.draft.text().split('\n').length);
   protected readonly lines = computed(() => Array.from({ length: Math.min(LINES, Math.max(1, this.#lines())) }, (_, at) => at + 1));
@@ -80,6 +88,21 @@ export class PasteBox {
   constructor() {
     inject(Chemist).warm();
     effect(() => this.draft.look(this.names()));
+  }
+
+  protected type(event: Event, text: string): void {
+    const { inputType = '' } = event as InputEvent;
+    if (text === this.draft.text()) return;
+    // Keyboards of phones write words.
+    const atOnce = text.length > this.draft.text().length + 1 && !/Composition|Replacement/.test(inputType);
+    if (atOnce || inputType.startsWith('insertFrom')) return this.draft.paste(text);
+    this.writes.emit();
+    this.draft.change(text);
+  }
+
+  protected add(smiles: string): void {
+    this.writes.emit();
+    this.draft.change(withInput(this.draft.text(), this.#sheet(), smiles), true);
   }
 
   /** What is too large for the box never gets into it. */

@@ -1,11 +1,13 @@
-import { Component, computed, effect, inject, input, signal } from '@angular/core';
+import { Component, ElementRef, Injector, afterNextRender, computed, effect, inject, input, linkedSignal, signal } from '@angular/core';
 
 import type { Schemas } from '../api/api';
 import { read } from '../api/read';
 import { Chemist } from '../chem/chemist';
+import { DrawDialog } from '../chem/draw-dialog';
 import { Draft } from '../home/draft';
+import { withInput, withInputAt } from '../home/lines';
 import { PasteBox } from '../home/paste-box';
-import { columnOf, inputsOf, namesOf, numberOf, SEPARATORS, separatorName } from '../home/sheet';
+import { columnOf, inputsOf, namesOf, numberOf, type Record, SEPARATORS, separatorName } from '../home/sheet';
 import { Session } from '../session/session';
 import { Choice, type Option } from '../ui/choice';
 import { Code } from '../ui/code';
@@ -31,21 +33,24 @@ interface Line {
   readonly caret?: string;
   /** Rows that are not shown before this one. */
   readonly gap: number;
+  readonly row: Record;
 }
 
 /** What is about to be sent to a model: the first rows, what is wrong with some, how long it takes. */
 @Component({
   selector: 'm-run',
-  imports: [Choice, Code, Dialog, Icon, Mol, PasteBox, Sending],
+  imports: [Choice, Code, Dialog, DrawDialog, Icon, Mol, PasteBox, Sending],
   template: `<div class="two"><div>
-    @if (draft.empty()) {
-      <m-paste-box [names]="names()" [molecules]="molecules()" [label]="'Paste inputs for ' + model().title" [placeholder]="molecules() ? 'Paste SMILES, one a line, or a table with a header' : 'Paste one input a line, or a table with a header'">
-        <button example type="button" class="btn txt" (click)="draft.paste(model().example.join('\\n'))">Try an example</button>
+    @if (draft.empty() || writing()) {
+      <m-paste-box [names]="names()" [molecules]="molecules()" (writes)="writing.set(true)" [label]="'Paste inputs for ' + model().title" [placeholder]="molecules() ? 'Paste SMILES, one a line, or a table with a header' : 'Paste one input a line, or a table with a header'">
+        @if (draft.empty()) {<button example type="button" class="btn txt" (click)="writing.set(false); draft.paste(model().example.join('\\n'))">Try an example</button>} @else {<button example type="button" class="btn" (click)="writing.set(false)">Show the rows</button>}
       </m-paste-box>
     } @else {
       <div class="sheet">
         <div class="filebar"><m-icon name="file" /><span class="nm">{{ draft.file()?.name ?? 'Pasted' }}</span><span class="mut">{{ about() }}</span>
-          <div class="end"><button type="button" class="btn" (click)="draft.clear()">{{ draft.file() ? 'Other file' : 'Clear' }}</button></div></div>
+          <div class="end">
+          @if (editable()) {@if (molecules() && sheet().at >= 0) {<button type="button" class="btn txt" (click)="drawing.set('new')"><m-icon name="draw" />Draw one</button>}<button type="button" class="btn" (click)="write()">Edit</button>}
+          <button type="button" class="btn" (click)="draft.clear()">{{ draft.file() ? 'Other file' : 'Clear' }}</button></div></div>
         <div class="why">
           <p>@if (sheet().at < 0) {<b>Which column has the inputs?</b> {{ sheet().refusal?.said }}} @else if (sheet().column; as name) {<b>{{ name }}</b> is the input: {{ sheet().why }}{{ checked() }}.} @else {<b>Each line</b> is an input{{ checked() }}.}</p>
           @if (columns().length > 1) {<m-choice label="Input column" [options]="columns()" [value]="sheet().at < 0 ? '' : place(sheet().at)" [none]="draft.choice().column === null && sheet().at >= 0 ? place(sheet().at) : ''" (valueChange)="change({ column: $event })" />}
@@ -62,7 +67,7 @@ interface Line {
               @if (row.gap > 0) {<tr class="gap"><td class="ln">⋮</td><td [attr.colspan]="width()">{{ counted(row.gap, 'row') }}</td></tr>}
               <tr [class.prob]="row.problem"><td class="ln">{{ row.line }}</td>
                 @for (cell of row.cells; track $index) {
-                  <td [class.key]="$index === sheet().at && !row.problem" [class.mono]="$index === sheet().at" [class.mut]="$index !== sheet().at"><span class="cell">{{ cell }}</span></td>
+                  <td [class.key]="$index === sheet().at && !row.problem" [class.mono]="$index === sheet().at" [class.mut]="$index !== sheet().at"><span class="cell">{{ cell }}</span>@if ($index === sheet().at && molecules() && editable()) {<button type="button" class="btn icon bare" [attr.aria-label]="'Change the molecule in line ' + row.line" (click)="drawing.set(row.row)"><m-icon name="draw" /></button>}</td>
                   @if ($index === sheet().at && molecules()) {<td class="pm" [class.key]="!row.problem">@if (!row.problem) {<m-mol [smiles]="cell" [width]="68" [height]="34" />}</td>}
                 }
               </tr>
@@ -93,16 +98,24 @@ interface Line {
   </div></aside></div>
   @if (language(); as one) {
     <m-dialog [label]="'This request with ' + one" [wide]="true" (closed)="language.set(null)"><h2>This request with {{ labelOf(one) }}</h2><p class="lead">The same inputs, column and choices as on the screen.</p><m-code [text]="code()" /></m-dialog>
-  }`,
+  }
+  @if (drawing(); as row) {<m-draw-dialog [smiles]="row === 'new' ? '' : (row.cells[sheet().at] ?? '').trim()" (drawn)="drew(row, $event)" (closed)="drawing.set(null)" />}`,
 })
 export class Run {
   readonly model = input.required<Schemas['Model']>();
   protected readonly draft = inject(Draft);
   readonly #chemist = inject(Chemist);
   readonly #session = inject(Session);
+  readonly #injector = inject(Injector);
+  readonly #host = inject<ElementRef<HTMLElement>>(ElementRef);
   protected readonly count = count;
   protected readonly counted = counted;
   protected readonly languages = LANGUAGES;
+  /** Somebody types: the box stays until the rows are asked for. */
+  protected readonly writing = linkedSignal({ source: this.draft.whole, computation: () => false });
+  protected readonly editable = computed(() => !this.draft.whole());
+  /** The row whose molecule is being changed, or one more. */
+  protected readonly drawing = signal<Record | 'new' | null>(null);
   protected readonly language = signal<Language | null>(null);
   protected readonly headers: Option[] = [
     { value: 'used', label: 'header' },
@@ -152,7 +165,7 @@ export class Run {
       const gap = at - (shown[place - 1] ?? -1) - 1;
       const found = wrong.get(at);
       const caret = found && (found.caret === null ? '' : `${' '.repeat(found.caret)}^ `);
-      return [{ line: row.line, cells: row.cells, gap, ...(found && { problem: found.problem, caret: caret ?? '' }) }];
+      return [{ line: row.line, cells: row.cells, gap, row, ...(found && { problem: found.problem, caret: caret ?? '' }) }];
     });
   });
   protected readonly expected = computed(() => {
@@ -211,6 +224,16 @@ export class Run {
       }, 150);
       onCleanup(() => clearTimeout(timer));
     });
+  }
+
+  protected write(): void {
+    this.writing.set(true);
+    afterNextRender(() => this.#host.nativeElement.querySelector('textarea')?.focus(), { injector: this.#injector });
+  }
+
+  protected drew(row: Record | 'new', smiles: string): void {
+    const [text, sheet] = [this.draft.text(), this.sheet()];
+    this.draft.change(row === 'new' ? withInput(text, sheet, smiles) : withInputAt(text, sheet, row, smiles), true);
   }
 
   protected labelOf(language: Language): string {

@@ -1,6 +1,6 @@
-import { Component, type ElementRef, afterNextRender, input, output, viewChild } from '@angular/core';
+import { Component, DestroyRef, type ElementRef, afterNextRender, inject, input, output, viewChild } from '@angular/core';
 
-/** A dialog over the page. The browser keeps the focus inside, and gives it back. */
+/** A dialog over the page. The browser keeps the focus inside; it goes back to where it came from. */
 @Component({
   selector: 'm-dialog',
   template: `<dialog #dialog class="dlg" [class.wide]="wide()" [attr.aria-label]="label()" (cancel)="cancel($event)" (close)="closed.emit()" (pointerdown)="outside($event)">
@@ -16,6 +16,11 @@ export class Dialog {
   protected readonly dialog = viewChild.required<ElementRef<HTMLDialogElement>>('dialog');
 
   constructor() {
+    // The browser gives it back when a dialog is closed, not when its answer takes it out of the page.
+    const before = document.activeElement;
+    inject(DestroyRef).onDestroy(() => {
+      if (document.activeElement === document.body && before instanceof HTMLElement) before.focus({ preventScroll: true });
+    });
     afterNextRender(() => this.dialog().nativeElement.showModal());
   }
 
