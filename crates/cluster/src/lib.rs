@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use muster_core::news::News;
 use muster_core::plan::Unseen;
-use muster_core::room::{Budget, Daemon, NodeView, Place, Tenant};
-use muster_core::{Amounts, InstanceId, Model, Observed, RequestId, Timestamp};
+use muster_core::room::{Ask, Budget, Daemon, NodeView, Place, Tenant};
+use muster_core::{Address, Amounts, InstanceId, Model, Observed, RequestId, Timestamp};
 use tokio::sync::watch;
 
 pub use external::ExternalServers;
@@ -140,6 +140,16 @@ pub trait Cluster: Send + Sync {
 
     /// What is new of it beside its state. It is told once.
     fn news(&self, instance: InstanceId) -> News;
+
+    /// Does the instance still run where it was seen to listen?
+    fn is_at(&self, _instance: InstanceId, _address: &Address) -> bool {
+        true
+    }
+
+    /// What one more instance of the model asks of its node, which would have these amounts.
+    fn ask(&self, _model: &Model, ask: Ask) -> Ask {
+        ask
+    }
 
     /// Nodes, and who else is on them, if the cluster has any.
     fn around(&self) -> Around {

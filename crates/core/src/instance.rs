@@ -20,6 +20,48 @@ pub enum Address {
     Url(String),
 }
 
+/// Where an instance runs, and so what becomes of it when its hub goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Runs {
+    /// A process of a hub: it ends with it.
+    Process,
+    /// A server that somebody else runs.
+    Elsewhere,
+    /// A pod of a cluster.
+    Pod,
+}
+
+impl Runs {
+    pub const ALL: [Self; 3] = [Self::Process, Self::Elsewhere, Self::Pod];
+
+    /// The word for it in SQL and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Elsewhere => "elsewhere",
+            Self::Pod => "pod",
+        }
+    }
+
+    /// It goes on when the hub that started it ends, and every hub calls it.
+    pub const fn outlives_its_hub(self) -> bool {
+        match self {
+            Self::Process => false,
+            Self::Elsewhere | Self::Pod => true,
+        }
+    }
+}
+
+impl FromStr for Runs {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|runs| runs.name() == text);
+        found.ok_or("this is process, elsewhere or pod")
+    }
+}
+
 /// Why an instance is no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "cause")]
@@ -46,6 +88,8 @@ pub enum EndCause {
     OutOfMemory { limit_mib: u32 },
     /// The files of its model's folder are not those that it was started with; `file` is one of them.
     Changed { file: String },
+    /// No node had room for it for so long that it is asked for anew; `why` is what the scheduler said last.
+    NoRoom { why: String },
     /// Its node took it off, for example for want of memory; `why` are the node's words.
     Evicted { why: String },
     /// The scheduler gave its place to something more important.
@@ -86,7 +130,7 @@ pub enum StartFault {
 
 impl EndCause {
     /// All that [`EndCause::name`] answers.
-    pub const NAMES: [&str; 16] = [
+    pub const NAMES: [&str; 17] = [
         "idle",
         "retired",
         "stopped",
@@ -96,6 +140,7 @@ impl EndCause {
         "unresponsive",
         "out_of_memory",
         "changed",
+        "no_room",
         "evicted",
         "preempted",
         "node_gone",
@@ -127,6 +172,7 @@ impl EndCause {
             Self::Unresponsive => "unresponsive",
             Self::OutOfMemory { .. } => "out_of_memory",
             Self::Changed { .. } => "changed",
+            Self::NoRoom { .. } => "no_room",
             Self::Evicted { .. } => "evicted",
             Self::Preempted => "preempted",
             Self::NodeGone { .. } => "node_gone",
@@ -146,7 +192,7 @@ impl EndCause {
             Self::ServerGone | Self::Evicted { .. } | Self::Preempted | Self::NodeGone { .. } => {
                 Whose::Surroundings
             }
-            Self::Deadline => Whose::Surroundings,
+            Self::Deadline | Self::NoRoom { .. } => Whose::Surroundings,
             Self::NotStarted { fault, .. } | Self::Refused { fault, .. } => match fault {
                 StartFault::Lasting => Whose::Model,
                 StartFault::Passing => Whose::Surroundings,
@@ -276,6 +322,7 @@ impl fmt::Display for EndCause {
                 write!(f, "it used more than {limit_mib} MiB of memory")
             }
             Self::Changed { file } => write!(f, "its model's folder was changed: {file}"),
+            Self::NoRoom { why } => write!(f, "it got no place: {why}"),
             Self::Evicted { why } => write!(f, "its node took it off: {why}"),
             Self::Preempted => f.write_str("something more important got its place"),
             Self::NodeGone { why } => write!(f, "its node went: {why}"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::instance::Runs;
 use crate::{Column, ModelId, Resources};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +88,17 @@ pub enum Source {
         #[serde(default = "http_port")]
         port: u16,
     },
+}
+
+impl Source {
+    /// Where instances of it run.
+    pub fn runs(&self) -> Runs {
+        match self {
+            Self::Folder { .. } => Runs::Process,
+            Self::Server { .. } => Runs::Elsewhere,
+            Self::Image { .. } => Runs::Pod,
+        }
+    }
 }
 
 fn http_port() -> u16 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Cause;
-use crate::instance::EndCause;
+use crate::instance::{EndCause, Whose};
 
 /// Why a job brought no predictions for a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +77,19 @@ impl JobFailure {
     }
 }
 
-/// `failures` is how often the task failed before this.
-pub fn retry(failure: &JobFailure, failures: u32, max_attempts: u32) -> Retry {
+/// What is around a job may break it off so often in all without that being counted: nodes that are
+/// reclaimed are nobody's fault, but a job that takes them down itself has to end.
+const MOST_LOST: u32 = 20;
+const AFTER_A_LOSS: Duration = Duration::from_millis(200);
+
+/// `attempt` is the number of this attempt, `failures` how often the task failed before it.
+pub fn retry(failure: &JobFailure, attempt: u32, failures: u32, max_attempts: u32) -> Retry {
+    if let JobFailure::InstanceEnded(cause) = failure
+        && cause.whose() != Whose::Model
+        && attempt < MOST_LOST
+    {
+        return Retry::Again { after: AFTER_A_LOSS, counts: false };
+    }
     let cause = match failure.cause() {
         Ok(cause) => cause,
         Err(after) => return Retry::Again { after, counts: false },
@@ -126,15 +137,30 @@ mod tests {
     fn a_busy_instance_uses_up_no_attempt() {
         let busy = JobFailure::GivenBack { after: Duration::from_secs(3) };
         let again = Retry::Again { after: Duration::from_secs(3), counts: false };
-        assert_eq!(retry(&busy, 99, 3), again);
+        assert_eq!(retry(&busy, 100, 99, 3), again);
+    }
+
+    #[test]
+    fn what_is_around_a_job_uses_up_no_attempt_but_not_for_ever() {
+        let gone = EndCause::NodeGone { why: "it was reclaimed".into() };
+        for cause in [gone.clone(), EndCause::Preempted, EndCause::ServerGone] {
+            let lost = JobFailure::InstanceEnded(cause);
+            assert!(matches!(retry(&lost, 19, 2, 3), Retry::Again { counts: false, .. }));
+        }
+        let lost = JobFailure::InstanceEnded(gone);
+        assert!(matches!(retry(&lost, 20, 0, 3), Retry::Again { counts: true, .. }));
+        assert!(matches!(retry(&lost, 22, 2, 3), Retry::Fail { .. }));
+        let crashed = EndCause::Exited { code: Some(1), signal: None, last_lines: String::new() };
+        let crashed = JobFailure::InstanceEnded(crashed);
+        assert!(matches!(retry(&crashed, 1, 0, 3), Retry::Again { counts: true, .. }));
     }
 
     #[test]
     fn a_task_fails_with_a_reason_after_its_last_attempt() {
         let hang = JobFailure::TimedOut { seconds: 5 };
-        assert!(matches!(retry(&hang, 0, 3), Retry::Again { counts: true, .. }));
-        assert!(matches!(retry(&hang, 1, 3), Retry::Again { counts: true, .. }));
-        let Retry::Fail { cause: Cause::TimedOut, reason } = retry(&hang, 2, 3) else {
+        assert!(matches!(retry(&hang, 1, 0, 3), Retry::Again { counts: true, .. }));
+        assert!(matches!(retry(&hang, 2, 1, 3), Retry::Again { counts: true, .. }));
+        let Retry::Fail { cause: Cause::TimedOut, reason } = retry(&hang, 3, 2, 3) else {
             panic!("a third failure is final")
         };
         assert_eq!(
@@ -146,6 +172,6 @@ mod tests {
     #[test]
     fn a_refused_call_is_not_repeated() {
         let refused = JobFailure::Refused { error: "413 too large".into() };
-        assert!(matches!(retry(&refused, 0, 3), Retry::Fail { .. }));
+        assert!(matches!(retry(&refused, 1, 0, 3), Retry::Fail { .. }));
     }
 }

@@ -71,6 +71,19 @@ pub enum ImageFault {
     Unreachable,
 }
 
+impl Waits {
+    /// Does it still wait for the same, so that its time goes on?
+    pub fn goes_on_as(&self, other: &Self) -> bool {
+        let kind = |waits: &Self| match waits {
+            Self::Scheduler(_) => 0,
+            Self::Image(Pull { failed: None, .. }) => 1,
+            Self::Image(Pull { failed: Some(_), .. }) => 2,
+            Self::Program => 3,
+        };
+        kind(self) == kind(other)
+    }
+}
+
 impl ImageFault {
     /// Trying again does not help as long as nobody changes anything.
     pub fn is_lasting(self) -> bool {

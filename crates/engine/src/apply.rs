@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_cluster::Launch;
-use muster_core::instance::EndCause;
+use muster_core::instance::{EndCause, Runs};
 use muster_core::plan::Action;
 use muster_core::room::Place;
-use muster_core::{Amounts, InstanceId, Model, ModelId, Source};
+use muster_core::{Amounts, InstanceId, ModelId};
 use muster_store::{Error, NewInstance, crash_point};
 
 use crate::look::{Loop, Starting};
@@ -68,16 +68,18 @@ impl Loop {
     ) -> Result<(), Error> {
         let Some(model) = self.store.find_model(&id) else { return Ok(()) };
         let this = self.store.server();
+        let runs = model.source.runs();
         let server = match &place {
-            Some(place) => match self.around.server_of(&place.node, this) {
-                Some(server) => server,
-                // It died since the plan was made.
-                None => return Ok(()),
-            },
-            None => this,
+            Some(place) if runs == Runs::Process => {
+                match self.around.server_of(&place.node, this) {
+                    Some(server) => server,
+                    // It died since the plan was made.
+                    None => return Ok(()),
+                }
+            }
+            _ => this,
         };
         let instance = InstanceId(self.store.clock().id());
-        let local = matches!(model.source, Source::Folder { .. });
         let node = place.as_ref().map(|place| place.node.0.clone());
         tracing::info!(model.id = %id, instance.id = %instance, why, node, "an instance is launched");
         let new = NewInstance {
@@ -86,9 +88,9 @@ impl Loop {
             version: model.version.clone(),
             slot,
             server: Some(server).filter(|server| *server != this),
-            local,
+            runs,
             why,
-            asked,
+            asked: asked.clone(),
             place: place.clone(),
         };
         if !self.store.add_instance(new).await? {
@@ -97,18 +99,20 @@ impl Loop {
         }
         crash_point("after-instance-row-before-spawn");
         if server == this {
-            self.begin(instance, model, place);
+            self.begin(Launch { asked, place, ..Launch::anywhere(instance, model) });
         }
         Ok(())
     }
 
     /// Launches here what stands in the books.
-    pub(crate) fn begin(&mut self, instance: InstanceId, model: Arc<Model>, place: Option<Place>) {
-        self.starting.insert(instance, Starting::new(&model, self.store.now()));
-        let local = matches!(model.source, Source::Folder { .. });
-        let cluster = if local { &self.local } else { &self.external };
-        self.recorder.begin(instance, cluster);
-        cluster.launch(Launch { place, ..Launch::anywhere(instance, model) });
+    pub(crate) fn begin(&mut self, launch: Launch) {
+        let (instance, runs) = (launch.instance, launch.model.source.runs());
+        let Some(cluster) = self.clusters.of(runs) else {
+            return self.end(instance, EndCause::not_started("this hub cannot run it"));
+        };
+        self.starting.insert(instance, Starting::new(&launch.model, self.store.now()));
+        self.recorder.begin(instance, cluster, runs);
+        cluster.launch(Launch { epoch: self.store.epoch(), ..launch });
     }
 
     async fn retire(&mut self, instance: InstanceId, cause: EndCause) -> Result<(), Error> {
@@ -142,8 +146,7 @@ impl Loop {
     pub(crate) fn stop_start(&mut self, instance: InstanceId, cause: EndCause) {
         if let Some(starting) = self.starting.get_mut(&instance) {
             starting.retired = Some(cause);
-            self.local.stop(instance, Duration::ZERO);
-            self.external.stop(instance, Duration::ZERO);
+            self.clusters.stop(instance, Duration::ZERO);
         }
     }
 }

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::room::{Ask, Condition, Folder, NodeId, NodeView, Requirement};
-use muster_core::{Model, ModelId, ServerId, Source};
-use muster_store::{Error, Queue, Store};
+use muster_cluster::Cluster;
+use muster_core::instance::{Observed, ObservedState, Runs};
+use muster_core::room::{Ask, Condition, Folder, NodeId, NodeView, Place, Requirement};
+use muster_core::waits::{Scheduler, Waits};
+use muster_core::{Model, ModelId, ServerId};
+use muster_store::{Error, Instance, Queue, Store};
 use tokio::time::Instant;
 
 /// Reads what the machine that runs this hub has for instances.
@@ -19,6 +22,10 @@ const PEAKS: Duration = Duration::from_secs(60);
 pub(crate) struct Around {
     /// None if room is not counted.
     pub this: Option<ThisNode>,
+    /// Runs pods, if the hub does.
+    pods: Option<Arc<dyn Cluster>>,
+    /// What is around the pods, as it was seen last.
+    seen: muster_cluster::Around,
     /// Of the other servers that live.
     pub others: Vec<(ServerId, NodeView)>,
     /// The most memory that an instance of a version had, bytes.
@@ -27,12 +34,23 @@ pub(crate) struct Around {
 }
 
 impl Around {
-    pub fn new(this: Option<ThisNode>) -> Self {
-        Self { this, ..Self::default() }
+    pub fn new(this: Option<ThisNode>, pods: Option<Arc<dyn Cluster>>) -> Self {
+        Self { this, pods, ..Self::default() }
     }
 
-    /// Each machine once: two hubs on one share its room.
+    /// Looks at what is around the pods.
+    pub fn look(&mut self) -> muster_cluster::Around {
+        if let Some(pods) = &self.pods {
+            self.seen = pods.around();
+        }
+        self.seen.clone()
+    }
+
+    /// Nodes of the cluster that runs pods; else each machine with a hub once: two hubs on one share its room.
     pub fn nodes(&self) -> Vec<NodeView> {
+        if self.pods.is_some() {
+            return self.seen.nodes.clone();
+        }
         let Some(this) = &self.this else { return Vec::new() };
         let mut nodes = vec![this()];
         for (_, node) in &self.others {
@@ -66,7 +84,7 @@ impl Around {
         queues: &[Queue],
     ) -> Result<(), Error> {
         let waits = queues.iter().any(|queue| queue.tasks > 0);
-        if self.this.is_none() || !waits || self.learned.is_some_and(|at| at.elapsed() < PEAKS) {
+        if !self.counts_room() || !waits || self.learned.is_some_and(|at| at.elapsed() < PEAKS) {
             return Ok(());
         }
         let versions = models.iter().map(|model| (&model.id, model.version.as_str()));
@@ -80,10 +98,14 @@ impl Around {
         self.learned = None;
     }
 
+    fn counts_room(&self) -> bool {
+        self.this.is_some() || self.pods.is_some()
+    }
+
     /// What an instance of the model asks of its node, never more memory than `largest`; an external server
     /// has none.
     pub fn ask(&self, model: &Model, largest: Option<u64>) -> Option<Ask> {
-        if self.this.is_none() || matches!(model.source, Source::Server { .. }) {
+        if !self.counts_room() || model.source.runs() == Runs::Elsewhere {
             return None;
         }
         let peak = self.peaks.get(&(model.id.clone(), model.version.clone())).copied();
@@ -91,12 +113,42 @@ impl Around {
             key: key.clone(),
             is: Condition::In(vec![value.clone()]),
         };
-        let folder = Folder { model: model.id.clone(), version: model.version.clone() };
-        Some(Ask {
+        let folder = || Folder { model: model.id.clone(), version: model.version.clone() };
+        let ask = Ask {
             amounts: model.resources.amounts(Some(model.limits.memory_mib), peak, largest),
-            folder: Some(folder),
+            folder: (model.source.runs() == Runs::Process).then(folder),
             needs: model.resources.node.iter().map(need).collect(),
             ..Ask::default()
+        };
+        Some(match &self.pods {
+            Some(pods) => pods.ask(model, ask),
+            None => ask,
         })
+    }
+
+    /// What an instance holds, and where. Of a pod the scheduler says where.
+    pub fn holds(
+        &self,
+        instance: &Instance,
+        model: Option<Arc<Model>>,
+    ) -> (Option<Ask>, Option<Place>) {
+        let Some(amounts) = instance.asked.clone() else { return (None, instance.place.clone()) };
+        let ask = Ask { amounts, ..Ask::default() };
+        let Some(pods) = self.pods.as_ref().filter(|_| instance.runs == Runs::Pod) else {
+            return (Some(ask), instance.place.clone());
+        };
+        let ask = match model {
+            Some(model) => pods.ask(&model, ask),
+            None => ask,
+        };
+        let place = match pods.find(instance.id) {
+            Some(Observed { node: Some(node), .. }) => Some(Place { node, devices: Vec::new() }),
+            // The scheduler did not take the place that the plan saw.
+            Some(Observed { state: ObservedState::Starting { waits, .. }, .. }) if matches!(&waits, Waits::Scheduler(says) if *says != Scheduler::Silent) => {
+                None
+            }
+            _ => instance.place.clone(),
+        };
+        (Some(ask), place)
     }
 }

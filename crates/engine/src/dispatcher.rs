@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::instance::EndCause;
+use muster_core::instance::{EndCause, Runs};
 use muster_core::retry::{JobFailure, retry};
 use muster_store::{ClaimedTask, RemoteJob, TaskBack, crash_point};
 use tokio::sync::watch;
@@ -116,7 +116,13 @@ impl Dispatcher {
         };
         let mut finished = Finished::default();
         let model = Arc::clone(&runner.model);
-        let is_its = |job: &RemoteJob| job.model == model.id && job.version == model.version;
+        // An external server is one, whatever its instance is called now.
+        let is_pod = model.source.runs() == Runs::Pod;
+        let instance = runner.instance;
+        let is_its = |job: &RemoteJob| {
+            (&job.model, &job.version) == (&model.id, &model.version)
+                && (!is_pod || job.instance == instance)
+        };
         for job in jobs.into_iter().filter(is_its) {
             let adopted =
                 self.runner.store.adopt_remote_job(self.runner.instance, &job.tasks, LEASE).await;
@@ -242,7 +248,7 @@ impl Dispatcher {
         let back = |task: &ClaimedTask| TaskBack {
             key: task.key,
             attempt: task.attempt,
-            retry: retry(failure, task.failures, most),
+            retry: retry(failure, task.attempt, task.failures, most),
         };
         tasks.iter().map(back).collect()
     }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use muster_cluster::Cluster;
 use muster_core::answer::read_records;
 use muster_core::bisect::{Bisection, Verdict};
 use muster_core::instance::EndCause;
 use muster_core::retry::{JobFailure, reason};
-use muster_core::{InstanceId, Model, Part, Row, Source};
+use muster_core::{Address, InstanceId, Model, Part, Row};
 use muster_store::{ClaimedTask, Known, Store, TaskDone, aside_if};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -33,6 +34,8 @@ pub(crate) struct Runner {
     pub model: Arc<Model>,
     pub instance: InstanceId,
     pub server: ModelServer,
+    /// Where it runs, and the address that it had when it was ready.
+    pub place: (Arc<dyn Cluster>, Address),
     /// The server finds bad inputs by itself.
     pub splits: bool,
     /// Set when the instance ended, with the cause.
@@ -85,8 +88,19 @@ impl Answered {
 }
 
 impl Runner {
+    /// Does it go on when this hub ends?
     pub(crate) fn is_external(&self) -> bool {
-        matches!(self.model.source, Source::Server { .. })
+        self.model.source.runs().outlives_its_hub()
+    }
+
+    /// A pod's address is another one's once the pod is gone: it is called only while it is there, and what is
+    /// answered counts only if it still is.
+    fn is_there(&self) -> Result<(), JobFailure> {
+        let (cluster, address) = &self.place;
+        match cluster.is_at(self.instance, address) {
+            true => Ok(()),
+            false => Err(JobFailure::GivenBack { after: AFTERMATH }),
+        }
     }
 
     /// Loads the inputs of tasks and looks up what is known of them.
@@ -208,6 +222,7 @@ impl Runner {
         total: usize,
     ) -> Result<Answer, JobFailure> {
         let limits = &self.model.limits;
+        self.is_there()?;
         let mut ended = self.ended.clone();
         let called = tokio::select! {
             called = tokio::time::timeout(limits.job(), self.ask(tasks, body, total)) => called,
@@ -221,7 +236,7 @@ impl Runner {
         match called {
             Err(_) => Err(JobFailure::TimedOut { seconds: limits.job_seconds }),
             Ok(Err(JobFailure::Disconnected)) => Err(self.why_disconnected().await),
-            Ok(answer) => answer,
+            Ok(answer) => self.is_there().and(answer),
         }
     }
 

@@ -8,6 +8,7 @@ mod ahead;
 mod apply;
 mod around;
 mod call;
+mod clusters;
 mod dispatcher;
 mod groups;
 mod job;
@@ -22,10 +23,8 @@ mod save;
 mod supervisor;
 mod tidy;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use muster_cluster::Cluster;
 use muster_core::Clearing;
 use muster_core::plan::Policy;
 use muster_store::Store;
@@ -33,15 +32,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use around::ThisNode;
+pub use clusters::Clusters;
 pub use groups::GroupsConfig;
 
 /// What an engine works with.
 pub struct EngineConfig {
     pub store: Store,
-    /// Runs models that are folders.
-    pub local: Arc<dyn Cluster>,
-    /// Watches external servers.
-    pub external: Arc<dyn Cluster>,
+    pub clusters: Clusters,
     pub policy: Policy,
     /// The machine of this hub, as a node; without it room is not counted.
     pub node: Option<ThisNode>,
@@ -66,7 +63,7 @@ impl Engine {
     }
 
     /// Takes no new work, lets running jobs finish for at most `grace`, hands the rest back to the
-    /// queue and ends the local instances. External model servers go on with their jobs.
+    /// queue and ends the local instances. Pods and external model servers go on with their jobs.
     pub async fn stop(mut self, grace: Duration) {
         self.stop.cancel();
         if tokio::time::timeout(grace, &mut self.task).await.is_err() {

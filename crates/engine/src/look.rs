@@ -4,12 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_cluster::Cluster;
 use muster_core::plan::{
     Action, InstanceView, ModelView, Planned, Policy, QueueView, Stage, Starts, Stranded, World,
 };
-use muster_core::room::Ask;
-use muster_core::{Clearing, EndCause, InstanceId, Model, ModelId, Timestamp};
+use muster_core::{Clearing, EndCause, InstanceId, Model, ModelId, Timestamp, Waits};
 use muster_store::{Change, Error, Heard, Instance, InstanceState, Store, crash_point};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -18,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::EngineConfig;
 use crate::around::Around;
+use crate::clusters::Clusters;
 use crate::groups::{Groups, Nodes};
 use crate::record::Recorder;
 use crate::rollup::{ROLL_UP, roll_up};
@@ -43,8 +42,7 @@ const ASK_TO_LEAD: Duration = Duration::from_secs(1);
 
 pub(crate) struct Loop {
     pub(crate) store: Store,
-    pub(crate) local: Arc<dyn Cluster>,
-    pub(crate) external: Arc<dyn Cluster>,
+    pub(crate) clusters: Clusters,
     pub(crate) policy: Policy,
     pub(crate) around: Around,
     pub(crate) groups: Groups,
@@ -55,6 +53,8 @@ pub(crate) struct Loop {
     /// Since when work waits for what the catalogue does not have.
     stranded: HashMap<(ModelId, String), Timestamp>,
     pub(crate) starting: HashMap<InstanceId, Starting>,
+    /// Pods that are in no books, and since when.
+    pub(crate) strays: HashMap<InstanceId, Timestamp>,
     pub(crate) supervisors: HashMap<InstanceId, Supervisor>,
     /// Those of which it is being written down that they ended.
     pub(crate) ending: HashSet<InstanceId>,
@@ -82,6 +82,8 @@ pub(crate) struct Starting {
     pub model: Arc<Model>,
     pub doing: String,
     pub progressed_at: Timestamp,
+    /// What it waits for, and since when for that; of a cluster that says so.
+    pub waits: Option<(Waits, Timestamp)>,
     /// Its environment is being made.
     pub preparing: bool,
     /// Since when the environment is there, if it had to be made.
@@ -96,6 +98,7 @@ impl Starting {
             model: Arc::clone(model),
             doing: String::new(),
             progressed_at: now,
+            waits: None,
             preparing: false,
             prepared_at: None,
             retired: None,
@@ -116,21 +119,21 @@ impl Loop {
         stop: CancellationToken,
         abort: CancellationToken,
     ) -> Self {
-        let EngineConfig { store, local, external, policy, node, groups, clearing } = config;
+        let EngineConfig { store, clusters, policy, node, groups, clearing } = config;
         Self {
             recorder: Recorder::new(store.clone()),
             stops_at: None,
             store,
-            local,
-            external,
             groups: Groups::new(groups, &policy.nodes),
             policy,
-            around: Around::new(node),
+            around: Around::new(node, clusters.pods.clone()),
+            clusters,
             stop,
             abort,
             starts: HashMap::new(),
             stranded: HashMap::new(),
             starting: HashMap::new(),
+            strays: HashMap::new(),
             supervisors: HashMap::new(),
             ending: HashSet::new(),
             running: Arc::default(),
@@ -155,8 +158,8 @@ impl Loop {
         let passing = tokio::spawn(passing);
         let recording = tokio::spawn(Arc::clone(&self.recorder).run());
         let mut queue = self.store.queue_changed();
-        let (mut local, mut external) = (self.local.changed(), self.external.changed());
-        self.adopt_external().await;
+        let mut seen = self.clusters.changed();
+        self.adopt_all().await;
         let mut pause = SHORTEST_PAUSE;
         loop {
             let looked = match self.look().await {
@@ -174,8 +177,7 @@ impl Loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Ok(()) = queue_after_pause => {}
-                Ok(()) = local.changed() => {}
-                Ok(()) = external.changed() => {}
+                () = seen.hear() => {}
                 Some(instance) = self.gone.1.recv() => self.forget(instance),
                 () = self.groups.calls.hear() => {}
                 // What is said of nodes comes with the next heartbeat.
@@ -256,6 +258,7 @@ impl Loop {
             self.groups.marks = marks;
             released?;
             self.leads = leads?;
+            self.recorder.lead(self.leads);
             self.housekept = Some(asked);
         }
         if self.swept.is_none_or(|at| at.elapsed() >= SWEEP) {
@@ -280,6 +283,7 @@ impl Loop {
         let queues = self.store.queues().await?;
         let models = self.store.models();
         self.around.learn(&self.store, &models, &queues).await?;
+        let pods = self.around.look();
         let mut nodes = self.around.nodes();
         let groups = self.groups.see(&mut nodes, self.store.now());
         let templates = groups.iter().filter_map(|group| group.template.as_ref());
@@ -308,9 +312,14 @@ impl Loop {
                 due: q.due,
             };
             let starts = self.starts.get(&key(model)).cloned().unwrap_or_default();
-            let ask = self.around.ask(model, largest);
-            let spare = model.limits.spare_instances;
-            ModelView { model: Arc::clone(model), queue: queue.map(seen), starts, ask, spare }
+            ModelView {
+                model: Arc::clone(model),
+                queue: queue.map(seen),
+                starts,
+                ask: self.around.ask(model, largest),
+                spare: model.limits.spare_instances,
+                cannot_run: self.clusters.cannot_run(model).map(str::to_owned),
+            }
         };
         Ok(World {
             models: models.iter().map(view).collect(),
@@ -326,7 +335,10 @@ impl Loop {
                 .collect(),
             nodes,
             groups,
-            ..World::default()
+            unseen: pods.unseen(),
+            tenants: pods.tenants,
+            daemons: pods.daemons,
+            budgets: pods.budgets,
         })
     }
 
@@ -347,27 +359,32 @@ impl Loop {
                     Some(Starting { preparing: true, doing, .. }) => {
                         Stage::Preparing { launched_at, doing: doing.clone() }
                     }
-                    Some(Starting { doing, progressed_at, prepared_at, .. }) => Stage::Starting {
-                        launched_at: prepared_at.unwrap_or(launched_at),
-                        progressed_at: *progressed_at,
-                        doing: doing.clone(),
-                    },
+                    Some(Starting { doing, progressed_at, prepared_at, waits, .. }) => {
+                        Stage::Starting {
+                            launched_at: prepared_at.unwrap_or(launched_at),
+                            progressed_at: *progressed_at,
+                            doing: doing.clone(),
+                            waits: waits.clone(),
+                        }
+                    }
                     None => Stage::Starting {
                         launched_at,
                         progressed_at: launched_at,
                         doing: String::new(),
+                        waits: None,
                     },
                 }
             }
         };
+        let (ask, place) = self.around.holds(instance, self.store.find_model(&instance.model));
         InstanceView {
             id: instance.id,
             model: instance.model.clone(),
             version: instance.version.clone(),
             slot: instance.slot,
             stage,
-            ask: instance.asked.clone().map(|amounts| Ask { amounts, ..Ask::default() }),
-            place: instance.place.clone(),
+            ask,
+            place,
         }
     }
 
@@ -391,8 +408,11 @@ impl Loop {
         }
         for (id, starting) in std::mem::take(&mut self.starting) {
             let model = &starting.model.id;
+            if starting.model.source.runs().outlives_its_hub() {
+                continue;
+            }
             tracing::info!(instance.id = %id, model.id = %model, "a starting instance is stopped");
-            self.local.stop(id, Duration::ZERO);
+            self.clusters.stop(id, Duration::ZERO);
             self.end(id, EndCause::ServerGone);
         }
         crash_point("while-draining");

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_cluster::{Cluster, Launch};
-use muster_core::instance::{EndCause, Observed, ObservedState};
-use muster_core::{Address, InstanceId, Model, Source, Timestamp};
+use muster_core::instance::{EndCause, Observed, ObservedState, Runs, Whose};
+use muster_core::{Address, InstanceId, Model, Timestamp, Waits};
 use muster_store::{Instance, InstanceState, crash_point};
 
 use crate::call::ModelServer;
@@ -13,13 +14,17 @@ use crate::dispatcher::{Dispatcher, Health};
 use crate::job::Runner;
 use crate::look::{Loop, Starting};
 use crate::running::Leave;
-use crate::supervisor::{Ending, Supervisor, hear_end, stopped};
+use crate::supervisor::{Ending, STOP_GRACE, Supervisor, hear_end, stopped};
+
+/// How long a pod of this hub may be in no books.
+const STRAY: Duration = Duration::from_secs(60);
 
 impl Loop {
     pub(crate) async fn observe(&mut self) {
-        for cluster in [Arc::clone(&self.local), Arc::clone(&self.external)] {
+        let clusters = self.clusters.clone();
+        for (_, cluster) in clusters.all() {
             for seen in cluster.observe() {
-                self.reconcile(seen, &cluster).await;
+                self.reconcile(seen, cluster).await;
             }
         }
     }
@@ -29,8 +34,9 @@ impl Loop {
             ObservedState::Preparing { doing } => {
                 self.progress(seen.instance, doing, true, seen.at).await;
             }
-            ObservedState::Starting { doing, .. } => {
+            ObservedState::Starting { doing, waits } => {
                 self.progress(seen.instance, doing, false, seen.at).await;
+                self.waits(seen.instance, waits, seen.at);
             }
             ObservedState::Ready { address } => {
                 self.get_ready(seen.instance, &address, cluster).await;
@@ -71,6 +77,19 @@ impl Loop {
         starting.doing = doing;
     }
 
+    /// What a pod waits for has a clock of its own, which goes on as long as that is of one kind.
+    fn waits(&mut self, instance: InstanceId, waits: Waits, at: Timestamp) {
+        let Some(starting) = self.starting.get_mut(&instance) else { return };
+        if starting.model.source.runs() != Runs::Pod {
+            return;
+        }
+        let since = match &starting.waits {
+            Some((before, since)) if waits.goes_on_as(before) => *since,
+            _ => at,
+        };
+        starting.waits = Some((waits, since));
+    }
+
     /// An instance is ready: from now on its dispatcher looks for work.
     async fn get_ready(
         &mut self,
@@ -105,13 +124,14 @@ impl Loop {
     ) {
         let supervisor = Supervisor::default();
         let ended = hear_end(Arc::clone(cluster), instance);
-        let external = matches!(model.source, Source::Server { .. });
+        let runs = model.source.runs();
+        let stays = runs.outlives_its_hub();
         let ending = Ending {
             store: self.store.clone(),
             recorder: Arc::clone(&self.recorder),
             cluster: Arc::clone(cluster),
             instance,
-            stays: external,
+            runs,
             stopping: self.stop.clone(),
             ended: ended.clone(),
         };
@@ -119,6 +139,7 @@ impl Loop {
         let recorder = Arc::clone(&self.recorder);
         let (running, reaped) = (Arc::clone(&self.running), self.reaped.subscribe());
         let (tokens, abort) = (supervisor.tokens.clone(), self.abort.clone());
+        let cluster = Arc::clone(cluster);
         let work = async move {
             let server = match ModelServer::new(instance, &address) {
                 Ok(server) => server,
@@ -128,10 +149,19 @@ impl Loop {
                 }
             };
             // An external server may take its time to answer.
-            let splits = !external || server.splits_batches().await;
-            let calls = Default::default();
-            let runner =
-                Runner { store, recorder, model, instance, server, splits, ended, stopping, calls };
+            let splits = !stays || server.splits_batches().await;
+            let runner = Runner {
+                store,
+                recorder,
+                model,
+                instance,
+                server,
+                place: (cluster, address),
+                splits,
+                ended,
+                stopping,
+                calls: Default::default(),
+            };
             let (runner, health) = (Arc::new(runner), Health::default());
             Dispatcher { runner, running, tokens, abort, health, reaped }.run().await
         };
@@ -148,8 +178,10 @@ impl Loop {
     ) {
         let wanted = starting.retired.is_some();
         let cause = starting.retired.unwrap_or(seen);
-        let failed = matches!(cause, EndCause::StartTimeout | EndCause::NotStarted { .. });
-        if !wanted || failed {
+        // Nobody is to blame for a place that is not there.
+        let waited = matches!(cause, EndCause::NoRoom { .. });
+        let failed = cause.whose() == Whose::Model || cause.start_fault().is_some();
+        if !waited && (!wanted || failed) {
             let Model { id, version, .. } = &*starting.model;
             self.starts.entry((id.clone(), version.clone())).or_default().failed(&cause, at);
         }
@@ -175,6 +207,7 @@ impl Loop {
             self.stop_start(id, EndCause::ServerGone);
         }
         self.stops_at = None;
+        self.sweep_strays(&alive);
         for instance in instances {
             let draining = matches!(instance.state, InstanceState::Draining { .. });
             if draining {
@@ -184,10 +217,11 @@ impl Loop {
             let known = self.starting.contains_key(&instance.id)
                 || self.supervisors.contains_key(&instance.id)
                 || self.ending.contains(&instance.id);
-            if !instance.local && !known && draining {
+            let lives_on = instance.runs.outlives_its_hub();
+            if lives_on && !known && draining {
                 self.reap(instance).await;
-            } else if !instance.local && !known {
-                // All servers call external ones, whoever put them into the books.
+            } else if lives_on && !known {
+                // All servers call what outlives its hub, whoever put it into the books.
                 self.adopt(instance);
             } else if ours && !known {
                 self.take_up(instance, draining);
@@ -202,7 +236,8 @@ impl Loop {
         match model {
             Some(model) if !draining => {
                 tracing::info!(model.id = %model.id, instance.id = %instance.id, "an instance is launched here");
-                self.begin(instance.id, model, instance.place.clone());
+                let (asked, place) = (instance.asked.clone(), instance.place.clone());
+                self.begin(Launch { asked, place, ..Launch::anywhere(instance.id, model) });
             }
             Some(_) => self.end(instance.id, leaving(instance)),
             None => {
@@ -224,26 +259,54 @@ impl Loop {
         }
     }
 
-    /// Nobody here calls this external server any more. It has ended when nobody else does.
+    /// Nobody here calls it any more. It has ended when nobody else does.
     async fn reap(&mut self, instance: &Instance) {
         let over = instance.stop.as_ref().is_some_and(|order| order.until <= self.store.now());
         if over || self.store.is_free(instance.id).await.unwrap_or(false) {
+            if let Some(cluster) = self.clusters.of(instance.runs) {
+                cluster.stop(instance.id, STOP_GRACE);
+            }
             self.end(instance.id, leaving(instance));
         }
     }
 
-    /// External servers outlive the hub: those in the books are watched again.
-    pub(crate) async fn adopt_external(&mut self) {
+    /// Pods that carry this hub's label and that nobody has a row for go after a while; until then it may be
+    /// a row that this server has not read yet.
+    fn sweep_strays(&mut self, alive: &HashSet<InstanceId>) {
+        let Some(pods) = self.clusters.pods.clone() else { return };
+        let now = self.store.now();
+        let known = |id: &InstanceId| {
+            alive.contains(id)
+                || self.starting.contains_key(id)
+                || self.supervisors.contains_key(id)
+                || self.ending.contains(id)
+        };
+        let strays: Vec<InstanceId> =
+            pods.observe().iter().map(|seen| seen.instance).filter(|id| !known(id)).collect();
+        self.strays.retain(|id, _| strays.contains(id));
+        for id in strays {
+            let since = *self.strays.entry(id).or_insert(now);
+            if now.since(since) >= STRAY {
+                tracing::warn!(instance.id = %id, "a pod of this hub is in no books: it is deleted");
+                pods.stop(id, Duration::ZERO);
+                pods.forget(id);
+                self.strays.insert(id, now);
+            }
+        }
+    }
+
+    /// What outlives the hub and is in the books is watched again.
+    pub(crate) async fn adopt_all(&mut self) {
         let instances = match self.store.instances().await {
             Ok(instances) => instances,
             Err(error) => {
-                tracing::warn!(%error, "external model servers are not adopted yet");
+                tracing::warn!(%error, "pods and external model servers are not adopted yet");
                 return;
             }
         };
         let draining =
             |instance: &Instance| matches!(instance.state, InstanceState::Draining { .. });
-        for instance in instances.iter().filter(|it| !it.local && !draining(it)) {
+        for instance in instances.iter().filter(|it| it.runs.outlives_its_hub() && !draining(it)) {
             if !self.adopt(instance) {
                 let why = "its model has another version or is gone".to_owned();
                 self.end(instance.id, EndCause::Retired { why });
@@ -251,15 +314,15 @@ impl Loop {
         }
     }
 
-    /// Watches an external server and gives it work; false if its model is not the one of the books.
+    /// Watches it and gives it work; false if its model is not the one of the books.
     fn adopt(&mut self, instance: &Instance) -> bool {
         let model = self.store.find_model(&instance.model);
         let Some(model) = model.filter(|model| model.version == instance.version) else {
             return false;
         };
-        self.starting.insert(instance.id, Starting::new(&model, self.store.now()));
-        self.recorder.begin(instance.id, &self.external);
-        self.external.launch(Launch { adopted: true, ..Launch::anywhere(instance.id, model) });
+        let (asked, place) = (instance.asked.clone(), instance.place.clone());
+        let launch = Launch::anywhere(instance.id, model);
+        self.begin(Launch { asked, place, adopted: true, ..launch });
         true
     }
 }

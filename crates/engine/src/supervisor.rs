@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_cluster::Cluster;
-use muster_core::instance::{EndCause, ObservedState, StopWork};
+use muster_core::instance::{EndCause, ObservedState, Runs, StopWork};
 use muster_core::{InstanceId, Timestamp};
 use muster_store::{StopOrder, Store};
 use tokio::sync::{mpsc, watch};
@@ -14,7 +14,7 @@ use crate::record::Recorder;
 use crate::running::{Leave, Tokens};
 
 /// How long a process may take to end after it was asked to.
-const STOP_GRACE: Duration = Duration::from_secs(5);
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How often it is looked at whether other servers' work on an external server is done.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -39,8 +39,8 @@ pub(crate) struct Ending {
     pub recorder: Arc<Recorder>,
     pub cluster: Arc<dyn Cluster>,
     pub instance: InstanceId,
-    /// External servers stay in the books when the hub stops.
-    pub stays: bool,
+    /// What outlives its hub stays in the books when that stops.
+    pub runs: Runs,
     pub stopping: CancellationToken,
     /// See [`hear_end`].
     pub ended: watch::Receiver<Option<EndCause>>,
@@ -59,7 +59,7 @@ impl Supervisor {
         tokio::spawn(async move {
             let leave = work.await;
             let instance = ending.instance;
-            if !(ending.stays && ending.stopping.is_cancelled()) {
+            if !(ending.runs.outlives_its_hub() && ending.stopping.is_cancelled()) {
                 ending.end(leave, (&retired, &halt)).await;
             }
             if gone.send(instance).is_err() {
@@ -133,7 +133,13 @@ impl Ending {
             let retired = retired.lock().unwrap_or_else(PoisonError::into_inner);
             retired.as_ref().and_then(|retired| retired.order.clone())
         };
-        if self.stays && order().is_some() {
+        let waits = match self.runs {
+            Runs::Process => false,
+            // It goes on, whoever stops to watch it.
+            Runs::Elsewhere => order().is_some(),
+            Runs::Pod => self.ended.borrow().is_none(),
+        };
+        if waits {
             self.others_are_done(halt).await;
         }
         let ended_by_itself = self.ended.borrow().clone();
@@ -172,12 +178,14 @@ impl Ending {
         }
     }
 
-    /// All servers call an external one: it has ended for all of them, so what the others work on
-    /// there is waited for.
+    /// All servers call what outlives its hub: it ends for all of them, so what the others work on there is
+    /// waited for.
     async fn others_are_done(&self, halt: &CancellationToken) {
         while !halt.is_cancelled() && !self.store.is_free(self.instance).await.unwrap_or(false) {
+            let mut ended = self.ended.clone();
             tokio::select! {
                 () = halt.cancelled() => return,
+                Ok(_) = ended.wait_for(Option::is_some) => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
         }

@@ -106,6 +106,8 @@ struct Inner {
     notify: Notify,
     /// Held from a commit of the writer until those who wait are told of it.
     telling: tokio::sync::Mutex<()>,
+    /// See [`Store::epoch`].
+    epoch: std::sync::atomic::AtomicU64,
     /// Another server changed something; and does this one hear of it?
     elsewhere: Notify,
     listens: std::sync::atomic::AtomicBool,

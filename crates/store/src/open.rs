@@ -96,6 +96,7 @@ impl Store {
             queue_changed: watch::channel(0).0,
             notify: Notify::new(),
             telling: Default::default(),
+            epoch: Default::default(),
             elsewhere: Notify::new(),
             listens: Default::default(),
             counters: crate::Counters::default(),

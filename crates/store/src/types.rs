@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use muster_core::input::InputTable;
-use muster_core::instance::{StateName, StopWork};
+use muster_core::instance::{Runs, StateName, StopWork};
 use muster_core::request::Reading;
 use muster_core::retry::Retry;
 use muster_core::room::Place;
@@ -175,6 +175,8 @@ pub struct TaskBack {
 #[derive(Clone, Debug)]
 pub struct RemoteJob {
     pub job: String,
+    /// Where it runs.
+    pub instance: InstanceId,
     pub model: ModelId,
     pub version: String,
     pub tasks: Vec<(TaskKey, u32)>,
@@ -201,8 +203,7 @@ pub struct NewInstance {
     pub slot: u32,
     /// The server that launches it, if that is another one.
     pub server: Option<ServerId>,
-    /// Ends with that server.
-    pub local: bool,
+    pub runs: Runs,
     pub why: String,
     /// What it asks of its node; nothing if it has none, as an external server.
     pub asked: Option<Amounts>,
@@ -216,7 +217,7 @@ pub struct Instance {
     pub model: ModelId,
     pub version: String,
     pub slot: u32,
-    pub local: bool,
+    pub runs: Runs,
     pub server: Option<ServerId>,
     pub state: InstanceState,
     pub launched_at: Timestamp,

@@ -19,6 +19,10 @@ pub struct Held {
 pub enum Why {
     /// The files of the model's folder are being read.
     Reading,
+    /// The hub has nothing that could run it.
+    CannotRun {
+        why: String,
+    },
     /// The model's environment is being made; `doing` is what the installer said last.
     Preparing {
         doing: String,
@@ -74,6 +78,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reading => f.write_str("The model's files are being read."),
+            Self::CannotRun { why } => write!(f, "This hub cannot run the model: {why}."),
             Self::Preparing { doing } => {
                 write!(f, "The model's environment is being made: {doing}.")
             }

@@ -8,6 +8,7 @@ mod nodes;
 mod orders;
 mod place;
 mod planned;
+mod starting;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -20,13 +21,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::instance::{EndCause, StartFault};
-use crate::room::{GroupId, NodeId, NodeStage, Place, Rooms, TenantId};
+use crate::room::{GroupId, NodeId, NodeStage, NodeView, Place, Rooms, TenantId};
 use crate::{Amounts, InstanceId, ModelId, Timestamp};
 
 pub use held::{Held, Why};
 pub use nodes::{Kept, KeptWhy, NodesMode, NodesPolicy};
 pub use orders::{NewOrder, orders};
 pub use planned::{MOST_MORE, NotThere, Planned, WhatIf, read_planned};
+use starting::{REPLACED_AFTER, program_end, waits_end};
 pub use world::{InstanceView, ModelView, QueueView, Stage, Starts, Stranded, Unseen, World};
 
 /// What the operator allows.
@@ -156,9 +158,6 @@ const STARTS_A_TURN: u32 = 5;
 /// next start of a hub.
 const GONE: Duration = Duration::from_secs(300);
 
-/// An instance that keeps saying what it does may take this many start times in all.
-const LONGEST_START: u32 = 12;
-
 pub fn plan(world: &World, policy: &Policy, now: Timestamp) -> Plan {
     let mut of_model: BTreeMap<&ModelId, Vec<&InstanceView>> = BTreeMap::new();
     for instance in &world.instances {
@@ -249,10 +248,14 @@ impl<'w> Planner<'w> {
                 Stage::Preparing { launched_at, doing } => {
                     (*launched_at + limits.prepare(), not_prepared(limits.prepare_seconds, doing))
                 }
-                Stage::Starting { launched_at, progressed_at, .. } => {
-                    let start = limits.start();
-                    let end = (*progressed_at + start).min(*launched_at + start * LONGEST_START);
-                    (end, EndCause::StartTimeout)
+                Stage::Starting { launched_at, progressed_at, waits: None, .. } => {
+                    (program_end(limits, *launched_at, *progressed_at), EndCause::StartTimeout)
+                }
+                Stage::Starting { progressed_at, waits: Some((waits, since)), .. } => {
+                    let comes = self.a_node_comes();
+                    let end = waits_end(waits, *since, *progressed_at, limits, comes);
+                    let Some(end) = end else { continue };
+                    end
                 }
                 Stage::Ready { .. } | Stage::Draining => continue,
             };
@@ -302,6 +305,9 @@ impl<'w> Planner<'w> {
     fn want(&mut self, view: &'w ModelView) {
         if !view.model.is_read() {
             return self.hold(view, Why::Reading);
+        }
+        if let Some(why) = &view.cannot_run {
+            return self.hold(view, Why::CannotRun { why: why.clone() });
         }
         let (mut free, mut live) = (0u64, 0u32);
         let (mut booting, mut preparing) = (None, None);
@@ -385,13 +391,15 @@ impl<'w> Planner<'w> {
         };
         if !view.is_external() && self.counted >= self.policy.max_instances {
             // Nobody goes for one that would not run anyway.
-            if let Some(ask) = &view.ask {
+            if let Some(ask) = view.ask.as_ref().filter(|_| !view.is_pod()) {
                 self.has_place(view, ask)?;
             }
             self.make_place(view);
             return Err(Why::AtHubMaximum { most: self.policy.max_instances });
         }
         let place = match &view.ask {
+            // Who makes nodes hears of it by the pod that waits.
+            Some(ask) if view.is_pod() => self.place(view, ask).ok(),
             Some(ask) => Some(self.place(view, ask)?),
             None => None,
         };
@@ -415,6 +423,9 @@ impl<'w> Planner<'w> {
     fn retire_idle(&mut self) {
         let world = self.world;
         for view in &world.models {
+            if view.is_pod() {
+                self.replace_old(view);
+            }
             if view.jobs(self.now) > 0 {
                 continue;
             }
@@ -443,6 +454,31 @@ impl<'w> Planner<'w> {
                 }
             }
         }
+    }
+
+    /// A pod ends by itself some day, whatever it does then: it goes before that while it does nothing.
+    fn replace_old(&mut self, view: &'w ModelView) {
+        let mut old = Vec::new();
+        for instance in self.instances_of(view.id()) {
+            if let Stage::Ready { launched_at, idle_since: Some(_), .. } = instance.stage {
+                old.push((launched_at + REPLACED_AFTER, instance.id));
+            }
+        }
+        for (end, instance) in old {
+            if end <= self.now {
+                let why = "it is old, and another one takes its place when it is needed".to_owned();
+                self.retire(instance, EndCause::Retired { why });
+            } else {
+                self.look_at(end);
+            }
+        }
+    }
+
+    /// Is a node on its way?
+    fn a_node_comes(&self) -> bool {
+        let boots = |node: &NodeView| matches!(node.stage, NodeStage::Booting { .. });
+        self.world.nodes.iter().any(boots)
+            || self.world.groups.iter().any(|group| group.order.is_some())
     }
 
     fn retire(&mut self, instance: InstanceId, cause: EndCause) {

@@ -162,6 +162,7 @@ impl Why {
             Self::AtHubMaximum { .. } => "at_hub_maximum",
             Self::NoRoom { .. } => "no_room",
             Self::FitsNowhere { .. } => "fits_nowhere",
+            Self::CannotRun { .. } => "cannot_run",
             Self::NodeStarting { .. } => "node_starting",
             Self::NoNode { .. } => "no_node",
             Self::Unseen { .. } => "unseen",

@@ -10,7 +10,7 @@ use crate::instance::{EndCause, StartFault};
 use crate::room::{
     Ask, Budget, Daemon, GroupId, GroupView, NodeId, NodeStage, NodeView, Place, Tenant,
 };
-use crate::{InstanceId, Model, ModelId, Source, Timestamp};
+use crate::{InstanceId, Model, ModelId, Source, Timestamp, Waits};
 
 /// What the planner sees.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -73,6 +73,9 @@ pub struct ModelView {
     /// For how many more instances there shall be room than there are.
     #[serde(default)]
     pub spare: u32,
+    /// Why the hub cannot run it, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cannot_run: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,7 +146,14 @@ pub enum Stage {
     /// Its environment is being made, since it was launched.
     Preparing { launched_at: Timestamp, doing: String },
     /// Launched, or its environment is there since then; it last said what it was doing at `progressed_at`.
-    Starting { launched_at: Timestamp, progressed_at: Timestamp, doing: String },
+    Starting {
+        launched_at: Timestamp,
+        progressed_at: Timestamp,
+        doing: String,
+        /// What it waits for, and since when it waits for something of that kind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waits: Option<(Waits, Timestamp)>,
+    },
     /// `idle_since` is `None` while it has work.
     Ready { launched_at: Timestamp, ready_at: Timestamp, idle_since: Option<Timestamp> },
     /// Gets nothing new and goes when its work is done.
@@ -201,6 +211,11 @@ impl ModelView {
 
     pub(super) fn is_external(&self) -> bool {
         matches!(self.model.source, Source::Server { .. })
+    }
+
+    /// Is each instance a pod, whose place a scheduler gives?
+    pub(super) fn is_pod(&self) -> bool {
+        matches!(self.model.source, Source::Image { .. })
     }
 
     /// Most instances at once. An external server is one instance.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_cluster::Work;
 use muster_core::news::{Event, Level};
 use muster_core::retry::JobFailure;
 use muster_core::{InstanceId, RequestId, ServerId, Timestamp};
@@ -69,6 +70,7 @@ impl Recorder {
         };
         self.note(instance, |entry| {
             entry.working = Some(begun);
+            entry.cluster.work(instance, Work { requests: requests.iter().copied().collect() });
             for request in requests {
                 let (first_at, last_at) = (begun, begun);
                 let new = Served { request, jobs: 0, inputs: 0, first_at, last_at };
@@ -109,6 +111,7 @@ impl Job {
         }
         let now = self.answered.unwrap_or(self.begun);
         self.recorder.note(self.instance, |entry| {
+            entry.cluster.work(self.instance, Work::default());
             entry.jobs.add(step, self.parts.clone(), now, now.since(self.begun));
         });
     }

@@ -4,11 +4,12 @@
 mod job;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use muster_cluster::Cluster;
-use muster_core::instance::EndCause;
+use muster_core::instance::{EndCause, Runs};
 use muster_core::news::{Event, Pod, Usage};
 use muster_core::{InstanceId, RequestId, ServerId, Timestamp};
 use muster_store::{InstanceNotes, Served, Store};
@@ -24,10 +25,14 @@ const USAGE_EVERY: u32 = 5;
 const MOST_EVENTS: usize = 100;
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 const STORE_TRIES: u32 = 120;
+/// How long a pod's end is remembered by a server that does not write its log down.
+const LOG_OF_OTHERS: Duration = Duration::from_secs(30);
 
 pub(crate) struct Recorder {
     store: Store,
     entries: Mutex<HashMap<InstanceId, Entry>>,
+    /// This server plans: it is the one that notes what all servers see of an instance.
+    leads: AtomicBool,
     /// There is an instance to note something of.
     begun: Notify,
     /// One at a time writes down.
@@ -37,6 +42,7 @@ pub(crate) struct Recorder {
 /// What is known of one instance and not yet written down.
 struct Entry {
     cluster: Arc<dyn Cluster>,
+    runs: Runs,
     node: Option<String>,
     pod: Option<Pod>,
     usage: Usage,
@@ -55,8 +61,8 @@ struct Entry {
 
 impl Recorder {
     pub(crate) fn new(store: Store) -> Arc<Self> {
-        let (entries, begun, writing) = Default::default();
-        Arc::new(Self { store, entries, begun, writing })
+        let (entries, leads, begun, writing) = Default::default();
+        Arc::new(Self { store, entries, leads, begun, writing })
     }
 
     /// Writes down every few seconds, as long as there are instances.
@@ -71,9 +77,18 @@ impl Recorder {
     }
 
     /// From now on things are noted of this instance.
-    pub(crate) fn begin(&self, instance: InstanceId, cluster: &Arc<dyn Cluster>) {
-        self.lock().entry(instance).or_insert_with(|| Entry::new(Arc::clone(cluster)));
+    pub(crate) fn begin(&self, instance: InstanceId, cluster: &Arc<dyn Cluster>, runs: Runs) {
+        self.lock().entry(instance).or_insert_with(|| Entry::new(Arc::clone(cluster), runs));
         self.begun.notify_one();
+    }
+
+    pub(crate) fn lead(&self, leads: bool) {
+        self.leads.store(leads, Ordering::Relaxed);
+    }
+
+    /// Does this server note what is seen of the instance, or another one that sees the same?
+    fn notes(&self, entry: &Entry) -> bool {
+        entry.runs != Runs::Pod || self.leads.load(Ordering::Relaxed)
     }
 
     /// It is busy with this while it starts.
@@ -100,9 +115,10 @@ impl Recorder {
         let mut all = Vec::new();
         for (id, entry) in self.lock().iter_mut() {
             if only.is_none_or(|only| only == *id) {
-                entry.look(*id, now);
+                let notes = self.notes(entry);
+                entry.look(*id, now, notes);
                 let hurry = only.is_some();
-                all.extend(entry.take((*id, self.store.server()), hurry));
+                all.extend(entry.take((*id, self.store.server()), (hurry, notes)));
             }
         }
         if all.is_empty() {
@@ -134,6 +150,14 @@ impl Recorder {
         self.write(Some(instance)).await;
         end_in_store(&self.store, instance, cause).await;
         let Some(entry) = self.lock().remove(&instance) else { return };
+        if !self.notes(&entry) {
+            // Who plans reads its log first.
+            tokio::spawn(async move {
+                tokio::time::sleep(LOG_OF_OTHERS).await;
+                entry.cluster.forget(instance);
+            });
+            return;
+        }
         entry.cluster.forget(instance);
         let store = self.store.clone();
         // Storage may be slow; nobody waits for it. What fails is done with the next sweep.
@@ -165,9 +189,10 @@ async fn end_in_store(store: &Store, instance: InstanceId, cause: &EndCause) {
 }
 
 impl Entry {
-    fn new(cluster: Arc<dyn Cluster>) -> Self {
+    fn new(cluster: Arc<dyn Cluster>, runs: Runs) -> Self {
         Self {
             cluster,
+            runs,
             node: None,
             pod: None,
             usage: Usage::default(),
@@ -209,13 +234,15 @@ impl Entry {
     }
 
     /// What its cluster has to say.
-    fn look(&mut self, instance: InstanceId, now: Timestamp) {
-        let news = self.cluster.news(instance);
-        self.node = news.node.or(self.node.take());
-        self.pod = news.pod.or(self.pod.take());
-        self.usage.add(&news.usage);
-        for event in news.events {
-            self.events.insert(format!("{} {}", event.source, event.uid), (event, true));
+    fn look(&mut self, instance: InstanceId, now: Timestamp, notes: bool) {
+        if notes {
+            let news = self.cluster.news(instance);
+            self.node = news.node.or(self.node.take());
+            self.pod = news.pod.or(self.pod.take());
+            self.usage.add(&news.usage);
+            for event in news.events {
+                self.events.insert(format!("{} {}", event.source, event.uid), (event, true));
+            }
         }
         if let Some(since) = self.working {
             self.busy += now.since(since);
@@ -227,10 +254,10 @@ impl Entry {
     fn take(
         &mut self,
         (instance, server): (InstanceId, ServerId),
-        hurry: bool,
+        (hurry, notes): (bool, bool),
     ) -> Option<InstanceNotes> {
-        let written = self.cluster.log(instance, self.logged);
-        let log = Some((written.position, written.bytes.into()));
+        let log = notes.then(|| self.cluster.log(instance, self.logged));
+        let log = log.map(|written| (written.position, written.bytes.into()));
         let log = log.filter(|(_, bytes): &(u64, bytes::Bytes)| !bytes.is_empty());
         let mut events = self.jobs.take(server);
         let others =

@@ -20,7 +20,7 @@ use muster_core::news::{News, Usage};
 use muster_core::plan::{NodesPolicy, Policy};
 use muster_core::room::NodeView;
 use muster_core::{Address, InstanceId, Model, PrincipalId, Request, RequestId, Resources, Source};
-use muster_engine::{Engine, EngineConfig, GroupsConfig, ThisNode};
+use muster_engine::{Clusters, Engine, EngineConfig, GroupsConfig, ThisNode};
 use muster_store::{Clock, Database, NewRequest, Objects, Store, StoreConfig, Submitted};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -393,8 +393,11 @@ impl Hub {
         assert!(cluster.now.set(Arc::clone(&now)).is_ok());
         let engine = Engine::start(EngineConfig {
             store: store.clone(),
-            local: Arc::new(Handle(Arc::clone(&cluster))),
-            external: ExternalServers::new(now).expect("a client"),
+            clusters: Clusters {
+                local: Some(Arc::new(Handle(Arc::clone(&cluster)))),
+                external: ExternalServers::new(now).expect("a client"),
+                pods: None,
+            },
             policy: Policy { nodes: setup.nodes, ..Policy::default() },
             groups: setup.groups,
             node: setup.node.map(|node| -> ThisNode { Arc::new(move || node.clone()) }),

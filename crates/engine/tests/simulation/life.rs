@@ -9,7 +9,7 @@ use muster_cluster::Cluster;
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::plan::Policy;
 use muster_core::{Model, PrincipalId, Resources, Source, Timestamp};
-use muster_engine::{Engine, EngineConfig};
+use muster_engine::{Clusters, Engine, EngineConfig};
 use muster_store::{ClaimedTask, Clock, Database, Objects, StopWish, Store, StoreConfig};
 
 use crate::invariants::{Watch, check_calls};
@@ -187,8 +187,11 @@ impl<'s> World<'s> {
         let nowhere = Models::new((seed, faults), folder, calls, pulse);
         let engine = Engine::start(EngineConfig {
             store: store.clone(),
-            local: Arc::clone(&models) as Arc<dyn Cluster>,
-            external: nowhere,
+            clusters: Clusters {
+                local: Some(Arc::clone(&models) as Arc<dyn Cluster>),
+                external: nowhere,
+                pods: None,
+            },
             policy: Policy { max_instances: self.scenario.hub_maximum, ..Policy::default() },
             node: None,
             groups: None,

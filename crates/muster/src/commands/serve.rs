@@ -11,7 +11,7 @@ use muster_cluster::{Cluster, ExternalServers, LocalConfig, LocalProcesses, Now}
 use muster_core::Model;
 use muster_core::input::InputLimits;
 use muster_core::plan::Policy;
-use muster_engine::{Engine, EngineConfig, GroupsConfig};
+use muster_engine::{Clusters, Engine, EngineConfig, GroupsConfig};
 use muster_model_server::known_files;
 use muster_server::{Cookie, Machine, Server, ServerConfig, SessionLimits, Times, WebFiles};
 use muster_store::{Clock, Error, Store, StoreConfig};
@@ -225,7 +225,8 @@ fn start_engine(
     let (store, clearing) = (store.clone(), serve.clearing);
     let instances = local.changed();
     let node = Some(node);
-    let config = EngineConfig { store, local, external, policy, node, groups, clearing };
+    let clusters = Clusters { local: Some(local), external, pods: None };
+    let config = EngineConfig { store, clusters, policy, node, groups, clearing };
     Ok((Engine::start(config), instances))
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use muster_core::instance::Runs;
 use muster_core::model::{Card, InputColumn, ModelLimits, Network};
 use muster_core::room::Place;
 use muster_core::{
@@ -264,7 +265,7 @@ impl Hub {
             version: model().version,
             slot,
             server: None,
-            local: true,
+            runs: Runs::Process,
             why: "a test".into(),
             asked: Some(Amounts { cpu: 500, memory: 1 << 30, pods: 1, ..Amounts::default() }),
             place: Some(Place {

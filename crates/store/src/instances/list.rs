@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use muster_core::instance::{EndCause, StateName, StopWork};
+use muster_core::instance::{EndCause, Runs, StateName, StopWork};
 use muster_core::news::{Gauge, Usage};
 use muster_core::room::DeviceId;
 use muster_core::{Amounts, InstanceId, ModelId, PrincipalId, RequestId, ServerId, Timestamp};
@@ -56,7 +56,7 @@ pub struct InstanceRecord {
     pub model: ModelId,
     pub version: String,
     pub slot: u32,
-    pub local: bool,
+    pub runs: Runs,
     pub server: ServerId,
     pub state: StateName,
     /// Why it was launched.
@@ -108,7 +108,7 @@ named_row! {
         model: String,
         version: String,
         slot: i64,
-        local: bool,
+        runs: String,
         server: Uuid,
         state: String,
         why: String,
@@ -273,7 +273,7 @@ fn read(row: RecordRow) -> Result<InstanceRecord, Error> {
         model: row.model.parse().map_err(|_| corrupt("a model id"))?,
         version: row.version,
         slot: row.slot as u32,
-        local: row.local,
+        runs: super::runs(&row.runs)?,
         server: ServerId(row.server),
         state: state(&row.state)?,
         why: row.why,

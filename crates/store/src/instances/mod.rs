@@ -10,7 +10,7 @@ pub mod servers;
 mod stop;
 
 use futures::FutureExt;
-use muster_core::instance::{EndCause, StateName, StopWork};
+use muster_core::instance::{EndCause, Runs, StateName, StopWork};
 use muster_core::news::{Event, Level};
 use muster_core::{Address, InstanceId, ServerId};
 use uuid::Uuid;
@@ -32,7 +32,7 @@ pub use log::LogPiece;
 pub use notes::{InstanceNotes, Served};
 pub use stop::{StopWish, Stopped};
 
-const ADD: &str = "INSERT INTO instance (id, model_id, model_version, slot, is_local, server_id, state, \
+const ADD: &str = "INSERT INTO instance (id, model_id, model_version, slot, runs, server_id, state, \
      why, launched_at, jobs, asked, node, devices) \
      SELECT $1, $2, $3, $4, $5, $6, 'starting', $7, $8, 0, $9, $10, $11 \
      WHERE NOT EXISTS (SELECT 1 FROM node_mark WHERE node = $10) \
@@ -44,7 +44,9 @@ const PREPARING: &str =
 const PREPARED: &str = "UPDATE instance SET is_preparing = FALSE, prepared_at = $1 \
      WHERE id = $2 AND state = 'starting' AND is_preparing";
 
-const READY: &str = "UPDATE instance SET state = 'ready', address = $1, ready_at = $2, idle_since = $2, \
+const READY: &str = "UPDATE instance SET state = 'ready', address = $1, \
+     ready_at = COALESCE(ready_at, $2), \
+     idle_since = CASE WHEN state = 'ready' THEN idle_since ELSE $2 END, \
      prepared_at = CASE WHEN is_preparing THEN $2 ELSE prepared_at END, is_preparing = FALSE, \
      server_id = $3 WHERE id = $4 AND state IN ('starting', 'ready')";
 
@@ -58,7 +60,7 @@ const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, rem
      not_before = $1 WHERE state = 'leased' AND instance_id = $2 RETURNING model_id";
 
 const ALIVE: &str = concat!(
-    "SELECT id, model_id, model_version, slot, is_local, server_id, ",
+    "SELECT id, model_id, model_version, slot, runs, server_id, ",
     instance_state!(),
     ", address, launched_at, ready_at, idle_since, jobs, stop_work, stop_until, stop_reason, \
      asked, node, devices \
@@ -74,7 +76,7 @@ named_row! {
         model: String,
         version: String,
         slot: i64,
-        local: bool,
+        runs: String,
         server: Uuid,
         state: String,
         address: Option<String>,
@@ -118,7 +120,7 @@ impl Store {
                         .bind(new.model.as_str())
                         .bind(&new.version)
                         .bind(i64::from(new.slot))
-                        .bind(new.local)
+                        .bind(new.runs.name())
                         .bind(launches.0)
                         .bind(&new.why)
                         .bind(Ts(now))
@@ -257,6 +259,10 @@ pub(crate) fn ending(cause: &EndCause) -> Event {
     Event { level, raw, ..ended }
 }
 
+fn runs(text: &str) -> Result<Runs, Error> {
+    text.parse().map_err(|_| Error::Corrupt("where an instance runs".into()))
+}
+
 fn state(text: &str) -> Result<StateName, Error> {
     text.parse().map_err(|_| Error::Corrupt("the state of an instance".into()))
 }
@@ -279,7 +285,7 @@ fn instance(row: AliveRow) -> Result<Instance, Error> {
         model: row.model.parse().map_err(|_| Error::Corrupt("a model id".into()))?,
         version: row.version,
         slot: row.slot as u32,
-        local: row.local,
+        runs: runs(&row.runs)?,
         server: Some(ServerId(row.server)),
         state,
         launched_at: row.launched_at.0,

@@ -1,6 +1,7 @@
 //! Servers: who lives, who plans, and what becomes of what a dead one held.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -30,7 +31,7 @@ const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, not
      WHERE state = 'leased' AND remote_job IS NULL AND server_id = $2 RETURNING model_id";
 
 const END_INSTANCES: &str = "UPDATE instance SET state = 'ended', ended_at = $1, end_cause = $2 \
-     WHERE server_id = $3 AND is_local AND state <> 'ended' RETURNING id";
+     WHERE server_id = $3 AND runs = 'process' AND state <> 'ended' RETURNING id";
 
 const LIST: &str = "SELECT s.id, s.started_at, s.seen_at, EXISTS (SELECT 1 FROM leader \
      WHERE duty = 'plan' AND server_id = s.id AND until > $1) FROM server s ORDER BY s.started_at, s.id";
@@ -168,20 +169,29 @@ impl Store {
         let (op, answer) = work(move |tx: &mut Tx| {
             async move {
                 let now = tx.now;
-                let leading = on!(&mut tx.conn, c => {
-                    sqlx::query(dialect::LEAD_POSTGRES)
+                let epoch: Option<i64> = on!(&mut tx.conn, c => {
+                    sqlx::query_scalar(dialect::LEAD_POSTGRES)
                         .bind(server.0)
                         .bind(Ts(now + lease))
                         .bind(Ts(now))
-                        .execute(c)
+                        .fetch_optional(c)
                         .await?
-                        .rows_affected()
                 });
-                Ok(leading > 0)
+                Ok(epoch)
             }
             .boxed()
         });
-        self.answer(op, answer).await
+        let epoch = self.answer(op, answer).await?;
+        if let Some(epoch) = epoch {
+            self.inner.epoch.store(epoch as u64, Ordering::Relaxed);
+        }
+        Ok(epoch.is_some())
+    }
+
+    /// How often the plan changed hands before this server got it last: who planned before has a smaller
+    /// number.
+    pub fn epoch(&self) -> u64 {
+        self.inner.epoch.load(Ordering::Relaxed)
     }
 
     /// Gives back what this server holds, so that the next one need not wait for leases to end.

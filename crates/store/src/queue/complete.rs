@@ -24,7 +24,7 @@ use crate::writer::{Tx, work};
 use crate::{Change, Error, Store, TaskBack, TaskDone, aside_if, crash_point};
 
 /// As in `Batches::done`, for tasks that are not done.
-const IDLE: &str = "UPDATE instance SET idle_since = $1 WHERE id = (SELECT instance_id FROM task \
+const IDLE: &str = "UPDATE instance SET idle_since = $1, caller = NULL, caller_until = NULL WHERE id = (SELECT instance_id FROM task \
      WHERE request_id = $2 AND position = $3) AND NOT EXISTS (SELECT 1 FROM task \
      WHERE instance_id = instance.id AND state = 'leased')";
 

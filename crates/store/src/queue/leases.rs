@@ -24,10 +24,10 @@ const EXTEND: &str = "UPDATE task SET lease_until = $1 WHERE request_id = $2 AND
 const SET_REMOTE_JOB: &str = "UPDATE task SET remote_job = $1 \
      WHERE request_id = $2 AND position = $3 AND attempt = $4 AND state = 'leased'";
 
-const REMOTE_JOBS: &str = "SELECT remote_job, model_id, model_version, request_id, position, attempt FROM task \
-     WHERE state = 'leased' AND remote_job IS NOT NULL AND server_id <> $1 \
+const REMOTE_JOBS: &str = "SELECT remote_job, instance_id, model_id, model_version, request_id, position, attempt FROM task \
+     WHERE state = 'leased' AND remote_job IS NOT NULL AND instance_id IS NOT NULL AND server_id <> $1 \
      AND NOT EXISTS (SELECT 1 FROM server WHERE server.id = task.server_id AND seen_at > $2) \
-     ORDER BY remote_job, request_id, position";
+     ORDER BY remote_job, instance_id, request_id, position";
 
 const ADOPT: &str = "UPDATE task SET server_id = $1, instance_id = $2, lease_until = $3 \
      WHERE request_id = $4 AND position = $5 AND attempt = $6 AND state = 'leased' \
@@ -47,6 +47,7 @@ const PUT_OFF: &str = "UPDATE task SET not_before = $1 \
 named_row! {
     struct JobRow {
         job: String,
+        instance: Uuid,
         model: String,
         version: String,
         request: Uuid,
@@ -141,14 +142,15 @@ impl Store {
                 .await?
         });
         let mut jobs: Vec<RemoteJob> = Vec::new();
-        for JobRow { job, model, version, request, position, attempt } in rows {
+        for JobRow { job, instance, model, version, request, position, attempt } in rows {
+            let instance = InstanceId(instance);
             let key = TaskKey { request: RequestId(request), position: position as u32 };
             let task = (key, attempt as u32);
-            match jobs.last_mut().filter(|last| last.job == job) {
+            match jobs.last_mut().filter(|last| (&last.job, last.instance) == (&job, instance)) {
                 Some(last) => last.tasks.push(task),
                 None => {
                     let model = model.parse().map_err(|_| Error::Corrupt("a model id".into()))?;
-                    jobs.push(RemoteJob { job, model, version, tasks: vec![task] });
+                    jobs.push(RemoteJob { job, instance, model, version, tasks: vec![task] });
                 }
             }
         }

@@ -24,7 +24,7 @@ const END: &str = concat!(
 const DROP_TASKS: &str = "UPDATE task SET state = 'dropped', lease_until = NULL \
      WHERE request_id = $1 AND state IN ('queued', 'leased') RETURNING instance_id";
 
-const REST: &str = "UPDATE instance SET idle_since = $1 WHERE id = $2 AND state = 'ready' \
+const REST: &str = "UPDATE instance SET idle_since = $1, caller = NULL, caller_until = NULL WHERE id = $2 AND state = 'ready' \
      AND idle_since IS NULL AND NOT EXISTS (SELECT 1 FROM task \
      WHERE instance_id = instance.id AND state = 'leased')";
 

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use muster_core::instance::EndCause;
+use muster_core::instance::{EndCause, Runs};
 use muster_core::news::{Event, Level, Pod, Usage};
 use muster_core::{InstanceId, RequestId, Timestamp};
 use muster_store::{
@@ -217,7 +217,7 @@ async fn a_record_says_what_an_instance_works_on(lab: Lab) {
     ids.sort();
     claim(&lab.store, Claim { instance, ..lab.wish(100) }).await;
     let record = find(&lab, instance).await;
-    assert_eq!((record.requests, record.jobs, record.local), (ids.clone(), 1, true));
+    assert_eq!((record.requests, record.jobs, record.runs), (ids.clone(), 1, Runs::Process));
     let listed = InstanceFilter { limit: 1, ..InstanceFilter::default() };
     let listed = lab.store.list_instances(&listed).await.expect("an answer").remove(0);
     assert_eq!((listed.requests, listed.why.as_str()), (ids, "requests wait"));

@@ -1,6 +1,6 @@
 //! Instances in the books.
 
-use muster_core::instance::EndCause;
+use muster_core::instance::{EndCause, Runs};
 use muster_core::room::Place;
 use muster_core::{Address, Amounts, InstanceId};
 use muster_store::{Claim, Error, Instance, InstanceFilter, InstanceState, NewInstance};
@@ -28,7 +28,7 @@ pub fn new_instance(lab: &Lab, slot: u32) -> NewInstance {
         version: "1".into(),
         slot,
         server: None,
-        local: true,
+        runs: Runs::Process,
         why: "requests wait".into(),
         asked: None,
         place: None,
@@ -74,7 +74,7 @@ async fn an_instance_goes_from_starting_to_ended(lab: Lab) {
         (seen.id, &seen.model, seen.version.as_str(), seen.slot),
         (id, &lab.model.id, "1", 3)
     );
-    assert_eq!((seen.local, seen.server), (true, Some(lab.store.server())));
+    assert_eq!((seen.runs, seen.server), (Runs::Process, Some(lab.store.server())));
     assert_eq!((&seen.state, seen.idle_since, seen.jobs), (&InstanceState::Starting, None, 0));
     let address = Address::Url("http://model:8080".into());
     lab.store.instance_ready(id, &address).await.expect("an answer");

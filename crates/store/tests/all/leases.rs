@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster_core::instance::Runs;
 use muster_core::{EndCause, InstanceId, TaskKey};
 use muster_store::{Claim, ClaimedTask};
 
@@ -113,7 +114,7 @@ async fn belongs_to_another_server(lab: &Lab, seen_seconds_ago: u32) {
 async fn what_a_dead_server_held_is_given_back(lab: Lab) {
     let local = new_instance(&lab, 0);
     let mut external = new_instance(&lab, 1);
-    external.local = false;
+    external.runs = Runs::Elsewhere;
     let kept = external.id;
     for new in [local, external] {
         assert!(lab.store.add_instance(new).await.expect("an answer"));

@@ -43,6 +43,7 @@ mod oversight_acts;
 mod people;
 mod planned;
 mod plans;
+mod pods;
 mod pooler;
 mod queue;
 mod recount;

@@ -1,4 +1,5 @@
 mod nodes;
+mod pods;
 mod properties;
 mod scenarios;
 
@@ -38,6 +39,7 @@ fn model(id: &str, limits: ModelLimits) -> ModelView {
         starts: Starts::default(),
         ask: None,
         spare: 0,
+        cannot_run: None,
     }
 }
 
@@ -67,7 +69,12 @@ fn busy(ready: i64) -> Stage {
 }
 
 fn starting(since: i64) -> Stage {
-    Stage::Starting { launched_at: at(since), progressed_at: at(since), doing: String::new() }
+    Stage::Starting {
+        launched_at: at(since),
+        progressed_at: at(since),
+        doing: String::new(),
+        waits: None,
+    }
 }
 
 /// The world after the plan was carried out and all launches were seen.
@@ -76,8 +83,12 @@ fn carry_out(mut world: World, plan: &Plan, now: Timestamp, next_id: &mut u128) 
         match action {
             Action::Launch { model, slot, place, .. } => {
                 *next_id += 1;
-                let stage =
-                    Stage::Starting { launched_at: now, progressed_at: now, doing: String::new() };
+                let stage = Stage::Starting {
+                    launched_at: now,
+                    progressed_at: now,
+                    doing: String::new(),
+                    waits: None,
+                };
                 let new = instance(*next_id, model.as_str(), stage);
                 let view = world.models.iter().find(|view| view.id() == model);
                 let ask = view.expect("a model of the world").ask.clone();
@@ -233,8 +244,12 @@ fn making_an_environment_has_a_limit_of_its_own() {
     let Some(Action::Retire { cause, .. }) = over.actions.first() else { panic!("{over:?}") };
     assert!(cause.to_string().contains("within 400 seconds (prepare_seconds)"), "{cause}");
     // The time to start counts from then on.
-    world.instances[0].stage =
-        Stage::Starting { launched_at: at(399), progressed_at: at(399), doing: String::new() };
+    world.instances[0].stage = Stage::Starting {
+        launched_at: at(399),
+        progressed_at: at(399),
+        doing: String::new(),
+        waits: None,
+    };
     assert_eq!(plan(&world, &Policy::default(), at(408)).actions, []);
 }
 

@@ -42,8 +42,12 @@ impl Cloud {
                     return Err("its slot is taken".into());
                 }
                 let ask = self.view(model).ask.clone();
-                let stage =
-                    Stage::Starting { launched_at: now, progressed_at: now, doing: String::new() };
+                let stage = Stage::Starting {
+                    launched_at: now,
+                    progressed_at: now,
+                    doing: String::new(),
+                    waits: None,
+                };
                 let place = place.clone();
                 let (model, slot, version) = (model.clone(), *slot, "1".into());
                 self.world.instances.push(InstanceView {

@@ -20,7 +20,7 @@ macro_rules! instance_state {
 macro_rules! record {
     () => {
         concat!(
-        "SELECT i.id, i.model_id, i.model_version, i.slot, i.is_local, i.server_id, ",
+        "SELECT i.id, i.model_id, i.model_version, i.slot, i.runs, i.server_id, ",
             $crate::db::dialect::instance_state!(),
             ", i.why, \
          i.launched_at, i.ready_at, i.idle_since, i.ended_at, i.end_cause, i.jobs, i.stop_work, \

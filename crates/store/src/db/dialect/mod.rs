@@ -215,7 +215,7 @@ pub(crate) const LEAD_POSTGRES: &str = "INSERT INTO leader (duty, server_id, epo
      VALUES ('plan', $1, 1, $2) \
      ON CONFLICT (duty) DO UPDATE SET server_id = $1, until = $2, \
      epoch = leader.epoch + CASE WHEN leader.server_id = $1 THEN 0 ELSE 1 END \
-     WHERE leader.server_id = $1 OR leader.until < $3";
+     WHERE leader.server_id = $1 OR leader.until < $3 RETURNING epoch";
 
 /// Statements over many rows, which come as JSON (`batch.rs`): SQLite reads it with `jsonb_each`,
 /// PostgreSQL with `json_to_recordset`. Names of its columns begin with `j_`, so that they are not
@@ -232,8 +232,8 @@ pub(crate) struct Batches {
     pub backlog: &'static str,
     /// Leases the next tasks of a model up to a number of inputs (at least one task), starts their
     /// requests and notes that the instance works. Answers the tasks, and in a row without a task
-    /// when the model may have more, with a 1 if the instance is to get nothing any more. PostgreSQL has
-    /// several writers: what another one is just taking is passed over, and if another one stops the
+    /// when the model may have more, with a 1 if the instance is to get nothing any more. A pod works for
+    /// one server at a time. PostgreSQL has several writers: what another one is just taking is passed over, and if another one stops the
     /// instance at this moment, that is waited for (`busy`) and nothing is leased.
     pub claim: &'static str,
     pub done: Done,
@@ -368,14 +368,19 @@ const BATCHES_POSTGRES: Batches = Batches {
     claim: "WITH found AS MATERIALIZED (SELECT request_id AS j_request, position AS j_position, \
          inputs AS j_inputs, rank AS j_rank, attempt AS j_attempt FROM task \
          WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND not_before <= $3 \
-         AND NOT EXISTS (SELECT 1 FROM instance WHERE id = $6 AND state IN ('draining', 'ended')) \
+         AND NOT EXISTS (SELECT 1 FROM instance WHERE id = $6 AND (state IN ('draining', 'ended') \
+         OR runs = 'pod' AND caller <> $5 AND caller_until >= $3)) \
          ORDER BY rank, request_id, position LIMIT $8 FOR UPDATE SKIP LOCKED), \
          ours AS MATERIALIZED (SELECT * FROM (SELECT *, SUM(j_inputs) OVER \
          (ORDER BY j_rank, j_request, j_position ROWS UNBOUNDED PRECEDING) AS total FROM found) f \
          WHERE total <= $4 OR total = j_inputs), \
-         busy AS (UPDATE instance SET idle_since = NULL, jobs = jobs + 1 \
+         busy AS (UPDATE instance SET idle_since = NULL, jobs = jobs + 1, \
+         caller = CASE runs WHEN 'pod' THEN $5 END, \
+         caller_until = CASE runs WHEN 'pod' THEN $7 END \
          WHERE id = $6 AND state NOT IN ('draining', 'ended') AND EXISTS (SELECT 1 FROM ours) \
-         RETURNING id), \
+         AND (runs <> 'pod' OR caller IS NULL OR caller = $5 OR caller_until < $3 \
+         AND NOT EXISTS (SELECT 1 FROM task WHERE task.instance_id = $6 AND task.state = 'leased' \
+         AND task.server_id <> $5)) RETURNING id), \
          leased AS (UPDATE task SET state = 'leased', attempt = attempt + 1, server_id = $5, \
          instance_id = $6, lease_until = $7 FROM ours \
          WHERE request_id = j_request AND position = j_position AND attempt = j_attempt \
@@ -408,7 +413,7 @@ const BATCHES_POSTGRES: Batches = Batches {
          CAST(SUM(j_failed) AS BIGINT) AS g_failed, CAST(SUM(j_cached) AS BIGINT) AS g_cached, \
          CAST(SUM(j_bytes) AS BIGINT) AS g_bytes, COUNT(*) AS g_tasks \
          FROM ours GROUP BY o_request ORDER BY o_request), \
-         idle AS (UPDATE instance SET idle_since = $2 \
+         idle AS (UPDATE instance SET idle_since = $2, caller = NULL, caller_until = NULL \
          WHERE id = (SELECT o_instance FROM ours WHERE o_instance IS NOT NULL LIMIT 1) \
          AND NOT EXISTS (SELECT 1 FROM task WHERE instance_id = instance.id AND state = 'leased' \
          AND (request_id, position) NOT IN (SELECT o_request, o_position FROM ours))), \

@@ -1,0 +1,157 @@
+//! Instances that are pods: who gives them a place, and how long each part of their start may take.
+
+use super::*;
+use crate::Waits;
+use crate::room::NodeId;
+use crate::waits::{ImageFault, Pull, Reason, Scheduler};
+
+const MINUTE: i64 = 60;
+const DAY: i64 = 24 * 3600;
+
+fn image(id: &str, limits: ModelLimits) -> ModelView {
+    let mut view = model(id, limits);
+    Arc::make_mut(&mut view.model).source =
+        Source::Image { image: "models/one:1".into(), port: 80 };
+    let amounts = Amounts { cpu: 1000, memory: 1 << 30, pods: 1, ..Amounts::default() };
+    view.ask = Some(Ask { amounts, ..Ask::default() });
+    view
+}
+
+/// It has been waiting for that since second 0.
+fn waits(waits: Waits) -> Stage {
+    Stage::Starting {
+        launched_at: at(0),
+        progressed_at: at(0),
+        doing: waits.to_string(),
+        waits: Some((waits, at(0))),
+    }
+}
+
+fn failing(fault: ImageFault, size: Option<u64>) -> Waits {
+    Waits::Image(Pull { size, failed: Some((fault, "as the node says".into())) })
+}
+
+/// The cause for which it is ended, once.
+fn end(stage: &Stage, now: i64) -> Option<EndCause> {
+    let limits = ModelLimits { start_seconds: 100, ..ModelLimits::default() };
+    let view = image("m", limits);
+    let world = World {
+        instances: vec![InstanceView { ask: view.ask.clone(), ..instance(1, "m", stage.clone()) }],
+        models: vec![waiting(view, 5)],
+        ..World::default()
+    };
+    let plan = plan(&world, &Policy::default(), at(now));
+    let mut ends = plan.actions.iter().filter_map(|action| match action {
+        Action::Retire { cause, .. } => Some(cause.clone()),
+        _ => None,
+    });
+    ends.next_back()
+}
+
+#[test]
+fn a_burst_makes_all_its_pods_in_one_look_wherever_there_is_room() {
+    let limits = ModelLimits { batch_size: 1, max_instances: 5, ..ModelLimits::default() };
+    let amounts = Amounts { cpu: 2000, memory: 8 << 30, pods: 10, ..Amounts::default() };
+    let node = NodeView {
+        id: NodeId::from("n1"),
+        group: None,
+        labels: Default::default(),
+        taints: vec![],
+        allocatable: amounts,
+        devices: vec![],
+        folders: None,
+        stage: NodeStage::Ready,
+        price: 0,
+        keep: None,
+        unneeded_since: None,
+    };
+    let world = World {
+        models: vec![waiting(image("m", limits), 1000)],
+        nodes: vec![node],
+        ..World::default()
+    };
+    for mode in NodesMode::ALL {
+        let nodes = NodesPolicy { mode, ..NodesPolicy::default() };
+        let policy = Policy { nodes, ..Policy::default() };
+        let plan = plan(&world, &policy, at(200));
+        let places: Vec<bool> = plan
+            .actions
+            .iter()
+            .filter_map(|action| match action {
+                Action::Launch { place, asks, .. } => {
+                    assert!(asks.is_some(), "what it asks for is known without a place");
+                    Some(place.is_some())
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(places, [true, true, false, false, false], "{mode:?}: no more than its maximum");
+    }
+}
+
+#[test]
+fn a_pod_waits_for_a_place_as_long_as_one_may_come() {
+    let why = vec![Reason { nodes: 3, why: "Insufficient cpu".into() }];
+    let unschedulable = waits(Waits::Scheduler(Scheduler::Unschedulable(why)));
+    assert_eq!(end(&unschedulable, 15 * MINUTE - 1), None);
+    let cause = end(&unschedulable, 15 * MINUTE).expect("it ends");
+    assert_eq!(cause.to_string(), "it got no place: no node has room for it: 3 Insufficient cpu");
+    assert_eq!(cause.whose(), crate::instance::Whose::Surroundings);
+    let gated = waits(Waits::Scheduler(Scheduler::Gated(vec!["kueue.x-k8s.io/admission".into()])));
+    assert_eq!(end(&gated, 2 * DAY), None);
+    let nominated = waits(Waits::Scheduler(Scheduler::Nominated("n1".into())));
+    assert_eq!(end(&nominated, 2 * DAY), None);
+}
+
+#[test]
+fn an_image_that_comes_is_waited_for_and_one_that_cannot_come_is_not() {
+    let pulling = waits(Waits::Image(Pull { size: Some(20 << 30), failed: None }));
+    assert_eq!(end(&pulling, DAY), None, "it is fetched without an error");
+    for (fault, size, minutes) in [
+        (ImageFault::NotFound, None, 0),
+        (ImageFault::Forbidden, Some(1 << 30), 0),
+        (ImageFault::WrongPlatform, None, 0),
+        (ImageFault::RateLimited, None, 20),
+        (ImageFault::Unreachable, Some(1 << 30), 3),
+        (ImageFault::NoSpace, Some((4 << 30) + 1), 7),
+    ] {
+        let stage = waits(failing(fault, size));
+        let before = end(&stage, (minutes * MINUTE - 1).max(-1));
+        assert_eq!(before, None, "{fault:?}");
+        let cause = end(&stage, minutes * MINUTE).expect("it ends");
+        let message = "as the node says".to_owned();
+        assert_eq!(cause, EndCause::Image { fault, message });
+    }
+}
+
+#[test]
+fn the_time_of_a_program_begins_when_it_does() {
+    let stage = Stage::Starting {
+        launched_at: at(0),
+        progressed_at: at(0),
+        doing: String::new(),
+        waits: Some((Waits::Program, at(1000))),
+    };
+    assert_eq!(end(&stage, 1099), None);
+    assert_eq!(end(&stage, 1100), Some(EndCause::StartTimeout));
+}
+
+#[test]
+fn an_old_pod_goes_while_it_is_idle_and_not_while_it_works() {
+    let limits = ModelLimits { min_instances: 1, ..ModelLimits::default() };
+    let now = at(6 * DAY);
+    for (idle_since, goes) in [(Some(at(6 * DAY - 1)), true), (None, false)] {
+        let stage = Stage::Ready { launched_at: at(0), ready_at: at(5), idle_since };
+        let world = World {
+            models: vec![image("m", limits.clone())],
+            instances: vec![instance(0, "m", stage)],
+            ..World::default()
+        };
+        let plan = plan(&world, &Policy::default(), now);
+        let retired = plan.actions.iter().any(|it| matches!(it, Action::Retire { .. }));
+        assert_eq!(retired, goes);
+        let early = super::plan(&world, &Policy::default(), at(6 * DAY - 1));
+        assert!(early.actions.iter().all(|it| !matches!(it, Action::Retire { .. })));
+        assert_eq!(early.next_look == Some(now), goes);
+    }
+}
