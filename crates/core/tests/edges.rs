@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each crate and what it may use of ours.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("core", &[]),
     ("store", &["core"]),
     ("cluster", &["core"]),
@@ -16,6 +16,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("web", &[]),
     ("muster", &["core", "store", "cluster", "sandbox", "model-server", "engine", "server", "web"]),
     (BENCH, &["core"]),
+    ("fake-kube", &[]),
 ];
 
 /// It reads what was stored without the store's code, to check it.
@@ -74,6 +75,13 @@ fn every_crate_uses_only_what_it_may() {
         let ours = dependencies(name).into_iter().filter(|d| d.starts_with("muster-"));
         let more: Vec<String> = ours.filter(|d| !allowed.contains(d)).collect();
         assert!(more.is_empty(), "{name} must not use {more:?}");
+    }
+}
+
+#[test]
+fn only_tests_use_the_fake_cluster() {
+    for (name, _) in ALLOWED {
+        assert!(!dependencies(name).contains("fake-kube"), "{name} must not use fake-kube");
     }
 }
 
