@@ -12,6 +12,7 @@ mod simulator;
 mod sweep;
 
 pub mod child;
+pub mod kube;
 pub mod machine;
 pub mod proc;
 pub mod provider;

@@ -1,0 +1,3 @@
+//! A cluster of Kubernetes.
+
+pub mod read;
