@@ -3,13 +3,22 @@
 //! Their words are shown as they are. What is decided is decided by fields that only the cluster writes, never
 //! by annotations of a pod.
 
+pub mod ask;
+pub mod autoscaler;
+pub mod budgets;
+pub mod daemons;
 pub mod does;
+pub mod dump;
+pub mod events;
+pub mod node;
 pub mod pod;
+pub mod tenants;
 
 mod ends;
 mod image;
 pub mod quantity;
 mod scheduler;
+mod selectors;
 mod status;
 pub mod time;
 
