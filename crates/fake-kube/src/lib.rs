@@ -1,6 +1,7 @@
 //! A served Kubernetes API for tests: what its documentation says of what Muster uses, in memory, with faults on
-//! demand. Kubelets and schedulers are not in it: they act through [`Objects`] and [`Logs`].
+//! demand. Kubelets and schedulers stand beside it, in [`actors`]: they act through [`Objects`] and [`Logs`].
 
+pub mod actors;
 mod faults;
 mod logs;
 pub mod objects;
