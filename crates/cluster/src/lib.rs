@@ -147,6 +147,11 @@ pub trait Cluster: Send + Sync {
         true
     }
 
+    /// Which content its image has, as its node names it, once that is known.
+    fn image(&self, _instance: InstanceId) -> Option<String> {
+        None
+    }
+
     /// What one more instance of the model asks of its node, which would have these amounts.
     fn ask(&self, _model: &Model, ask: Ask) -> Ask {
         ask

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use muster_cluster::{Cluster, Launch};
 use muster_core::instance::{EndCause, Observed, ObservedState, Runs, Whose};
-use muster_core::{Address, InstanceId, Model, Timestamp, Waits};
-use muster_store::{Instance, InstanceState, crash_point};
+use muster_core::{Address, InstanceId, Model, Source, Timestamp, Waits};
+use muster_store::{Instance, InstanceState, SeenImage, crash_point};
 
 use crate::call::ModelServer;
 use crate::dispatcher::{Dispatcher, Health};
@@ -109,9 +109,34 @@ impl Loop {
             return;
         }
         let model = starting.model;
+        self.note_image(instance, &model, cluster);
         tracing::info!(model.id = %model.id, instance.id = %instance, "an instance is ready");
         self.starts.remove(&(model.id.clone(), model.version.clone()));
         self.supervise(instance, model, address.clone(), cluster);
+    }
+
+    /// A tag may mean another image by now, of which nothing that is known of the version holds. Beside the loop.
+    fn note_image(&self, instance: InstanceId, model: &Arc<Model>, cluster: &Arc<dyn Cluster>) {
+        let Source::Image { image, .. } = &model.source else { return };
+        let Some(seen) = cluster.image(instance).filter(|_| !image.contains('@')) else { return };
+        let (store, recorder) = (self.store.clone(), Arc::clone(&self.recorder));
+        let (model, image) = (Arc::clone(model), image.clone());
+        tokio::spawn(async move {
+            match store.note_image(&model, &seen).await {
+                Ok(SeenImage::Same) => {}
+                Ok(SeenImage::Other { first }) => {
+                    let what = format!(
+                        "{image} is {seen} now and was {first} before: predictions of the model are not kept any \
+                         more; name the image by its digest, as {image}@sha256:.., and allow keeping them again"
+                    );
+                    tracing::warn!(model.id = %model.id, instance.id = %instance, "{what}");
+                    recorder.warn(instance, "image_changed", what);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, model.id = %model.id, "its image is not noted yet");
+                }
+            }
+        });
     }
 
     /// From now on nothing that it does is waited for here.

@@ -35,6 +35,7 @@ use tokio::task::JoinHandle;
 
 pub use aside::{INLINE, aside, aside_if};
 pub use catalogue::edits::{Entry, ModelAct, ModelDone, Owner};
+pub use catalogue::images::SeenImage;
 pub use clearing::{Clear, Cleared, ClearedBy};
 pub use counters::{Counter, Counters};
 pub use crash::crash_point;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use muster_cluster::Cluster;
 use muster_core::instance::{EndCause, Runs};
-use muster_core::news::{Event, Pod, Usage};
+use muster_core::news::{Event, Level, Pod, Usage};
 use muster_core::{InstanceId, RequestId, ServerId, Timestamp};
 use muster_store::{InstanceNotes, Served, Store};
 use tokio::sync::Notify;
@@ -95,6 +95,15 @@ impl Recorder {
     pub(crate) fn starting(&self, instance: InstanceId, doing: &str, preparing: bool) {
         let at = self.store.now();
         self.note(instance, |entry| entry.starts(preparing, doing, at));
+    }
+
+    /// Something an administrator should look at.
+    pub(crate) fn warn(&self, instance: InstanceId, kind: &str, what: String) {
+        let at = self.store.now();
+        self.note(instance, |entry| {
+            let event = Event { level: Level::Warning, ..Event::once(kind, what, at) };
+            entry.events.insert(kind.to_owned(), (event, true));
+        });
     }
 
     fn note(&self, instance: InstanceId, note: impl FnOnce(&mut Entry)) {

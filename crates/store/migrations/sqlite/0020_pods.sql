@@ -15,3 +15,9 @@ CREATE TABLE model_image (
     other_id      TEXT,
     PRIMARY KEY (model_id, model_version)
 );
+
+-- By which name the hub's pods know it. All hubs on this database are one.
+CREATE TABLE hub (
+    one BIGINT PRIMARY KEY CHECK (one = 1),
+    id  TEXT NOT NULL
+);

@@ -37,7 +37,7 @@ const ALL: &str = concat!(
     " FROM model WHERE $1 IS NULL OR id > $1 ORDER BY id LIMIT $2"
 );
 
-const ONE: &str = concat!("SELECT ", entry_columns!(), " FROM model WHERE id = $1");
+pub(super) const ONE: &str = concat!("SELECT ", entry_columns!(), " FROM model WHERE id = $1");
 
 const CREATE: &str = "INSERT INTO model (id, version, spec, enabled, updated_at, owner, revision) \
      VALUES ($1, $2, $3, TRUE, $4, 'api', $5) ON CONFLICT (id) DO NOTHING";
@@ -204,7 +204,7 @@ impl Store {
                     return Ok(false);
                 }
                 tx.after.changes.push(Change::Models);
-                write_down(tx, entry_id, actor, ("create-model", spec.clone())).await?;
+                write_down(tx, entry_id, Some(actor), ("create-model", spec.clone())).await?;
                 Ok(true)
             }
             .boxed()
@@ -227,7 +227,7 @@ impl Store {
         let removed = matches!(act, ModelAct::Delete).then(|| id.clone());
         let (op, answer) = work(move |tx: &mut Tx| {
             let (id, act) = (id.clone(), act.clone());
-            async move { change(tx, (entry_id, actor), (&id, revision), act).await }.boxed()
+            async move { change(tx, (entry_id, Some(actor)), (&id, revision), act).await }.boxed()
         });
         let done = self.answer(op, answer).await?;
         if matches!(done, ModelDone::Done(_)) {
@@ -244,7 +244,7 @@ impl Store {
         self.forget_predictions(id, Some(actor)).await
     }
 
-    async fn forget_predictions(
+    pub(super) async fn forget_predictions(
         &self,
         id: &ModelId,
         mut actor: Option<PrincipalId>,
@@ -255,8 +255,8 @@ impl Store {
             let (op, answer) = work(move |tx: &mut Tx| {
                 let id = id.clone();
                 async move {
-                    if let Some(actor) = by {
-                        write_down(tx, entry_id, actor, ("clear-cache", id.to_string())).await?;
+                    if by.is_some() {
+                        write_down(tx, entry_id, by, ("clear-cache", id.to_string())).await?;
                     }
                     Ok(run!(&mut tx.conn, FORGET, id.as_str()))
                 }
@@ -271,9 +271,9 @@ impl Store {
     }
 }
 
-async fn change(
+pub(super) async fn change(
     tx: &mut Tx,
-    (entry_id, actor): (uuid::Uuid, PrincipalId),
+    (entry_id, actor): (uuid::Uuid, Option<PrincipalId>),
     (id, revision): (&ModelId, i64),
     act: ModelAct,
 ) -> Result<ModelDone, Error> {
@@ -347,10 +347,10 @@ async fn change(
 async fn write_down(
     tx: &mut Tx,
     id: uuid::Uuid,
-    actor: PrincipalId,
+    actor: Option<PrincipalId>,
     (action, said): (&str, String),
 ) -> Result<(), Error> {
     let detail = text::words(&said.trim().chars().take(DETAIL).collect::<String>());
-    let (at, action, actor) = (tx.now, action.to_owned(), Some(actor));
+    let (at, action) = (tx.now, action.to_owned());
     note(tx, &AuditEntry { id, at, actor, action, subject: None, detail }).await
 }

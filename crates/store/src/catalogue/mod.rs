@@ -1,6 +1,7 @@
 //! The catalogue: the models that may be asked for, held in memory and in the database.
 
 pub mod edits;
+pub mod images;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};

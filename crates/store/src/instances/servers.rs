@@ -25,6 +25,9 @@ use crate::{Error, Store, crash_point};
 /// A server that was not seen for this long is dead.
 pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(30);
 
+const NAME_HUB: &str = "INSERT INTO hub (one, id) VALUES (1, $1) ON CONFLICT (one) DO NOTHING";
+const HUB: &str = "SELECT id FROM hub";
+
 const DEAD: &str = "SELECT id FROM server WHERE id <> $1 AND ($2 OR seen_at < $3)";
 
 const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, not_before = $1 \
@@ -186,6 +189,22 @@ impl Store {
             self.inner.epoch.store(epoch as u64, Ordering::Relaxed);
         }
         Ok(epoch.is_some())
+    }
+
+    /// The name of all hubs on this database together: made when one asks first.
+    pub async fn hub(&self) -> Result<String, Error> {
+        let new = self.inner.clock.id().simple().to_string();
+        let (op, answer) = work(move |tx: &mut Tx| {
+            let new = new.clone();
+            async move {
+                Ok(on!(&mut tx.conn, c => {
+                    sqlx::query(NAME_HUB).bind(&new).execute(&mut *c).await?;
+                    sqlx::query_scalar::<_, String>(HUB).fetch_one(c).await?
+                }))
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
     }
 
     /// How often the plan changed hands before this server got it last: who planned before has a smaller

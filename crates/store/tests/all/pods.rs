@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use muster_core::instance::Runs;
-use muster_core::{Address, InstanceId};
-use muster_store::{Claim, NewInstance, Store};
+use muster_core::{Address, InstanceId, Model, Source};
+use muster_store::{Claim, NewInstance, SeenImage, Store};
 
 use crate::instances::new_instance;
-use crate::lab::{Lab, claim, complete, nothing_for};
+use crate::lab::{Lab, claim, complete, model, nothing_for};
 
 async fn pod(lab: &Lab, slot: u32) -> InstanceId {
     let new = NewInstance { runs: Runs::Pod, ..new_instance(lab, slot) };
@@ -98,4 +98,43 @@ async fn a_server_that_takes_a_pod_up_changes_nothing_of_what_it_does() {
     let after = lab.store.instances().await.expect("an answer").remove(0);
     assert_eq!((after.ready_at, after.idle_since), (before.ready_at, None), "it is busy");
     assert!(complete(&lab.store, &task).await);
+}
+
+#[tokio::test]
+async fn all_hubs_on_a_database_have_one_name() {
+    let lab = Lab::postgres().await;
+    let other = lab.other_server().await;
+    let (one, two) = tokio::join!(lab.store.hub(), other.hub());
+    let one = one.expect("an answer");
+    assert_eq!(one, two.expect("an answer"));
+    let elsewhere = Lab::sqlite().await.store.hub().await.expect("an answer");
+    assert_ne!(one, elsewhere);
+    // It is a label's value.
+    assert!((1..=63).contains(&one.len()) && one.bytes().all(|b| b.is_ascii_alphanumeric()));
+}
+
+on_both!(another_image_under_the_same_tag_ends_what_is_kept);
+
+async fn another_image_under_the_same_tag_ends_what_is_kept(lab: Lab) {
+    let image = Source::Image { image: "models/one:1".into(), port: 80 };
+    let model = Model { source: image, ..model("one", "1+0") };
+    let entry = lab.store.create_model(lab.me, model).await.expect("an answer").expect("a model");
+    assert!(entry.model.cache);
+    for _ in 0..2 {
+        let seen = lab.store.note_image(&entry.model, "sha256:aa").await.expect("an answer");
+        assert_eq!(seen, SeenImage::Same);
+    }
+    let kept = || async { lab.store.find_model(&entry.model.id).expect("a model").cache };
+    assert!(kept().await);
+    for image in ["sha256:bb", "sha256:aa", "sha256:cc"] {
+        let seen = lab.store.note_image(&entry.model, image).await.expect("an answer");
+        assert_eq!(seen, SeenImage::Other { first: "sha256:aa".into() });
+        assert!(!kept().await);
+    }
+    let audit = lab.audit().await;
+    let edits = audit.iter().filter(|entry| entry.action == "edit-model").collect::<Vec<_>>();
+    assert!(matches!(&edits[..], [one] if one.actor.is_none()), "once, by the hub: {audit:?}");
+    let other = Model { version: "2+0".into(), ..entry.model.clone() };
+    let seen = lab.store.note_image(&other, "sha256:cc").await.expect("an answer");
+    assert_eq!(seen, SeenImage::Same, "another version has an image of its own");
 }
