@@ -10,6 +10,7 @@ mod program;
 mod resolve;
 mod simulator;
 mod sweep;
+mod tail;
 
 pub mod child;
 pub mod kube;

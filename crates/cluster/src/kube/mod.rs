@@ -1,3 +1,229 @@
-//! A cluster of Kubernetes.
+//! Kubernetes: every instance is a pod of one namespace.
+//!
+//! Pods are made, marked and deleted by single calls; all that becomes of them is watched. The scheduler of the
+//! cluster places them.
 
+mod around;
+mod client;
+mod ending;
+mod events;
+mod launch;
+mod logs;
+mod make;
+#[cfg(test)]
+mod make_tests;
+mod merge;
+mod pods;
 pub mod read;
+mod secure;
+mod show;
+mod sight;
+mod start;
+mod usage;
+mod watch;
+mod work;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use muster_core::news::News;
+use muster_core::room::Ask;
+use muster_core::{Address, InstanceId, Model, Observed, ObservedState};
+use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use self::around::Around;
+use self::client::Calls;
+pub use self::client::{KubeError, client};
+use self::pods::{Named, Pods};
+use self::sight::Eye;
+use crate::{Cluster, Launch, Now, Work, Written};
+
+/// How pods are run.
+#[derive(Clone, Debug)]
+pub struct KubeConfig {
+    /// Where the pods are.
+    pub namespace: String,
+    /// The name of this hub, which its pods carry as a label. Several hubs in one namespace have names of
+    /// their own.
+    pub hub: String,
+    /// What pods have beyond what the hub gives them: a strategic merge patch of `metadata` and `spec`.
+    /// That of a model is laid over it.
+    pub template: Value,
+    /// Nodes, pods of others, budgets and daemon sets are watched.
+    pub observe_cluster: bool,
+    /// A watch that says nothing for so long is opened anew.
+    pub silence: Duration,
+    /// How long a pod that is in the books is looked for before it is made.
+    pub looked_for: Duration,
+    /// How long what says that it is the hub's and is no instance is left alone.
+    pub fake: Duration,
+}
+
+impl Default for KubeConfig {
+    fn default() -> Self {
+        Self {
+            namespace: "muster-models".to_owned(),
+            hub: "muster".to_owned(),
+            template: Value::Null,
+            observe_cluster: true,
+            silence: Duration::from_secs(360),
+            looked_for: launch::DEFAULT_LOOKED_FOR,
+            fake: ending::DEFAULT_FAKE,
+        }
+    }
+}
+
+/// Calls of one kind that are under way at once.
+const AT_ONCE: usize = 16;
+/// Logs that are followed at once: each has a connection. Others are read when their pods end.
+const FOLLOWED: usize = 64;
+
+/// Instances as pods. Pods go on when it is dropped.
+pub struct Kube(Arc<Inner>);
+
+struct Inner {
+    config: KubeConfig,
+    calls: Calls,
+    pods: Pods,
+    pods_eye: Eye,
+    around: Around,
+    creates: Semaphore,
+    patches: Semaphore,
+    deletes: Semaphore,
+    followers: Semaphore,
+    fakes: Mutex<HashSet<Named>>,
+    runtime: Handle,
+    /// All that goes on ends with it.
+    halt: CancellationToken,
+}
+
+impl Kube {
+    /// Looks whether the hub may do what it has to and whether the template of pods can be used, then watches.
+    /// Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// What an administrator has to change. An API that does not answer is none: it is waited for.
+    pub async fn start(
+        client: kube::Client,
+        config: KubeConfig,
+        now: Now,
+    ) -> Result<Arc<Self>, KubeError> {
+        let calls = Calls { client, namespace: config.namespace.clone() };
+        start::check(&calls, &config).await?;
+        let inner = Arc::new(Inner {
+            calls,
+            pods: Pods::new(Arc::clone(&now)),
+            pods_eye: Eye::new("pods", Arc::clone(&now)),
+            around: Around::new(&config, &now),
+            creates: Semaphore::new(AT_ONCE),
+            patches: Semaphore::new(AT_ONCE),
+            deletes: Semaphore::new(AT_ONCE),
+            followers: Semaphore::new(FOLLOWED),
+            fakes: Mutex::default(),
+            runtime: Handle::current(),
+            halt: CancellationToken::new(),
+            config,
+        });
+        start::watch(&inner, &now);
+        Ok(Arc::new(Self(inner)))
+    }
+
+    /// What is wrong with a model's pods, as the cluster says it: a pod is tried and not made.
+    ///
+    /// # Errors
+    ///
+    /// The words, for an administrator.
+    pub async fn try_model(&self, model: &Model) -> Result<(), String> {
+        start::try_pod(&self.0.calls, &self.0.config, model).await.map_err(|tried| tried.why())
+    }
+}
+
+impl Inner {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let halt = self.halt.clone();
+        self.runtime.spawn(async move {
+            tokio::select! {
+                () = halt.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+}
+
+impl Drop for Kube {
+    fn drop(&mut self) {
+        self.0.halt.cancel();
+    }
+}
+
+impl Cluster for Kube {
+    fn launch(&self, launch: Launch) {
+        let instance = launch.instance;
+        if self.0.pods.enter(launch) {
+            let inner = Arc::clone(&self.0);
+            self.0.spawn(async move { launch::launch(inner, instance).await });
+        }
+    }
+
+    fn stop(&self, instance: InstanceId, grace: Duration) {
+        self.0.stop(instance, grace);
+    }
+
+    fn observe(&self) -> Vec<Observed> {
+        self.0.pods.observe()
+    }
+
+    fn find(&self, instance: InstanceId) -> Option<Observed> {
+        self.0.pods.find(instance)
+    }
+
+    fn forget(&self, instance: InstanceId) {
+        self.0.forget(instance);
+    }
+
+    fn changed(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.0.pods.changed()
+    }
+
+    fn log(&self, instance: InstanceId, from: u64) -> Written {
+        let read = self.0.pods.with(instance, |entry| {
+            let its = entry.pod.as_ref().filter(|seen| !seen.gone).map(|seen| seen.is.clone());
+            (entry.log.tail.since(from), its)
+        });
+        let Some(((position, bytes), its)) = read else {
+            return Written { position: from, bytes: Vec::new() };
+        };
+        if let Some(is) = its {
+            self.0.listen(instance, &is);
+        }
+        Written { position, bytes }
+    }
+
+    fn news(&self, instance: InstanceId) -> News {
+        self.0.pods.with(instance, pods::Entry::news).unwrap_or_default()
+    }
+
+    fn around(&self) -> crate::Around {
+        self.0.around.look(self.0.pods_eye.watched())
+    }
+
+    fn is_at(&self, instance: InstanceId, address: &Address) -> bool {
+        let is_at = |seen: Observed| matches!(seen.state, ObservedState::Ready { address: its } if its == *address);
+        self.0.pods.find(instance).is_some_and(is_at)
+    }
+
+    fn ask(&self, model: &Model, ask: Ask) -> Ask {
+        make::ask(&self.0.config, model, ask)
+    }
+
+    fn work(&self, instance: InstanceId, work: Work) {
+        if self.0.pods.with(instance, |entry| entry.marks.want(&work)) == Some(true) {
+            work::see_to(&self.0, instance);
+        }
+    }
+}

@@ -2,7 +2,6 @@
 
 mod attend;
 mod spawner;
-mod tail;
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
@@ -22,9 +21,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use self::spawner::{Spawner, Started};
-use self::tail::Tail;
 use crate::book::Book;
 use crate::machine::Facts;
+use crate::tail::Tail;
 use crate::{Cluster, Launch, Now, Written, proc, sweep};
 
 /// Longest path of a unix socket, bytes: one less than `sun_path` holds.

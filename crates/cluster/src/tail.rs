@@ -9,14 +9,14 @@ const LAST_LINES: usize = 2 << 10;
 
 /// The last 64 KiB of what was written.
 #[derive(Default)]
-pub(super) struct Tail {
+pub(crate) struct Tail {
     bytes: VecDeque<u8>,
     /// Bytes that were ever written.
     written: u64,
 }
 
 impl Tail {
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.written += bytes.len() as u64;
         let bytes = &bytes[bytes.len().saturating_sub(KEPT)..];
         let over = (self.bytes.len() + bytes.len()).saturating_sub(KEPT);
@@ -25,7 +25,7 @@ impl Tail {
     }
 
     /// What is kept after the first `from` bytes, and how many bytes were written before it.
-    pub(super) fn since(&self, from: u64) -> (u64, Vec<u8>) {
+    pub(crate) fn since(&self, from: u64) -> (u64, Vec<u8>) {
         let first = self.written - self.bytes.len() as u64;
         let skip = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
         (first.max(from), self.bytes.iter().skip(skip).copied().collect())
@@ -38,7 +38,7 @@ impl Tail {
     }
 
     /// The last lines, whole ones unless the very last is too long.
-    pub(super) fn last_lines(&self) -> String {
+    pub(crate) fn last_lines(&self) -> String {
         let text = self.text();
         let text = text.trim_end();
         let mut start = text.len().saturating_sub(LAST_LINES);

@@ -1,0 +1,211 @@
+//! Nodes and who else is on them, as watches show them.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::{Api, Resource};
+use muster_core::room::{Budget, Daemon, NodeView, Tenant};
+use serde::de::DeserializeOwned;
+
+use super::read::budgets::budget;
+use super::read::daemons::daemon;
+use super::read::node::node;
+use super::read::tenants::{Controllers, is_instance, tenant};
+use super::sight::Eye;
+use super::watch::{Scope, Told, follow};
+use super::{Inner, KubeConfig};
+use crate::{Now, Watched};
+
+/// Pods that hold room or wait for it.
+const LIVING: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+/// Values made of objects, by the names of these, and all of them together until one changes.
+pub(super) struct Shelf<T> {
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    /// None: it is there, and nobody asks what it is.
+    things: BTreeMap<String, Option<T>>,
+    /// What a list told so far.
+    listed: BTreeMap<String, Option<T>>,
+    all: Option<Arc<Vec<T>>>,
+}
+
+impl<T: Clone + PartialEq> Shelf<T> {
+    fn new() -> Self {
+        let (things, listed) = Default::default();
+        Self { state: Mutex::new(State { things, listed, all: None }) }
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.lock().things.contains_key(name)
+    }
+
+    fn all(&self) -> Arc<Vec<T>> {
+        let mut state = self.lock();
+        let State { things, all, .. } = &mut *state;
+        Arc::clone(
+            all.get_or_insert_with(|| Arc::new(things.values().flatten().cloned().collect())),
+        )
+    }
+
+    /// True: something is otherwise than it was.
+    fn hear<K: Resource>(&self, told: Told<K>, read: impl Fn(&K) -> Option<T>) -> bool {
+        let mut state = self.lock();
+        let changed = match told {
+            Told::Lists => {
+                state.listed.clear();
+                false
+            }
+            Told::Listed(object) => {
+                let thing = read(&object);
+                state.listed.insert(key(&object), thing);
+                false
+            }
+            Told::All(_) => {
+                let things = std::mem::take(&mut state.listed);
+                let changed = state.things != things;
+                state.things = things;
+                changed
+            }
+            Told::Seen(object) => {
+                let thing = read(&object);
+                let changed = state.things.get(&key(&object)) != Some(&thing);
+                state.things.insert(key(&object), thing);
+                changed
+            }
+            Told::Gone(object) => state.things.remove(&key(&object)).is_some(),
+        };
+        if changed {
+            state.all = None;
+        }
+        changed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key<K: Resource>(object: &K) -> String {
+    let metadata = object.meta();
+    let name = metadata.name.as_deref().unwrap_or_default();
+    match &metadata.namespace {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    }
+}
+
+/// All that is around the hub's pods.
+pub(super) struct Around {
+    pub(super) nodes: Shelf<NodeView>,
+    pub(super) nodes_eye: Eye,
+    tenants: Shelf<Tenant>,
+    tenants_eye: Eye,
+    budgets: Shelf<Budget>,
+    budgets_eye: Eye,
+    daemons: Shelf<Daemon>,
+    daemons_eye: Eye,
+}
+
+impl Around {
+    pub(super) fn new(config: &KubeConfig, now: &Now) -> Self {
+        let eye = |what| match config.observe_cluster {
+            true => Eye::new(what, Arc::clone(now)),
+            false => Eye::closed(what, Arc::clone(now), "the hub is set up not to look"),
+        };
+        Self {
+            nodes: Shelf::new(),
+            nodes_eye: eye("nodes"),
+            tenants: Shelf::new(),
+            tenants_eye: eye("pods of others"),
+            budgets: Shelf::new(),
+            budgets_eye: eye("budgets"),
+            daemons: Shelf::new(),
+            daemons_eye: eye("daemon sets"),
+        }
+    }
+
+    pub(super) fn look(&self, pods: Watched) -> crate::Around {
+        let eyes = [&self.nodes_eye, &self.tenants_eye, &self.budgets_eye, &self.daemons_eye];
+        crate::Around {
+            nodes: self.nodes.all().to_vec(),
+            tenants: self.tenants.all(),
+            daemons: self.daemons.all().to_vec(),
+            budgets: self.budgets.all().to_vec(),
+            watches: std::iter::once(pods).chain(eyes.map(Eye::watched)).collect(),
+        }
+    }
+}
+
+impl Inner {
+    /// Watches all that is around.
+    pub(super) fn look_around(self: &Arc<Self>) {
+        let scope = self.everywhere::<Pod>(Some(LIVING));
+        let inner = Arc::clone(self);
+        self.spawn(async move {
+            let ours = |pod: &Pod| {
+                let is_here = pod.metadata.namespace.as_deref() == Some(&*inner.calls.namespace);
+                is_here && is_instance(pod, Some(&inner.config.hub))
+            };
+            let read = |pod: &Pod| match ours(pod) {
+                true => None,
+                false => tenant(pod, &Controllers::default()),
+            };
+            let hear = |told| {
+                inner.around.tenants.hear(told, read);
+            };
+            follow(scope, &inner.around.tenants_eye, hear).await;
+        });
+        let api = Api::<Node>::all(self.calls.client.clone());
+        let scope = Scope { api, labels: None, fields: None, silence: self.config.silence };
+        let inner = Arc::clone(self);
+        self.spawn(async move {
+            let hear = |told| {
+                if inner.around.nodes.hear(told, |it| understood("node", it, node(it))) {
+                    inner.pods.bump();
+                }
+            };
+            follow(scope, &inner.around.nodes_eye, hear).await;
+        });
+        let scope = self.everywhere::<PodDisruptionBudget>(None);
+        let inner = Arc::clone(self);
+        self.spawn(async move {
+            let read = |it: &_| understood("budget", it, budget(it)).flatten();
+            let hear = |told| {
+                inner.around.budgets.hear(told, read);
+            };
+            follow(scope, &inner.around.budgets_eye, hear).await;
+        });
+        let scope = self.everywhere::<DaemonSet>(None);
+        let inner = Arc::clone(self);
+        self.spawn(async move {
+            let hear = |told| {
+                inner.around.daemons.hear(told, daemon);
+            };
+            follow(scope, &inner.around.daemons_eye, hear).await;
+        });
+    }
+
+    fn everywhere<K>(&self, fields: Option<&str>) -> Scope<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug,
+    {
+        let api = Api::all(self.calls.client.clone());
+        Scope { api, labels: None, fields: fields.map(str::to_owned), silence: self.config.silence }
+    }
+}
+
+/// What cannot be read is left out, and said.
+fn understood<K: Resource, T>(what: &str, object: &K, read: Result<T, String>) -> Option<T> {
+    read.map_err(|why| tracing::warn!(name = key(object), why, "a {what} is not understood")).ok()
+}

@@ -1,0 +1,288 @@
+//! Logs of pods: followed while somebody asks for them, and taken at the end. Only their ends are kept.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::AsyncBufReadExt;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff;
+use kube::Api;
+use kube::api::LogParams;
+use muster_core::InstanceId;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Inner;
+use super::client::Failed;
+use super::pods::Named;
+use super::read::MODEL_CONTAINER;
+use crate::tail::Tail;
+
+/// Who asked so long ago does not wait for more.
+const ASKED: Duration = Duration::from_secs(60);
+/// Lines that are read of a log that is opened: more than its end holds of usual ones.
+const LINES: i64 = 2_000;
+/// Longest time that the last words of an instance are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the API may take to open a log.
+const OPEN: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a follower looks whether anybody still asks.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// The log of one instance.
+#[derive(Default)]
+pub(super) struct Log {
+    pub(super) tail: Tail,
+    lines: Lines,
+    asked: Option<Instant>,
+    /// Somebody follows it.
+    follows: bool,
+    is_open: bool,
+    /// Which reader it is that reads: one at a time.
+    reader: u64,
+}
+
+impl Log {
+    /// Somebody asks. True: it is to be followed, and nobody does that yet.
+    pub(super) fn ask(&mut self) -> bool {
+        self.asked = Some(Instant::now());
+        !std::mem::replace(&mut self.follows, true)
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.asked.is_some_and(|asked| asked.elapsed() < ASKED)
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let mut text = Vec::with_capacity(bytes.len());
+        self.lines.read(bytes, &mut text);
+        self.tail.push(&text);
+    }
+}
+
+/// Takes the times from the fronts of lines: by them it is known what was read before.
+#[derive(Default)]
+struct Lines {
+    /// Of the last line that was read.
+    last: Option<jiff::Timestamp>,
+    /// The front of a line, as long as its time is not read to its end.
+    front: Vec<u8>,
+    state: Line,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Line {
+    #[default]
+    Begins,
+    Kept,
+    /// It was read before.
+    Skipped,
+}
+
+/// Longest time at the front of a line.
+const STAMP: usize = 40;
+
+impl Lines {
+    /// Another answer begins.
+    fn begin(&mut self) {
+        self.front.clear();
+        self.state = Line::Begins;
+    }
+
+    fn read(&mut self, mut bytes: &[u8], text: &mut Vec<u8>) {
+        while !bytes.is_empty() {
+            if self.state == Line::Begins {
+                let end = bytes.iter().position(|b| matches!(b, b' ' | b'\n'));
+                let front = end.map_or(bytes.len(), |end| end + 1);
+                self.front.extend(&bytes[..front]);
+                bytes = &bytes[front..];
+                if end.is_some() || self.front.len() > STAMP {
+                    self.stamped(text);
+                }
+                continue;
+            }
+            let end = bytes.iter().position(|b| *b == b'\n').map(|end| end + 1);
+            let line = &bytes[..end.unwrap_or(bytes.len())];
+            if self.state == Line::Kept {
+                text.extend(line);
+            }
+            bytes = &bytes[line.len()..];
+            if end.is_some() {
+                self.state = Line::Begins;
+            }
+        }
+    }
+
+    fn stamped(&mut self, text: &mut Vec<u8>) {
+        let front = std::mem::take(&mut self.front);
+        let stamp = std::str::from_utf8(&front).ok().and_then(|it| it.trim_end().parse().ok());
+        let Some(stamp): Option<jiff::Timestamp> = stamp else {
+            // No time: it is the line's own.
+            text.extend(&front);
+            self.state = if front.ends_with(b"\n") { Line::Begins } else { Line::Kept };
+            return;
+        };
+        let was_read = self.last.is_some_and(|last| stamp <= last);
+        self.state = if was_read { Line::Skipped } else { Line::Kept };
+        if !was_read {
+            self.last = Some(stamp);
+        }
+        if front.ends_with(b"\n") {
+            // Kubernetes writes an empty line without a space after its time.
+            if !was_read {
+                text.push(b'\n');
+            }
+            self.state = Line::Begins;
+        }
+    }
+}
+
+/// Follows a log until its container ended or nobody asks any more.
+pub(super) async fn follow(inner: Arc<Inner>, instance: InstanceId, is: Named) {
+    if let Ok(_one_of_few) = inner.followers.acquire().await {
+        while inner.pods.with(instance, |entry| entry.log.is_wanted()) == Some(true) {
+            match read(&inner, instance, &is, true).await {
+                // The container ended, or the connection did.
+                Ok(())
+                    if inner.pods.with(instance, |it| it.is_ending() || it.is_over())
+                        != Some(false) =>
+                {
+                    break;
+                }
+                Err(failed) if failed.is(404) => break,
+                Ok(()) | Err(_) => sleep(PAUSE).await,
+            }
+            let is_over = |entry: &mut super::pods::Entry| {
+                entry.pod.as_ref().is_none_or(|seen| seen.gone || seen.is != is)
+            };
+            if inner.pods.with(instance, is_over) != Some(false) {
+                break;
+            }
+        }
+    }
+    inner.pods.with(instance, |entry| entry.log.follows = false);
+}
+
+/// Waits until a log that is about to end is being read, for a moment.
+pub(super) async fn opened(inner: &Inner, instance: InstanceId) {
+    let until = Instant::now() + PAUSE;
+    while Instant::now() < until
+        && inner.pods.with(instance, |it| it.log.follows && !it.log.is_open) == Some(true)
+    {
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What is left of the log of an instance that ended.
+pub(super) async fn take(inner: &Inner, instance: InstanceId, is: &Named, is_gone: bool) {
+    let rest = async {
+        // Whoever follows it hears its end.
+        let until = Instant::now() + PAUSE;
+        while inner.pods.with(instance, |entry| entry.log.follows) == Some(true) {
+            if Instant::now() > until {
+                break;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        if is_gone {
+            return Ok(());
+        }
+        read(inner, instance, is, false).await
+    };
+    match timeout(LAST_WORDS, rest).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failed)) => {
+            tracing::debug!(instance.id = %instance, why = %failed, "its log cannot be read any more");
+        }
+        Err(_) => tracing::debug!(instance.id = %instance, "its log does not end"),
+    }
+}
+
+/// Reads what was not read yet.
+async fn read(inner: &Inner, instance: InstanceId, is: &Named, follow: bool) -> Result<(), Failed> {
+    let api: Api<Pod> = Api::namespaced(inner.calls.client.clone(), &inner.calls.namespace);
+    let last = inner.pods.with(instance, |entry| entry.log.lines.last).flatten();
+    let parameters = LogParams {
+        container: Some(MODEL_CONTAINER.to_owned()),
+        follow,
+        timestamps: true,
+        tail_lines: last.is_none().then_some(LINES),
+        since_time: last,
+        ..LogParams::default()
+    };
+    let opened = timeout(OPEN, api.log_stream(&is.name, &parameters)).await;
+    let lost = |why: String| Failed::Lost { why };
+    let mut stream = pin!(opened.map_err(|_| lost("its log is not opened".to_owned()))??);
+    let reader = inner.pods.with(instance, |entry| {
+        entry.log.lines.begin();
+        entry.log.is_open = true;
+        entry.log.reader += 1;
+        entry.log.reader
+    });
+    let ended = loop {
+        let chunk = match timeout(LOOK, stream.fill_buf()).await {
+            Ok(Ok(chunk)) => chunk,
+            Ok(Err(error)) => break Err(lost(error.to_string())),
+            Err(_) if inner.pods.with(instance, |it| it.log.is_wanted()) == Some(true) => continue,
+            Err(_) => break Ok(()),
+        };
+        if chunk.is_empty() {
+            break Ok(());
+        }
+        let bytes = chunk.len();
+        let reads = inner.pods.with(instance, |entry| {
+            let reads = Some(entry.log.reader) == reader;
+            if reads {
+                entry.log.push(chunk);
+            }
+            reads
+        });
+        if reads != Some(true) {
+            break Ok(());
+        }
+        stream.as_mut().consume_unpin(bytes);
+    };
+    inner.pods.with(instance, |entry| entry.log.is_open = false);
+    ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(lines: &mut Lines, pieces: &[&str]) -> String {
+        let mut text = Vec::new();
+        lines.begin();
+        for piece in pieces {
+            lines.read(piece.as_bytes(), &mut text);
+        }
+        String::from_utf8(text).expect("a text")
+    }
+
+    #[test]
+    fn a_log_that_is_opened_again_goes_on_where_it_was() {
+        let mut lines = Lines::default();
+        let first = [
+            "2026-11-28T14:00:00.1Z one\n2026-11-2",
+            "8T14:00:00.25Z tw",
+            "o\n2026-11-28T14:00:00.3Z\n",
+        ];
+        assert_eq!(read(&mut lines, &first), "one\ntwo\n\n");
+        let again = [
+            "2026-11-28T14:00:00.1Z one\n2026-11-28T15:00:00.250+01:00 two\n",
+            "2026-11-28T14:00:00.3Z\n2026-11-28T14:00:01Z three\n",
+        ];
+        assert_eq!(read(&mut lines, &again), "three\n");
+    }
+
+    #[test]
+    fn lines_without_a_time_stay_as_they_are() {
+        let long = "x".repeat(100);
+        let mut lines = Lines::default();
+        assert_eq!(
+            read(&mut lines, &["no time\n\nat all\n", &long]),
+            format!("no time\n\nat all\n{long}")
+        );
+    }
+}
