@@ -5,6 +5,7 @@ mod edit;
 mod events;
 pub mod kubelet;
 pub mod lifecycle;
+pub mod machines;
 mod millis;
 mod needs;
 pub mod node;
@@ -32,6 +33,7 @@ pub struct Actors {
     pub scheduler: scheduler::Settings,
     pub kubelet: kubelet::Settings,
     pub lifecycle: lifecycle::Settings,
+    pub machines: machines::Settings,
 }
 
 /// Dropped, all of them end, and every process that they started.
@@ -61,7 +63,9 @@ pub fn start(objects: &Objects, logs: &Logs, actors: Actors) -> std::io::Result<
     tasks.spawn(scheduler::Scheduler::new(objects, settings).run());
     tasks.spawn(kubelet::Kubelet::new(&shared).run());
     tasks.spawn(lifecycle::Lifecycle::new(&shared, actors.lifecycle).run());
-    let controls = Controls { objects: objects.clone(), shared, scheduler };
+    let (machines, settings) = watch::channel(actors.machines);
+    tasks.spawn(machines::Machines::new(objects, settings).run());
+    let controls = Controls { objects: objects.clone(), shared, scheduler, machines };
     Ok(Running { controls, tasks })
 }
 

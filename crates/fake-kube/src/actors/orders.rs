@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::{
     edit::{delete_pod, disrupt},
     kubelet::{Contact, Image, ImageFault, PodUsage, Refusal, Shared, Verdict},
-    scheduler,
+    machines, scheduler,
     shapes::Key,
     text,
 };
@@ -20,6 +20,7 @@ use crate::{Objects, Resource};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Order {
     Scheduler(scheduler::Settings),
+    Machines(machines::Settings),
     /// What is known of an image from now on; with another digest its tag has moved.
     Image {
         name: String,
@@ -84,6 +85,7 @@ pub struct Controls {
     pub(super) objects: Objects,
     pub(super) shared: Arc<Shared>,
     pub(super) scheduler: watch::Sender<scheduler::Settings>,
+    pub(super) machines: watch::Sender<machines::Settings>,
 }
 
 impl Controls {
@@ -93,6 +95,9 @@ impl Controls {
         match order {
             Order::Scheduler(settings) => {
                 self.scheduler.send_replace(settings);
+            }
+            Order::Machines(settings) => {
+                self.machines.send_replace(settings);
             }
             Order::Image { name, image } => shared.set_image(&name, image),
             Order::ImageFault { name, fault } => shared.set_image_fault(&name, fault),

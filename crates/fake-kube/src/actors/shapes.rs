@@ -337,12 +337,6 @@ pub struct Node {
     pub status: NodeStatus,
 }
 
-impl Node {
-    pub fn is_ready(&self) -> bool {
-        self.status.conditions.iter().any(|one| one.r#type == "Ready" && one.status == "True")
-    }
-}
-
 #[derive(Deserialize, Default, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeSpec {

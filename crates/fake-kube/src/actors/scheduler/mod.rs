@@ -25,12 +25,7 @@ use tokio::{
     time::sleep_until,
 };
 
-use self::{
-    between::Between,
-    filter::Refusal,
-    queue::Queue,
-    world::{News, Seen, World},
-};
+use self::{filter::Refusal, queue::Queue, world::News};
 use super::{
     edit::{Wanted, delete_pod, disrupt, set_condition},
     events::{NORMAL, Recorder, Said, Style, WARNING},
@@ -39,7 +34,12 @@ use super::{
 };
 use crate::{Change, Happened, Objects, Resource};
 
-pub use self::{filter::is_wanted, score::Packing};
+pub use self::score::Packing;
+pub(super) use self::{
+    between::Between,
+    filter::{check, is_wanted},
+    world::{Place, Seen, World},
+};
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
