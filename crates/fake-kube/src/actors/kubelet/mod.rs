@@ -5,6 +5,7 @@ mod admit;
 mod container;
 mod env;
 mod image;
+mod metrics;
 mod pod;
 mod probe;
 mod process;
@@ -65,6 +66,9 @@ pub struct Settings {
     /// Between two posts of a node that is well.
     #[serde(rename = "heartbeatMillis", with = "super::millis")]
     pub heartbeat: Duration,
+    /// Between two answers of `metrics.k8s.io`; 0 is a cluster without metrics.
+    #[serde(rename = "metricsMillis", with = "super::millis")]
+    pub metrics: Duration,
 }
 
 impl Default for Settings {
@@ -75,6 +79,7 @@ impl Default for Settings {
             sandbox: Duration::ZERO,
             look: Duration::from_millis(500),
             heartbeat: Duration::from_secs(300),
+            metrics: Duration::from_secs(15),
         }
     }
 }
@@ -377,6 +382,10 @@ impl Kubelet {
             (interval(self.shared.settings.look), interval(self.shared.settings.heartbeat));
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let window = self.shared.settings.metrics;
+        let mut metrics =
+            interval(if window.is_zero() { Duration::from_secs(86_400) } else { window });
+        metrics.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut meter = Meter::default();
         loop {
             tokio::select! {
@@ -387,6 +396,9 @@ impl Kubelet {
                 },
                 Some(ended) = self.running.join_next() => if let Ok(uid) = ended { self.ended(&uid) },
                 _ = look.tick() => self.measure(&mut meter),
+                _ = metrics.tick() => if !window.is_zero() {
+                    self.shared.post_metrics(self.nodes.iter().cloned(), window);
+                },
                 _ = heartbeat.tick() => {
                     self.nodes.iter().for_each(|node| self.shared.post_node(node));
                 }

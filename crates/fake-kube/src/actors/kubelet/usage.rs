@@ -82,6 +82,10 @@ pub struct Meter {
 impl Meter {
     /// Of each root: processor since the last look, memory now.
     pub fn look(&mut self, roots: &[i32]) -> BTreeMap<i32, Usage> {
+        if roots.is_empty() {
+            self.before = None;
+            return BTreeMap::new();
+        }
         let (now, all) = (Instant::now(), look());
         let mut usage = BTreeMap::new();
         let mut ticks = HashMap::new();

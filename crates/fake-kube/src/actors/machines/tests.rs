@@ -97,7 +97,7 @@ impl Stage {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let waited = timeout(Duration::from_secs(8), wait).await;
+        let waited = timeout(Duration::from_secs(30), wait).await;
         waited.unwrap_or_else(|_| panic!("{:#?} {:#?}", self.machines(), self.nodes()));
     }
 }

@@ -95,14 +95,14 @@ async fn a_delete_gives_time_and_then_kills() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        timeout(Duration::from_secs(3), up).await.unwrap();
+        timeout(Duration::from_secs(30), up).await.unwrap();
     }
     let mut changes = stage.objects.changes();
     let start = std::time::Instant::now();
     stage.delete("hard", 1);
     stage.delete("soft", 30);
     stage.until_gone("soft").await;
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     stage.until_gone("hard").await;
     assert!(start.elapsed() > Duration::from_millis(950), "{:?}", start.elapsed());
     let mut ends = Vec::new();
@@ -127,14 +127,14 @@ async fn a_forced_delete_kills_at_once() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let pid = timeout(Duration::from_secs(3), pid).await.unwrap();
+    let pid = timeout(Duration::from_secs(30), pid).await.unwrap();
     stage.objects.remove(&Resource::pods(), Some("a"), "p").unwrap();
     let gone = async {
         while std::path::Path::new(&format!("/proc/{pid}")).exists() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(3), gone).await.unwrap();
+    timeout(Duration::from_secs(30), gone).await.unwrap();
 }
 
 #[tokio::test]

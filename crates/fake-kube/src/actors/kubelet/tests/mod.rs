@@ -115,7 +115,7 @@ impl Stage {
                 changes.recv().await.unwrap();
             }
         };
-        let waited = timeout(Duration::from_secs(8), wait).await;
+        let waited = timeout(Duration::from_secs(30), wait).await;
         waited.unwrap_or_else(|_| panic!("{:#}", self.get(name).unwrap_or_default()))
     }
 
@@ -125,7 +125,7 @@ impl Stage {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let waited = timeout(Duration::from_secs(8), gone).await;
+        let waited = timeout(Duration::from_secs(30), gone).await;
         waited.unwrap_or_else(|_| panic!("{:#}", self.get(name).unwrap_or_default()));
     }
 

@@ -178,8 +178,8 @@ async fn an_init_container_that_fails_fails_its_pod() {
 #[tokio::test]
 async fn probes_decide_when_a_container_has_started_is_ready_and_has_to_end() {
     let stage = stage();
-    let mut one = shell("p", "sleep 0.3; touch up; sleep 1.5; rm up; sleep 60");
-    let asks = |file: &str| json!({ "exec": { "command": ["test", "-e", file] }, "periodSeconds": 1, "failureThreshold": 1 });
+    let mut one = shell("p", "sleep 0.3; touch up; sleep 3; rm up; sleep 60");
+    let asks = |file: &str| json!({ "exec": { "command": ["test", "-e", file] }, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 1 });
     let main = &mut one["spec"]["containers"][0];
     main["startupProbe"] = json!({ "exec": { "command": ["test", "-e", "up"] }, "periodSeconds": 1, "failureThreshold": 5 });
     main["livenessProbe"] = asks("up");
@@ -201,7 +201,9 @@ async fn probes_decide_when_a_container_has_started_is_ready_and_has_to_end() {
 
 #[tokio::test]
 async fn use_is_measured_while_a_container_runs() {
-    let stage = stage();
+    let mut quick = settings();
+    quick.kubelet.metrics = Duration::from_millis(200);
+    let stage = stage_with(quick);
     stage.put(shell("p", "python3 -c 'x = bytearray(30_000_000)\nwhile True: pass'"));
     let measured = async {
         loop {
@@ -215,7 +217,30 @@ async fn use_is_measured_while_a_container_runs() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    assert_eq!(timeout(Duration::from_secs(8), measured).await.unwrap(), "p");
+    assert_eq!(timeout(Duration::from_secs(30), measured).await.unwrap(), "p");
+    let served = |of: &Resource, namespace, name: &str| stage.objects.get(of, namespace, name);
+    let told = async {
+        loop {
+            let metrics = served(&Resource::pod_metrics(), Some("a"), "p").unwrap_or_default();
+            let memory = metrics["containers"][0]["usage"]["memory"].as_str().unwrap_or_default();
+            let kilobytes = memory.strip_suffix("Ki").and_then(|it| it.parse::<u64>().ok());
+            if kilobytes.is_some_and(|it| it > 30_000) {
+                return metrics;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let metrics = timeout(Duration::from_secs(30), told).await.unwrap();
+    assert_eq!((&metrics["kind"], &metrics["window"]), (&json!("PodMetrics"), &json!("0.2s")));
+    let node = served(&Resource::node_metrics(), None, "n1").unwrap();
+    assert!(node["usage"]["cpu"].as_str().unwrap().ends_with('n'), "{node}");
+    stage.delete("p", 0);
+    let gone = async {
+        while served(&Resource::pod_metrics(), Some("a"), "p").is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), gone).await.unwrap();
 }
 
 #[tokio::test]
@@ -250,7 +275,7 @@ async fn all_processes_end_with_the_actors() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let pid = timeout(Duration::from_secs(3), pid).await.unwrap();
+    let pid = timeout(Duration::from_secs(30), pid).await.unwrap();
     let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
     let lives = || state().is_some_and(|stat| !stat.contains(") Z "));
     assert!(lives());
@@ -260,5 +285,5 @@ async fn all_processes_end_with_the_actors() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(3), gone).await.unwrap();
+    timeout(Duration::from_secs(30), gone).await.unwrap();
 }
