@@ -150,7 +150,7 @@ impl Controls {
                 "Container {} was using {kilobytes}Ki, request is {}, has larger consumption of \
                  memory. ",
                 container.name,
-                request.value()
+                request.binary()
             );
         }
         worker.say("Warning", "Evicted", &message);

@@ -17,6 +17,17 @@ impl Quantity {
         self.0.div_euclid(1000) + i128::from(self.0.rem_euclid(1000) > 0)
     }
 
+    /// With the largest binary unit that tells it whole: `1Gi`.
+    pub fn binary(self) -> String {
+        let value = self.value();
+        for (unit, bytes) in [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)] {
+            if value > 0 && value % bytes == 0 {
+                return format!("{}{unit}", value / bytes);
+            }
+        }
+        value.to_string()
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         let (negative, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -113,5 +124,8 @@ mod tests {
         }
         assert_eq!(Quantity(1001).value(), 2);
         assert_eq!(Quantity(1500).to_string(), "1500m");
+        for text in ["3Gi", "1536Mi", "7Ki", "1000", "0"] {
+            assert_eq!(Quantity::parse(text).unwrap().binary(), text);
+        }
     }
 }

@@ -158,7 +158,9 @@ async fn a_container_that_may_start_again_does_after_longer_and_longer_rests() {
 #[tokio::test]
 async fn a_pod_is_evicted_for_memory() {
     let stage = stage();
-    stage.put(shell("p", "sleep 60"));
+    let mut one = shell("p", "sleep 60");
+    one["spec"]["containers"][0]["resources"] = json!({ "requests": { "memory": "64Mi" } });
+    stage.put(one);
     stage.until("p", is_ready).await;
     stage.order(Order::Evict { namespace: "a".into(), pod: "p".into() });
     let failed = stage.until("p", |pod| main_state(pod)["terminated"].is_object()).await;
@@ -170,6 +172,7 @@ async fn a_pod_is_evicted_for_memory() {
         "{said}"
     );
     assert!(said.contains("Container main was using "), "{said}");
+    assert!(said.ends_with("Ki, request is 64Mi, has larger consumption of memory. "), "{said}");
     assert_eq!(condition(&failed, "DisruptionTarget")["reason"], "TerminationByKubelet");
     assert_eq!(stage.events("Evicted"), [said]);
 }
