@@ -11,6 +11,7 @@ Examples:
   muster serve --data-dir ./data --models ./models --listen 127.0.0.1:8080
   muster serve --models ./models --listen 127.0.0.1:0 --port-file port
   MUSTER_DATABASE_URL=postgres://hub:..@db/muster muster serve --config muster.toml
+  muster serve --cluster kubernetes --data-dir ./data --models ./models
 
 Every setting can also be a MUSTER_ variable or stand in the file given with --config: see `muster
 config`. The database's URL is never a flag, for other users can see flags. SIGTERM or Ctrl-C ends
@@ -40,6 +41,9 @@ pub struct ServeFlags {
     /// A folder of model folders
     #[arg(long, value_name = "DIR")]
     pub models: Option<String>,
+    /// What instances are: processes, or pods of kubernetes [default: processes]
+    #[arg(long, value_name = "KIND")]
+    pub cluster: Option<String>,
     /// Host names that requests may be for, with commas between
     #[arg(long, value_name = "NAMES")]
     pub allowed_hosts: Option<String>,
@@ -73,6 +77,7 @@ impl ServeFlags {
             ("metrics", &self.metrics),
             ("data_dir", &self.data_dir),
             ("models", &self.models),
+            ("cluster", &self.cluster),
             ("allowed_hosts", &self.allowed_hosts),
             ("database.schema", &self.database_schema),
             ("objects.url", &self.objects_url),

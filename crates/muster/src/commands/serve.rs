@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use muster_cluster::kube::{self, Kube, KubeConfig, KubeError};
 use muster_cluster::machine::Facts;
 use muster_cluster::provider::Command;
 use muster_cluster::{Cluster, ExternalServers, LocalConfig, LocalProcesses, Now};
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use crate::arguments;
 use crate::commands::settings;
 use crate::config::Environment;
+use crate::config::kubernetes::Kubernetes;
 use crate::config::server::Serve;
 use crate::failure::{Failure, io_failure};
 use crate::folders::{Folders, Versions, keep_up, versions};
@@ -111,8 +113,11 @@ async fn run(
     let upload_bytes = config.upload_bytes.max(serve.body_bytes);
     let server = Server::bind(ServerConfig { upload_bytes, cookie, ..config }, store.clone())
         .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", serve.listen)))?;
-    let (engine, instances) =
-        start_engine(serve, environment, &data, &store, facts, here.subscribe())?;
+    let starting = start_engine(serve, environment, &data, &store, facts, here.subscribe());
+    let (engine, instances) = tokio::select! {
+        started = starting => started?,
+        () = signals.first() => return Ok(()),
+    };
     let watching =
         folders.map(|folders| tokio::spawn(keep_up(folders, here, store.clone(), instances)));
 
@@ -191,7 +196,7 @@ async fn open_with(config: StoreConfig, clock: &Clock, models: Vec<Model>) -> Re
     }
 }
 
-fn start_engine(
+async fn start_engine(
     serve: &Serve,
     environment: &Environment,
     data: &Path,
@@ -201,6 +206,39 @@ fn start_engine(
 ) -> Result<(Engine, watch::Receiver<u64>), Failure> {
     let timed = store.clone();
     let now: Now = Arc::new(move || timed.now());
+    let external = ExternalServers::new(Arc::clone(&now))
+        .map_err(|error| Failure::failed(format!("an HTTP client cannot be made: {error}")))?;
+    let (clusters, node) = match &serve.kubernetes {
+        Some(kubernetes) => {
+            let pods = pods(kubernetes, store, now).await?;
+            (Clusters { local: None, external, pods: Some(pods) }, None)
+        }
+        None => {
+            let local = processes(serve, environment, data, Arc::clone(&facts), now)?;
+            let node = crate::node::this_node(serve, facts, here);
+            (Clusters { local: Some(local), external, pods: None }, Some(node))
+        }
+    };
+    let policy = Policy { max_instances: serve.max_instances, nodes: serve.nodes.policy.clone() };
+    let groups = serve.nodes.command.clone().map(|command| GroupsConfig {
+        provider: Arc::new(Command::new(command)),
+        groups: serve.nodes.groups.clone(),
+    });
+    let (store, clearing) = (store.clone(), serve.clearing);
+    let runs = clusters.local.as_ref().or(clusters.pods.as_ref()).unwrap_or(&clusters.external);
+    let instances = runs.changed();
+    let config = EngineConfig { store, clusters, policy, node, groups, clearing };
+    Ok((Engine::start(config), instances))
+}
+
+/// Instances are processes of this machine.
+fn processes(
+    serve: &Serve,
+    environment: &Environment,
+    data: &Path,
+    facts: Arc<Facts>,
+    now: Now,
+) -> Result<Arc<dyn Cluster>, Failure> {
     let local = LocalProcesses::start(LocalConfig {
         program: std::env::current_exe().map_err(io_failure("the path of this program"))?,
         run_dir: data.join("run"),
@@ -209,25 +247,32 @@ fn start_engine(
         walls: walls::arguments(serve, data),
         environment: environment.for_models(&serve.model_variables),
         gpu_variable: serve.machine.gpu_variable.clone(),
-        facts: Some(Arc::clone(&facts)),
-        now: Arc::clone(&now),
+        facts: Some(facts),
+        now,
     });
-    let local = local.map_err(|error| Failure::failed(error.to_string()))?;
     walls::tell(serve, environment, data);
-    let external = ExternalServers::new(now)
-        .map_err(|error| Failure::failed(format!("an HTTP client cannot be made: {error}")))?;
-    let policy = Policy { max_instances: serve.max_instances, nodes: serve.nodes.policy.clone() };
-    let groups = serve.nodes.command.clone().map(|command| GroupsConfig {
-        provider: Arc::new(Command::new(command)),
-        groups: serve.nodes.groups.clone(),
-    });
-    let node = crate::node::this_node(serve, Arc::clone(&facts), here);
-    let (store, clearing) = (store.clone(), serve.clearing);
-    let instances = local.changed();
-    let node = Some(node);
-    let clusters = Clusters { local: Some(local), external, pods: None };
-    let config = EngineConfig { store, clusters, policy, node, groups, clearing };
-    Ok((Engine::start(config), instances))
+    Ok(local.map_err(|error| Failure::failed(error.to_string()))?)
+}
+
+/// Instances are pods.
+async fn pods(
+    kubernetes: &Kubernetes,
+    store: &Store,
+    now: Now,
+) -> Result<Arc<dyn Cluster>, Failure> {
+    let failed = |error: KubeError| Failure::failed(error.to_string());
+    let (kubeconfig, context) = (kubernetes.kubeconfig.as_deref(), kubernetes.context.as_deref());
+    let client = kube::client(kubeconfig, context).await.map_err(failed)?;
+    let namespace = kubernetes.namespace.clone();
+    let config = KubeConfig {
+        namespace: namespace.unwrap_or_else(|| client.default_namespace().to_owned()),
+        hub: store.hub().await.map_err(|error| store_failure(&error))?,
+        template: kubernetes.template.clone(),
+        observe_cluster: kubernetes.sees_cluster,
+        ..KubeConfig::default()
+    };
+    tracing::info!(namespace = config.namespace, hub = config.hub, "instances are pods");
+    Ok(Kube::start(client, config, now).await.map_err(failed)?)
 }
 
 fn environments(data: &Path) -> PathBuf {

@@ -2,6 +2,7 @@
 
 pub mod age;
 pub mod client;
+pub mod kubernetes;
 mod machine;
 pub mod nodes;
 pub mod server;

@@ -10,6 +10,7 @@ use muster_core::quota::{Amounts, Quotas};
 use muster_core::{Clearing, Retention};
 use muster_server::{Addresses, Mail};
 
+use super::kubernetes::{self, Kubernetes};
 use super::nodes::{self, Nodes};
 use super::settings::{Origin, Setting, Settings, Value};
 use super::{Environment, age, machine};
@@ -78,6 +79,16 @@ pub const SETTINGS: &[Setting] = &[
     setting("clearing.predictions", Some("90d"), "How long predictions are kept that nobody uses"),
     setting("clearing.instances", Some("90d"), "How long the history of instances is kept"),
     setting("max_instances", Some("16"), "Most instances of all models together"),
+    setting("cluster", Some("processes"), "What instances are: processes, or pods of kubernetes"),
+    setting(
+        "kubernetes.namespace",
+        None,
+        "Where pods are; absent: that of the kubeconfig or the hub",
+    ),
+    setting("kubernetes.kubeconfig", None, "Absent: KUBECONFIG, ~/.kube/config, or the pod's own"),
+    setting("kubernetes.context", None, "The context of the kubeconfig; absent: its current one"),
+    setting("kubernetes.pod_template", None, "A file with metadata and spec that all pods get"),
+    setting("kubernetes.sees", Some("cluster"), "cluster: nodes and pods of others; or namespace"),
     setting(
         "local.node",
         None,
@@ -158,6 +169,8 @@ pub struct Serve {
     pub node: Option<String>,
     pub labels: BTreeMap<String, String>,
     pub machine: MachineConfig,
+    /// Instances are pods.
+    pub kubernetes: Option<Kubernetes>,
     pub nodes: Nodes,
     pub model_variables: Vec<String>,
     pub model_reads: Vec<PathBuf>,
@@ -323,6 +336,7 @@ impl Serve {
                 .read("local.labels", "labels such as disk=fast,zone=a", machine::labels)?
                 .unwrap_or_default(),
             machine: machine::read(settings, environment)?,
+            kubernetes: kubernetes::read(settings)?,
             nodes: nodes::read(settings, environment, shared)?,
             model_variables: list("model_variables"),
             model_reads: list("model_reads").into_iter().map(PathBuf::from).collect(),
