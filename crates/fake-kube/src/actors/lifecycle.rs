@@ -116,7 +116,7 @@ impl Lifecycle {
             self.nodes.insert(name.clone(), node);
             if other {
                 let pods = self.on.get(&name).cloned().unwrap_or_default();
-                pods.iter().for_each(|key| self.judge(key));
+                pods.iter().for_each(|key| self.judge(&name, key));
             }
         } else if change.of == Resource::pods() {
             let object = &change.object;
@@ -134,8 +134,8 @@ impl Lifecycle {
                     let end = Instant::now() + self.settings.quarantine;
                     self.missing.entry(node.clone()).or_insert(end);
                 }
-                if self.on.entry(node).or_default().insert(key.clone()) {
-                    self.judge(&key);
+                if self.on.entry(node.clone()).or_default().insert(key.clone()) {
+                    self.judge(&node, &key);
                 }
             }
         }
@@ -184,11 +184,15 @@ impl Lifecycle {
     }
 
     /// When a pod has to leave for the taints of its node.
-    fn judge(&mut self, key: &Key) {
+    fn judge(&mut self, node: &str, key: &Key) {
+        let Some(node) = self.nodes.get(node) else { return };
+        let drives_out = node.spec.taints.iter().any(|taint| taint.effect == "NoExecute");
+        if !drives_out && self.leaving.is_empty() {
+            return;
+        }
         let object = self.objects.get(&Resource::pods(), Some(&key.0), &key.1);
         let Some(Ok(pod)) = object.map(|object| read::<Pod>(&object)) else { return };
         let uid = pod.metadata.uid.clone();
-        let Some(node) = self.nodes.get(&pod.spec.node_name) else { return };
         let taints = node.spec.taints.iter().filter(|taint| taint.effect == "NoExecute");
         let mut least: Option<i64> = None;
         let mut stays = true;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    super::shapes::{Affinity, Labels, Node, Pod, PodTerm, Requirement, Selector, Spread},
+    super::shapes::{Labels, Node, Pod, PodTerm, Requirement, Selector, Spread},
     filter::{is_wanted, untolerated},
     world::{Seen, World},
 };
@@ -40,19 +40,19 @@ struct Counted {
 impl Between {
     pub fn new(world: &World, pod: &Seen) -> Self {
         let mut between = Self::default();
-        between.count_affinity(world, &pod.pod);
+        between.count_affinity(world, &pod.pod, pod.has_rules);
         let constraints = &pod.pod.spec.topology_spread_constraints;
         between.spread =
             constraints.iter().map(|one| counted(one, constraints, world, &pod.pod)).collect();
         between
     }
 
-    fn count_affinity(&mut self, world: &World, pod: &Pod) {
+    fn count_affinity(&mut self, world: &World, pod: &Pod, has_rules: bool) {
         let rules = &pod.spec.affinity;
         let (wanted, anti) = (&rules.pod_affinity, &rules.pod_anti_affinity);
-        for (node, other) in world.pods() {
+        for (node, other) in world.pods(has_rules) {
             let theirs = &other.pod.spec.affinity;
-            if !has_rules(rules) && !has_rules(theirs) {
+            if !has_rules && !other.has_rules {
                 continue;
             }
             for term in &theirs.pod_anti_affinity.required {
@@ -141,12 +141,6 @@ impl Between {
         };
         self.spread.iter().filter(|one| !one.is_required).filter_map(pods).sum()
     }
-}
-
-fn has_rules(affinity: &Affinity) -> bool {
-    [&affinity.pod_affinity, &affinity.pod_anti_affinity]
-        .iter()
-        .any(|one| !one.required.is_empty() || !one.preferred.is_empty())
 }
 
 fn domain(node: &Node, key: &str) -> Option<Domain> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::shapes::{Key, PodAffinity},
+    super::shapes::Key,
     world::{News, Seen},
 };
 
@@ -54,9 +54,7 @@ impl Queue {
             at: now,
         });
         waiting.priority = spec.priority;
-        waiting.has_rules = !spec.topology_spread_constraints.is_empty()
-            || spec.affinity.pod_affinity != PodAffinity::default()
-            || spec.affinity.pod_anti_affinity != PodAffinity::default();
+        waiting.has_rules = !spec.topology_spread_constraints.is_empty() || pod.has_rules;
         waiting.at = waiting.at.min(waiting.rested().unwrap_or(now).max(now));
     }
 

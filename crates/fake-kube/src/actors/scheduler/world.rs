@@ -16,11 +16,17 @@ pub struct Seen {
     pub key: Key,
     pub pod: Pod,
     pub needs: Amounts,
+    /// Says something about other pods.
+    pub has_rules: bool,
 }
 
 impl Seen {
     pub fn new(pod: Pod) -> Self {
-        Self { key: pod.key(), needs: needs(&pod.spec), pod }
+        let affinity = &pod.spec.affinity;
+        let has_rules = [&affinity.pod_affinity, &affinity.pod_anti_affinity]
+            .iter()
+            .any(|one| !one.required.is_empty() || !one.preferred.is_empty());
+        Self { key: pod.key(), needs: needs(&pod.spec), has_rules, pod }
     }
 }
 
@@ -30,18 +36,22 @@ pub struct Place {
     pub node: Option<Node>,
     pub pods: BTreeMap<Key, Arc<Seen>>,
     pub used: Amounts,
+    /// How many of the pods have rules about others.
+    pub ruled: usize,
 }
 
 impl Place {
     pub fn put(&mut self, pod: Arc<Seen>) {
         self.take(&pod.key.clone());
         add(&mut self.used, &pod.needs);
+        self.ruled += usize::from(pod.has_rules);
         self.pods.insert(pod.key.clone(), pod);
     }
 
     pub fn take(&mut self, key: &Key) -> Option<Arc<Seen>> {
         let pod = self.pods.remove(key)?;
         take(&mut self.used, &pod.needs);
+        self.ruled -= usize::from(pod.has_rules);
         Some(pod)
     }
 }
@@ -72,8 +82,10 @@ impl World {
         self.places.values().filter_map(|place| Some((place.node.as_ref()?, &**place)))
     }
 
-    pub fn pods(&self) -> impl Iterator<Item = (&Node, &Arc<Seen>)> {
-        self.nodes().flat_map(|(node, place)| place.pods.values().map(move |pod| (node, pod)))
+    /// All pods, or those on nodes where some have rules about others.
+    pub fn pods(&self, all: bool) -> impl Iterator<Item = (&Node, &Arc<Seen>)> {
+        let places = self.nodes().filter(move |(_, place)| all || place.ruled > 0);
+        places.flat_map(|(node, place)| place.pods.values().map(move |pod| (node, pod)))
     }
 
     pub fn place(&self, node: &str) -> Option<&Place> {
