@@ -17,6 +17,8 @@ pub enum What {
     Fail,
     /// 401, as with a token that has expired.
     Unauthorized,
+    /// 403, as admission refuses: with its words.
+    Refuse { message: String },
     /// The answer waits.
     Slow { millis: u64 },
     /// The connection ends: at once, before anything is done; a watch in the middle of an event.
@@ -129,16 +131,21 @@ impl Faults {
         self.lock().calls.clear();
     }
 
-    pub fn count(&self, verb: &str, resource: &str) {
+    pub(crate) fn count(&self, verb: &str, resource: &str) {
         *self.lock().calls.entry((verb.to_owned(), resource.to_owned())).or_default() += 1;
     }
 
-    pub fn changed(&self) -> watch::Receiver<()> {
+    pub(crate) fn changed(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
     /// The first fault that is set for such a call and is one of `which`; it is used up by that once.
-    pub fn take(&self, verb: &str, resource: &str, which: impl Fn(&What) -> bool) -> Option<What> {
+    pub(crate) fn take(
+        &self,
+        verb: &str,
+        resource: &str,
+        which: impl Fn(&What) -> bool,
+    ) -> Option<What> {
         let mut state = self.lock();
         state.set.retain(|set| !set.is_over());
         let fits = |set: &&mut Set| which(&set.fault.what) && set.fault.is_of(verb, resource);
@@ -147,7 +154,7 @@ impl Faults {
         Some(found.fault.what.clone())
     }
 
-    pub fn is_away(&self) -> bool {
+    pub(crate) fn is_away(&self) -> bool {
         let mut state = self.lock();
         state.set.retain(|set| !set.is_over());
         state.set.iter().any(|set| set.fault.what == What::Away)

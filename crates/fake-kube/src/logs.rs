@@ -10,7 +10,7 @@ use tokio::sync::watch;
 pub struct Logs(Arc<Mutex<HashMap<(String, String), Log>>>);
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line {
+pub(crate) struct Line {
     pub at: jiff::Timestamp,
     pub text: String,
 }
@@ -58,15 +58,15 @@ impl Logs {
         });
     }
 
-    pub fn lines(&self, pod_uid: &str, container: &str, from: usize) -> Vec<Line> {
+    pub(crate) fn lines(&self, pod_uid: &str, container: &str, from: usize) -> Vec<Line> {
         self.with(pod_uid, container, |log| log.lines.get(from..).unwrap_or_default().to_vec())
     }
 
-    pub fn previous(&self, pod_uid: &str, container: &str) -> Vec<Line> {
+    pub(crate) fn previous(&self, pod_uid: &str, container: &str) -> Vec<Line> {
         self.with(pod_uid, container, |log| log.previous.clone())
     }
 
-    pub fn seen(&self, pod_uid: &str, container: &str) -> watch::Receiver<(usize, bool)> {
+    pub(crate) fn seen(&self, pod_uid: &str, container: &str) -> watch::Receiver<(usize, bool)> {
         self.with(pod_uid, container, |log| log.seen.subscribe())
     }
 

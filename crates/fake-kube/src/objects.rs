@@ -36,7 +36,7 @@ impl Change {
 }
 
 /// Namespace (empty of the cluster's) and name.
-pub type Key = (String, String);
+pub(crate) type Key = (String, String);
 
 #[derive(Clone)]
 pub struct Objects(Arc<Shared>);
@@ -78,26 +78,30 @@ impl Objects {
 
     /// Stores a new object, with its uid, time, version and (for `generateName`) name.
     pub fn create(&self, of: &Resource, object: Value) -> Result<Arc<Value>, Status> {
-        self.create_if(of, object, |_, _| Ok(()))
+        self.create_if(of, object, false, |_, _| Ok(()))
     }
 
-    /// The same if `may` allows it; nothing is written between its look and the write.
-    pub fn create_if(
+    /// The same if `may` allows it; nothing is written between its look and the write. `dry`: all but the write.
+    pub(crate) fn create_if(
         &self,
         of: &Resource,
         mut object: Value,
+        dry: bool,
         may: impl FnOnce(&View<'_>, &Value) -> Result<(), Status>,
     ) -> Result<Arc<Value>, Status> {
         let mut stored = self.lock();
         name(&mut object);
         let key = key(&object);
+        may(&View(&stored), &object)?;
         if stored.all.get(of).is_some_and(|all| all.contains_key(&key)) {
             return Err(Status::already_exists(of, &key.1));
         }
-        may(&View(&stored), &object)?;
         let meta = meta(&mut object);
         meta.insert("uid".to_owned(), json!(uid()));
         meta.insert("creationTimestamp".to_owned(), json!(now()));
+        if dry {
+            return Ok(Arc::new(object));
+        }
         Ok(self.put(&mut stored, of, object))
     }
 
@@ -140,28 +144,31 @@ impl Objects {
         name: &str,
         change: impl FnOnce(&mut Value),
     ) -> Result<Arc<Value>, Status> {
-        self.try_change(of, namespace, name, |object, _| {
+        let key = (namespace.unwrap_or_default().to_owned(), name.to_owned());
+        self.try_change(of, key, false, |object, _| {
             change(object);
             Ok(())
         })
     }
 
-    /// The same with a change that may be refused, and that sees all else at that moment.
-    pub fn try_change(
+    /// The same with a change that may be refused, and that sees all else at that moment. `dry`: all but the write.
+    pub(crate) fn try_change(
         &self,
         of: &Resource,
-        namespace: Option<&str>,
-        name: &str,
+        key: Key,
+        dry: bool,
         change: impl FnOnce(&mut Value, &View<'_>) -> Result<(), Status>,
     ) -> Result<Arc<Value>, Status> {
         let mut stored = self.lock();
-        let key = (namespace.unwrap_or_default().to_owned(), name.to_owned());
         let before = stored.all.get(of).and_then(|all| all.get(&key)).cloned();
-        let Some(before) = before else { return Err(Status::not_found(of, name)) };
+        let Some(before) = before else { return Err(Status::not_found(of, &key.1)) };
         let mut object = Value::clone(&before);
         change(&mut object, &View(&stored))?;
         if object == *before {
             return Ok(before);
+        }
+        if dry {
+            return Ok(Arc::new(object));
         }
         if is_over(&object) {
             return Ok(self.take(&mut stored, of, &key, object));
@@ -190,13 +197,13 @@ impl Objects {
     }
 
     /// The latest version, and a wait for the next.
-    pub fn version(&self) -> watch::Receiver<u64> {
+    pub(crate) fn version(&self) -> watch::Receiver<u64> {
         self.0.version.subscribe()
     }
 
     /// What was written to a kind after a version, and up to which version that is; [`None`] if the history does
     /// not reach so far.
-    pub fn since(&self, of: &Resource, version: u64) -> Option<(u64, Vec<Change>)> {
+    pub(crate) fn since(&self, of: &Resource, version: u64) -> Option<(u64, Vec<Change>)> {
         let stored = self.lock();
         if version < stored.forgotten {
             return None;
@@ -221,12 +228,12 @@ impl Objects {
     }
 
     /// Whether there ever was one of the kind.
-    pub fn knows(&self, of: &Resource) -> bool {
+    pub(crate) fn knows(&self, of: &Resource) -> bool {
         self.lock().all.contains_key(of)
     }
 
     /// Looks at several kinds at one moment.
-    pub fn view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
+    pub(crate) fn view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         look(&View(&self.lock()))
     }
 
@@ -275,7 +282,7 @@ impl Stored {
 }
 
 /// All that is stored, at one moment.
-pub struct View<'a>(&'a Stored);
+pub(crate) struct View<'a>(&'a Stored);
 
 impl View<'_> {
     pub fn get(&self, of: &Resource, namespace: &str, name: &str) -> Option<&Arc<Value>> {
@@ -296,7 +303,7 @@ impl View<'_> {
 }
 
 /// Whether nothing holds an object back whose end was asked for: no finalizer, no grace.
-fn is_over(object: &Value) -> bool {
+pub(crate) fn is_over(object: &Value) -> bool {
     let meta = &object["metadata"];
     let asked = meta["deletionTimestamp"].is_string();
     let grace = meta["deletionGracePeriodSeconds"].as_u64().unwrap_or(0);
@@ -323,7 +330,7 @@ fn name(object: &mut Value) {
 }
 
 /// The metadata, which is there afterwards.
-pub fn meta(object: &mut Value) -> &mut serde_json::Map<String, Value> {
+pub(crate) fn meta(object: &mut Value) -> &mut serde_json::Map<String, Value> {
     let meta = &mut object["metadata"];
     if !meta.is_object() {
         *meta = json!({});
@@ -331,13 +338,18 @@ pub fn meta(object: &mut Value) -> &mut serde_json::Map<String, Value> {
     meta.as_object_mut().expect("an object, as just seen to")
 }
 
-pub fn key(object: &Value) -> Key {
+/// The items of a list, if there is one.
+pub(crate) fn items<'a>(object: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
+    object.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+pub(crate) fn key(object: &Value) -> Key {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     (text("namespace"), text("name"))
 }
 
 /// The version that an object has; 0 without one.
-pub fn version(object: &Value) -> u64 {
+pub(crate) fn version(object: &Value) -> u64 {
     let version = object["metadata"]["resourceVersion"].as_str();
     version.and_then(|version| version.parse().ok()).unwrap_or(0)
 }
@@ -347,16 +359,16 @@ fn uuid_bytes() -> [u8; 16] {
     uuid::Uuid::now_v7().into_bytes()
 }
 
-pub fn uid() -> String {
+pub(crate) fn uid() -> String {
     uuid::Uuid::from_bytes(uuid_bytes()).to_string()
 }
 
 /// In whole seconds, as the API has it.
-pub fn now() -> String {
+pub(crate) fn now() -> String {
     seconds(jiff::Timestamp::now())
 }
 
-pub fn seconds(at: jiff::Timestamp) -> String {
+pub(crate) fn seconds(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

@@ -1,0 +1,8 @@
+//! The served API, as clients see it that know nothing of it.
+
+mod client;
+mod ending;
+mod faults;
+mod reading;
+mod rights;
+mod writing;
