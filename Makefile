@@ -12,6 +12,7 @@
 # make simulate [SEED=..] [WORLDS=..]  hubs that are killed and live on, and nodes that come and go, in simulated time
 # make mutants  show that the tests catch what they are for: one guard removed each (15 minutes and more; [MUTANTS=..])
 # make fuzz-api  a real hub gets what its description allows and what it does not, 1,000 examples a route, 5 in make test ([EXAMPLES=..] [SEED=..] [FUZZ=--as admin])
+# make kube-contract KUBECONFIG=..  what kubectl and the Python client expect of a Kubernetes API, asked of any cluster ([ONLY=..])
 # make deny   licences and sources of the dependencies (needs cargo-deny)
 
 CARGO ?= cargo
@@ -21,7 +22,7 @@ TEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo nextest run || 
 # The tests of the API once more: two hubs on one PostgreSQL behind a balancer, their clocks a minute apart.
 API_TESTS := $(if $(findstring nextest,$(TEST)),-E 'package(muster-server) and kind(test)',--test all)
 
-.PHONY: demo test two-hubs web web-dev web-units web-browser web-test screenshots fmt bench bench-quick simulate fuzz-api mutants chaos chaos-quick chaos-sqlite chaos-postgres deny
+.PHONY: demo test two-hubs web web-dev web-units web-browser web-test screenshots fmt bench bench-quick simulate fuzz-api kube-contract mutants chaos chaos-quick chaos-sqlite chaos-postgres deny
 
 # Who lacks Node and cannot get it has the API and the command line all the same.
 demo:
@@ -43,6 +44,7 @@ test:
 	scripts/need-smtp
 	scripts/need-nginx
 	scripts/need-clients
+	scripts/need-kubectl
 	scripts/need-chromium
 	scripts/web
 	$(CARGO) fmt --check
@@ -142,6 +144,10 @@ fuzz-api:
 	$(BUILD_AS_TESTED)
 	scripts/fuzz-api $(TARGET)/debug/muster $(TARGET)/tmp/schemathesis/bin/schemathesis \
 		--examples $(EXAMPLES) --seed $(SEED) $(FUZZ)
+
+# The tests ask it of fake-kube. Where there is no such image, CONTRACT_IMAGE names one that has sh.
+kube-contract:
+	KUBECONFIG=$(KUBECONFIG) scripts/kube-contract $(if $(ONLY),--only $(ONLY))
 
 deny:
 	$(CARGO) deny check

@@ -133,7 +133,11 @@ fn merged(
             }
         }
     }
-    if !conflicts.is_empty() && !force {
+    let taken_over = by.manager == "kubectl" && {
+        let before = client_side(live, by.schema);
+        conflicts.iter().all(|(.., path)| before.contains(path))
+    };
+    if !conflicts.is_empty() && !force && !taken_over {
         return Err(conflict(&conflicts));
     }
     let lost: Fields = conflicts.into_iter().map(|(.., path)| path).collect();
@@ -162,6 +166,13 @@ fn merged(
     }
     owners.write(&mut object);
     Ok(object)
+}
+
+/// What `kubectl apply` wrote down of itself before it applied on the server: that is no conflict.
+fn client_side(live: &Value, schema: bool) -> Fields {
+    let text = &live["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+    let object: Option<Value> = text.as_str().and_then(|text| serde_json::from_str(text).ok());
+    fields(&object.unwrap_or_default(), schema)
 }
 
 fn conflict(conflicts: &[(String, String, Path)]) -> Status {

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, StatusCode};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::config::User;
@@ -222,7 +221,7 @@ impl Call {
         if self.body.is_empty() { Ok(Value::Null) } else { self.read() }
     }
 
-    fn read<T: DeserializeOwned>(&self) -> Result<T, Status> {
+    fn read(&self) -> Result<Value, Status> {
         let kind = self.content.split(';').next().unwrap_or_default().trim();
         let text = || std::str::from_utf8(&self.body).unwrap_or_default();
         let bad = |error: &dyn std::fmt::Display| {
@@ -238,6 +237,9 @@ impl Call {
             }
             "application/yaml" | "application/apply-patch+yaml" => {
                 serde_saphyr::from_str(text()).map_err(|error| bad(&error))
+            }
+            "application/vnd.kubernetes.protobuf" => {
+                super::protobuf::read(&self.body).map_err(|why| unsupported(&why))
             }
             other => Err(unsupported(&format!(
                 "the body of the request was in an unknown format ({other}) - accepted media types \

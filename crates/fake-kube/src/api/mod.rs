@@ -11,6 +11,7 @@ mod list;
 mod logs;
 mod patch;
 mod pods;
+mod protobuf;
 mod quota;
 mod review;
 mod selector;

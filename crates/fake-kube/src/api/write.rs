@@ -276,12 +276,12 @@ pub(super) fn scale(object: &Value) -> Value {
 }
 
 fn with_scale(call: &Call, before: &Value, scale: Value) -> Result<Value, Status> {
-    let Some(replicas) = scale["spec"]["replicas"].as_u64() else {
-        let fault = Fault::invalid(
-            "spec.replicas",
-            &scale["spec"]["replicas"],
-            "must be greater than or equal to 0",
-        );
+    // Whoever has types leaves out a zero.
+    let sent = &scale["spec"]["replicas"];
+    let replicas = if sent.is_null() { Some(0) } else { sent.as_u64() };
+    let Some(replicas) = replicas else {
+        let why = "must be greater than or equal to 0";
+        let fault = Fault::invalid("spec.replicas", sent, why);
         return Err(Status::invalid(&call.resource(), "Scale", call.name(), &[fault]));
     };
     let mut new = before.clone();
