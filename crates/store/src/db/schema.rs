@@ -28,6 +28,7 @@ const SQLITE: &[(i64, &str)] = &[
     (17, include_str!("../../migrations/sqlite/0017_nodes.sql")),
     (18, include_str!("../../migrations/sqlite/0018_groups.sql")),
     (19, include_str!("../../migrations/sqlite/0019_planned.sql")),
+    (20, include_str!("../../migrations/sqlite/0020_pods.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -49,6 +50,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (17, include_str!("../../migrations/postgres/0017_nodes.sql")),
     (18, include_str!("../../migrations/postgres/0018_groups.sql")),
     (19, include_str!("../../migrations/postgres/0019_planned.sql")),
+    (20, include_str!("../../migrations/postgres/0020_pods.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.
