@@ -61,16 +61,16 @@ impl fmt::Display for Does {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::GivesWork => "gives it work",
-            Self::WaitsForPlace => "waits as long as a node comes for it, else 15 minutes",
-            Self::WaitsForGate => "waits until the gate is taken away",
-            Self::WaitsForScheduler => "waits, and tells an administrator",
-            Self::WaitsForImage => "waits 2 minutes and 1 for each GiB of the image, 20 if its size is not known",
-            Self::WaitsForRegistry => "waits as above: the node tries again by itself",
-            Self::WaitsForProgram => "waits for the start time of the model",
-            Self::AgainUncounted => "again with another instance, not counted as a failure",
-            Self::AgainCounted => "again with another instance, counted; fails after the model's last attempt",
-            Self::MoreMemory => "once more with 1.5 times the memory if the model allows, then fails with the figures",
-            Self::Fails => "fails with this reason, and is not tried again until something changes",
+            Self::WaitsForPlace => "waits for a place",
+            Self::WaitsForGate => "waits for the gate",
+            Self::WaitsForScheduler => "waits for the scheduler",
+            Self::WaitsForImage => "waits for the image",
+            Self::WaitsForRegistry => "waits, the node tries again",
+            Self::WaitsForProgram => "waits for the program",
+            Self::AgainUncounted => "again, not counted",
+            Self::AgainCounted => "again, counted",
+            Self::MoreMemory => "again with more memory, once",
+            Self::Fails => "fails, not tried again",
         })
     }
 }

@@ -189,7 +189,8 @@ pub fn of_container(it: &Its<'_>, ended: &ContainerStateTerminated) -> EndCause 
         _ => {
             // What a signal ended has the signal's number and 128 for its exit code.
             let signal = ended.signal.filter(|signal| *signal != 0);
-            let signal = signal.or(Some(ended.exit_code - 128).filter(|it| (1..=31).contains(it)));
+            let by_code = Some(ended.exit_code.saturating_sub(128));
+            let signal = signal.or(by_code.filter(|signal| (1..=31).contains(signal)));
             let code = Some(ended.exit_code).filter(|_| signal.is_none());
             let message: Vec<char> = message.trim().chars().collect();
             let kept = &message[message.len().saturating_sub(LAST_LINES)..];

@@ -69,18 +69,30 @@ const WORDS: [(ImageFault, &[&str]); 6] = [
     ),
 ];
 
-/// What is meant by the reason of a container that waits, if it is one about its image.
-pub fn fault(reason: &str, message: &str) -> Option<ImageFault> {
+/// What is meant by the reason of a container that waits, if it is one about its image. What the image is called
+/// says nothing.
+pub fn fault(reason: &str, message: &str, image: &str) -> Option<ImageFault> {
     match reason {
         "InvalidImageName" => Some(ImageFault::BadName),
         "ErrImageNeverPull" => Some(ImageFault::NotFound),
         "ErrImagePull" | "ImagePullBackOff" | "ImageInspectError" | "RegistryUnavailable" => {
-            Some(by_words(message))
+            Some(by_words(&without_name(message, image)))
         }
         // The image's signature is not one that the node trusts.
         "SignatureValidationFailed" => Some(ImageFault::Forbidden),
         _ => None,
     }
+}
+
+fn without_name(message: &str, image: &str) -> String {
+    let (tagged, _) = image.split_once('@').unwrap_or((image, ""));
+    let (repository, _) = tagged.rsplit_once(':').unwrap_or((tagged, ""));
+    let (_, path) = repository.split_once('/').unwrap_or(("", repository));
+    let mut message = message.to_owned();
+    for name in [image, repository, path].into_iter().filter(|name| name.len() > 3) {
+        message = message.replace(name, "");
+    }
+    message
 }
 
 fn by_words(message: &str) -> ImageFault {
@@ -93,4 +105,32 @@ fn by_words(message: &str) -> ImageFault {
 /// Is it a program for other processors?
 pub fn is_of_other_platform(message: &str) -> bool {
     message.to_lowercase().contains("exec format error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_image_says_nothing_of_what_is_wrong() {
+        let image = "registry.example.org/timeout/denied-forbidden:1.0";
+        for (image, words) in [
+            (
+                image,
+                "failed to pull and unpack image \"IMAGE\": failed to resolve image: IMAGE: not found",
+            ),
+            ("docker.io/library/x509:1", "failed to do request for library/x509: manifest unknown"),
+            ("timeout@sha256:11", "timeout: not found"),
+        ] {
+            let message = words.replace("IMAGE", image);
+            assert_eq!(
+                fault("ErrImagePull", &message, image),
+                Some(ImageFault::NotFound),
+                "{message}"
+            );
+        }
+        assert_eq!(fault("ErrImagePull", "i/o timeout", "a:1"), Some(ImageFault::Unreachable));
+        assert_eq!(fault("ErrImagePull", "", ""), Some(ImageFault::Unreachable));
+        assert_eq!(fault("ContainerCreating", "not found", image), None);
+    }
 }

@@ -38,12 +38,13 @@ const SAID_OTHERWISE: [&str; 3] = [
 
 /// Labels of nodes with GPUs, and the resource that their driver will tell of; with a value only if it is that.
 /// GPU nodes are ready minutes before that.
-const PROMISES: [(&str, Option<&str>, &str); 8] = [
+const PROMISES: [(&str, Option<&str>, &str); 9] = [
     ("k8s.amazonaws.com/accelerator", None, "nvidia.com/gpu"),
     ("cloud.google.com/gke-accelerator", None, "nvidia.com/gpu"),
     ("cloud.google.com/gke-tpu-accelerator", None, "google.com/tpu"),
-    ("karpenter.k8s.aws/instance-gpu-name", None, "nvidia.com/gpu"),
-    ("karpenter.azure.com/sku-gpu-name", None, "nvidia.com/gpu"),
+    ("karpenter.k8s.aws/instance-gpu-manufacturer", Some("nvidia"), "nvidia.com/gpu"),
+    ("karpenter.k8s.aws/instance-gpu-manufacturer", Some("amd"), "amd.com/gpu"),
+    ("karpenter.azure.com/sku-gpu-manufacturer", Some("nvidia"), "nvidia.com/gpu"),
     ("kubernetes.azure.com/accelerator", Some("nvidia"), "nvidia.com/gpu"),
     ("accelerator", Some("nvidia"), "nvidia.com/gpu"),
     ("nvidia.com/gpu.deploy.device-plugin", Some("true"), "nvidia.com/gpu"),

@@ -129,7 +129,8 @@ fn on_its_node(pod: &Pod, node: &str) -> Phase {
         Some((it, reason, waiting.message.as_deref().unwrap_or_default()))
     });
     for (it, reason, message) in waiting {
-        if let Some(fault) = image::fault(reason, message) {
+        let image = it.spec.and_then(|it| it.image.as_deref()).unwrap_or_default();
+        if let Some(fault) = image::fault(reason, message, image) {
             let message = short(message);
             if fault.is_lasting() {
                 return Phase::Stuck { cause: EndCause::Image { fault, message } };
