@@ -1,14 +1,14 @@
 //! What is around: the machines that run hubs, as nodes, and what a model asks of one.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_cluster::Cluster;
 use muster_core::instance::{Observed, ObservedState, Runs};
 use muster_core::room::{Ask, Condition, Folder, NodeId, NodeView, Place, Requirement};
 use muster_core::waits::{Scheduler, Waits};
-use muster_core::{Model, ModelId, ServerId};
+use muster_core::{Amounts, Model, ModelId, ServerId};
 use muster_store::{Error, Instance, Queue, Store};
 use tokio::time::Instant;
 
@@ -17,6 +17,11 @@ pub type ThisNode = Arc<dyn Fn() -> NodeView + Send + Sync>;
 
 /// How old the largest memory that is known of versions may be.
 const PEAKS: Duration = Duration::from_secs(60);
+/// What so many instances of a model with different amounts ask for is remembered.
+const MOST_ASKS: usize = 8;
+
+/// What instances of a model ask for, by what they have of their node.
+type Asks = Vec<(Arc<Model>, Amounts, Ask)>;
 
 #[derive(Default)]
 pub(crate) struct Around {
@@ -26,6 +31,8 @@ pub(crate) struct Around {
     pods: Option<Arc<dyn Cluster>>,
     /// What is around the pods, as it was seen last.
     seen: muster_cluster::Around,
+    /// What pods of models ask for: their pods have to be made up to know it.
+    asks: Mutex<HashMap<ModelId, Asks>>,
     /// Of the other servers that live.
     pub others: Vec<(ServerId, NodeView)>,
     /// The most memory that an instance of a version had, bytes.
@@ -104,7 +111,7 @@ impl Around {
 
     /// What an instance of the model asks of its node, never more memory than `largest`; an external server
     /// has none.
-    pub fn ask(&self, model: &Model, largest: Option<u64>) -> Option<Ask> {
+    pub fn ask(&self, model: &Arc<Model>, largest: Option<u64>) -> Option<Ask> {
         if !self.counts_room() || model.source.runs() == Runs::Elsewhere {
             return None;
         }
@@ -120,10 +127,25 @@ impl Around {
             needs: model.resources.node.iter().map(need).collect(),
             ..Ask::default()
         };
-        Some(match &self.pods {
-            Some(pods) => pods.ask(model, ask),
-            None => ask,
-        })
+        Some(self.of_pod(model, ask))
+    }
+
+    /// The same of a pod, with all that its template adds.
+    fn of_pod(&self, model: &Arc<Model>, ask: Ask) -> Ask {
+        let Some(pods) = self.pods.as_ref().filter(|_| model.source.runs() == Runs::Pod) else {
+            return ask;
+        };
+        let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = asks.entry(model.id.clone()).or_default();
+        known.retain(|(of, ..)| Arc::ptr_eq(of, model));
+        if let Some((.., ask)) = known.iter().find(|(_, amounts, _)| *amounts == ask.amounts) {
+            return ask.clone();
+        }
+        let amounts = ask.amounts.clone();
+        let ask = pods.ask(model, ask);
+        known.truncate(MOST_ASKS);
+        known.push((Arc::clone(model), amounts, ask.clone()));
+        ask
     }
 
     /// What an instance holds, and where. Of a pod the scheduler says where.
@@ -138,7 +160,7 @@ impl Around {
             return (Some(ask), instance.place.clone());
         };
         let ask = match model {
-            Some(model) => pods.ask(&model, ask),
+            Some(model) => self.of_pod(&model, ask),
             None => ask,
         };
         let place = match pods.find(instance.id) {

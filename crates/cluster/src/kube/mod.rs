@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use muster_core::news::News;
 use muster_core::room::Ask;
-use muster_core::{Address, InstanceId, Model, Observed, ObservedState};
+use muster_core::{Address, InstanceId, Model, Observed};
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -213,8 +213,12 @@ impl Cluster for Kube {
     }
 
     fn is_at(&self, instance: InstanceId, address: &Address) -> bool {
-        let is_at = |seen: Observed| matches!(seen.state, ObservedState::Ready { address: its } if its == *address);
-        self.0.pods.find(instance).is_some_and(is_at)
+        self.0.pods.with(instance, |entry| entry.is_at(address)) == Some(true)
+    }
+
+    fn image(&self, instance: InstanceId) -> Option<String> {
+        let image = |entry: &mut pods::Entry| entry.pod.as_ref()?.state.image_id.clone();
+        self.0.pods.with(instance, image).flatten()
     }
 
     fn ask(&self, model: &Model, ask: Ask) -> Ask {

@@ -60,7 +60,8 @@ pub(super) struct Entry {
     /// None: nobody launched it here.
     pub(super) launch: Option<Arc<Launch>>,
     pub(super) pod: Option<Seen>,
-    was_ready: bool,
+    /// Where it was ready first: a pod keeps its address, also while it is too busy to say that it is ready.
+    address: Option<Address>,
     pub(super) stop: Option<Duration>,
     /// When it was seen first that its pod is to be gone.
     leaves: Option<Instant>,
@@ -294,7 +295,7 @@ impl Entry {
             observed: Observed { instance, at, state, node: None },
             launch,
             pod: None,
-            was_ready: false,
+            address: None,
             stop: None,
             leaves: None,
             ends: None,
@@ -313,6 +314,12 @@ impl Entry {
     /// Its end is known, and told soon.
     pub(super) fn is_ending(&self) -> bool {
         self.ends.is_some()
+    }
+
+    /// Is it still the pod that listened there?
+    pub(super) fn is_at(&self, address: &Address) -> bool {
+        let is_there = self.pod.as_ref().is_some_and(|seen| !seen.gone);
+        is_there && !self.is_over() && !self.is_ending() && self.address.as_ref() == Some(address)
     }
 
     /// Its container can have written something.
@@ -393,13 +400,14 @@ impl Entry {
         let cause = match seen.state.phase.clone() {
             Phase::Ended { cause, .. } | Phase::Stuck { cause } => cause,
             Phase::Ready { ip, port } => {
-                self.was_ready = true;
                 let url = format!("http://{}", std::net::SocketAddr::new(ip, port));
-                self.tell(ObservedState::Ready { address: Address::Url(url) }, now);
+                let address = Address::Url(url);
+                self.address = Some(address.clone());
+                self.tell(ObservedState::Ready { address }, now);
                 return None;
             }
             Phase::Starts { waits, .. } => {
-                let doing = match (&waits, self.was_ready) {
+                let doing = match (&waits, self.address.is_some()) {
                     (Waits::Program, true) => "it is not ready".to_owned(),
                     (waits, _) => waits.to_string(),
                 };
