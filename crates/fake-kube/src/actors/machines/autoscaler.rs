@@ -1,6 +1,10 @@
-//! Plays the Cluster Autoscaler, as far as it makes groups larger, and says so in its words.
+//! Plays the Cluster Autoscaler: makes groups larger for pods that wait, and says so in its words.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Instant,
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -21,21 +25,24 @@ const MIN: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size";
 const MAX: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size";
 
 pub struct Autoscaler {
-    objects: Objects,
+    pub(super) objects: Objects,
     events: Recorder,
+    /// Nodes that are not needed, and since when.
+    pub(super) unneeded: HashMap<String, Instant>,
 }
 
 /// A deployment with limits.
-struct Group {
-    version: &'static str,
-    object: Arc<Value>,
-    max: u64,
+pub(super) struct Group {
+    pub version: &'static str,
+    pub object: Arc<Value>,
+    pub min: u64,
+    pub max: u64,
     had: u64,
-    replicas: u64,
+    pub replicas: u64,
 }
 
 impl Group {
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let object = &self.object;
         let (namespace, name) =
             (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
@@ -46,7 +53,7 @@ impl Group {
 impl Autoscaler {
     pub fn new(objects: &Objects) -> Self {
         let events = Recorder::new(objects, "cluster-autoscaler", Style::Core);
-        Self { objects: objects.clone(), events }
+        Self { objects: objects.clone(), events, unneeded: HashMap::new() }
     }
 
     /// Makes groups larger for the pods that the scheduler found no node for.
@@ -81,16 +88,16 @@ impl Autoscaler {
         }
     }
 
-    fn groups(&self) -> Vec<Group> {
+    pub(super) fn groups(&self) -> Vec<Group> {
         let mut groups = Vec::new();
         for version in VERSIONS {
             for object in self.objects.list(&deployments(version)).1 {
                 let limit = |name: &str| {
                     object["metadata"]["annotations"][name].as_str()?.parse::<u64>().ok()
                 };
-                let (Some(_), Some(max)) = (limit(MIN), limit(MAX)) else { continue };
+                let (Some(min), Some(max)) = (limit(MIN), limit(MAX)) else { continue };
                 let replicas = object["spec"]["replicas"].as_u64().unwrap_or(1);
-                groups.push(Group { version, max, had: replicas, replicas, object });
+                groups.push(Group { version, min, max, had: replicas, replicas, object });
             }
         }
         groups
@@ -98,17 +105,23 @@ impl Autoscaler {
 
     /// The nodes of a group that have been ordered and are not there.
     fn put_upcoming(&self, world: &mut World, group: &Group) {
-        let (namespace, name) =
-            (text(&group.object, "/metadata/namespace"), text(&group.object, "/metadata/name"));
-        let all = self.objects.list(&machines(group.version)).1;
-        let running = all.iter().filter(|machine| {
-            machine["metadata"]["namespace"] == namespace
-                && machine["metadata"]["labels"][DEPLOYMENT] == name
-                && machine["status"]["phase"] == "Running"
-        });
-        for at in running.count() as u64..group.replicas {
+        for at in self.running(group).len() as u64..group.replicas {
             self.put_node(world, group, at);
         }
+    }
+
+    /// Its machines that are nodes, and stay.
+    pub(super) fn running(&self, group: &Group) -> Vec<Arc<Value>> {
+        let (namespace, name) =
+            (text(&group.object, "/metadata/namespace"), text(&group.object, "/metadata/name"));
+        let mut all = self.objects.list(&machines(group.version)).1;
+        all.retain(|machine| {
+            machine["metadata"]["namespace"] == namespace
+                && machine["metadata"]["labels"][DEPLOYMENT] == name
+                && machine["metadata"].get("deletionTimestamp").is_none()
+                && machine["status"]["phase"] == "Running"
+        });
+        all
     }
 
     fn put_node(&self, world: &mut World, group: &Group, at: u64) -> Option<String> {
@@ -171,7 +184,7 @@ impl Autoscaler {
         }
     }
 
-    fn say(&self, about: &Value, reason: &str, message: &str) {
+    pub(super) fn say(&self, about: &Value, reason: &str, message: &str) {
         let said = Said { kind: NORMAL, reason, action: "", message, host: "" };
         self.events.say(about, &said, Timestamp::now());
     }

@@ -3,6 +3,7 @@
 
 mod autoscaler;
 mod machine;
+mod scale_down;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -43,8 +44,11 @@ pub struct Settings {
     pub devices: Duration,
     /// By the name of a deployment. A machine that hangs goes on when its fault is gone.
     pub faults: BTreeMap<String, MachineFault>,
-    /// Whether one runs; it never makes groups smaller.
+    /// Whether one runs.
     pub autoscaler: bool,
+    /// How long the autoscaler leaves a node that is not needed.
+    #[serde(rename = "unneededMillis", with = "super::millis")]
+    pub unneeded: Duration,
 }
 
 impl Default for Settings {
@@ -55,6 +59,7 @@ impl Default for Settings {
             devices: Duration::ZERO,
             faults: BTreeMap::new(),
             autoscaler: false,
+            unneeded: Duration::from_secs(600),
         }
     }
 }
@@ -127,6 +132,12 @@ impl Machines {
             self.look(&settings);
             if settings.autoscaler {
                 self.autoscaler.look();
+                let now = Instant::now();
+                let again = self.autoscaler.look_down(settings.unneeded, now);
+                // It tells that it lives at least so often.
+                let scan = now + Duration::from_secs(10);
+                self.wakes = self.wakes.min(again.unwrap_or(scan)).min(scan);
+                self.autoscaler.tell_status();
             }
             loop {
                 tokio::select! {
@@ -149,9 +160,7 @@ impl Machines {
 
     fn matters(&self, change: &Change) -> bool {
         if change.of == Resource::pods() {
-            let waits = |pod: &Value| text(pod, "/spec/nodeName").is_empty();
-            let scales = self.settings.borrow().autoscaler;
-            return !self.drains.is_empty() || scales && waits(&change.object);
+            return !self.drains.is_empty() || self.settings.borrow().autoscaler;
         }
         change.of.group == GROUP || change.of == Resource::nodes()
     }
@@ -251,7 +260,8 @@ impl Machines {
             "metadata": {
                 "namespace": text(deployment, "/metadata/namespace"),
                 "generateName": format!("{}-", text(set, "/metadata/name")),
-                "labels": labels, "annotations": template["metadata"]["annotations"],
+                "labels": labels,
+                "annotations": template["metadata"].get("annotations").unwrap_or(&json!({})),
                 "ownerReferences": [owner(set)], "finalizers": [FINALIZER],
             },
             "spec": template["spec"],

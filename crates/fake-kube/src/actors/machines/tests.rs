@@ -328,3 +328,95 @@ async fn the_autoscaler_makes_a_group_larger_for_pods_that_would_fit_and_says_so
         "{said:?}"
     );
 }
+
+#[tokio::test]
+async fn the_autoscaler_takes_a_node_that_is_not_needed_unless_a_pod_holds_it() {
+    let unneeded = Duration::from_millis(400);
+    let stage = stage("v1beta2", Settings { autoscaler: true, unneeded, ..quick() });
+    stage.group("g", 2, json!({ limit("min"): "2", limit("max"): "3" }));
+    stage
+        .objects
+        .create(
+            &Resource::nodes(),
+            crate::actors::node("own", "4", "8Gi", &[], &["own:NoSchedule"]),
+        )
+        .unwrap();
+    stage.until(|stage| stage.status("g")["readyReplicas"] == 2).await;
+    // Each on a node of its own, which neither fills.
+    for name in ["busy", "idle"] {
+        let mut one = pod(name, "1");
+        one["metadata"]["labels"]["app"] = json!("model");
+        one["metadata"]["annotations"] = json!({
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": if name == "busy" { "false" } else { "true" } });
+        one["spec"]["tolerations"] = json!([{ "key": "own", "operator": "Exists" }]);
+        one["spec"]["nodeSelector"] = json!({ "node-role.kubernetes.io/model": "" });
+        one["spec"]["affinity"] = json!({ "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [{ "weight": 100, "podAffinityTerm": {
+                "labelSelector": { "matchLabels": { "app": "model" } },
+                "topologyKey": "kubernetes.io/hostname" } }] } });
+        stage.objects.create(&Resource::pods(), one).unwrap();
+    }
+    let get = |stage: &Stage, name: &str| stage.objects.get(&Resource::pods(), Some("a"), name);
+    let mut changes = stage.objects.changes();
+    let runs = |stage: &Stage, name: &str| {
+        get(stage, name).is_some_and(|pod| pod["status"]["phase"] == "Running")
+    };
+    stage.until(|stage| runs(stage, "busy") && runs(stage, "idle")).await;
+    stage
+        .objects
+        .change(&deployments("v1beta2"), Some("c"), "g", |group| {
+            group["metadata"]["annotations"][limit("min")] = json!("0");
+        })
+        .unwrap();
+    let held = get(&stage, "busy").unwrap()["spec"]["nodeName"].clone();
+    // The idle one is moved off its node, and that goes.
+    stage.until(|stage| stage.machines().len() == 1 && get(stage, "idle").is_none()).await;
+    assert_eq!(name(&stage.machines()[0]), held);
+    tokio::time::sleep(unneeded * 2).await;
+    assert_eq!(stage.machines().len(), 1, "its pod is not safe to evict");
+    assert!(get(&stage, "busy").unwrap()["metadata"]["deletionTimestamp"].is_null());
+    let mut marks = Vec::new();
+    while let Ok(change) = changes.try_recv() {
+        for taint in change.object["spec"]["taints"].as_array().into_iter().flatten() {
+            let mark = (taint["key"].clone(), taint["effect"].clone());
+            if change.of == Resource::nodes()
+                && name(&change.object) != held
+                && !marks.contains(&mark)
+            {
+                marks.push(mark);
+            }
+        }
+    }
+    let has = |key: &str, effect: &str| marks.contains(&(json!(key), json!(effect)));
+    assert!(has("DeletionCandidateOfClusterAutoscaler", "PreferNoSchedule"), "{marks:?}");
+    assert!(has("ToBeDeletedByClusterAutoscaler", "NoSchedule"), "{marks:?}");
+    assert!(
+        stage
+            .said("ScaleDown")
+            .contains(&"marked the node as toBeDeleted/unschedulable".to_owned())
+    );
+    let told = stage
+        .objects
+        .get(&Resource::config_maps(), Some("kube-system"), "cluster-autoscaler-status")
+        .unwrap();
+    let status = told["data"]["status"].as_str().unwrap();
+    assert!(status.contains("autoscalerStatus: Running"), "{status}");
+    assert!(status.contains("name: MachineDeployment/c/g"), "{status}");
+    assert!(
+        told["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/last-updated"]
+            .is_string()
+    );
+
+    // With its work done it may go, but it has nowhere to go: it fits no other node.
+    stage
+        .objects
+        .change(&Resource::pods(), Some("a"), "busy", |pod| {
+            pod["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] =
+                json!("true");
+        })
+        .unwrap();
+    tokio::time::sleep(unneeded * 2).await;
+    assert_eq!(stage.machines().len(), 1);
+    stage.objects.remove(&Resource::pods(), Some("a"), "busy");
+    stage.until(|stage| stage.machines().is_empty() && stage.nodes().len() == 1).await;
+}
