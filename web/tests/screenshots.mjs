@@ -1,4 +1,5 @@
 // Every page, for desktop and phone, light and dark, of a hub with the real sample models: `make screenshots`.
+// Words after it are the looks that are wanted alone: `scripts/web node tests/screenshots.mjs phone phone-dark`.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -35,9 +36,8 @@ try {
   }
   const waiting = await submit(admin, 'molecular-weight', lines.slice(0, 900).join('\n'));
   await hub.call(`requests/${waiting.id}/cancel`, { token: admin, body: {} });
-  const [instance] = (await hub.call('instances?ended=false', { token: admin })).items;
   const [user] = (await hub.call('users?search=kovacs', { token: admin })).items;
-  const pages = [
+  const pages = (instance) => [
     ['home', '', 'Try an example'],
     ['model', 'models/rdkit-descriptors', 'About'],
     ['about', 'models/rdkit-descriptors?tab=about', 'Columns of the result'],
@@ -64,11 +64,16 @@ try {
     ['not-found', 'nowhere', 'no page'],
   ];
   for (const [look, options] of Object.entries({ light: {}, dark: { dark: true }, phone: { phone: true }, 'phone-dark': { phone: true, dark: true } })) {
+    if (process.argv.length > 2 && !process.argv.includes(look)) continue;
+    // Instances that are idle go: on a slow machine before their pictures were taken.
+    for (const [model, input] of [['rdkit-descriptors', 'CCO'], ['molecular-weight', 'CCO'], ['primer-tm', 'GTAAAACGACGGCCAG']]) await end(admin, await hub.call(`requests?model=${model}&cache=false`, { token: admin, method: 'POST', body: input, headers: { 'content-type': 'text/plain' } }));
+    const [instance] = (await hub.call('instances?ended=false', { token: admin })).items;
     const { page } = await eyes.person(hub, options);
     await page.goto('/sign-in');
+    await page.getByLabel('Password').waitFor();
     await page.screenshot({ path: join(out, `sign-in-${look}.png`) });
     await signIn(page, 'hub-admin');
-    for (const [name, path, words] of pages) {
+    for (const [name, path, words] of pages(instance)) {
       await page.goto(`/${path}`);
       await page.getByText(words).first().waitFor({ state: 'attached' });
       if (name === 'home') await page.getByLabel('Paste molecules or drop a file').fill('CC(=O)Oc1ccccc1C(=O)O\nCN1C=NC2=C1C(=O)N(C(=O)N2C)C\nCC(C)Cc1ccc(cc1)C(C)C(=O)O\nCCN(CC)CC(=O)Nc1c(C)cccc1C');

@@ -5,7 +5,7 @@ import { follow, read } from '../api/read';
 import { Feed } from '../live/feed';
 import { Catalogue } from '../model/catalogue';
 import { Drawer } from '../ui/drawer';
-import { bytes, count, counted, tail } from '../ui/format';
+import { binary, count, counted, tail } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Phase } from '../ui/phase';
 import { Failed } from '../ui/void';
@@ -45,7 +45,7 @@ export class InstanceDrawer {
   protected readonly askedOf = askedOf;
   protected readonly count = count;
   protected readonly counted = counted;
-  protected readonly bytes = bytes;
+  protected readonly bytes = binary;
   protected readonly tail = tail;
   protected readonly percent = percent;
   protected readonly launchedInWords = launchedInWords;

@@ -7,7 +7,7 @@ import { LiveMark } from '../live/live-mark';
 import { Catalogue } from '../model/catalogue';
 import { Clock } from '../ui/clock';
 import { Code } from '../ui/code';
-import { bytes, count, counted, duration, tail } from '../ui/format';
+import { binary, count, counted, duration, tail } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Pager } from '../ui/pager';
 import { Phase } from '../ui/phase';
@@ -117,7 +117,7 @@ export class InstancePage {
   protected readonly go = queryChanger();
   protected readonly tabs = TABS;
   protected readonly levels = LEVELS;
-  protected readonly bytes = bytes;
+  protected readonly bytes = binary;
   protected readonly count = count;
   protected readonly counted = counted;
   protected readonly duration = duration;
@@ -136,7 +136,7 @@ export class InstancePage {
   protected readonly lines = computed(() => {
     const seen = this.#seen().filter(({ id }) => id === this.id());
     const line = (label: string, say: (value: number) => string, samples: { at: number; value: number }[]) => ({ label, say, samples, most: Math.max(0, ...samples.map(({ value }) => value)) });
-    return [line('CPU, cores', (value) => value.toFixed(2), seen.map(({ at, cpu }) => ({ at, value: cpu }))), line('Memory', bytes, seen.map(({ at, memory }) => ({ at, value: memory })))];
+    return [line('CPU, cores', (value) => value.toFixed(2), seen.map(({ at, cpu }) => ({ at, value: cpu }))), line('Memory', binary, seen.map(({ at, memory }) => ({ at, value: memory })))];
   });
   protected readonly told = computed(() => (this.events.value()?.items ?? []).filter((one) => !this.level() || one.level === this.level()));
   protected readonly since = computed(() => (this.events.value()?.items ?? []).map((one) => one.first_at).sort()[0]);

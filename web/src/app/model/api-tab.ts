@@ -11,7 +11,7 @@ import { LANGUAGES, type Language, snippet } from './snippets';
 @Component({
   selector: 'm-api-tab',
   imports: [Code],
-  template: `<div class="bar"><div class="seg" role="group" aria-label="Language">
+  template: `<div class="bar wrap"><div class="seg" role="group" aria-label="Language">
       @for (one of languages; track one.id) {<button type="button" [class.on]="one.id === language()" [attr.aria-pressed]="one.id === language()" (click)="language.set(one.id)">{{ one.label }}</button>}
     </div><span class="lbl">{{ draft.empty() ? 'With the model’s examples' : 'With what you pasted' }}</span></div>
     <m-code [text]="code()" />
