@@ -1,9 +1,19 @@
 // What is too large or too slow for `make test`, measured once: `scripts/web node tests/measure.mjs`.
 // The figures stand in README.md, with the machine they were measured on. A word after it measures that alone.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { signIn, world } from './world.mjs';
 
 const SLOW = { offline: false, latency: 150, downloadThroughput: 1.6e6 / 8, uploadThroughput: 750e3 / 8 };
-const [hub, eyes] = await world({ env: { MUSTER_QUOTAS_DAY_INPUTS: '10000000' } });
+/** Instances that are watched, and for how long: `MINUTES=60 .. measure.mjs instances`. */
+const MANY = 200;
+const MINUTES = Number(process.env.MINUTES ?? 10);
+const folder = mkdtempSync(join(tmpdir(), 'muster-measure-'));
+const servers = process.argv[2] === 'instances' ? await serve() : [];
+const [hub, eyes] = await world({ env: { MUSTER_QUOTAS_DAY_INPUTS: '10000000' }, ...(servers.length > 0 && { models: folder }) });
 const wanted = (what) => !process.argv[2] || process.argv[2] === what;
 const say = (what, value) => console.log(`${what}: ${value}`);
 const ms = (n) => `${Math.round(n)} ms`;
@@ -67,8 +77,6 @@ try {
     const row = (n) => `${molecule(n)},plate ${n},${'x'.repeat(600)}\n`;
     const rows = Array.from({ length: 98_000 }, (_, n) => row(n)).join('');
     const file = { name: 'large.csv', mimeType: 'text/csv', buffer: Buffer.from(`smiles,note,more\n${rows}`) };
-    const { writeFileSync, mkdtempSync, rmSync } = await import('node:fs');
-    const folder = mkdtempSync('/tmp/muster-measure-');
     writeFileSync(`${folder}/large.csv`, file.buffer);
     await page.goto('/models/atoms');
     await page.getByRole('button', { name: 'Try an example' }).waitFor();
@@ -77,7 +85,6 @@ try {
     await page.getByText('98,000 rows').first().waitFor();
     say('the same, all rows counted', `${ms(Date.now() - counted)} later`);
     say('the same, longest task', ms(await longest()));
-    rmSync(folder, { recursive: true });
   }
 
   // 90,000 lines pasted where people paste.
@@ -109,6 +116,82 @@ try {
       say(`the same, ${what}`, `${ms(taken)}, longest task ${ms(await longest())}`);
     }
     say('heap of the page', `${await heap()} MB`);
+    say('heap of its workers', (await workers(session)).join(', '));
+  }
+
+  // Pictures of molecules that nobody saw yet, by a worker that has drawn nothing, of a page that is opened.
+  if (wanted('pictures')) {
+    const lines = readFileSync(join(import.meta.dirname, '../../examples/molecules.csv'), 'utf8').trim().split('\n');
+    const at = lines[0].split(',').indexOf('smiles');
+    const done = await hub.request(token, 'atoms', lines.slice(1, 901).map((line) => line.split(',')[at]));
+    const { page: fresh, context: other } = await eyes.person(hub, { viewport: { width: 1440, height: 1200 } });
+    await signIn(fresh, 'grace');
+    await fresh.addInitScript(() => {
+      const seen = (globalThis.seen = { table: null, twelve: null });
+      new MutationObserver(() => {
+        if (seen.table === null && document.querySelectorAll('table.res tbody tr').length >= 8) seen.table = performance.now();
+        if (seen.twelve === null && document.querySelectorAll('table.res .mol img').length >= 12) seen.twelve = performance.now();
+      }).observe(document, { subtree: true, childList: true });
+    });
+    await fresh.goto(`/requests/${done.id}`);
+    await fresh.waitForFunction(() => globalThis.seen.twelve !== null);
+    say('first 12 pictures, after the table', ms(await fresh.evaluate(() => globalThis.seen.twelve - globalThis.seen.table)));
+    const each = await fresh.evaluate(async () => {
+      const times = [];
+      for (let n = 1; n <= 20; n++) {
+        const begun = performance.now();
+        const before = new Set([...document.querySelectorAll('table.res .mol img')].map((one) => one.src));
+        scrollTo(0, n * 1_600);
+        const drawn = () => [...document.querySelectorAll('table.res .mol')].filter((one) => one.getBoundingClientRect().top < innerHeight && one.getBoundingClientRect().bottom > 0);
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        while (!drawn().every((one) => one.querySelector('img')) || drawn().length < 8) await new Promise((done) => requestAnimationFrame(done));
+        const fresh = [...document.querySelectorAll('table.res .mol img')].filter((one) => !before.has(one.src)).length;
+        times.push((performance.now() - begun) / Math.max(1, fresh));
+      }
+      return times;
+    });
+    each.sort((a, b) => a - b);
+    say('each later picture, of 20 screens', `${each[10].toFixed(1)} ms in the middle, at most ${each.at(-1).toFixed(1)} ms`);
+    await other.close();
+  }
+
+  // Many instances that live, begin and end, while somebody looks on.
+  if (servers.length > 0) {
+    await page.goto('/admin/instances');
+    await page.waitForFunction((many) => document.querySelectorAll('table.t tbody tr').length >= many, MANY);
+    await page.evaluate(() => {
+      globalThis.frames = [];
+      let changed = false;
+      new MutationObserver(() => {
+        if (changed) return;
+        changed = true;
+        requestAnimationFrame(() => {
+          changed = false;
+          globalThis.frames.push(performance.now());
+        });
+      }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+    });
+    const used = async () => {
+      await session.send('HeapProfiler.collectGarbage');
+      return (await session.send('Runtime.getHeapUsage')).usedSize / 1e6;
+    };
+    let turn = 0;
+    let begun = null;
+    for (let minute = 0; minute <= MINUTES; minute++) {
+      const until = Date.now() + 60_000;
+      while (Date.now() < until) {
+        const server = servers[(turn += 7) % MANY];
+        server.here = !server.here;
+        await page.waitForTimeout(500);
+      }
+      const frames = await page.evaluate(() => globalThis.frames.splice(0));
+      const most = Math.max(...frames.map((at, n) => frames.slice(n).filter((one) => one < at + 1_000).length));
+      const nodes = await page.evaluate(() => document.querySelectorAll('*').length);
+      // The first minute is the page's own beginning.
+      begun ??= await used();
+      say(`minute ${minute} of ${MANY} instances`, `heap ${(await used()).toFixed(1)} MB, ${nodes} elements, drawn ${(frames.length / 60).toFixed(1)} times a second, at most ${most}`);
+    }
+    say('heap', `${((await used()) - begun).toFixed(1)} MB more after ${MINUTES} minutes`);
   }
 
   // 10,000 requests, a page after the other, on a slow computer; and what a filter costs there.
@@ -142,4 +225,41 @@ try {
 } finally {
   await eyes.close();
   await hub.stop();
+  rmSync(folder, { recursive: true });
+  for (const { server } of servers) server.close();
+}
+
+/** Model servers that are there or not as they are told, and a model for each. */
+async function serve() {
+  return Promise.all(Array.from({ length: MANY }, async (_, n) => {
+    const one = { here: true };
+    one.server = createServer((_, answer) => answer.writeHead(one.here ? 200 : 503).end('{}'));
+    await new Promise((done) => one.server.listen(0, '127.0.0.1', done));
+    mkdirSync(join(folder, `far-${n}`));
+    writeFileSync(join(folder, `far-${n}/model.toml`), `kind = "http"\nurl = "http://127.0.0.1:${one.server.address().port}"\n[card]\ntitle = "Far ${n}"\n[limits]\nmin_instances = 1\n`);
+    return one;
+  }));
+}
+
+/** Megabytes of the heap of each worker. */
+async function workers(session) {
+  const found = [];
+  const waiting = new Map();
+  let id = 0;
+  session.on('Target.attachedToTarget', ({ sessionId, targetInfo }) => found.push({ sessionId, name: targetInfo.url.split('/').pop() }));
+  session.on('Target.receivedMessageFromTarget', ({ message }) => {
+    const { id, result } = JSON.parse(message);
+    waiting.get(id)?.(result);
+  });
+  await session.send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
+  const ask = (sessionId, method) =>
+    new Promise((done) => {
+      waiting.set(++id, done);
+      void session.send('Target.sendMessageToTarget', { sessionId, message: JSON.stringify({ id, method }) });
+    });
+  return Promise.all(found.map(async ({ sessionId, name }) => {
+    await ask(sessionId, 'HeapProfiler.collectGarbage');
+    const { usedSize, backingStorageSize = 0 } = await ask(sessionId, 'Runtime.getHeapUsage');
+    return `${name} ${(usedSize / 1e6).toFixed(0)} MB and ${(backingStorageSize / 1e6).toFixed(0)} MB outside of it`;
+  }));
 }
