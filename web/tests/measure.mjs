@@ -116,7 +116,6 @@ try {
       say(`the same, ${what}`, `${ms(taken)}, longest task ${ms(await longest())}`);
     }
     say('heap of the page', `${await heap()} MB`);
-    say('heap of its workers', (await workers(session)).join(', '));
   }
 
   // Pictures of molecules that nobody saw yet, by a worker that has drawn nothing, of a page that is opened.
@@ -238,28 +237,5 @@ async function serve() {
     mkdirSync(join(folder, `far-${n}`));
     writeFileSync(join(folder, `far-${n}/model.toml`), `kind = "http"\nurl = "http://127.0.0.1:${one.server.address().port}"\n[card]\ntitle = "Far ${n}"\n[limits]\nmin_instances = 1\n`);
     return one;
-  }));
-}
-
-/** Megabytes of the heap of each worker. */
-async function workers(session) {
-  const found = [];
-  const waiting = new Map();
-  let id = 0;
-  session.on('Target.attachedToTarget', ({ sessionId, targetInfo }) => found.push({ sessionId, name: targetInfo.url.split('/').pop() }));
-  session.on('Target.receivedMessageFromTarget', ({ message }) => {
-    const { id, result } = JSON.parse(message);
-    waiting.get(id)?.(result);
-  });
-  await session.send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
-  const ask = (sessionId, method) =>
-    new Promise((done) => {
-      waiting.set(++id, done);
-      void session.send('Target.sendMessageToTarget', { sessionId, message: JSON.stringify({ id, method }) });
-    });
-  return Promise.all(found.map(async ({ sessionId, name }) => {
-    await ask(sessionId, 'HeapProfiler.collectGarbage');
-    const { usedSize, backingStorageSize = 0 } = await ask(sessionId, 'Runtime.getHeapUsage');
-    return `${name} ${(usedSize / 1e6).toFixed(0)} MB and ${(backingStorageSize / 1e6).toFixed(0)} MB outside of it`;
   }));
 }
