@@ -18,6 +18,7 @@ mod instances;
 mod mail;
 mod nodes;
 mod people;
+mod pods;
 mod processes;
 mod providers;
 mod results;

@@ -119,7 +119,16 @@ impl World {
 
     /// The next hub where one was that ended.
     pub fn hub_after(&self, ended: &Hub) -> Hub<'_> {
-        self.hub_at(&ended.address, &[], |_| {})
+        self.hub_after_with(ended, &[], |_| {})
+    }
+
+    pub fn hub_after_with(
+        &self,
+        ended: &Hub,
+        arguments: &[&str],
+        fill: impl Fn(&mut Command),
+    ) -> Hub<'_> {
+        self.hub_at(&ended.address, arguments, fill)
     }
 
     fn hub_at(&self, listen: &str, arguments: &[&str], fill: impl Fn(&mut Command)) -> Hub<'_> {

@@ -1,0 +1,243 @@
+//! A hub whose instances are pods, on a served Kubernetes API whose kubelets run real model servers.
+//! brief: IN-1, IN-3, NS-2, NS-3
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::Arc;
+
+use fake_kube::actors::kubelet::{self, Image};
+use fake_kube::actors::{Actors, node};
+use fake_kube::{Config, FakeKube, Resource};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::cluster;
+use crate::support::{Hub, LENGTHS, MUSTER, Output, PASSWORD, World, until};
+
+const NAMESPACE: &str = "models";
+/// An image as the field publishes them, ours, and one that takes two seconds a job.
+const PUBLISHED: &str = "registry.example.org/lab/published:1";
+const OURS: &str = "registry.example.org/lab/ours:1";
+const SLOW: &str = "registry.example.org/lab/slow:1";
+
+/// A cluster and its place.
+struct Kube {
+    fake: FakeKube,
+    _runtime: Runtime,
+}
+
+impl Kube {
+    /// With nodes of so many cores.
+    fn start(world: &World, nodes: &[(&str, &str)]) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/all/contract_a.py");
+        let server = |more: &[&str]| {
+            let run = [&["python3", script, "{ip}", "{port}"], more].concat();
+            Image { run: run.into_iter().map(str::to_owned).collect(), ..Image::default() }
+        };
+        let folder = world.path("models/lengths").display().to_string();
+        let ours = [MUSTER, "model-server", &folder, "--listen", "{ip}:{port}", "--write", &folder];
+        let ours = Image {
+            run: ours.map(str::to_owned).to_vec(),
+            env: BTreeMap::from([("HOME".into(), world.path("home").display().to_string())]),
+            ..Image::default()
+        };
+        let images = BTreeMap::from([
+            (PUBLISHED.to_owned(), server(&[])),
+            (SLOW.to_owned(), server(&["2"])),
+            (OURS.to_owned(), ours),
+        ]);
+        let kubelet = kubelet::Settings { images, ..kubelet::Settings::default() };
+        let actors = Some(Actors { kubelet, ..Actors::default() });
+        let runtime = Runtime::new().expect("a runtime");
+        let started = runtime.block_on(FakeKube::start(Config { actors, ..Config::default() }));
+        let kube = Self { fake: started.expect("a cluster"), _runtime: runtime };
+        let namespace = json!({"metadata": {"name": NAMESPACE}, "status": {"phase": "Active"}});
+        kube.create(&Resource::namespaces(), namespace);
+        for (name, cores) in nodes {
+            kube.add_node(name, cores);
+        }
+        world.write("kubeconfig", kube.fake.kubeconfig());
+        kube
+    }
+
+    fn create(&self, of: &Resource, object: Value) {
+        self.fake.objects().create(of, object).expect("it is created");
+    }
+
+    fn add_node(&self, name: &str, cores: &str) {
+        self.create(&Resource::nodes(), node(name, cores, "8Gi", &[], &[]));
+    }
+
+    fn pods(&self) -> Vec<Arc<Value>> {
+        self.fake.objects().list(&Resource::pods()).1
+    }
+
+    fn until_pods(&self, count: usize) {
+        until(&format!("there are {count} pods"), || self.pods().len() == count);
+    }
+
+    /// A hub whose pods are here, with this as its only model.
+    fn hub<'w>(&self, world: &'w World, model: &Value) -> Hub<'w> {
+        assert_eq!(world.create_admin("root").code, 0);
+        let hub = world.hub_with(&["--cluster", "kubernetes"], |command| fill(world, command));
+        hub.good(&["login", "root", "--password-file", "password"]);
+        add(&hub, model);
+        hub
+    }
+}
+
+fn fill(world: &World, command: &mut Command) {
+    command.env("MUSTER_KUBERNETES_KUBECONFIG", world.path("kubeconfig"));
+    command.env("MUSTER_KUBERNETES_NAMESPACE", NAMESPACE);
+    command.env("MUSTER_MODEL_IMAGES", "registry.example.org/lab/");
+}
+
+fn add(hub: &Hub, model: &Value) {
+    hub.world.write("model.json", model.to_string());
+    hub.good(&["models", "add", "model.json"]);
+}
+
+fn model(image: &str, limits: Value) -> Value {
+    json!({
+        "id": "lengths", "image": image, "version": "1",
+        "input": {"name": "input", "description": "A text"},
+        "outputs": [{"name": "length", "kind": "integer"}],
+        "limits": limits,
+        "resources": {"cpu": 1, "memory_mib": 200},
+        "pod": {"unrestricted": "Published images run as root."},
+    })
+}
+
+fn world() -> World {
+    World::new(&[("lengths", "", LENGTHS)])
+}
+
+fn run(hub: &Hub) -> String {
+    hub.good(&["run", "lengths", "--input", "abc", "--quiet"]).text
+}
+
+fn instances(hub: &Hub) -> Vec<Value> {
+    let all = hub.good(&["instances", "--json"]).json();
+    all["items"].as_array().expect("items").clone()
+}
+
+#[test]
+fn a_published_image_runs_unchanged_as_a_pod_and_is_seen_to_do_so() {
+    let world = world();
+    let kube = Kube::start(&world, &[("n1", "4")]);
+    let hub = kube.hub(&world, &model(PUBLISHED, json!({"idle_seconds": 3})));
+    assert_eq!(run(&hub), "input,length\nabc,3\n");
+    let it = instances(&hub).remove(0);
+    assert_eq!(it["runs"], "pod", "{it}");
+    let id = it["id"].as_str().expect("an id").to_owned();
+    let show = || hub.good(&["instance", "show", &id, "--json"]).json();
+    until("its pod is seen", || show()["status"] == "Running");
+    let events = || hub.good(&["instance", "events", &id, "--json"]).text;
+    until("events of Kubernetes are kept", || events().contains("\"Scheduled\""));
+    let shown = show();
+    assert_eq!(shown["node"], "n1", "{shown}");
+    let nodes = hub.good(&["nodes", "--json"]).json();
+    assert_eq!(nodes["items"][0]["id"], "n1", "{nodes}");
+    assert_eq!(nodes["items"][0]["instances"][0]["id"].as_str(), Some(&*id), "{nodes}");
+    let pod = kube.pods().remove(0);
+    let labels = pod["metadata"]["labels"].to_string();
+    assert!(labels.contains("muster.dev/hub") && labels.contains(&id), "{labels}");
+    until("nobody needs it", || kube.pods().is_empty());
+    until("its end is written down", || show()["end"]["cause"] == "idle");
+    let log = hub.good(&["instance", "logs", &id]).text;
+    assert!(log.contains("runs 1"), "{log}");
+}
+
+#[test]
+fn a_model_server_of_ours_runs_as_a_pod() {
+    let world = world();
+    let kube = Kube::start(&world, &[("n1", "4")]);
+    let hub = kube.hub(&world, &model(OURS, json!({"start_seconds": 60})));
+    assert_eq!(run(&hub), "input,length\nabc,3\n");
+    kube.until_pods(1);
+}
+
+#[test]
+fn a_burst_makes_all_its_pods_at_once_and_says_why_they_wait() {
+    let world = world();
+    let kube = Kube::start(&world, &[("n1", "1500m")]);
+    let limits = json!({"batch_size": 1, "max_instances": 3, "idle_seconds": 300});
+    let hub = kube.hub(&world, &model(SLOW, limits));
+    world.write("three.csv", "input\na\nbb\nccc\nd\nee\nfff\n");
+    let begun = hub.begin(&["run", "lengths", "three.csv", "--no-cache", "--quiet"]);
+    kube.until_pods(3);
+    let words = |it: &Value| it.to_string();
+    until("the scheduler's words are shown", || {
+        instances(&hub).iter().any(|it| it["status"] == "Pending")
+            && instances(&hub).iter().any(|it| {
+                let id = it["id"].as_str().expect("an id");
+                let one = hub.good(&["instance", "show", id, "--json"]).json();
+                words(&one).contains("Insufficient cpu")
+            })
+    });
+    assert_eq!(kube.pods().len(), 3, "no more than its maximum");
+    kube.add_node("n2", "4");
+    let output = Output::from(begun.wait_with_output().expect("it ends"));
+    assert_eq!(output.text, "input,length\na,1\nbb,2\nccc,3\nd,1\nee,2\nfff,3\n", "{output:?}");
+    let nodes: std::collections::BTreeSet<String> =
+        kube.pods().iter().map(|pod| pod["spec"]["nodeName"].to_string()).collect();
+    assert_eq!(nodes.len(), 2, "{nodes:?}");
+}
+
+#[test]
+fn a_killed_hub_finds_its_pod_again_and_deletes_what_nobody_knows() {
+    let world = world();
+    let kube = Kube::start(&world, &[("n1", "4")]);
+    let mut hub = kube.hub(&world, &model(SLOW, json!({"idle_seconds": 300})));
+    let begun = hub.begin(&["run", "lengths", "--input", "abc", "--quiet"]);
+    until("it works", || world.read("log").contains("an instance is ready"));
+    hub.kill();
+    let before = kube.pods();
+    let pods = ["--cluster", "kubernetes"];
+    let hub = world.hub_after_with(&hub, &pods, |command| fill(&world, command));
+    let output = Output::from(begun.wait_with_output().expect("it ends"));
+    assert_eq!(output.text, "input,length\nabc,3\n", "{output:?}");
+    let uid = |pods: &[Arc<Value>]| pods[0]["metadata"]["uid"].clone();
+    let after = kube.pods();
+    assert_eq!((after.len(), uid(&after)), (1, uid(&before)), "the same pod goes on");
+    drop(hub);
+}
+
+#[test]
+fn of_two_hubs_on_one_cluster_the_second_goes_on_when_the_first_is_killed() {
+    let url = cluster::shared().url("postgres");
+    let schema = format!("t{}", muster_store::Clock::system().id().simple());
+    let (one, two) = (world(), world());
+    let kube = Kube::start(&one, &[("n1", "4"), ("n2", "4")]);
+    two.write("kubeconfig", kube.fake.kubeconfig());
+    let with = |world: &World, command: &mut Command| {
+        fill(world, command);
+        command.env("MUSTER_DATABASE_URL", &url).env("MUSTER_DATABASE_SCHEMA", &schema);
+    };
+    assert_eq!(one.create_admin_with("root", |command| with(&one, command)).code, 0);
+    two.write("password", PASSWORD);
+    let pods = ["--cluster", "kubernetes"];
+    let mut first = one.hub_with(&pods, |command| with(&one, command));
+    let second = two.hub_with(&pods, |command| with(&two, command));
+    for hub in [&first, &second] {
+        hub.good(&["login", "root", "--password-file", "password"]);
+    }
+    let limits = json!({"batch_size": 1, "max_instances": 2, "idle_seconds": 300});
+    add(&first, &model(SLOW, limits));
+    let rows: Vec<String> = (0..10).map(|n| format!("x{n}")).collect();
+    two.write("ten.csv", format!("input\n{}\n", rows.join("\n")));
+    until("the second knows the model", || {
+        second.muster(&["models", "show", "lengths", "--json"]).code == 0
+    });
+    let begun = second.begin(&["run", "lengths", "ten.csv", "--no-cache", "--json", "--quiet"]);
+    kube.until_pods(2);
+    let running = || second.good(&["requests", "--json"]).json()["items"][0]["done"].as_u64();
+    until("some are done", || running().is_some_and(|done| done >= 2));
+    first.kill();
+    let output = Output::from(begun.wait_with_output().expect("it ends"));
+    let said = output.json();
+    let expected: Vec<Value> =
+        rows.iter().map(|row| json!({"input": row, "length": row.len()})).collect();
+    assert_eq!(said["result"], json!(expected), "{output:?}");
+    assert!(kube.pods().len() <= 2, "never more than the maximum");
+}
