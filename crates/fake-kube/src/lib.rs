@@ -8,6 +8,7 @@ mod controllers;
 mod faults;
 mod logs;
 pub mod objects;
+mod quantity;
 mod resource;
 mod server;
 mod status;
@@ -77,21 +78,22 @@ impl FakeKube {
 
     /// The administrator's, as YAML.
     pub fn kubeconfig(&self) -> String {
-        self.kubeconfig_with(config::ADMIN)
+        self.kubeconfig_with(None)
     }
 
-    /// With a bearer token. `kubectl` sends it only over TLS; there it asks for one if there is none.
-    pub fn kubeconfig_with(&self, token: &str) -> String {
+    /// With a bearer token. `kubectl` and others send one only over TLS.
+    pub fn kubeconfig_with(&self, token: Option<&str>) -> String {
         let mut cluster = json!({ "server": self.url() });
         if let Some(tls) = &self.kube.config.tls {
             let authority = base64::engine::general_purpose::STANDARD.encode(&tls.authority);
             cluster["certificate-authority-data"] = json!(authority);
         }
+        let user = token.map_or_else(|| json!({}), |token| json!({ "token": token }));
         // JSON is YAML.
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "fake",
             "clusters": [{ "name": "fake", "cluster": cluster }],
-            "users": [{ "name": "fake", "user": { "token": token } }],
+            "users": [{ "name": "fake", "user": user }],
             "contexts": [{ "name": "fake", "context": { "cluster": "fake", "user": "fake" } }],
         });
         format!("{config:#}\n")

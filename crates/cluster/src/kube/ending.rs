@@ -50,7 +50,7 @@ impl Inner {
         match self.pods.stop(instance, grace) {
             Stopped::Pod(is, grace) => self.spawn(async move {
                 inner.listen(instance, &is);
-                logs::opened(&inner, instance).await;
+                logs::opened(&inner, instance, &is).await;
                 delete(&inner, &is, Some(grace)).await;
             }),
             // Whoever makes it sees that it is not wanted.

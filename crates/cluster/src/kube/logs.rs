@@ -66,6 +66,8 @@ impl Log {
 struct Lines {
     /// Of the last line that was read.
     last: Option<jiff::Timestamp>,
+    /// The same when this answer began: lines of one moment are all read.
+    before: Option<jiff::Timestamp>,
     /// The front of a line, as long as its time is not read to its end.
     front: Vec<u8>,
     state: Line,
@@ -87,6 +89,7 @@ impl Lines {
     /// Another answer begins.
     fn begin(&mut self) {
         self.front.clear();
+        self.before = self.last;
         self.state = Line::Begins;
     }
 
@@ -123,7 +126,7 @@ impl Lines {
             self.state = if front.ends_with(b"\n") { Line::Begins } else { Line::Kept };
             return;
         };
-        let was_read = self.last.is_some_and(|last| stamp <= last);
+        let was_read = self.before.is_some_and(|before| stamp <= before);
         self.state = if was_read { Line::Skipped } else { Line::Kept };
         if !was_read {
             self.last = Some(stamp);
@@ -164,14 +167,19 @@ pub(super) async fn follow(inner: Arc<Inner>, instance: InstanceId, is: Named) {
     inner.pods.with(instance, |entry| entry.log.follows = false);
 }
 
-/// Waits until a log that is about to end is being read, for a moment.
-pub(super) async fn opened(inner: &Inner, instance: InstanceId) {
+/// Sees to it that the log of what is about to be deleted is read: followed, or at least as far as it is.
+pub(super) async fn opened(inner: &Inner, instance: InstanceId, is: &Named) {
     let until = Instant::now() + PAUSE;
-    while Instant::now() < until
-        && inner.pods.with(instance, |it| it.log.follows && !it.log.is_open) == Some(true)
-    {
-        sleep(Duration::from_millis(5)).await;
+    loop {
+        let state = |entry: &mut super::pods::Entry| (entry.has_begun(), entry.log.is_open);
+        match inner.pods.with(instance, state) {
+            Some((true, false)) if Instant::now() < until => sleep(Duration::from_millis(5)).await,
+            Some((true, false)) => break,
+            Some((false, _) | (true, true)) | None => return,
+        }
     }
+    // Too many are followed, or the API is slow.
+    drop(timeout(PAUSE, read(inner, instance, is, false)).await);
 }
 
 /// What is left of the log of an instance that ended.
@@ -274,6 +282,14 @@ mod tests {
             "2026-11-28T14:00:00.3Z\n2026-11-28T14:00:01Z three\n",
         ];
         assert_eq!(read(&mut lines, &again), "three\n");
+    }
+
+    #[test]
+    fn lines_of_one_moment_are_all_read() {
+        let mut lines = Lines::default();
+        let same = "2026-11-28T14:00:00.1Z one\n2026-11-28T14:00:00.1Z two\n";
+        assert_eq!(read(&mut lines, &[same]), "one\ntwo\n");
+        assert_eq!(read(&mut lines, &[same]), "");
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod make;
 mod make_tests;
 mod merge;
 mod pods;
+#[cfg(test)]
+mod pods_tests;
 pub mod read;
 mod secure;
 mod show;

@@ -62,6 +62,8 @@ pub(super) struct Entry {
     pub(super) pod: Option<Seen>,
     /// Where it was ready first: a pod keeps its address, also while it is too busy to say that it is ready.
     address: Option<Address>,
+    /// What is observed of it is otherwise than whoever looks was told.
+    is_news: bool,
     pub(super) stop: Option<Duration>,
     /// When it was seen first that its pod is to be gone.
     leaves: Option<Instant>,
@@ -122,8 +124,11 @@ impl Pods {
             return Some(Todo::Fake(is));
         }
         let todo = entry.saw(pod, is, is_answer.then(Instant::now), now);
+        let is_news = std::mem::take(&mut entry.is_news);
         drop(entries);
-        self.bump();
+        if is_news {
+            self.bump();
+        }
         todo
     }
 
@@ -137,10 +142,7 @@ impl Pods {
         let mut entries = self.lock();
         let entry = entries.get_mut(&instance)?;
         let was_deleted = pod.metadata.deletion_timestamp.is_some();
-        let todo = entry.gone(instance, &is, was_deleted);
-        drop(entries);
-        self.bump();
-        todo
+        entry.gone(instance, &is, was_deleted)
     }
 
     /// These are all pods there are, of when they were asked for.
@@ -156,22 +158,21 @@ impl Pods {
                 todo.extend(entry.gone(*instance, &is, false));
             }
         }
-        self.bump();
         todo
     }
 
     /// It is known that the pod is no more.
     pub(super) fn is_gone(&self, instance: InstanceId, is: &Named) -> Option<Todo> {
-        let todo = self.with(instance, |entry| entry.gone(instance, is, true)).flatten();
-        self.bump();
-        todo
+        self.with(instance, |entry| entry.gone(instance, is, true)).flatten()
     }
 
     /// What a start that has no pod yet is busy with.
     pub(super) fn starts(&self, instance: InstanceId, doing: String, waits: Waits) {
         let now = (self.now)();
         let changed = self.with(instance, |entry| {
-            entry.pod.is_none() && entry.tell(ObservedState::Starting { doing, waits }, now)
+            entry.pod.is_none()
+                && entry.tell(ObservedState::Starting { doing, waits }, now)
+                && std::mem::take(&mut entry.is_news)
         });
         if changed == Some(true) {
             self.bump();
@@ -186,6 +187,7 @@ impl Pods {
         let cause = entry.ends.take().or(cause);
         let Some(cause) = cause.filter(|_| !entry.is_over()) else { return };
         entry.tell(ObservedState::Ended { cause }, now);
+        entry.is_news = false;
         drop(entries);
         self.bump();
     }
@@ -293,9 +295,11 @@ impl Entry {
         let state = ObservedState::Starting { doing: "its pod is being made".to_owned(), waits };
         Self {
             observed: Observed { instance, at, state, node: None },
-            launch,
             pod: None,
             address: None,
+            // Whoever launches it is told already.
+            is_news: launch.is_none(),
+            launch,
             stop: None,
             leaves: None,
             ends: None,
@@ -382,6 +386,7 @@ impl Entry {
         }
         let state = pod_state(&pod);
         let seen = Seen { pod: Arc::new(pod), is, state, answered, gone: false };
+        self.is_news |= self.observed.node != seen.state.node;
         self.observed.node.clone_from(&seen.state.node);
         self.pod = Some(seen);
         self.is_told = false;
@@ -470,6 +475,7 @@ impl Entry {
             return false;
         }
         (self.observed.at, self.observed.state) = (now, state);
+        self.is_news = true;
         true
     }
 }

@@ -10,7 +10,7 @@ mod millis;
 mod needs;
 pub mod node;
 mod orders;
-pub(crate) mod quantity;
+mod quantity;
 pub mod scheduler;
 mod shapes;
 

@@ -116,6 +116,6 @@ async fn who_does_not_know_the_authority_does_not_come_in() {
         let http = reqwest::Client::builder().tls_certs_only([known]).build().expect("a client");
         assert_eq!(http.get(&url).send().await.is_ok(), comes_in);
     }
-    let config = client.kube.kubeconfig_with("hub");
+    let config = client.kube.kubeconfig_with(Some("hub"));
     assert!(config.contains("certificate-authority-data") && config.contains("\"token\": \"hub\""));
 }

@@ -1,0 +1,122 @@
+//! What people do to pods by hand, and other hubs.
+
+use std::time::Duration;
+
+use fake_kube::Resource;
+use muster_cluster::kube::KubeConfig;
+use muster_cluster::{Cluster, Launch};
+use muster_core::instance::Whose;
+use serde_json::{Value, json};
+
+use crate::world::{NAMESPACE, config, model, name, new_id, until, world};
+
+fn pod(named: &str, labels: Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": named, "namespace": NAMESPACE, "labels": labels},
+        "spec": {"containers": [{"name": "model", "image": "x"}], "restartPolicy": "Never"},
+    })
+}
+
+#[tokio::test]
+async fn a_pod_that_somebody_deletes_is_over_and_nobody_is_to_blame() {
+    let world = world().await;
+    let id = world.ready().await;
+    world.remove(id);
+    let cause = world.over(id).await;
+    assert_ne!(cause.whose(), Whose::Model, "{cause:?}");
+    assert_eq!(world.pods(), 0, "it is not made again by itself");
+}
+
+#[tokio::test]
+async fn another_pod_under_its_name_is_another() {
+    let world = world().await;
+    let id = world.ready().await;
+    let labels = world.pod(id).expect("a pod")["metadata"]["labels"].clone();
+    world.remove(id);
+    world.fake.objects().create(&Resource::pods(), pod(&name(id), labels)).expect("a pod");
+    world.over(id).await;
+    world.kube.forget(id);
+    until("the other one is deleted", || world.pods() == 0).await;
+}
+
+#[tokio::test]
+async fn labels_that_somebody_takes_away_are_put_back() {
+    let world = world().await;
+    let id = world.ready().await;
+    for (label, value) in [
+        ("muster.dev/hub", json!("other")),
+        ("muster.dev/instance", json!("00000000-0000-0000-0000-00000000ffff")),
+    ] {
+        world.write(id, |pod| pod["metadata"]["labels"][label] = value);
+        let is_back = || {
+            let labels = world.pod(id).expect("a pod")["metadata"]["labels"].clone();
+            labels["muster.dev/hub"] == "h1" && labels["muster.dev/instance"] == id.to_string()
+        };
+        until("its labels are back", is_back).await;
+        assert!(world.is_ready(id));
+    }
+    assert_eq!(world.kube.observe().len(), 1);
+}
+
+#[tokio::test]
+async fn what_only_says_that_it_is_the_hubs_is_deleted() {
+    let world = world().await;
+    let id = world.ready().await;
+    let labels = json!({"muster.dev/hub": "h1", "muster.dev/instance": id.to_string()});
+    for named in ["made-by-hand".to_owned(), format!("other-{id}")] {
+        world.fake.objects().create(&Resource::pods(), pod(&named, labels.clone())).expect("a pod");
+    }
+    let other = pod("of-another", json!({"muster.dev/hub": "h2"}));
+    world.fake.objects().create(&Resource::pods(), other).expect("a pod");
+    until("both are deleted", || world.pods() == 2).await;
+    assert!(world.is_ready(id));
+    assert_eq!(world.kube.observe().len(), 1);
+}
+
+#[tokio::test]
+async fn a_pod_that_is_in_no_books_is_told_and_goes_when_it_is_stopped() {
+    let world = world().await;
+    let id = new_id();
+    let labels = json!({"muster.dev/hub": "h1", "muster.dev/instance": id.to_string()});
+    world.fake.objects().create(&Resource::pods(), pod(&name(id), labels)).expect("a pod");
+    until("it is told", || world.kube.find(id).is_some()).await;
+    world.kube.stop(id, Duration::ZERO);
+    world.kube.forget(id);
+    until("it is deleted", || world.pods() == 0).await;
+    until("nothing is known of it", || world.kube.find(id).is_none()).await;
+}
+
+#[tokio::test]
+async fn two_hubs_in_one_namespace_leave_each_other_alone() {
+    let world = world().await;
+    let other = world.another(KubeConfig { hub: "h2".into(), ..config() }).await;
+    let ours = world.ready().await;
+    let theirs = new_id();
+    other.launch(Launch::anywhere(theirs, model()));
+    world.made(theirs).await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(world.kube.find(theirs), None);
+    assert_eq!(other.find(ours), None);
+    world.kube.stop(theirs, Duration::ZERO);
+    world.kube.forget(theirs);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(world.pods(), 2);
+    let tenants = world.kube.around().tenants;
+    let named: Vec<&str> = tenants.iter().map(|it| &*it.id.0).collect();
+    assert_eq!(named, [format!("{NAMESPACE}/{}", name(theirs))], "they hold room");
+}
+
+#[tokio::test]
+async fn a_name_that_somebody_else_has_is_told() {
+    let world = world().await;
+    let id = new_id();
+    let foreign = pod(&name(id), json!({"app": "x"}));
+    world.fake.objects().create(&Resource::pods(), foreign).expect("a pod");
+    world.kube.launch(Launch::anywhere(id, model()));
+    let cause = world.over(id).await;
+    assert!(cause.to_string().contains("that is not the hub's is there already"), "{cause}");
+    world.kube.forget(id);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(world.pods(), 1, "it is left alone");
+}

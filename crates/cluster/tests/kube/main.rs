@@ -1,0 +1,9 @@
+//! Pods of a hub against a served API of Kubernetes. The tests play the scheduler and the kubelets, so that each
+//! state comes when they say so.
+
+mod faults;
+mod hands;
+mod life;
+mod marks;
+mod rights;
+mod world;
