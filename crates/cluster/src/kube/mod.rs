@@ -57,6 +57,8 @@ pub struct KubeConfig {
     pub template: Value,
     /// Nodes, pods of others, budgets and daemon sets are watched.
     pub observe_cluster: bool,
+    /// How often it is asked what pods use.
+    pub measures: Duration,
     /// A watch that says nothing for so long is opened anew.
     pub silence: Duration,
     /// How long a pod that is in the books is looked for before it is made.
@@ -72,6 +74,7 @@ impl Default for KubeConfig {
             hub: "muster".to_owned(),
             template: Value::Null,
             observe_cluster: true,
+            measures: Duration::from_secs(15),
             silence: Duration::from_secs(360),
             looked_for: launch::DEFAULT_LOOKED_FOR,
             fake: ending::DEFAULT_FAKE,

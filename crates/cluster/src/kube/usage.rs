@@ -14,8 +14,6 @@ use super::read::MODEL_CONTAINER;
 use super::read::quantity::named;
 use super::{Inner, make};
 
-/// Metrics have this resolution.
-const EVERY: Duration = Duration::from_secs(15);
 /// How often it is asked for what is not there.
 const ABSENT: Duration = Duration::from_secs(300);
 
@@ -65,7 +63,7 @@ pub(super) async fn measure(inner: Arc<Inner>) {
         inner.config.hub,
     );
     loop {
-        sleep(EVERY).await;
+        sleep(inner.config.measures).await;
         if inner.pods.is_empty() {
             measured.clear();
             continue;

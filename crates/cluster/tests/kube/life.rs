@@ -1,13 +1,15 @@
 use std::time::Duration;
 
-use fake_kube::Resource;
+use fake_kube::{Config, Resource};
+use muster_cluster::kube::KubeConfig;
 use muster_cluster::{Cluster, Launch};
 use muster_core::instance::Whose;
+use muster_core::news::Usage;
 use muster_core::waits::{Reason, Scheduler, Waits};
 use muster_core::{Address, EndCause, ObservedState};
 use serde_json::json;
 
-use crate::world::{NAMESPACE, model, name, new_id, until, world};
+use crate::world::{NAMESPACE, model, name, new_id, until, world, world_of};
 
 #[tokio::test]
 async fn an_instance_is_a_pod_from_its_making_to_its_end() {
@@ -171,6 +173,44 @@ async fn events_of_a_pod_and_of_its_node_are_told_once() {
     .await;
     assert_eq!(more.iter().map(|event| event.count).collect::<Vec<_>>(), [5]);
     assert!(told.iter().any(|event| event.uid == more[0].uid), "the same one");
+}
+
+#[tokio::test]
+async fn what_it_uses_is_told_once_for_each_measurement() {
+    let measures = Duration::from_millis(100);
+    let often = |config| KubeConfig { measures, ..config };
+    let world = world_of(Config::default(), None, often).await.expect("a hub");
+    let id = new_id();
+    let metrics = json!({
+        "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics",
+        "metadata": {"name": name(id), "namespace": NAMESPACE, "labels": {"muster.dev/hub": "h1"}},
+        "timestamp": "2026-11-28T14:00:00Z", "window": "15s",
+        "containers": [{"name": "model", "usage": {"cpu": "250m", "memory": "12Mi"}}],
+    });
+    let objects = world.fake.objects();
+    objects.create(&Resource::pod_metrics(), metrics).expect("metrics");
+    world.kube.launch(Launch::anywhere(id, model()));
+    world.made(id).await;
+    let mut used = Usage::default();
+    until("it is measured", || {
+        used.add(&world.kube.news(id).usage);
+        used.samples > 0
+    })
+    .await;
+    tokio::time::sleep(5 * measures).await;
+    used.add(&world.kube.news(id).usage);
+    assert_eq!(used, Usage::of(250, 12 << 20));
+    let more = |metrics: &mut serde_json::Value| {
+        metrics["timestamp"] = json!("2026-11-28T14:00:15Z");
+        metrics["containers"][0]["usage"]["cpu"] = json!("1");
+    };
+    objects.change(&Resource::pod_metrics(), Some(NAMESPACE), &name(id), more).expect("metrics");
+    until("it is measured again", || {
+        used.add(&world.kube.news(id).usage);
+        used.samples > 1
+    })
+    .await;
+    assert_eq!((used.cpu.peak, used.memory.now), (1000, 12 << 20));
 }
 
 #[tokio::test]
