@@ -203,6 +203,9 @@ pub struct ModelLimits {
     pub idle_seconds: u32,
     /// Most resident memory of an instance, MiB.
     pub memory_mib: u32,
+    /// The same of one that follows one which ran out of it; 0: no more. Of pods.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub memory_most_mib: u32,
     /// How often a task is tried before its request fails.
     pub max_attempts: u32,
 }
@@ -223,6 +226,7 @@ impl Default for ModelLimits {
             job_seconds: 600,
             idle_seconds: 300,
             memory_mib: 4096,
+            memory_most_mib: 0,
             max_attempts: 3,
         }
     }
@@ -267,6 +271,10 @@ impl ModelLimits {
             ),
             (self.prepare_seconds == 0, "prepare_seconds is at least 1"),
             (self.memory_mib < 16, "memory_mib is at least 16"),
+            (
+                self.memory_most_mib != 0 && self.memory_most_mib < self.memory_mib,
+                "memory_most_mib is 0 or at least memory_mib",
+            ),
         ];
         wrong.into_iter().filter_map(|(wrong, what)| wrong.then_some(what)).collect()
     }
@@ -424,8 +432,9 @@ mod tests {
             spare_instances: 2,
             job_seconds: 0,
             memory_mib: 15,
+            memory_most_mib: 14,
             ..ModelLimits::default()
         };
-        assert_eq!(bad.faults().len(), 5);
+        assert_eq!(bad.faults().len(), 6);
     }
 }

@@ -1,6 +1,6 @@
 //! What an instance asks for of a machine, and what a machine has: exact integers.
 
-mod names;
+pub(crate) mod names;
 #[cfg(test)]
 mod tests;
 

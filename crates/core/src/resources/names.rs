@@ -8,7 +8,7 @@ const LONGEST_PREFIX: usize = 253;
 type Named = Result<(), &'static str>;
 
 /// `NAME` or `example.org/NAME`.
-pub(super) fn label_key(key: &str) -> Named {
+pub(crate) fn label_key(key: &str) -> Named {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
@@ -22,7 +22,7 @@ pub(super) fn label_key(key: &str) -> Named {
     )
 }
 
-pub(super) fn label_value(value: &str) -> Named {
+pub(crate) fn label_value(value: &str) -> Named {
     if value.is_empty() || is_part(value) {
         return Ok(());
     }
@@ -33,7 +33,7 @@ pub(super) fn label_value(value: &str) -> Named {
 }
 
 /// The name of a resource that is not among those that every node has.
-pub(super) fn extended_resource(name: &str) -> Named {
+pub(crate) fn extended_resource(name: &str) -> Named {
     // A quota names it with this before it, and that has to be a name as well.
     const IN_A_QUOTA: &str = "requests.";
     let parts = name.split_once('/');
