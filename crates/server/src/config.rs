@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use muster_core::image::ImagePrefix;
 use muster_core::input::InputLimits;
 use muster_core::quota::Quotas;
 use muster_core::{Check, Clearing, Retention};
@@ -64,6 +65,8 @@ pub struct ServerConfig {
     pub sessions: SessionLimits,
     /// Servers that models of the API may run on.
     pub model_addresses: Vec<Origin>,
+    /// Images that models of the API may be, by how their names begin.
+    pub model_images: Vec<ImagePrefix>,
     /// Most instances of all models together.
     pub max_instances: u32,
     pub times: Times,
@@ -122,6 +125,7 @@ impl Default for ServerConfig {
             machine: Machine::default(),
             sessions: SessionLimits::default(),
             model_addresses: Vec::new(),
+            model_images: Vec::new(),
             max_instances: 16,
             times: Times::default(),
             connections: 4_096,

@@ -23,6 +23,8 @@ mod greedy;
 mod hub;
 #[path = "all/hub_state.rs"]
 mod hub_state;
+#[path = "all/images.rs"]
+mod images;
 #[path = "all/instances.rs"]
 mod instances;
 #[path = "all/labels.rs"]

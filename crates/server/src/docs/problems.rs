@@ -125,11 +125,11 @@ const OPERATIONS: &[(&str, Body, &[Kind])] = {
         ("find_plan", Body::None, &[BadParameter, NobodyPlans]),
         ("list_catalogue", Body::None, &[BadParameter]),
         ("find_in_catalogue", Body::None, &[UnknownModel]),
-        ("create_model", Body::Json, &[ModelTaken, BadModel, ModelAddress]),
+        ("create_model", Body::Json, &[ModelTaken, BadModel, ModelAddress, ModelImage]),
         (
             "edit_model",
             Body::Json,
-            &[UnknownModel, IfMatchNeeded, ChangedMeanwhile, BadModel, ModelAddress],
+            &[UnknownModel, IfMatchNeeded, ChangedMeanwhile, BadModel, ModelAddress, ModelImage],
         ),
         (
             "delete_model",

@@ -1,6 +1,6 @@
 //! Closed sets of words, written into the description from where they are defined.
 
-use muster_core::instance::{EndCause, StateName, StopWork};
+use muster_core::instance::{EndCause, Runs, StateName, StopWork};
 use muster_core::model::{InputKind, Network};
 use muster_core::news::Level;
 use muster_core::plan::{Action, KeptWhy, NodesMode, Why};
@@ -64,6 +64,8 @@ fn sets() -> Vec<(&'static str, &'static str, Words)> {
             words(["none", "complete", "partial", "errors"], |it| it),
         ),
         ("AdminRequest", "error_class", words(Cause::ALL, Cause::name)),
+        ("Instance", "runs", words(Runs::ALL, Runs::name)),
+        ("CatalogueModel", "runs", words(Runs::ALL, Runs::name)),
         ("Instance", "state", words(StateName::ALL, StateName::name)),
         ("InstanceStop", "work", words(work, StopWork::name)),
         ("InstanceStopping", "work", words(work, StopWork::name)),

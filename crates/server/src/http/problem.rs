@@ -54,6 +54,7 @@ pub enum Kind {
     BadLink,
     BadModel,
     ModelAddress,
+    ModelImage,
     IfMatchNeeded,
     HeadTooLarge,
     TooManyTries,
@@ -73,7 +74,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 61] = [
         Self::BadRequest,
         Self::BadParameter,
         Self::BadJson,
@@ -118,6 +119,7 @@ impl Kind {
         Self::BadLink,
         Self::BadModel,
         Self::ModelAddress,
+        Self::ModelImage,
         Self::IfMatchNeeded,
         Self::HeadTooLarge,
         Self::TooManyTries,
@@ -189,6 +191,7 @@ impl Kind {
             Self::BadLink => (422, "bad-link", "The link does not work any more"),
             Self::BadModel => (422, "bad-model", "The model's description cannot be used"),
             Self::ModelAddress => (422, "model-address", "The model's address is not allowed"),
+            Self::ModelImage => (422, "model-image", "The model's image is not allowed"),
             Self::IfMatchNeeded => (428, "if-match-needed", "The header If-Match is needed"),
             Self::HeadTooLarge => (431, "head-too-large", "The head of the request is too large"),
             Self::TooManyTries => (429, "too-many-tries", "There were too many failed logins"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_core::{Model, Source};
+use muster_core::{Model, Permission, Source};
 use muster_store::SessionKind;
 use reqwest::Method;
 use serde::Deserialize;
@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use crate::hub::{Hub, PASSWORD, Person, base64, legacy, model};
 
 const TABLE: &str = include_str!("../../roles.toml");
+/// Behind a path: the same with settings of pods.
+const POD: &str = " pod";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +23,7 @@ struct Role {
     other_anonymous: u16,
     user: u16,
     other_user: u16,
+    editor: u16,
     admin: u16,
 }
 
@@ -41,7 +44,7 @@ fn every_route_has_its_roles() {
         ["GET /", "GET /api/docs", "GET /api/docs/", "GET /api/docs/{file}"].map(Into::into),
     );
     routes.sort();
-    let listed: Vec<String> = roles().into_keys().collect();
+    let listed: Vec<String> = roles().into_keys().filter(|key| !key.ends_with(POD)).collect();
     assert_eq!(listed, routes, "roles.toml has to list exactly the routes there are");
 }
 
@@ -51,6 +54,7 @@ struct Cast {
     other_anonymous: Person,
     user: Person,
     other_user: Person,
+    editor: Person,
     admin: Person,
     victim: Person,
     /// Completed requests of the anonymous session and of the user.
@@ -77,6 +81,7 @@ impl Cast {
             anonymous,
             other_anonymous: hub.person().await,
             other_user: hub.user(&format!("other{n}")).await,
+            editor: hub.account(&format!("editor{n}"), vec![Permission::ModelEditor]).await,
             admin: hub.admin(&format!("admin{n}")).await,
             victim: hub.user(&format!("victim{n}")).await,
             requests: requests.try_into().expect("two"),
@@ -95,7 +100,11 @@ impl Cast {
                 format!("/api/auth/anonymous-login/{}", self.session)
             }
             // Not the one that the cast submits to: it is disabled.
+            path if path.contains("/catalogue/") && path.ends_with(POD) => {
+                path.replace("{id} pod", "image")
+            }
             path if path.contains("/catalogue/") => path.replace("{id}", "other"),
+            "/api/v1/catalogue pod" => "/api/v1/catalogue".into(),
             "/api/docs/{file}" => "/api/docs/index.css".into(),
             path if path.contains("/nodes/") => path.replace("{id}", "n1"),
             path if path.contains("/instances/") => path.replace("{id}", &self.instance),
@@ -112,8 +121,11 @@ fn body(route: &str, name: &str) -> Option<Value> {
     let person = json!({"name": name, "first_name": "Eve", "last_name": "Adams",
         "email": "eve@example.org", "password": PASSWORD});
     Some(match route {
-        "POST /api/v1/catalogue" => json!({"id": "new", "address": "http://127.0.0.1:9",
+        "POST /api/v1/catalogue" => json!({"id": name, "address": "http://127.0.0.1:9",
             "version": "1", "input": {"name": "smiles", "description": ""}}),
+        "POST /api/v1/catalogue pod" => json!({"id": name, "image": "lab/model:1", "version": "1",
+            "input": {"name": "smiles", "description": ""}, "pod": {"limit_cpu": true}}),
+        "PATCH /api/v1/catalogue/{id} pod" => json!({"pod": {"limit_cpu": true}}),
         "POST /api/v1/admin/requests/{id}/cancel" => json!({"reason": "a test"}),
         "PATCH /api/v1/catalogue/{id}" => json!({"cache": true}),
         "PATCH /api/v1/requests/{id}" => json!({"label": "Plate 7"}),
@@ -151,12 +163,20 @@ fn body(route: &str, name: &str) -> Option<Value> {
 async fn everybody_may_do_what_the_table_says() {
     let address = "http://127.0.0.1:9";
     let allow = |text: &str| vec![text.parse().expect("an origin")];
-    let hub = Hub::with(|config| config.model_addresses = allow(address)).await;
+    let hub = Hub::with(|config| {
+        config.model_addresses = allow(address);
+        config.model_images = vec!["lab".parse().expect("a prefix")];
+    })
+    .await;
     hub.user("login").await;
     let root = hub.admin("root").await;
     let (id, source) = ("other".parse().expect("an id"), Source::Server { url: address.into() });
     let other = Model { id, source, ..model() };
-    hub.store.create_model(root.id, other).await.expect("an answer").expect("a free id");
+    let (id, image) = ("image".parse().expect("an id"), "lab/model:1".to_owned());
+    let image = Model { id, source: Source::Image { image, port: 80 }, ..model() };
+    for model in [other, image] {
+        hub.store.create_model(root.id, model).await.expect("an answer").expect("a free id");
+    }
     hub.store.set_planned(Some(crate::nodes::some()));
     for (n, (route, role)) in roles().into_iter().enumerate() {
         let cast = Cast::of(&hub, n).await;
@@ -167,6 +187,7 @@ async fn everybody_may_do_what_the_table_says() {
             ("anonymous", Some(&cast.anonymous), role.anonymous),
             ("other_user", Some(&cast.other_user), role.other_user),
             ("user", Some(&cast.user), role.user),
+            ("editor", Some(&cast.editor), role.editor),
             ("admin", Some(&cast.admin), role.admin),
         ];
         for (name, person, want) in everybody {

@@ -204,7 +204,9 @@ impl Store {
                     return Ok(false);
                 }
                 tx.after.changes.push(Change::Models);
-                write_down(tx, entry_id, Some(actor), ("create-model", spec.clone())).await?;
+                let whole = serde_json::to_value(&model);
+                let said = whole.map_or_else(|_| String::new(), |whole| told(&whole));
+                write_down(tx, entry_id, Some(actor), ("create-model", said)).await?;
                 Ok(true)
             }
             .boxed()
@@ -288,7 +290,7 @@ pub(super) async fn change(
         ModelAct::Edit(patch) => {
             (spec, edits) = before.with(&patch);
             version = read(&spec, &edits).map_err(Error::Refused)?.version;
-            ("edit-model", patch.to_string())
+            ("edit-model", told(&patch))
         }
         ModelAct::Enable => {
             disabled = None;
@@ -342,6 +344,16 @@ pub(super) async fn change(
     let after: Option<EntryRow> = row!(&mut tx.conn, ONE, id.as_str());
     let after = after.map(entry).transpose()?;
     Ok(after.map_or(ModelDone::Unknown, |after| ModelDone::Done(Box::new(after))))
+}
+
+/// Of pods the audit says that they were changed, and no values: templates name what is in the cluster. First, for
+/// long details are cut.
+fn told(description: &Value) -> String {
+    let mut told = description.clone();
+    match told.as_object_mut().and_then(|members| members.remove("pod")) {
+        Some(_) => format!("pod changed {told}"),
+        None => told.to_string(),
+    }
 }
 
 async fn write_down(

@@ -2,6 +2,7 @@
 //! a model.
 
 mod reading;
+mod schema;
 mod view;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::http::extract::{ModelPath, Query};
 use crate::http::problem::{At, Kind, Problem};
 use crate::identity::ModelEditor;
 use crate::reading::small::{MaybeJson, reason};
-pub use reading::{ModelChangeSchema, NewModelSchema};
+pub use schema::{ModelChangeSchema, NewModelSchema};
 use view::{CatalogueView, ClearedView};
 
 /// Why the model takes no new requests.
@@ -50,12 +51,15 @@ pub struct Disabling {
 )]
 pub async fn list_catalogue(
     State(app): State<Arc<App>>,
-    _: ModelEditor,
+    editor: ModelEditor,
     Query(query): Query<ListModels>,
 ) -> Result<Response, Problem> {
     let found = app.store.list_entries(query.after, query.limit + 1).await?;
     let (found, id) = (found.iter().collect(), |entry: &&Entry| entry.model.id.to_string());
-    json(StatusCode::OK, &PageView::cut(found, query.limit, id, CatalogueView::new))
+    json(
+        StatusCode::OK,
+        &PageView::cut(found, query.limit, id, |entry| CatalogueView::new(entry, editor.is_admin)),
+    )
 }
 
 /// A model as administrators see it
@@ -68,15 +72,16 @@ pub async fn list_catalogue(
 )]
 pub async fn find_in_catalogue(
     State(app): State<Arc<App>>,
-    _: ModelEditor,
+    editor: ModelEditor,
     ModelPath(id): ModelPath,
 ) -> Result<Response, Problem> {
-    show(StatusCode::OK, &find(&app, &id).await?)
+    show(StatusCode::OK, &editor, &find(&app, &id).await?)
 }
 
-/// Add a model that runs elsewhere
+/// Add a model
 ///
-/// Its address must begin with one of the operator's `model_addresses`.
+/// One that runs elsewhere, at an address that begins with one of the operator's `model_addresses`; or one that is
+/// an image, with a name that begins with one of the operator's `model_images`.
 #[utoipa::path(
     post, path = "/api/v1/catalogue", operation_id = "create_model", tag = "catalogue",
     request_body(content((NewModelSchema = "application/json"))),
@@ -86,18 +91,18 @@ pub async fn find_in_catalogue(
 )]
 pub async fn create_model(
     State(app): State<Arc<App>>,
-    ModelEditor { id: actor, .. }: ModelEditor,
+    editor: ModelEditor,
     request: Request,
 ) -> Result<Response, Problem> {
-    let model = reading::read_new(&app, request).await?;
-    let id = model.id.clone();
+    let model = reading::read_new(&app, &editor, request).await?;
+    let (id, actor) = (model.id.clone(), editor.id);
     let store = app.store.clone();
     let created = to_the_end(async move { Ok(store.create_model(actor, model).await?) }).await?;
     let taken = || {
         let detail = "There is a model with this id already; see GET /api/v1/catalogue.";
         Problem::new(Kind::ModelTaken, detail).at(At::Pointer("/id".into()))
     };
-    let answer = show(StatusCode::CREATED, &created.ok_or_else(taken)?)?;
+    let answer = show(StatusCode::CREATED, &editor, &created.ok_or_else(taken)?)?;
     Ok(located(answer, &format!("{}/api/v1/catalogue/{id}", app.config.base_path())))
 }
 
@@ -105,7 +110,7 @@ pub async fn create_model(
 ///
 /// A JSON merge patch: what is not named stays. Of a folder's model card, limits, cache and
 /// network (for the permission ADMIN) can be edited, as a layer over what the folder says; null takes
-/// an edit back.
+/// an edit back. `pod`, of a model that is an image, is for the permission ADMIN too.
 #[utoipa::path(
     patch, path = "/api/v1/catalogue/{id}", operation_id = "edit_model", tag = "catalogue",
     params(
@@ -127,7 +132,7 @@ pub async fn edit_model(
 ) -> Result<Response, Problem> {
     let seen = find(&app, &id).await?;
     matches(&headers, &seen)?;
-    let patch = reading::read_change(&app, request, &seen).await?;
+    let patch = reading::read_change(&app, &editor, request, &seen).await?;
     if patch.get("network").is_some() && !editor.is_admin {
         let detail = "What a model's code may reach is for the permission ADMIN.";
         return Err(Problem::new(Kind::Forbidden, detail));
@@ -230,9 +235,9 @@ fn etag(entry: &Entry) -> String {
     format!("\"{}\"", entry.revision)
 }
 
-fn show(status: StatusCode, entry: &Entry) -> Result<Response, Problem> {
+fn show(status: StatusCode, editor: &ModelEditor, entry: &Entry) -> Result<Response, Problem> {
     let etag = HeaderValue::from_str(&etag(entry)).map_err(|_| Problem::internal())?;
-    Ok(([(ETAG, etag)], json(status, &CatalogueView::new(entry))?).into_response())
+    Ok(([(ETAG, etag)], json(status, &CatalogueView::new(entry, editor.is_admin))?).into_response())
 }
 
 /// Is it the model that the client saw?
@@ -260,15 +265,15 @@ fn changed() -> Problem {
 
 async fn change(
     app: Arc<App>,
-    ModelEditor { id: actor, .. }: ModelEditor,
+    editor: ModelEditor,
     seen: Entry,
     act: ModelAct,
 ) -> Result<Response, Problem> {
-    let place = (seen.model.id, seen.revision);
+    let (place, actor) = ((seen.model.id, seen.revision), editor.id);
     let done =
         to_the_end(async move { Ok(app.store.change_model(actor, place, act).await?) }).await?;
     match done {
-        ModelDone::Done(entry) => show(StatusCode::OK, &entry),
+        ModelDone::Done(entry) => show(StatusCode::OK, &editor, &entry),
         ModelDone::Unknown => Err(Problem::unknown_model()),
         ModelDone::Changed => Err(changed()),
         ModelDone::InUse(0) => {

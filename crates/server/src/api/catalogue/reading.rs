@@ -1,19 +1,20 @@
 //! Descriptions of models as they are sent.
 
-use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use axum::extract::Request;
-use muster_core::model::{Card, InputColumn, ModelLimits, Network, merge};
+use muster_core::image;
+use muster_core::model::{Card, InputColumn, ModelLimits, Network, PodSettings, merge};
 use muster_core::{Column, Model, ModelId, Resources, Source};
 use muster_store::{Entry, Owner};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use utoipa::ToSchema;
 
 use super::url;
 use crate::app::App;
 use crate::http::problem::{At, Kind, Problem};
+use crate::identity::ModelEditor;
 use crate::origin;
 use crate::reading::json::escape;
 use crate::reading::open_json;
@@ -22,154 +23,22 @@ const MOST_BYTES: u64 = 256 << 10;
 
 /// What can be edited of a folder's model.
 const LAYER: [&str; 5] = ["card", "limits", "resources", "cache", "network"];
-const ALL: [&str; 9] =
-    ["address", "version", "card", "input", "outputs", "example", "limits", "resources", "cache"];
+/// The same of models of the API, beside what says where they come from.
+const ALL: [&str; 8] =
+    ["version", "card", "input", "outputs", "example", "limits", "resources", "cache"];
+const ELSEWHERE: [&str; 1] = ["address"];
+const OF_IMAGE: [&str; 3] = ["image", "port", "pod"];
 
-/// A model that runs elsewhere.
-#[derive(ToSchema)]
-#[schema(as = NewModel, example = json!({"id": "solubility", "address": "https://models.example.org/solubility",
-    "version": "1.2.0", "input": {"name": "smiles", "description": "A molecule"},
-    "card": {"title": "Solubility"}, "outputs": [{"name": "log_s", "kind": "float"}]}))]
-#[expect(dead_code, reason = "it only describes what `NewModel` reads")]
-pub struct NewModelSchema {
-    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
-    id: String,
-    /// Where its model server is: begins with one of the operator's `model_addresses`.
-    address: String,
-    /// Another version means other predictions. The hub adds what stands for the address.
-    #[schema(min_length = 1, max_length = 55)]
-    version: String,
-    card: Option<CardSchema>,
-    input: InputSchema,
-    outputs: Option<Vec<OutputSchema>>,
-    example: Option<Vec<String>>,
-    limits: Option<ModelLimitsSchema>,
-    resources: Option<ResourcesSchema>,
-    /// May predictions be kept and used again? False if not given.
-    cache: Option<bool>,
-}
-
-/// What is to change; members that are not given stay as they are.
-#[derive(ToSchema)]
-#[schema(as = ModelChange, example = json!({"card": {"licence": "MIT"}, "limits": {"batch_size": 50}}))]
-#[expect(dead_code, reason = "it only describes what `read_change` reads")]
-pub struct ModelChangeSchema {
-    address: Option<String>,
-    #[schema(min_length = 1, max_length = 55)]
-    version: Option<String>,
-    card: Option<CardSchema>,
-    input: Option<InputSchema>,
-    outputs: Option<Vec<OutputSchema>>,
-    example: Option<Vec<String>>,
-    limits: Option<ModelLimitsSchema>,
-    resources: Option<ResourcesSchema>,
-    cache: Option<bool>,
-    /// Of a folder's model: what its code may reach.
-    network: Option<String>,
-}
-
-#[derive(ToSchema)]
-#[schema(as = CardChange)]
-#[expect(dead_code, reason = "it only describes what `Card` reads")]
-pub struct CardSchema {
-    title: Option<String>,
-    description: Option<String>,
-    interpretation: Option<String>,
-    licence: Option<String>,
-    publication: Option<String>,
-    source_code: Option<String>,
-    tags: Option<Vec<String>>,
-    /// What it is for, in a word or two.
-    #[schema(max_length = 100)]
-    task: Option<String>,
-}
-
-#[derive(ToSchema)]
-#[schema(as = NewModelInput)]
-#[expect(dead_code, reason = "it only describes what `InputColumn` reads")]
-pub struct InputSchema {
-    #[schema(min_length = 1, max_length = 100)]
-    name: String,
-    description: String,
-    /// Other header names that mean this column.
-    also: Option<Vec<String>>,
-    /// What its cells are; the hub goes by the names and the description if it is not given.
-    kind: Option<String>,
-}
-
-#[derive(ToSchema)]
-#[schema(as = NewModelOutput)]
-#[expect(dead_code, reason = "it only describes what `Column` reads")]
-pub struct OutputSchema {
-    #[schema(min_length = 1, max_length = 100)]
-    name: String,
-    kind: String,
-    description: Option<String>,
-    #[schema(max_length = 100)]
-    unit: Option<String>,
-    /// At which end of its values what it stands for is strong.
-    direction: Option<String>,
-}
-
-/// How a model is run.
-#[derive(ToSchema)]
-#[schema(as = ModelLimitsChange)]
-#[expect(dead_code, reason = "it only describes what `ModelLimits` reads")]
-pub struct ModelLimitsSchema {
-    /// Most inputs in one call of an instance.
-    #[schema(minimum = 1, maximum = 100_000)]
-    batch_size: Option<u32>,
-    min_instances: Option<u32>,
-    #[schema(minimum = 1)]
-    max_instances: Option<u32>,
-    /// Nodes of groups have room for so many more than run; at most `max_instances`.
-    spare_instances: Option<u32>,
-    /// Longest time that making its environment takes.
-    #[schema(minimum = 1)]
-    prepare_seconds: Option<u32>,
-    /// Longest time from launch to ready, without that.
-    #[schema(minimum = 1)]
-    start_seconds: Option<u32>,
-    /// Longest time of one call.
-    #[schema(minimum = 1)]
-    job_seconds: Option<u32>,
-    /// How long an instance may be idle.
-    idle_seconds: Option<u32>,
-    /// Most resident memory of an instance.
-    #[schema(minimum = 16)]
-    memory_mib: Option<u32>,
-    /// How often a task is tried before its request fails.
-    #[schema(minimum = 1)]
-    max_attempts: Option<u32>,
-}
-
-/// What an instance of a model needs. Null: as if it was not declared.
-#[derive(ToSchema)]
-#[schema(as = ModelResourcesChange)]
-#[expect(dead_code, reason = "it only describes what `Resources` reads")]
-pub struct ResourcesSchema {
-    /// Cores, with at most three decimals.
-    #[schema(minimum = 0, maximum = 10_000)]
-    cpu: Option<f64>,
-    /// At most the `memory_mib` of `limits`.
-    #[schema(minimum = 1)]
-    memory_mib: Option<u32>,
-    storage_mib: Option<u32>,
-    /// Whole ones.
-    #[schema(maximum = 1_000)]
-    gpus: Option<u32>,
-    /// The resource name of its GPUs.
-    #[schema(example = "nvidia.com/gpu")]
-    gpu: Option<String>,
-    /// Labels that a node must have.
-    node: Option<BTreeMap<String, String>>,
-}
+/// If nobody says otherwise.
+const HTTP: u16 = 80;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewModel {
     id: ModelId,
-    address: String,
+    address: Option<String>,
+    image: Option<String>,
+    port: Option<NonZeroU16>,
     version: String,
     #[serde(default)]
     card: Card,
@@ -184,13 +53,50 @@ struct NewModel {
     resources: Resources,
     #[serde(default)]
     cache: bool,
+    pod: Option<PodSettings>,
+}
+
+impl NewModel {
+    /// Where it comes from, and that in a text: what runs from elsewhere is another version.
+    fn source(&self, app: &App) -> Result<(Source, String), Problem> {
+        let of_image = [("port", self.port.is_some()), ("pod", self.pod.is_some())];
+        match (&self.address, &self.image) {
+            (Some(address), None) => match of_image.into_iter().find(|(_, given)| *given) {
+                Some((name, _)) => {
+                    let what = format!("{name}: only a model that is an image has one.");
+                    Err(bad(what).at(At::Pointer(format!("/{name}"))))
+                }
+                None => allowed(app, address).map(elsewhere),
+            },
+            (None, Some(image)) => {
+                allowed_image(app, image)?;
+                Ok(of_an_image(image.clone(), self.port.map_or(HTTP, NonZeroU16::get)))
+            }
+            (Some(_), Some(_)) => {
+                Err(bad("it has an address or an image, not both.")
+                    .at(At::Pointer("/image".into())))
+            }
+            (None, None) => Err(bad("it needs an `address` (a server elsewhere) or an `image`.")
+                .at(At::Pointer("/address".into()))),
+        }
+    }
+}
+
+fn elsewhere(address: String) -> (Source, String) {
+    (Source::Server { url: address.clone() }, address)
+}
+
+fn of_an_image(image: String, port: u16) -> (Source, String) {
+    let text = format!("{image} {port}");
+    (Source::Image { image, port }, text)
 }
 
 /// A model of the API, with everything that is wrong with it.
-pub async fn read_new(app: &App, request: Request) -> Result<Model, Problem> {
+pub async fn read_new(app: &App, editor: &ModelEditor, request: Request) -> Result<Model, Problem> {
     let body = read_object(app, request).await?;
+    for_administrators(editor, body.contains_key("pod"))?;
     let new: NewModel = serde_json::from_value(Value::Object(body.clone())).map_err(|error| {
-        let good = json!({"id": "x", "address": "", "version": "",
+        let good = json!({"id": "x", "version": "",
                 "input": {"name": "", "description": ""}});
         let fits = |part: &Value| {
             let mut whole = good.clone();
@@ -199,11 +105,11 @@ pub async fn read_new(app: &App, request: Request) -> Result<Model, Problem> {
         };
         bad(error.to_string()).at(place(&body, fits))
     })?;
-    let address = allowed(app, &new.address)?;
+    let (source, from) = new.source(app)?;
     let model = Model {
-        version: full_version(&new.version, &address),
+        version: full_version(&new.version, &from),
         id: new.id,
-        source: Source::Server { url: address },
+        source,
         card: new.card,
         input: new.input,
         outputs: new.outputs,
@@ -212,43 +118,97 @@ pub async fn read_new(app: &App, request: Request) -> Result<Model, Problem> {
         resources: new.resources,
         cache: new.cache,
         network: Network::None,
-        pod: None,
+        pod: new.pod,
     };
     check(app, &model)?;
     Ok(model)
 }
 
 /// A merge patch over the description of the model that was seen.
-pub async fn read_change(app: &App, request: Request, seen: &Entry) -> Result<Value, Problem> {
+pub async fn read_change(
+    app: &App,
+    editor: &ModelEditor,
+    request: Request,
+    seen: &Entry,
+) -> Result<Value, Problem> {
     let mut patch = read_object(app, request).await?;
-    let known = if seen.owner == Owner::Folder { &LAYER[..] } else { &ALL[..] };
+    for_administrators(editor, patch.contains_key("pod"))?;
+    let known = match (seen.owner, &seen.model.source) {
+        (Owner::Folder, _) => LAYER.to_vec(),
+        (Owner::Api, Source::Image { .. }) => [&OF_IMAGE[..], &ALL[..]].concat(),
+        (Owner::Api, _) => [&ELSEWHERE[..], &ALL[..]].concat(),
+    };
     if let Some(other) = patch.keys().find(|name| !known.contains(&name.as_str())) {
         let shown: String = other.chars().take(64).collect();
         let detail = format!("{shown:?} cannot be edited here; there are: {}.", known.join(", "));
-        return Err(bad(detail));
+        return Err(bad(detail).at(At::Pointer(format!("/{}", escape(other)))));
     }
-    if seen.owner == Owner::Api && (patch.contains_key("address") || patch.contains_key("version"))
-    {
-        let text = |value: Value| match value {
-            Value::String(text) => Ok(text),
-            _ => Err(bad("address and version are strings")),
-        };
-        let address = match patch.remove("address") {
-            Some(address) => allowed(app, &text(address)?)?,
-            None => url(seen).unwrap_or_default().to_owned(),
-        };
+    let moved =
+        ["address", "image", "port", "version"].iter().any(|name| patch.contains_key(*name));
+    if seen.owner == Owner::Api && moved {
+        let (source, from) = moved_to(app, &mut patch, seen)?;
         let old = &seen.model.version;
-        let declared = match patch.remove("version") {
-            Some(version) => text(version)?,
+        let declared = match text(&mut patch, "version")? {
+            Some(version) => version,
             None => old.rsplit_once('+').map_or(old.as_str(), |(declared, _)| declared).to_owned(),
         };
-        patch.insert("version".into(), full_version(&declared, &address).into());
-        patch.insert("source".into(), json!({"from": "server", "url": address}));
+        patch.insert("version".into(), full_version(&declared, &from).into());
+        let source = serde_json::to_value(source).map_err(|_| Problem::internal())?;
+        patch.insert("source".into(), source);
     }
     let whole = Value::Object(patch.clone());
     let fits = |part: &Value| seen.patched(part).is_ok();
     check(app, &seen.patched(&whole).map_err(|what| bad(what).at(place(&patch, fits)))?)?;
     Ok(whole)
+}
+
+/// Where the model comes from after the change, as [`NewModel::source`] has it.
+fn moved_to(
+    app: &App,
+    patch: &mut Map<String, Value>,
+    seen: &Entry,
+) -> Result<(Source, String), Problem> {
+    let Source::Image { image, port } = &seen.model.source else {
+        return match text(patch, "address")? {
+            Some(address) => allowed(app, &address).map(elsewhere),
+            None => Ok(elsewhere(url(seen).unwrap_or_default().to_owned())),
+        };
+    };
+    let image = match text(patch, "image")? {
+        Some(image) => {
+            allowed_image(app, &image)?;
+            image
+        }
+        None => image.clone(),
+    };
+    let port = match patch.remove("port") {
+        Some(port) => serde_json::from_value::<Option<NonZeroU16>>(port)
+            .map_err(|_| bad("port: a whole number, 1 to 65535.").at(At::Pointer("/port".into())))?
+            .map_or(HTTP, NonZeroU16::get),
+        None => *port,
+    };
+    Ok(of_an_image(image, port))
+}
+
+fn text(patch: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Problem> {
+    match patch.remove(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => {
+            let what = format!("{name}: a text; it cannot be taken away.");
+            Err(bad(what).at(At::Pointer(format!("/{name}"))))
+        }
+    }
+}
+
+/// Editors set image, port and what an instance needs; the rest of a pod is not theirs.
+fn for_administrators(editor: &ModelEditor, given: bool) -> Result<(), Problem> {
+    if !given || editor.is_admin {
+        return Ok(());
+    }
+    let detail = "`pod` is for the permission ADMIN: leave it out. Image, port, limits and resources are \
+                  yours to set.";
+    Err(Problem::new(Kind::Forbidden, detail).at(At::Pointer("/pod".into())))
 }
 
 /// The member that does not fit, or the member of that one.
@@ -263,9 +223,9 @@ fn place(body: &Map<String, Value>, fits: impl Fn(&Value) -> bool) -> At {
     At::Pointer(format!("/{}{inner}", escape(name)))
 }
 
-/// What runs at another address is another version.
-fn full_version(declared: &str, address: &str) -> String {
-    let hash = Sha256::digest(address.as_bytes());
+/// What comes from elsewhere is another version.
+fn full_version(declared: &str, from: &str) -> String {
+    let hash = Sha256::digest(from.as_bytes());
     format!("{declared}+{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3])
 }
 
@@ -274,6 +234,18 @@ fn allowed(app: &App, text: &str) -> Result<String, Problem> {
         Problem::new(Kind::ModelAddress, format!("The address cannot be used: {why}."))
             .at(At::Pointer("/address".into()))
     })
+}
+
+fn allowed_image(app: &App, name: &str) -> Result<(), Problem> {
+    let refused = |why: &str| {
+        Problem::new(Kind::ModelImage, format!("The image cannot be used: {why}."))
+            .at(At::Pointer("/image".into()))
+    };
+    image::check(name).map_err(refused)?;
+    if app.config.model_images.iter().any(|prefix| prefix.allows(name)) {
+        return Ok(());
+    }
+    Err(refused(&format!("the operator does not allow {name}; the setting is model_images")))
 }
 
 fn check(app: &App, model: &Model) -> Result<(), Problem> {
@@ -287,6 +259,12 @@ fn check(app: &App, model: &Model) -> Result<(), Problem> {
             _ => At::Nowhere,
         };
         return Err(bad(faults.join("; ")).at(at));
+    }
+    let of_pod = model.pod.iter().flat_map(PodSettings::faults).collect::<Vec<_>>();
+    if let Some((place, _)) = of_pod.first() {
+        let all = of_pod.iter().map(|(at, what)| format!("pod{at}: {what}"));
+        let all = all.collect::<Vec<_>>().join("; ");
+        return Err(bad(all).at(At::Pointer(format!("/pod{place}"))));
     }
     let (most, models) = (app.config.max_instances, app.store.models());
     let others = models.iter().filter(|other| other.id != model.id);

@@ -1,7 +1,7 @@
 //! What administrators see of models. The hub's own paths are not shown.
 
-use muster_core::ModelId;
-use muster_core::model::ModelLimits;
+use muster_core::model::{ModelLimits, PodSettings};
+use muster_core::{ModelId, Source};
 use muster_store::{Entry, Owner};
 use serde::Serialize;
 use serde_json::Value;
@@ -30,6 +30,17 @@ pub struct CatalogueView<'m> {
     pub etag: String,
     /// Where its server is, if it runs elsewhere.
     pub address: Option<&'m str>,
+    /// The image that serves it, if it is one.
+    #[schema(example = "registry.example.org/lab/solubility:1.2.0")]
+    pub image: Option<&'m str>,
+    /// Where it listens in its pod, if it is an image.
+    pub port: Option<u16>,
+    /// What an instance of it is: a process of a hub, a server elsewhere, or a pod.
+    #[schema(example = "process")]
+    pub runs: &'static str,
+    /// What its pods have beyond what the hub gives them. Null if nothing was said, and for those who lack the
+    /// permission ADMIN.
+    pub pod: Option<PodView<'m>>,
     pub card: CardView<'m>,
     pub input: InputView<'m>,
     pub outputs: Vec<OutputView<'m>>,
@@ -46,6 +57,17 @@ pub struct CatalogueView<'m> {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = ModelPod)]
+pub struct PodView<'m> {
+    #[schema(value_type = Option<Object>)]
+    pub template: &'m Value,
+    /// Why they may do more than Kubernetes' level `restricted` lets them.
+    pub unrestricted: Option<&'m str>,
+    /// Their processors are limited to what they ask for.
+    pub limit_cpu: bool,
+}
+
+#[derive(Serialize, ToSchema)]
 #[schema(as = FullModelLimits)]
 pub struct FullLimitsView {
     pub batch_size: u32,
@@ -57,6 +79,7 @@ pub struct FullLimitsView {
     pub job_seconds: u32,
     pub idle_seconds: u32,
     pub memory_mib: u32,
+    pub memory_most_mib: u32,
     pub max_attempts: u32,
 }
 
@@ -68,8 +91,13 @@ pub struct ClearedView {
 }
 
 impl<'m> CatalogueView<'m> {
-    pub fn new(entry: &'m Entry) -> Self {
+    /// What only administrators may set of pods only they see.
+    pub fn new(entry: &'m Entry, is_admin: bool) -> Self {
         let model = &entry.model;
+        let (image, port) = match &model.source {
+            Source::Image { image, port } => (Some(&**image), Some(*port)),
+            Source::Server { .. } | Source::Folder { .. } => (None, None),
+        };
         Self {
             id: &model.id,
             version: &model.version,
@@ -78,6 +106,10 @@ impl<'m> CatalogueView<'m> {
             disabled: entry.disabled.as_deref(),
             etag: etag(entry),
             address: url(entry),
+            image,
+            port,
+            runs: model.source.runs().name(),
+            pod: model.pod.as_ref().filter(|_| is_admin).map(PodView::from),
             card: CardView::new(model),
             input: InputView::new(model),
             outputs: model.outputs.iter().map(OutputView::new).collect(),
@@ -88,6 +120,13 @@ impl<'m> CatalogueView<'m> {
             network: (entry.owner == Owner::Folder).then(|| model.network.as_str()),
             edits: &entry.edits,
         }
+    }
+}
+
+impl<'m> From<&'m PodSettings> for PodView<'m> {
+    fn from(pod: &'m PodSettings) -> Self {
+        let PodSettings { template, unrestricted, limit_cpu } = pod;
+        Self { template, unrestricted: unrestricted.as_deref(), limit_cpu: *limit_cpu }
     }
 }
 
@@ -103,6 +142,7 @@ impl FullLimitsView {
             job_seconds: limits.job_seconds,
             idle_seconds: limits.idle_seconds,
             memory_mib: limits.memory_mib,
+            memory_most_mib: limits.memory_most_mib,
             max_attempts: limits.max_attempts,
         }
     }

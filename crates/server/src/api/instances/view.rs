@@ -23,7 +23,10 @@ pub struct InstanceView {
     /// `preparing` (its environment is being made), `starting`, `ready`, `draining` (it gets nothing more) or `ended`.
     #[schema(example = "ready")]
     pub state: &'static str,
-    /// What the cluster says of its pod, in a word; null for a process.
+    /// `process` of a hub, a server `elsewhere`, or a `pod`
+    #[schema(example = "process")]
+    pub runs: &'static str,
+    /// What the cluster says of its pod, in a word; null if it is none.
     #[schema(example = "Running")]
     pub pod_status: Option<String>,
     /// The machine it runs on, if that is known.
@@ -229,6 +232,7 @@ impl InstanceView {
             model: record.model,
             model_version: record.version,
             state: record.state.name(),
+            runs: record.runs.name(),
             pod_status: record.seen.pod_status,
             node: record.seen.node,
             asked: record.asked.map(AskedView::from),
