@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use muster_core::{Resources, Timestamp};
 
@@ -282,6 +283,32 @@ pub struct CatalogueModel {
     pub offered: bool,
     pub disabled: Option<String>,
     pub etag: String,
+    pub address: Option<String>,
+    pub image: Option<String>,
+    pub port: Option<u16>,
+    #[serde(default)]
+    pub runs: String,
+    pub pod: Option<ModelPod>,
+    pub limits: CatalogueLimits,
+    #[serde(default)]
+    pub resources: Needs,
+}
+
+/// What an administrator says of a model's pods.
+#[derive(Deserialize)]
+pub struct ModelPod {
+    pub template: Value,
+    pub unrestricted: Option<String>,
+    pub limit_cpu: bool,
+}
+
+#[derive(Deserialize)]
+pub struct CatalogueLimits {
+    pub min_instances: u32,
+    pub max_instances: u32,
+    pub memory_mib: u32,
+    #[serde(default)]
+    pub memory_most_mib: u32,
 }
 
 /// How many predictions were forgotten.
@@ -297,6 +324,8 @@ pub struct Instance {
     pub model: String,
     pub model_version: String,
     pub state: String,
+    #[serde(default)]
+    pub runs: String,
     pub pod_status: Option<String>,
     pub node: Option<String>,
     #[serde(default)]

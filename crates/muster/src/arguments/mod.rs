@@ -28,7 +28,7 @@ pub use self::instances::{
     StopInstance,
 };
 pub use self::models::{
-    DeleteModel, DescribedBy, Disable, EditModel, Models, ModelsVerb, OneModel,
+    DeleteModel, DescribedBy, Disable, EditModel, Models, ModelsVerb, OneModel, ShowModel,
 };
 pub use self::nodes::{MarkNode, NodeGroups, Nodes, NodesVerb, OneNode, Plan};
 pub use self::oversight::{AdminRequest, AdminRequestVerb, AdminRequests, OneRequest};

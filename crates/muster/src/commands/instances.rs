@@ -42,13 +42,21 @@ fn listed(instances: Vec<Instance>, ended: bool, now: Timestamp) -> String {
             None => ("-".into(), "-".into()),
         };
         let jobs = human::count(it.jobs);
-        vec![it.id, it.model, state, human::ago(it.launched_at, now), jobs, cpu, memory]
+        let mut row =
+            vec![it.id, it.model, state, human::ago(it.launched_at, now), jobs, cpu, memory];
+        // Why one ended takes the room.
+        if !ended {
+            row.insert(2, it.runs);
+        }
+        row
     });
-    let header = match ended {
-        true => ["id", "model", "ended because", "launched", "jobs", "cpu avg", "MiB peak"],
-        false => ["id", "model", "state", "launched", "jobs", "cpu", "MiB"],
-    };
-    table::table(&header, rows.collect(), &[4, 5, 6])
+    let rows = rows.collect();
+    if ended {
+        let header = ["id", "model", "ended because", "launched", "jobs", "cpu avg", "MiB peak"];
+        return table::table(&header, rows, &[4, 5, 6]);
+    }
+    let header = ["id", "model", "runs", "state", "launched", "jobs", "cpu", "MiB"];
+    table::table(&header, rows, &[5, 6, 7])
 }
 
 fn cores(cores: f64) -> String {
@@ -80,6 +88,7 @@ fn details(details: &InstanceDetails) -> String {
     let mut facts = vec![
         ("Model", format!("{} {}", it.model, it.model_version)),
         ("State", it.state.clone()),
+        ("Runs", it.runs.clone()),
         ("Pod", it.pod_status.clone().unwrap_or_default()),
         ("Node", it.node.clone().unwrap_or_default()),
         ("Asks for", it.asked.as_ref().map(ToString::to_string).unwrap_or_default()),
@@ -194,7 +203,7 @@ mod tests {
     fn a_list_fits_a_terminal() {
         let one: Instance = serde_json::from_str(
             r#"{"id": "0193a1b2-0000-7000-8000-000000000001", "model": "rdkit", "model_version": "1",
-            "state": "ready", "pod_status": null, "node": null, "launch_cause": "",
+            "state": "ready", "runs": "elsewhere", "pod_status": null, "node": null, "launch_cause": "",
             "launched_at": "1970-01-01T00:00:00Z", "start_seconds": 1.5, "idle_share": 0.5,
             "jobs": 1200, "requests": [], "resources": {"cpu": {"now": 1.25, "peak": 2, "average": 1},
             "memory": {"now": 104857600, "peak": 1, "average": 1}}, "stop": null, "end": null}"#,
@@ -202,6 +211,7 @@ mod tests {
         .expect("an instance");
         let text = listed(vec![one], false, Timestamp(0));
         assert!(text.contains("1,200") && text.contains("1.25") && text.contains("100"), "{text}");
+        assert!(text.contains("elsewhere"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{CatalogueModel, Cleared, Column, Expected, Model, ModelSummary};
 use crate::arguments::{
-    DeleteModel, DescribedBy, Disable, EditModel, Models, ModelsVerb, OneModel,
+    DeleteModel, DescribedBy, Disable, EditModel, Models, ModelsVerb, OneModel, ShowModel,
 };
 use crate::failure::Failure;
 use crate::hub::{Hub, parse, parse_all};
@@ -53,6 +53,13 @@ pub async fn models(hub: &Hub, arguments: &Models) -> Result<(), Failure> {
 
 async fn administer(hub: &Hub, verb: &ModelsVerb) -> Result<(), Failure> {
     let said = match verb {
+        ModelsVerb::Show(ShowModel { id, json }) => {
+            let body = hub.get(&format!("{CATALOGUE}/{}", segment(id))).await?;
+            if *json {
+                return table::print_json(&body);
+            }
+            how_it_is_run(parse(&body)?)
+        }
         ModelsVerb::Enable(OneModel { id }) => {
             act(hub, id, "enable", &json!({})).await?;
             format!("{id} takes requests")
@@ -117,14 +124,48 @@ async fn list_all(hub: &Hub, json: bool) -> Result<(), Failure> {
     }
     let models: Vec<CatalogueModel> = parse_all(&items)?;
     let rows = models.into_iter().map(|model| {
-        let state = match (model.offered, model.disabled) {
-            (false, _) => "its folder is gone".to_owned(),
-            (true, Some(reason)) => format!("disabled: {reason}"),
-            (true, None) => "enabled".to_owned(),
-        };
-        vec![model.id, model.version, model.owner, state]
+        let state = state_of(&model);
+        vec![model.id, model.version, model.owner, model.runs, state]
     });
-    table::print(&table::table(&["id", "version", "owner", "state"], rows.collect(), &[]))
+    let header = ["id", "version", "owner", "runs", "state"];
+    table::print(&table::table(&header, rows.collect(), &[]))
+}
+
+fn state_of(model: &CatalogueModel) -> String {
+    match (model.offered, &model.disabled) {
+        (false, _) => "its folder is gone".to_owned(),
+        (true, Some(reason)) => format!("disabled: {reason}"),
+        (true, None) => "enabled".to_owned(),
+    }
+}
+
+fn how_it_is_run(model: CatalogueModel) -> String {
+    let (state, limits) = (state_of(&model), &model.limits);
+    let mib = |mib: u32| format!("{} MiB", human::count(mib.into()));
+    let memory = match limits.memory_most_mib {
+        0 => mib(limits.memory_mib),
+        most => format!("{}; {} once it ran out of that", mib(limits.memory_mib), mib(most)),
+    };
+    let mut facts = vec![
+        ("State", state),
+        ("Described by", model.owner),
+        ("Runs", model.runs),
+        ("Address", model.address.unwrap_or_default()),
+        ("Image", model.image.unwrap_or_default()),
+        ("Port", model.port.map(|port| port.to_string()).unwrap_or_default()),
+        ("Instances", format!("{} to {}", limits.min_instances, limits.max_instances)),
+        ("An instance", model.resources.to_string()),
+        ("Its memory", format!("at most {memory}")),
+    ];
+    let mut template = String::new();
+    if let Some(pod) = model.pod {
+        facts.push(("Unrestricted", pod.unrestricted.unwrap_or_default()));
+        facts.push(("CPU limit", if pod.limit_cpu { "as asked for" } else { "" }.to_owned()));
+        if !pod.template.is_null() {
+            template = format!("Pods\n{:#}\n", pod.template);
+        }
+    }
+    format!("{}  {}\n\n{}\n{template}", model.id, model.version, table::facts(14, facts))
 }
 
 fn card(model: &Model) -> String {

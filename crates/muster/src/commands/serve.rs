@@ -81,6 +81,7 @@ async fn run(
         metrics: serve.metrics,
         hosts: serve.allowed_hosts.clone(),
         model_addresses: serve.model_addresses.clone(),
+        model_images: serve.model_images.clone(),
         max_instances: serve.max_instances,
         proxies: serve.trusted_proxies.clone(),
         public_url: serve.public_url.clone(),

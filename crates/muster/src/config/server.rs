@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_cluster::machine::{CUDA, MachineConfig};
+use muster_core::image::ImagePrefix;
 use muster_core::quota::{Amounts, Quotas};
 use muster_core::{Clearing, Retention};
 use muster_server::{Addresses, Mail};
@@ -29,6 +30,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("data_dir", Some("./data"), "Database, results, environments and sockets"),
     setting("models", None, "A folder of model folders"),
     setting("model_addresses", None, "Servers that models of the API may run on, with commas"),
+    setting("model_images", None, "How images of models of the API may begin, with commas"),
     setting("allowed_hosts", None, "Host names that requests may be for, with commas between"),
     setting("public_url", None, "Where browsers reach the hub, also below a path of its host"),
     setting(
@@ -146,6 +148,7 @@ pub struct Serve {
     pub data_dir: PathBuf,
     pub models: Option<PathBuf>,
     pub model_addresses: Vec<muster_server::Origin>,
+    pub model_images: Vec<ImagePrefix>,
     pub allowed_hosts: Vec<String>,
     pub public_url: Option<String>,
     pub cors_origins: Vec<String>,
@@ -278,6 +281,8 @@ impl Serve {
         }
         let model_addresses: Result<Vec<muster_server::Origin>, String> =
             list("model_addresses").iter().map(|text| text.parse()).collect();
+        let model_images: Result<Vec<ImagePrefix>, String> =
+            list("model_images").iter().map(|text| text.parse()).collect();
         let trusted_proxies: Result<Vec<Addresses>, String> =
             list("trusted_proxies").iter().map(|text| text.parse()).collect();
         let leave = match settings.text("leave_seconds") {
@@ -297,6 +302,7 @@ impl Serve {
             models: settings.text("models").map(PathBuf::from),
             model_addresses: model_addresses
                 .map_err(|wrong| format!("model_addresses: {wrong}"))?,
+            model_images: model_images.map_err(|wrong| format!("model_images: {wrong}"))?,
             allowed_hosts: list("allowed_hosts"),
             public_url,
             cors_origins,

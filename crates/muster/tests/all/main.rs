@@ -14,6 +14,7 @@ mod existing;
 mod exits;
 mod faults;
 mod folders;
+mod images;
 mod instances;
 mod mail;
 mod nodes;
