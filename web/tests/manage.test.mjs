@@ -8,6 +8,7 @@ const ADDRESS = 'http://127.0.0.1:9';
 let hub, eyes, admin;
 before(async () => {
   process.env.MUSTER_MODEL_ADDRESSES = ADDRESS;
+  process.env.MUSTER_MODEL_IMAGES = 'registry.example.org/lab';
   [hub, eyes] = await world();
   hub.admin('grace');
   admin = await hub.signIn('grace');
@@ -138,6 +139,65 @@ test('a model that runs elsewhere is added, and deleted by its name', async () =
   await ask();
   await page.waitForURL('**/admin/catalogue');
   await page.getByText('3 models').waitFor();
+  check();
+});
+
+test('a model that is an image is added and edited; its pods are for administrators', async () => {
+  const { page, check } = await eyes.person(hub, { expected: [/422/] });
+  await enter(page, 'grace');
+  await page.goto('/admin/catalogue?add=yes');
+  await page.getByLabel('Id', { exact: true }).fill('img');
+  assert.equal(await page.getByLabel('Image', { exact: true }).count(), 0, 'it is a server elsewhere if nothing is said');
+  await page.getByLabel('Address').fill(ADDRESS);
+  await page.getByLabel('It is', { exact: true }).selectOption('an image');
+  assert.equal(await page.getByLabel('Address').count(), 0);
+  await page.getByLabel('Image', { exact: true }).fill('evil.example/img:1');
+  await page.getByLabel('Port').fill('8080');
+  await page.getByLabel('Version').fill('1');
+  await page.getByLabel('Input column').fill('smiles');
+  const template = page.getByLabel('What they have beyond');
+  await template.fill('{"spec": ');
+  const add = page.getByRole('button', { name: 'Add the model' });
+  await add.click();
+  await page.locator('[id="f-pod.template-error"]').getByText('This is no JSON').waitFor();
+  await template.fill('{"spec": {"hostNetwork": true}}');
+  await add.click();
+  await page.locator('#f-image-error').getByText('model_images').waitFor();
+  await page.getByLabel('Image', { exact: true }).fill('registry.example.org/lab/img:1');
+  await add.click();
+  await page.locator('[id="f-pod.template-error"]').getByText('pod/template/spec/hostNetwork').waitFor();
+  await template.fill('{"spec": {"priorityClassName": "low", "tolerations": [{"key": "gpu"}]}}');
+  await page.getByLabel('Memory once it ran out of it').fill('8192');
+  await add.click();
+  await page.waitForURL('**/admin/catalogue/img');
+  const made = await hub.call('catalogue/img', { token: admin });
+  assert.deepEqual([made.image, made.port, made.runs, made.address ?? null], ['registry.example.org/lab/img:1', 8080, 'pod', null]);
+  assert.deepEqual(made.pod.template, { spec: { priorityClassName: 'low', tolerations: [{ key: 'gpu' }] } });
+  assert.equal(made.limits.memory_most_mib, 8192);
+
+  await template.fill('{"spec": {"priorityClassName": "high"}}');
+  await page.getByLabel('Processors are limited').check();
+  await page.getByText('2 fields were changed.').waitFor();
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Saved.').waitFor();
+  const edited = await hub.call('catalogue/img', { token: admin });
+  assert.deepEqual(edited.pod, { template: { spec: { priorityClassName: 'high' } }, unrestricted: null, limit_cpu: true });
+
+  const { page: hers, check: good } = await eyes.person(hub);
+  await enter(hers, 'edith');
+  await hers.goto('/admin/catalogue/img');
+  await hers.getByLabel('Image', { exact: true }).fill('registry.example.org/lab/img:2');
+  assert.equal(await hers.getByLabel('What they have beyond').count(), 0, 'pods are for administrators');
+  await hers.getByRole('button', { name: 'Save' }).click();
+  await hers.getByText('Saved.').waitFor();
+  const hersNow = await hub.call('catalogue/img', { token: admin });
+  assert.deepEqual([hersNow.image, hersNow.pod], ['registry.example.org/lab/img:2', edited.pod]);
+  await hers.goto('/admin/catalogue');
+  await hers.getByText('the API, an image').waitFor();
+  good();
+  await hub.call('catalogue/img/disable', { token: admin, method: 'POST', body: {} });
+  const { etag } = await hub.call('catalogue/img', { token: admin });
+  await hub.call('catalogue/img', { token: admin, method: 'DELETE', headers: { 'if-match': etag } });
   check();
 });
 

@@ -31,7 +31,7 @@ export function stateOf(model: Model): 'offered' | 'disabled' | 'gone' {
   selector: 'm-catalogue-page',
   imports: [Choice, Failed, Icon, ModelForm, Phase, RouterLink, Void],
   template: `@if (add()) {
-      <header class="head"><div class="ht"><div class="crumbs"><a routerLink="/admin/catalogue">Catalogue</a></div><h1>Add a model</h1><p class="sub">One that runs elsewhere and speaks the API of model servers. Models of this machine are folders: they appear by themselves.</p></div></header>
+      <header class="head"><div class="ht"><div class="crumbs"><a routerLink="/admin/catalogue">Catalogue</a></div><h1>Add a model</h1><p class="sub">A server elsewhere or an image; either speaks the API of model servers. Models of this machine are folders: they appear by themselves.</p></div></header>
       <m-model-form (saved)="added($event)" />
     } @else {
       <header class="head dup"><div class="ht"><h1>Catalogue</h1><p class="sub">Every model, also disabled ones, and how it is run.</p></div><div class="acts"><a class="btn pri" [routerLink]="[]" [queryParams]="{ add: 'yes' }">Add a model</a></div></header>
@@ -48,7 +48,7 @@ export function stateOf(model: Model): 'offered' | 'disabled' | 'gone' {
             <tr><td class="ttl"><a class="tx" [routerLink]="['/admin/catalogue', one.id]">{{ one.card.title || one.id }}</a>&ngsp;@if (one.card.title) {<span class="mono id">{{ one.id }}</span>}</td>
               <td class="sta"><m-phase [is]="mark(one)" [said]="stateOf(one)" /></td>
               <td class="mono full" data-l="Version"><span class="v">{{ one.version }}</span></td>
-              <td class="p2" data-l="Described by"><span class="v">{{ one.owner === 'folder' ? 'a folder' : 'the API' }}</span></td>
+              <td class="p2" data-l="Described by"><span class="v">{{ one.owner === 'folder' ? 'a folder' : one.runs === 'pod' ? 'the API, an image' : 'the API' }}</span></td>
               <td class="num" data-l="Instances"><span class="v">{{ one.limits.min_instances }} to {{ one.limits.max_instances }}</span></td>
               <td class="num p3" data-l="In one call"><span class="v">{{ count(one.limits.batch_size) }}</span></td>
               <td class="num p3" data-l="MiB"><span class="v">{{ count(one.limits.memory_mib) }}</span></td>
@@ -58,7 +58,7 @@ export function stateOf(model: Model): 'offered' | 'disabled' | 'gone' {
         </tbody></table></div>
         <div class="under"><span>{{ counted(rows().length, 'model') }}{{ filtered() ? ' of ' + count(read.value()?.length ?? 0) : '' }}</span></div>
       } @else if (read.value()) {
-        <div class="sheet">@if (filtered()) {<m-void title="No model is like that">The search and the filters leave none of {{ count(read.value()?.length ?? 0) }}.<button step type="button" class="btn" (click)="clear()">Clear the filters</button></m-void>} @else {<m-void title="There is no model yet">A folder with a <span class="mono">model.toml</span> below the hub’s folder of models appears here by itself; one that runs elsewhere is added by its address.<a step class="btn" [routerLink]="[]" [queryParams]="{ add: 'yes' }">Add a model</a></m-void>}</div>
+        <div class="sheet">@if (filtered()) {<m-void title="No model is like that">The search and the filters leave none of {{ count(read.value()?.length ?? 0) }}.<button step type="button" class="btn" (click)="clear()">Clear the filters</button></m-void>} @else {<m-void title="There is no model yet">A folder with a <span class="mono">model.toml</span> below the hub’s folder of models appears here by itself; one that runs elsewhere is added by its address, one that is an image by its name.<a step class="btn" [routerLink]="[]" [queryParams]="{ add: 'yes' }">Add a model</a></m-void>}</div>
       } @else if (read.loading()) {
         <div class="tw" aria-busy="true"><table class="t compact"><tbody>@for (n of [1, 2, 3]; track n) {<tr><td><i class="sk a"></i></td><td><i class="sk b"></i></td><td class="num"><i class="sk d"></i></td></tr>}</tbody></table></div>
       }

@@ -5,7 +5,7 @@ import { Api, type Schemas } from '../api/api';
 import { alike, follow, readBy } from '../api/read';
 import { Feed } from '../live/feed';
 import { Catalogue } from '../model/catalogue';
-import { Choice, Choices, type Option } from '../ui/choice';
+import { Choice, Choices } from '../ui/choice';
 import { Clock } from '../ui/clock';
 import { DaysChoice } from '../ui/days-choice';
 import { count, counted, duration, tail } from '../ui/format';
@@ -16,7 +16,7 @@ import { Failed, Void } from '../ui/void';
 import { When } from '../ui/when';
 import { bars, hours, type Span } from './gantt';
 import { InstanceDrawer } from './instance-drawer';
-import { CAUSES, isBad, launchedInWords, percent } from './instance-words';
+import { CAUSE_OPTIONS, causesOf, isBad, launchedInWords, percent } from './instance-words';
 import { launched } from './instances-page';
 import { Filters } from './people';
 
@@ -98,7 +98,7 @@ export class HistoryPage {
   protected readonly isBad = isBad;
   protected readonly launchedInWords = launchedInWords;
   protected readonly percent = percent;
-  readonly #query = computed(() => ({ model: [...this.model()], ...launched(this.days() || 'today', untracked(this.#clock.now)), limit: 200, ...(this.cause() ? { cause: [this.cause()] } : {}) }), { equal: alike });
+  readonly #query = computed(() => ({ model: [...this.model()], ...launched(this.days() || 'today', untracked(this.#clock.now)), limit: 200, ...(this.cause() ? { cause: causesOf(this.cause()) } : {}) }), { equal: alike });
   protected readonly read = readBy((signal, quiet) => {
     const query = this.#query();
     return async () => {
@@ -115,7 +115,7 @@ export class HistoryPage {
     };
   });
   protected readonly rows = computed(() => this.read.value() ?? []);
-  protected readonly causes: Option[] = [{ value: '', label: 'any' }, ...CAUSES.map((value) => ({ value, label: value }))];
+  protected readonly causes = CAUSE_OPTIONS;
   readonly #span = computed<Span>(() => {
     const shown = this.rows().slice(0, BARS);
     const now = this.#clock.now();

@@ -10,7 +10,7 @@ import { Icon } from '../ui/icon';
 import { Phase } from '../ui/phase';
 import { Failed } from '../ui/void';
 import { InstanceEvents, InstanceNotes, InstanceTimeline } from './instance-parts';
-import { askedOf, launchedInWords, markOf, percent, stateInWords } from './instance-words';
+import { askedOf, launchedInWords, markOf, percent, runsInWords, stateInWords } from './instance-words';
 import { StopDialog } from './stop-dialog';
 
 /** An instance beside the table: its life, its newest events, and stop. */
@@ -25,7 +25,7 @@ import { StopDialog } from './stop-dialog';
       <m-instance-notes [one]="one" />
       <div class="sec"><h3>Timeline</h3><m-instance-timeline [all]="one.phases" /></div>
       <div class="sec"><h3>Facts</h3><dl class="kv">
-        <dt>Version</dt><dd>{{ one.model_version }}</dd><dt>Why it started</dt><dd>{{ launchedInWords(one.launch_cause) }}</dd>
+        <dt>Version</dt><dd>{{ one.model_version }}</dd><dt>Runs</dt><dd>{{ runsInWords(one) }}</dd><dt>Why it started</dt><dd>{{ launchedInWords(one.launch_cause) }}</dd>
         @if (one.node; as node) {<dt>Node</dt><dd>@if (one.state === 'ended') {{{ node }}} @else {<a routerLink="/admin/nodes" [queryParams]="{ open: node }">{{ node }}</a>}</dd>}
         @if (askedOf(one); as text) {<dt>Asks for</dt><dd>{{ text }}</dd>}
         <dt>Jobs</dt><dd>{{ count(one.jobs) }}@if (one.idle_share != null) {, idle {{ percent(one.idle_share) }} of its time}</dd>
@@ -43,6 +43,7 @@ export class InstanceDrawer {
   readonly closed = output();
   protected readonly catalogue = inject(Catalogue);
   protected readonly askedOf = askedOf;
+  protected readonly runsInWords = runsInWords;
   protected readonly count = count;
   protected readonly counted = counted;
   protected readonly bytes = binary;

@@ -18,7 +18,7 @@ import { When } from '../ui/when';
 import { bars, hours, type Span } from './gantt';
 import { InstanceLog } from './instance-log';
 import { InstanceEvents, InstanceNotes, InstanceTimeline } from './instance-parts';
-import { askedOf, isBad, launchedInWords, markOf, percent, stateInWords } from './instance-words';
+import { askedOf, isBad, launchedInWords, markOf, percent, runsInWords, stateInWords } from './instance-words';
 import { StopDialog } from './stop-dialog';
 import { joined } from './usage';
 import { UsageLine } from './usage-line';
@@ -74,7 +74,7 @@ const LEVELS = [
             <div class="under"><span>{{ one.state === 'ended' ? 'As it was last seen.' : 'Sampled while it runs; the hub keeps the three figures, this page the course.' }} Idle {{ percent(one.idle_share) }} of its time since it was ready.</span></div>
           } @else {<div class="sheet"><m-void title="Nobody looked yet">What its processes use is sampled while it runs; a model that runs elsewhere does not say it.</m-void></div>}
         }
-        @case ('pod') {@if (one.pod) {<m-code [text]="json(one.pod)" />} @else {<div class="sheet"><m-void title="It has no pod">It is a process of the hub’s machine, or its model runs elsewhere.</m-void></div>}}
+        @case ('pod') {@if (one.pod) {<m-code [text]="json(one.pod)" />} @else {<div class="sheet"><m-void [title]="one.runs === 'pod' ? 'Its pod was not seen yet' : 'It has no pod'">{{ one.runs === 'pod' ? 'The cluster did not say anything of it yet.' : 'It runs ' + runsInWords(one) + '.' }}</m-void></div>}}
         @default {
           <div class="sheet"><dl class="big4">
               <div><dt>Time to ready</dt><dd>{{ one.start_seconds == null ? '–' : duration(one.start_seconds) }}</dd><dd class="small">started because {{ launchedInWords(one.launch_cause) }}</dd></div>
@@ -113,6 +113,7 @@ export class InstancePage {
   readonly follow = input('', { transform: asText });
   protected readonly catalogue = inject(Catalogue);
   protected readonly askedOf = askedOf;
+  protected readonly runsInWords = runsInWords;
   readonly #clock = inject(Clock);
   protected readonly go = queryChanger();
   protected readonly tabs = TABS;

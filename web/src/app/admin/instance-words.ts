@@ -1,12 +1,36 @@
 import type { Schemas } from '../api/api';
+import type { Option } from '../ui/choice';
 import { binary, counted } from '../ui/format';
 
 type Instance = Schemas['Instance'];
 
-/** Why instances end. */
-export const CAUSES = ['idle', 'retired', 'stopped', 'server_gone', 'start_timeout', 'not_started', 'unresponsive', 'out_of_memory', 'changed', 'exited'];
+/** Why instances end, by whose doing it is. */
+export const WHOSE: { readonly [whose: string]: readonly string[] } = {
+  model: ['start_timeout', 'not_started', 'unresponsive', 'out_of_memory', 'image', 'refused', 'exited'],
+  surroundings: ['server_gone', 'no_room', 'evicted', 'preempted', 'node_gone', 'deadline'],
+  operator: ['idle', 'retired', 'stopped', 'changed'],
+};
 /** Ends that nobody has to look at. */
-const GOOD = ['idle', 'retired', 'stopped', 'server_gone', 'changed'];
+const GOOD = [...(WHOSE['operator'] ?? []), 'server_gone', 'preempted', 'deadline'];
+
+/** What people choose of them: all that somebody's doing is, or one. */
+export const CAUSE_OPTIONS: readonly Option[] = [
+  { value: '', label: 'any' },
+  { value: 'model', label: 'of the model' },
+  { value: 'surroundings', label: 'of what is around it' },
+  { value: 'operator', label: 'as somebody wanted' },
+  ...Object.values(WHOSE).flat().map((value) => ({ value, label: value })),
+];
+
+/** What was chosen, as the API takes it. */
+export function causesOf(chosen: string): string[] {
+  return chosen ? [...(WHOSE[chosen] ?? [chosen])] : [];
+}
+
+/** Where it runs, in words. */
+export function runsInWords({ runs }: Instance): string {
+  return { process: 'as a process of a hub', elsewhere: 'elsewhere, on a server', pod: 'as a pod' }[runs];
+}
 
 export function isBad({ end }: Instance): boolean {
   return !!end && !GOOD.includes(end.cause);

@@ -1,12 +1,12 @@
 import type { Schemas } from '../api/api';
 import { Failure } from '../api/failure';
-import { changeOf, differences, draftOf, EMPTY, errorsOf, groupsOf, isEdited, modelOf, without } from './model-draft';
+import { changeOf, differences, draftOf, EMPTY, errorsOf, faultsOf, groupsOf, isEdited, modelOf, without } from './model-draft';
 
 const MODEL: Schemas['CatalogueModel'] = {
-  id: 'sol', version: '1.2.0+3fa9c1d2', owner: 'api', offered: true, etag: '"1"', address: 'https://models.example.org',
+  id: 'sol', version: '1.2.0+3fa9c1d2', owner: 'api', offered: true, etag: '"1"', address: 'https://models.example.org', runs: 'elsewhere',
   card: { title: 'Solubility', description: '', interpretation: '', licence: 'MIT', publication: '', source_code: '', tags: ['water', 'adme'], task: 'ADME' },
   input: { name: 'smiles', description: 'A molecule', also: [], kind: 'smiles' }, outputs: [{ name: 'log_s', kind: 'float', description: '', unit: 'log mol/L', direction: 'high' }], example: ['CCO', 'CC'],
-  limits: { batch_size: 50, min_instances: 0, max_instances: 2, spare_instances: 0, prepare_seconds: 600, start_seconds: 60, job_seconds: 60, idle_seconds: 300, memory_mib: 512, max_attempts: 3 },
+  limits: { batch_size: 50, min_instances: 0, max_instances: 2, spare_instances: 0, prepare_seconds: 600, start_seconds: 60, job_seconds: 60, idle_seconds: 300, memory_mib: 512, memory_most_mib: 0, max_attempts: 3 },
   resources: { cpu: 2.5, memory_mib: null, storage_mib: null, gpus: 1, gpu: 'nvidia.com/gpu', node: { zone: 'a', disk: '' } },
   cache: false, edits: { card: { title: 'Solubility' } },
 };
@@ -60,11 +60,16 @@ test('an edit of a folder is known and taken back', () => {
 });
 
 test('what cannot be edited is not offered', () => {
-  const ids = (owner: string, admin: boolean) => groupsOf(owner, admin).flatMap(({ fields }) => fields.map(({ id }) => id));
-  expect(ids('folder', false)).not.toContain('network');
-  expect(ids('folder', true)).toContain('network');
-  expect(ids('folder', true)).not.toContain('address');
-  expect(ids('api', true)).toContain('outputs');
+  const ids = (owner: string, runs: string, admin: boolean, isNew = false) => groupsOf({ owner, runs, isNew }, admin).flatMap(({ fields }) => fields.map(({ id }) => id));
+  expect(ids('folder', 'process', false)).not.toContain('network');
+  expect(ids('folder', 'process', true)).toContain('network');
+  expect(ids('folder', 'process', true)).not.toContain('address');
+  expect(ids('api', 'elsewhere', true)).toEqual(expect.arrayContaining(['address', 'outputs']));
+  for (const id of ['image', 'port', 'pod.template', 'runs', 'limits.memory_most_mib']) expect(ids('api', 'elsewhere', true)).not.toContain(id);
+  expect(ids('api', 'elsewhere', true, true)).toContain('runs');
+  expect(ids('api', 'pod', true)).toEqual(expect.arrayContaining(['image', 'port', 'pod.template', 'pod.unrestricted', 'pod.limit_cpu', 'limits.memory_most_mib']));
+  expect(ids('api', 'pod', false)).toContain('image');
+  for (const id of ['address', 'pod.template', 'pod.unrestricted', 'pod.limit_cpu']) expect(ids('api', 'pod', false)).not.toContain(id);
 });
 
 test('errors stand at their fields', () => {
@@ -74,4 +79,38 @@ test('errors stand at their fields', () => {
     { type: '/problems/bad-model', pointer: '/id', detail: 'Not an id.' },
   ] });
   expect(errorsOf(failure)).toEqual({ 'limits.batch_size': 'At least 1.', outputs: 'Not a kind.', id: 'Not an id.' });
+});
+
+const IMAGE: Schemas['CatalogueModel'] = {
+  ...MODEL, address: null, runs: 'pod', image: 'registry.example.org/lab/sol:1', port: 80,
+  pod: { template: { metadata: { labels: { team: 'a', site: 'b' } }, spec: { priorityClassName: 'low' } }, unrestricted: 'It runs as root.', limit_cpu: false },
+};
+
+test('a new model is an image or a server elsewhere, whatever was filled in before it was chosen', () => {
+  const draft = { ...EMPTY, address: 'https://models.example.org', image: 'lab/sol:1', port: '8080', version: '1', 'input.name': 'smiles', 'pod.limit_cpu': 'true' };
+  const same = { id: 'sol', version: '1', input: { name: 'smiles', description: '' } };
+  expect(modelOf('sol', draft)).toEqual({ ...same, address: 'https://models.example.org' });
+  expect(modelOf('sol', { ...draft, runs: 'pod' })).toEqual({ ...same, image: 'lab/sol:1', port: 8080, pod: { limit_cpu: true } });
+});
+
+test('settings of pods are JSON, and what is taken out of it goes', () => {
+  const before = draftOf(IMAGE);
+  expect(changeOf(before, before)).toEqual({});
+  const template = { metadata: { labels: { team: 'c' } }, spec: { priorityClassName: 'low', tolerations: [{ key: 'gpu' }] } };
+  const change = changeOf(before, { ...before, 'pod.template': JSON.stringify(template), 'pod.unrestricted': ' ' });
+  expect(change).toEqual({ pod: { template: { metadata: { labels: { site: null, team: 'c' } }, spec: { tolerations: [{ key: 'gpu' }] } }, unrestricted: null } });
+  expect(changeOf(before, { ...before, 'pod.template': '', port: '' })).toEqual({ port: null, pod: { template: null } });
+  expect(changeOf(draftOf({ ...IMAGE, pod: null }), { ...draftOf({ ...IMAGE, pod: null }), 'pod.template': '{"spec": {}}' })).toEqual({ pod: { template: { spec: {} } } });
+});
+
+test('a text that is no JSON is told before anything is sent', () => {
+  expect(faultsOf(draftOf(IMAGE))).toEqual({});
+  expect(faultsOf(draftOf(MODEL))).toEqual({});
+  expect(faultsOf({ ...EMPTY, 'pod.template': '{"spec": ' })['pod.template']).toContain('no JSON');
+  expect(faultsOf({ ...EMPTY, 'pod.template': '[]' })['pod.template']).toContain('an object');
+});
+
+test('an error within settings of pods stands at them', () => {
+  const failure = new Failure(422, 'pod/template/spec/hostNetwork: no.', { pointer: '/pod/template/spec/hostNetwork' });
+  expect(errorsOf(failure)).toEqual({ 'pod.template': 'pod/template/spec/hostNetwork: no.' });
 });

@@ -5,7 +5,7 @@ import { Failure } from '../api/failure';
 import { Session } from '../session/session';
 import { Dialog } from '../ui/dialog';
 import { Icon } from '../ui/icon';
-import { changeOf, type Difference, differences, type Draft, draftOf, EMPTY, errorsOf, type Field, groupsOf, isEdited, modelOf, without } from './model-draft';
+import { changeOf, type Difference, differences, type Draft, draftOf, EMPTY, errorsOf, faultsOf, type Field, groupsOf, isEdited, modelOf, without } from './model-draft';
 import { OutputsField } from './outputs-field';
 
 type Model = Schemas['CatalogueModel'];
@@ -32,6 +32,7 @@ type Model = Schemas['CatalogueModel'];
                   @case ('outputs') {<m-outputs-field [value]="draft()[field.id] ?? '[]'" (valueChange)="put(field.id, $event)" />}
                   @case ('text') {<textarea #area class="in" rows="4" [id]="'f-' + field.id" [value]="draft()[field.id] ?? ''" (input)="put(field.id, area.value)" [attr.aria-invalid]="invalid(field)" [attr.aria-describedby]="told(field)"></textarea>}
                   @case ('list') {<textarea #area class="in mono" rows="3" [id]="'f-' + field.id" [value]="draft()[field.id] ?? ''" (input)="put(field.id, area.value)" [attr.aria-invalid]="invalid(field)" [attr.aria-describedby]="told(field)"></textarea>}
+                  @case ('json') {<textarea #area class="in mono" rows="8" spellcheck="false" [id]="'f-' + field.id" [value]="draft()[field.id] ?? ''" (input)="put(field.id, area.value)" [attr.aria-invalid]="invalid(field)" [attr.aria-describedby]="told(field)"></textarea>}
                   @case ('choice') {<select #choice class="in sm" [id]="'f-' + field.id" (change)="put(field.id, choice.value)" [attr.aria-invalid]="invalid(field)" [attr.aria-describedby]="told(field)">@for (one of field.options; track one.value) {<option [value]="one.value" [selected]="draft()[field.id] === one.value">{{ one.label }}</option>}</select>}
                   @default {<input #line class="in sm" [type]="field.kind === 'number' ? 'number' : 'text'" [id]="'f-' + field.id" [attr.inputmode]="field.kind === 'number' ? 'decimal' : null" [attr.step]="field.kind === 'number' ? 'any' : null" [value]="draft()[field.id] ?? ''" (input)="put(field.id, line.value)" [required]="!!field.needed" [attr.aria-invalid]="invalid(field)" [attr.aria-describedby]="told(field)" />}
                 }
@@ -84,7 +85,7 @@ export class ModelForm {
   protected readonly failure = signal<Failure | null>(null);
   protected readonly busy = signal(false);
   protected readonly number = computed(() => Object.keys(this.errors()).length);
-  protected readonly groups = computed(() => groupsOf(this.model()?.owner ?? 'api', this.#session.may('ADMIN')));
+  protected readonly groups = computed(() => groupsOf({ owner: this.model()?.owner ?? 'api', runs: this.draft()['runs'] ?? '', isNew: !this.model() }, this.#session.may('ADMIN')));
   protected readonly changed = computed(() => Object.keys(this.#changes()).length);
   protected readonly both = computed<Difference[]>(() => {
     const theirs = this.theirs();
@@ -105,7 +106,7 @@ export class ModelForm {
   }
 
   protected isWide({ kind, id }: Field): boolean {
-    return kind === 'text' || kind === 'outputs' || kind === 'list' || id === 'address';
+    return kind === 'text' || kind === 'outputs' || kind === 'list' || kind === 'json' || ['address', 'image', 'pod.unrestricted'].includes(id);
   }
 
   protected invalid({ id }: Field): true | null {
@@ -124,6 +125,12 @@ export class ModelForm {
 
   protected save(event: Event): Promise<void> {
     event.preventDefault();
+    const faults = faultsOf(this.draft());
+    if (Object.keys(faults).length > 0) {
+      this.failure.set(null);
+      this.errors.set(faults);
+      return Promise.resolve();
+    }
     return this.#try(() => {
       const seen = this.#seen();
       return seen ? this.#patch(seen, changeOf(this.#before(), this.draft())) : this.#api.post('/api/v1/catalogue', { body: modelOf(this.newId().trim(), this.draft()) as Schemas['NewModel'] });
