@@ -1,7 +1,7 @@
 //! What a control plane does by itself with what is stored: owners that go take what they own with them, namespaces
 //! end, disruption budgets and quotas know how things are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -43,7 +43,6 @@ fn follow(kube: &Kube, batch: &[Change]) {
             new_namespace(kube, &name);
         }
         if change.kind == Happened::Deleted {
-            owner_gone(kube, object);
             if change.of == Resource::pods()
                 && let Some(uid) = object["metadata"]["uid"].as_str()
             {
@@ -53,6 +52,7 @@ fn follow(kube: &Kube, batch: &[Change]) {
             owner_goes(kube, &change.of, object);
         }
     }
+    owners_gone(kube, batch.iter().filter(|change| change.kind == Happened::Deleted));
     // Of namespaces that end, also when something in them has gone.
     for namespace in kube.objects.list(&namespaces).1 {
         if namespace["metadata"]["deletionTimestamp"].is_string() {
@@ -113,17 +113,22 @@ fn end_namespace(kube: &Kube, name: &str) {
 }
 
 /// Those whose last owner has gone follow.
-fn owner_gone(kube: &Kube, owner: &Value) {
-    let Some(uid) = owner["metadata"]["uid"].as_str() else { return };
-    for (of, object) in owned(kube, uid) {
-        let alive = owners(&object).any(|other| {
-            let other = other["uid"].as_str().unwrap_or_default();
-            other != uid && exists(kube, other)
-        });
+fn owners_gone<'a>(kube: &Kube, changes: impl Iterator<Item = &'a Change>) {
+    let gone: Vec<&Value> = changes.map(|change| &*change.object).collect();
+    let uids: HashSet<&str> =
+        gone.iter().filter_map(|owner| owner["metadata"]["uid"].as_str()).collect();
+    if uids.is_empty() {
+        return;
+    }
+    for (of, object) in owned(kube, |uid| uids.contains(uid)) {
+        let others = owners(&object).filter_map(|owner| owner["uid"].as_str());
+        let alive = others.filter(|uid| !uids.contains(uid)).any(|uid| find(kube, uid).is_some());
         let end = if alive {
             let (namespace, name) = key(&object);
             let namespace = (!namespace.is_empty()).then_some(namespace);
-            kube.objects.change(&of, namespace.as_deref(), &name, |object| disown(object, uid))
+            kube.objects.change(&of, namespace.as_deref(), &name, |object| {
+                disown(object, |uid| uids.contains(uid));
+            })
         } else {
             delete(&kube.objects, &of, key(&object), &Value::Null, false)
         };
@@ -131,7 +136,12 @@ fn owner_gone(kube: &Kube, owner: &Value) {
         drop(end);
     }
     // Owners that wait for what they own may go now.
-    for owner in owners(owner).filter_map(|owner| owner["uid"].as_str()) {
+    let waiting: HashSet<&str> = gone
+        .iter()
+        .flat_map(|object| owners(object))
+        .filter_map(|owner| owner["uid"].as_str())
+        .collect();
+    for owner in waiting {
         if let Some((of, owner)) = find(kube, owner) {
             owner_goes(kube, &of, &owner);
         }
@@ -146,21 +156,23 @@ fn owner_goes(kube: &Kube, of: &Resource, owner: &Value) {
     };
     let Some(uid) = owner["metadata"]["uid"].as_str() else { return };
     let done = if has("orphan") {
-        for (of, object) in owned(kube, uid) {
+        for (of, object) in owned(kube, |owner| owner == uid) {
             let (namespace, name) = key(&object);
             let namespace = (!namespace.is_empty()).then_some(namespace);
-            drop(kube.objects.change(&of, namespace.as_deref(), &name, |o| disown(o, uid)));
+            drop(kube.objects.change(&of, namespace.as_deref(), &name, |object| {
+                disown(object, |owner| owner == uid);
+            }));
         }
         "orphan"
     } else if has("foregroundDeletion") {
-        let left = owned(kube, uid);
+        let left = owned(kube, |owner| owner == uid);
         let foreground = json!({ "propagationPolicy": "Foreground" });
         for (of, object) in &left {
             if !object["metadata"]["deletionTimestamp"].is_string() {
                 drop(delete(&kube.objects, of, key(object), &foreground, false));
             }
         }
-        if !owned(kube, uid).is_empty() {
+        if !owned(kube, |owner| owner == uid).is_empty() {
             return;
         }
         "foregroundDeletion"
@@ -180,10 +192,11 @@ fn owners(object: &Value) -> impl Iterator<Item = &Value> {
     object["metadata"]["ownerReferences"].as_array().into_iter().flatten()
 }
 
-fn owned(kube: &Kube, uid: &str) -> Vec<(Resource, Arc<Value>)> {
+fn owned(kube: &Kube, by: impl Fn(&str) -> bool) -> Vec<(Resource, Arc<Value>)> {
+    let is_by = |owner: &Value| owner["uid"].as_str().is_some_and(&by);
     kube.objects.view(|view| {
         let of = |of: &Resource| -> Vec<(Resource, Arc<Value>)> {
-            let all = view.all(of).filter(|object| owners(object).any(|owner| owner["uid"] == uid));
+            let all = view.all(of).filter(|object| owners(object).any(is_by));
             all.map(|object| (of.clone(), Arc::clone(object))).collect()
         };
         view.kinds().flat_map(of).collect()
@@ -199,12 +212,8 @@ fn find(kube: &Kube, uid: &str) -> Option<(Resource, Arc<Value>)> {
     })
 }
 
-fn exists(kube: &Kube, uid: &str) -> bool {
-    find(kube, uid).is_some()
-}
-
-fn disown(object: &mut Value, uid: &str) {
+fn disown(object: &mut Value, from: impl Fn(&str) -> bool) {
     if let Some(all) = meta(object).get_mut("ownerReferences").and_then(Value::as_array_mut) {
-        all.retain(|owner| owner["uid"] != uid);
+        all.retain(|owner| !owner["uid"].as_str().is_some_and(&from));
     }
 }

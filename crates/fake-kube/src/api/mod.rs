@@ -126,7 +126,9 @@ fn handle(kube: &Arc<Kube>, call: Call, stale: u64) -> Answer {
     if let Some(review) = call.review {
         return review::answer(kube, review, &call);
     }
+    let measured = call.kind.group == "metrics.k8s.io" && !matches!(call.verb(), "get" | "list");
     match (call.sub.as_deref(), call.verb()) {
+        _ if measured => Err(not_allowed()),
         (Some("log"), "get") => logs::answer(kube, &call),
         (Some("eviction"), "create") => pods::evict(kube, &call),
         (Some("binding"), "create") => pods::bind(kube, &call),
@@ -138,12 +140,13 @@ fn handle(kube: &Arc<Kube>, call: Call, stale: u64) -> Answer {
         (None | Some("status" | "scale" | "resize"), "patch") => patch::patch(kube, &call),
         (None, "delete") => self::delete::delete(kube, &call),
         (None, "deletecollection") => self::delete::collection(kube, &call),
-        _ => {
-            let text = "the server does not allow this method on the requested resource";
-            let code = StatusCode::METHOD_NOT_ALLOWED;
-            Err(Status::new(code, "MethodNotAllowed", text))
-        }
+        _ => Err(not_allowed()),
     }
+}
+
+fn not_allowed() -> Status {
+    let text = "the server does not allow this method on the requested resource";
+    Status::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", text)
 }
 
 /// The fake's own paths, which no cluster has: faults, orders and what was called.

@@ -25,8 +25,7 @@ const SET_BY_SERVER: [&str; 7] = [
 
 pub(super) fn create(kube: &Kube, call: &Call) -> Answer {
     if call.name.is_some() {
-        let text = "the server does not allow this method on the requested resource";
-        return Err(Status::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", text));
+        return Err(super::not_allowed());
     }
     let object = call.object()?;
     let sent = object["metadata"]["resourceVersion"].as_str();

@@ -52,6 +52,20 @@ async fn finalizers_owners_and_namespaces_end_in_their_order() {
     client.patch(&format!("{maps}/held"), "merge-patch+json", free).await;
     assert_eq!(client.get(&format!("{maps}/held")).await.0, 404);
     client.gone(&format!("{maps}/owned")).await;
+    // In the foreground the owner goes last, by its own will it leaves orphans.
+    for (policy, name, left) in [("Foreground", "first", 404), ("Orphan", "second", 200)] {
+        let (_, owner) = client.post(maps, json!({ "metadata": { "name": name } })).await;
+        let below = format!("{name}-owned");
+        let owned = json!({ "metadata": { "name": below, "ownerReferences": [{ "apiVersion": "v1",
+            "kind": "ConfigMap", "name": name, "uid": owner["metadata"]["uid"] }] } });
+        client.post(maps, owned).await;
+        client.delete(&format!("{maps}/{name}"), json!({ "propagationPolicy": policy })).await;
+        client.gone(&format!("{maps}/{name}")).await;
+        let (code, orphan) = client.get(&format!("{maps}/{below}")).await;
+        assert_eq!(code, left);
+        let owners = orphan["metadata"]["ownerReferences"].as_array();
+        assert!(owners.is_none_or(Vec::is_empty), "{orphan}");
+    }
     client.post("/api/v1/namespaces", json!({ "metadata": { "name": "team" } })).await;
     let held = json!({ "metadata": { "name": "held", "finalizers": ["example.com/hold"] } });
     let within = "/api/v1/namespaces/team/configmaps";

@@ -147,6 +147,7 @@ async fn metrics_are_served_once_there_are_any() {
     let (code, list) = client.get(path).await;
     assert_eq!((code.as_u16(), &list["kind"]), (200, &json!("PodMetricsList")));
     assert_eq!(list["items"][0]["containers"][0]["usage"]["cpu"], "100m");
+    assert_eq!(client.get(&format!("{path}?watch=1")).await.0, 405, "only looked at");
 }
 
 #[tokio::test]
@@ -174,4 +175,35 @@ async fn logs_are_followed_to_their_end() {
     };
     let ((_, followed), ()) = tokio::join!(follows, writes);
     assert_eq!(followed, "three\nfour\n");
+}
+
+#[tokio::test]
+async fn a_burst_is_told_whole_and_in_order_and_a_crowd_is_listed_in_pages() {
+    let client = start(Config::default()).await;
+    let mut watch = client.watch(&format!("{PODS}?watch=1&resourceVersion=100")).await;
+    let objects = client.kube.objects();
+    for number in 0..5000 {
+        let mut crowd = pod(&format!("pod-{number:04}"));
+        crowd["metadata"]["namespace"] = json!("default");
+        objects.create(&Resource::pods(), crowd).expect("a pod");
+    }
+    let begin = std::time::Instant::now();
+    for number in 0..5000 {
+        let (kind, told) = watch.next().await.expect("an event");
+        assert_eq!(kind, "ADDED");
+        assert_eq!(told["metadata"]["name"], format!("pod-{number:04}"));
+    }
+    println!("5,000 events: {:?}", begin.elapsed());
+    let begin = std::time::Instant::now();
+    let (mut path, mut count) = (format!("{PODS}?limit=500"), 0);
+    loop {
+        let (_, page) = client.get(&path).await;
+        count += page["items"].as_array().map_or(0, Vec::len);
+        let Some(token) = page["metadata"]["continue"].as_str() else { break };
+        path = format!("{PODS}?limit=500&continue={token}");
+        // Pages are of one moment, whatever happens meanwhile.
+        objects.remove(&Resource::pods(), Some("default"), &format!("pod-{count:04}"));
+    }
+    println!("5,000 pods in pages: {:?}", begin.elapsed());
+    assert_eq!(count, 5000);
 }
