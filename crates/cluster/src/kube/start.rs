@@ -67,8 +67,18 @@ pub(super) async fn check(calls: &Calls, config: &KubeConfig) -> Result<(), Kube
             let namespace = config.namespace.clone();
             Err(KubeError::Namespace { namespace, why: failed.to_string() })
         }
+        Err(Tried::Cluster(failed)) if is_of_a_policy(&failed) => {
+            tracing::warn!(why = %failed, "a policy of the cluster refuses a pod without a model's image");
+            Ok(())
+        }
         Err(Tried::Cluster(failed)) => Err(KubeError::Template(failed.to_string())),
     }
+}
+
+/// A policy may be about images, and what is tried has none of a model: then it says nothing of the template.
+fn is_of_a_policy(failed: &Failed) -> bool {
+    let words = failed.to_string();
+    ["admission webhook ", "ValidatingAdmissionPolicy "].iter().any(|it| words.contains(it))
 }
 
 /// An API that does not answer now is waited for, one that is another's is not.

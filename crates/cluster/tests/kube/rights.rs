@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use fake_kube::{Config, FakeKube, Resource, Tls, User};
+use fake_kube::{Config, FakeKube, Fault, Resource, Tls, User, What};
 use muster_cluster::kube::{Kube, KubeConfig, KubeError, client};
 use muster_cluster::{Cluster, Sight};
 use serde_json::{Value, json};
@@ -72,6 +73,36 @@ async fn a_certificate_of_another_authority_is_not_believed() {
     let error = started.err().expect("it is another's");
     assert!(matches!(error, KubeError::Unreachable(_)), "{error}");
     assert!(error.to_string().contains("certificate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_hub_that_starts_while_the_api_is_away_waits_for_it() {
+    let world = world().await;
+    let away = Fault::new(What::Away).lasting(Duration::from_millis(1500));
+    world.fake.faults().set(away);
+    let hub = world.another(KubeConfig { hub: "h2".into(), ..crate::world::config() }).await;
+    assert!(hub.around().unseen().is_some(), "nothing is seen yet");
+    let id = crate::world::new_id();
+    hub.launch(muster_cluster::Launch::anywhere(id, crate::world::model()));
+    world.made(id).await;
+    until("all is seen", || hub.around().unseen().is_none()).await;
+}
+
+#[tokio::test]
+async fn a_policy_about_images_does_not_stop_the_start() {
+    let world = world().await;
+    let refuse = |words: &str| {
+        let refuse = Fault::new(What::Refuse { message: words.to_owned() });
+        world.fake.faults().set(refuse.verb("create").resource("pods").times(1));
+    };
+    refuse(
+        "admission webhook \"images.example.org\" denied the request: registry.invalid is not ours",
+    );
+    let hub = world.another(crate::world::config()).await;
+    assert!(hub.observe().is_empty());
+    refuse("pods \"any\" is forbidden: no PriorityClass with name low was found");
+    let error = world.join(crate::world::config()).await.err().expect("that is of the template");
+    assert!(matches!(error, KubeError::Template(_)), "{error}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ pub const NAMESPACE: &str = "models";
 pub struct World {
     pub fake: FakeKube,
     pub kube: Arc<Kube>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// A cluster and a hub that can see all of it.
@@ -52,7 +52,7 @@ pub async fn world_of(
 async fn join(fake: FakeKube, token: Option<&str>, config: KubeConfig) -> Result<World, KubeError> {
     let dir = tempfile::tempdir().expect("a folder");
     let kube = hub(&fake, &dir, token, config).await?;
-    Ok(World { fake, kube, _dir: dir })
+    Ok(World { fake, kube, dir: dir })
 }
 
 async fn hub(
@@ -90,11 +90,16 @@ pub fn model() -> Arc<Model> {
 impl World {
     /// Another hub of the same cluster.
     pub async fn another(&self, config: KubeConfig) -> Arc<Kube> {
-        hub(&self.fake, &self._dir, None, config).await.expect("a hub")
+        self.join(config).await.expect("a hub")
+    }
+
+    /// The same, which may fail.
+    pub async fn join(&self, config: KubeConfig) -> Result<Arc<Kube>, KubeError> {
+        hub(&self.fake, &self.dir, None, config).await
     }
 
     pub async fn another_as(&self, token: &str, config: KubeConfig) -> Arc<Kube> {
-        hub(&self.fake, &self._dir, Some(token), config).await.expect("a hub")
+        hub(&self.fake, &self.dir, Some(token), config).await.expect("a hub")
     }
 
     pub fn launch(&self) -> InstanceId {
