@@ -39,6 +39,9 @@ class Kubectl(unittest.TestCase):
         bad = pod("bad", containers=[{"name": "C", "image": "i"}])
         said = self.place("create", "-f", "-", given=bad, fails=True)
         self.assertIn('The Pod "bad" is invalid: spec.containers[0].name: Invalid value: "C"', said.err)
+        more = pod("bad", containers=[{"name": "c", "image": "i", "imagee": "i"}])
+        said = self.place("create", "-f", "-", given=more, fails=True)
+        self.assertIn('strict decoding error: unknown field "spec.containers[0].imagee"', said.err)
         said = self.place("create", "configmap", "Bad", fails=True)
         self.assertIn("metadata.name: Invalid value", said.err)
 

@@ -25,7 +25,7 @@ pub struct Config {
     pub bookmarks: Duration,
     /// Plain HTTP without.
     pub tls: Option<Tls>,
-    /// Bearer tokens. Who has none is the administrator; who has another one is nobody (401).
+    /// Bearer tokens. Who has none is the administrator, as who has `admin`; who has another one is nobody (401).
     pub tokens: BTreeMap<String, User>,
     /// Says whether an object may be stored; its words are the answer (403).
     pub admission: Option<Arc<Admission>>,
@@ -57,6 +57,9 @@ impl Default for Config {
         }
     }
 }
+
+/// The administrator's token.
+pub(crate) const ADMIN: &str = "admin";
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq)]

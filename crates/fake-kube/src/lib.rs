@@ -8,7 +8,6 @@ mod controllers;
 mod faults;
 mod logs;
 pub mod objects;
-mod quantity;
 mod resource;
 mod server;
 mod status;
@@ -78,10 +77,10 @@ impl FakeKube {
 
     /// The administrator's, as YAML.
     pub fn kubeconfig(&self) -> String {
-        self.kubeconfig_with(None)
+        self.kubeconfig_with(Some(config::ADMIN))
     }
 
-    /// With a bearer token. `kubectl` and others send one only over TLS.
+    /// With a bearer token. `kubectl` sends it only over TLS; there it asks for one if there is none.
     pub fn kubeconfig_with(&self, token: Option<&str>) -> String {
         let mut cluster = json!({ "server": self.url() });
         if let Some(tls) = &self.kube.config.tls {

@@ -294,7 +294,10 @@ impl View<'_> {
     }
 
     pub fn within(&self, of: &Resource, namespace: &str) -> impl Iterator<Item = &Arc<Value>> {
-        self.all(of).filter(move |object| object["metadata"]["namespace"] == namespace)
+        let first = (namespace.to_owned(), String::new());
+        let all = self.0.all.get(of).map(|all| all.range(first..));
+        let all = all.into_iter().flatten().take_while(move |(key, _)| key.0 == namespace);
+        all.map(|(_, object)| object)
     }
 
     pub fn kinds(&self) -> impl Iterator<Item = &Resource> {

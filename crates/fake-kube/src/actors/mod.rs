@@ -10,7 +10,7 @@ mod millis;
 mod needs;
 pub mod node;
 mod orders;
-mod quantity;
+pub(crate) mod quantity;
 pub mod scheduler;
 mod shapes;
 

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::actors::quantity::Quantity;
 use crate::config::Asked;
 use crate::objects::{View, items, meta};
-use crate::quantity;
 use crate::{Resource, Status};
 
 use super::{Call, Kube, quota};
@@ -175,7 +175,7 @@ fn quality(spec: &Value) -> &'static str {
         let (asked, limits) =
             (&container["resources"]["requests"], &container["resources"]["limits"]);
         for name in ["cpu", "memory"] {
-            let amount = |of: &Value| of[name].as_str().and_then(quantity::parse);
+            let amount = |of: &Value| of[name].as_str().and_then(Quantity::parse);
             any |= !asked[name].is_null() || !limits[name].is_null();
             all &= !limits[name].is_null() && amount(asked) == amount(limits);
         }

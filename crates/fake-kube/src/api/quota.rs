@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::actors::quantity::Quantity;
 use crate::objects::View;
-use crate::quantity;
 use crate::{Resource, Status};
 
 use super::Call;
@@ -48,7 +48,7 @@ pub(super) fn check(view: &View<'_>, call: &Call, object: &Value) -> Result<(), 
             let say = |amounts: &Amounts| {
                 let each = over.iter().map(|what| {
                     let amount = amounts.get(*what).copied().unwrap_or(0);
-                    format!("{what}={}", quantity::text(amount))
+                    format!("{what}={}", text(amount))
                 });
                 each.collect::<Vec<_>>().join(",")
             };
@@ -72,7 +72,7 @@ pub(crate) fn used(view: &View<'_>, quota: &Value) -> Value {
         .into_keys()
         .map(|what| {
             let amount = sum.get(&what).copied().unwrap_or(0);
-            (what, json!(quantity::text(amount)))
+            (what, json!(text(amount)))
         })
         .collect();
     json!({ "hard": quota["spec"]["hard"], "used": used })
@@ -166,10 +166,16 @@ fn missing(hard: &Amounts, pod: &Value) -> Vec<String> {
     missing
 }
 
+fn text(thousandths: i128) -> String {
+    let amount = Quantity(thousandths);
+    if thousandths % 1000 == 0 { amount.binary() } else { amount.to_string() }
+}
+
 fn amount_of(value: &Value) -> Option<i128> {
-    match value {
-        Value::String(text) => quantity::parse(text),
-        Value::Number(number) => quantity::parse(&number.to_string()),
+    let amount = match value {
+        Value::String(text) => Quantity::parse(text),
+        Value::Number(number) => Quantity::parse(&number.to_string()),
         _ => None,
-    }
+    };
+    amount.map(|amount| amount.0)
 }

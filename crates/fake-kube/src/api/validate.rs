@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::actors::quantity::Quantity;
 use crate::objects::items;
-use crate::quantity;
 use crate::status::Fault;
 use crate::{Kind, Resource};
 
@@ -203,8 +203,8 @@ fn pod(spec: &Value, at: &str, faults: &mut Vec<Fault>) {
 
 fn resources(resources: &Value, at: &str, faults: &mut Vec<Fault>) {
     let amount = |value: &Value| match value {
-        Value::String(text) => quantity::parse(text),
-        Value::Number(number) => quantity::parse(&number.to_string()),
+        Value::String(text) => Quantity::parse(text),
+        Value::Number(number) => Quantity::parse(&number.to_string()),
         _ => None,
     };
     for kind in ["limits", "requests"] {
@@ -216,7 +216,7 @@ fn resources(resources: &Value, at: &str, faults: &mut Vec<Fault>) {
                                '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
                     faults.push(Fault::invalid(at, value, why));
                 }
-                Some(..0) => {
+                Some(Quantity(..0)) => {
                     faults.push(Fault::invalid(at, value, "must be greater than or equal to 0"));
                 }
                 Some(_) => {}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::objects::{Key, items, meta, version};
@@ -10,7 +10,7 @@ use crate::status::Fault;
 use crate::{Resource, Status};
 
 use super::shape::{Shape, api_version, whole};
-use super::{Answer, Call, Kube, admission, apply, events, json_answer, validate};
+use super::{Answer, Call, Kube, admission, apply, events, json_answer, known, validate};
 
 /// What the server alone sets in metadata.
 const SET_BY_SERVER: [&str; 7] = [
@@ -27,15 +27,26 @@ pub(super) fn create(kube: &Kube, call: &Call) -> Answer {
     if call.name.is_some() {
         return Err(super::not_allowed());
     }
-    let object = call.object()?;
+    let mut object = call.object()?;
     let sent = object["metadata"]["resourceVersion"].as_str();
     if sent.is_some_and(|version| !version.is_empty() && version != "0") {
         return Err(Status::bad_request(
             "resourceVersion should not be set on objects to be created",
         ));
     }
+    let unknown = match call.kind.resource() == Resource::pods() {
+        true => known::keep(call, &mut object)?,
+        false => Vec::new(),
+    };
     let made = store_new(kube, call, object, apply::By::update(call))?;
-    Ok(json_answer(StatusCode::CREATED, &Shape::of(call).one(&made)))
+    let mut answer = json_answer(StatusCode::CREATED, &Shape::of(call).one(&made));
+    for unknown in unknown {
+        let text = format!("299 - {}", json!(unknown));
+        if let Ok(text) = text.parse() {
+            answer.headers_mut().append(header::WARNING, text);
+        }
+    }
+    Ok(answer)
 }
 
 /// Stores an object that was sent, or does all but that.

@@ -28,16 +28,30 @@ fn serve(folder: &Path, more: &[&str]) -> (Served, String) {
     (Served(child), url.trim().to_owned())
 }
 
-/// 1.37 serves watches that begin with all there is, and kubectl 1.37 asks for them.
 #[test]
 fn kubectl_and_the_python_client_find_what_they_expect() {
+    ask(&["--version", "1.37", "--tls"], &[]);
+}
+
+/// From 1.34 on watches can begin with all there is, and clients ask for that: an older server refuses it.
+#[test]
+fn clients_watch_an_older_server_too() {
+    ask(&["--version", "1.33"], &["--only", "watch"]);
+}
+
+fn ask(of: &[&str], more: &[&str]) {
     let folder = tempfile::tempdir().expect("a folder");
-    let (_served, url) = serve(folder.path(), &["--version", "1.37"]);
-    assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+    let actors = folder.path().join("actors.json");
+    let images = r#"{ "kubelet": { "images": { "busybox:1": {} } } }"#;
+    std::fs::write(&actors, images).expect("a file");
+    let actors = actors.to_str().expect("a path");
+    let (_served, url) = serve(folder.path(), &[of, &["--actors", actors]].concat());
+    assert!(url.starts_with("http"), "{url}");
     let programs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kubectl");
     let contract = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/kube-contract");
     let ran = Command::new(contract)
         .arg(&programs)
+        .args(more)
         .env("KUBECONFIG", folder.path().join("kubeconfig"))
         .output()
         .expect("the contract");

@@ -106,9 +106,9 @@ async fn evictions_keep_to_their_budget() {
     let wrong = json!({ "preconditions": { "uid": "other" } });
     assert_eq!(evict("a", wrong).await.0, 409);
     assert_eq!(evict("a", json!({ "dryRun": ["All"] })).await.0, 201);
-    assert_eq!(evict("a", Value::Null).await.0, 201);
+    assert_eq!(evict("a", json!({ "gracePeriodSeconds": 9 })).await.0, 201);
     let going = client.get(&format!("{PODS}/a")).await.1;
-    assert!(going["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!(going["metadata"]["deletionGracePeriodSeconds"], 9);
     let target = going["status"]["conditions"]
         .as_array()
         .expect("conditions")

@@ -28,6 +28,14 @@ async fn what_cannot_be_stored_is_refused_with_the_words_of_the_api() {
     let (code, refused) = client.post(PODS, classy).await;
     let words = "pods \"y\" is forbidden: no PriorityClass with name none was found";
     assert_eq!((code.as_u16(), message(&refused)), (403, words));
+    let mut more = pod("more");
+    more["spec"]["containers"][0]["imagee"] = json!("i:2");
+    let (code, refused) =
+        client.post(&format!("{PODS}?fieldValidation=Strict"), more.clone()).await;
+    let words = "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: unknown field \"spec.containers[0].imagee\"";
+    assert_eq!((code.as_u16(), message(&refused)), (400, words));
+    let (code, made) = client.post(PODS, more).await;
+    assert_eq!((code.as_u16(), &made["spec"]["containers"][0]["imagee"]), (201, &Value::Null));
     let mut generated = pod("");
     generated["metadata"] = json!({ "generateName": "job-" });
     let (code, made) = client.post(PODS, generated).await;
