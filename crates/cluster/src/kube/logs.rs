@@ -9,12 +9,13 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff;
 use kube::Api;
 use kube::api::LogParams;
+use kube::runtime::watcher::DefaultBackoff;
 use muster_core::InstanceId;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Inner;
 use super::client::Failed;
-use super::pods::Named;
+use super::pods::{Entry, Named};
 use super::read::MODEL_CONTAINER;
 use crate::tail::Tail;
 
@@ -27,6 +28,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long the API may take to open a log.
 const OPEN: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often it is tried to read what may not be read.
+const FORBIDDEN: Duration = Duration::from_secs(60);
 /// How often a follower looks whether anybody still asks.
 const LOOK: Duration = Duration::from_secs(20);
 
@@ -144,22 +147,21 @@ impl Lines {
 /// Follows a log until its container ended or nobody asks any more.
 pub(super) async fn follow(inner: Arc<Inner>, instance: InstanceId, is: Named) {
     if let Ok(_one_of_few) = inner.followers.acquire().await {
+        let mut pause = DefaultBackoff::default();
         while inner.pods.with(instance, |entry| entry.log.is_wanted()) == Some(true) {
+            let is_over = |entry: &mut Entry| entry.is_ending() || entry.is_over();
             match read(&inner, instance, &is, true).await {
                 // The container ended, or the connection did.
-                Ok(())
-                    if inner.pods.with(instance, |it| it.is_ending() || it.is_over())
-                        != Some(false) =>
-                {
-                    break;
-                }
+                Ok(()) if inner.pods.with(instance, is_over) != Some(false) => break,
+                Ok(()) => sleep(PAUSE).await,
                 Err(failed) if failed.is(404) => break,
-                Ok(()) | Err(_) => sleep(PAUSE).await,
+                Err(failed) if failed.is(403) => sleep(FORBIDDEN).await,
+                Err(_) => sleep(pause.next().unwrap_or(FORBIDDEN)).await,
             }
-            let is_over = |entry: &mut super::pods::Entry| {
+            let is_gone = |entry: &mut Entry| {
                 entry.pod.as_ref().is_none_or(|seen| seen.gone || seen.is != is)
             };
-            if inner.pods.with(instance, is_over) != Some(false) {
+            if inner.pods.with(instance, is_gone) != Some(false) {
                 break;
             }
         }
@@ -171,7 +173,7 @@ pub(super) async fn follow(inner: Arc<Inner>, instance: InstanceId, is: Named) {
 pub(super) async fn opened(inner: &Inner, instance: InstanceId, is: &Named) {
     let until = Instant::now() + PAUSE;
     loop {
-        let state = |entry: &mut super::pods::Entry| (entry.has_begun(), entry.log.is_open);
+        let state = |entry: &mut Entry| (entry.has_begun(), entry.log.is_open);
         match inner.pods.with(instance, state) {
             Some((true, false)) if Instant::now() < until => sleep(Duration::from_millis(5)).await,
             Some((true, false)) => break,
