@@ -52,7 +52,7 @@ pub async fn world_of(
 async fn join(fake: FakeKube, token: Option<&str>, config: KubeConfig) -> Result<World, KubeError> {
     let dir = tempfile::tempdir().expect("a folder");
     let kube = hub(&fake, &dir, token, config).await?;
-    Ok(World { fake, kube, dir: dir })
+    Ok(World { fake, kube, dir })
 }
 
 async fn hub(

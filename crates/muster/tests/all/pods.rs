@@ -34,8 +34,10 @@ impl Kube {
             let run = [&["python3", script, "{ip}", "{port}"], more].concat();
             Image { run: run.into_iter().map(str::to_owned).collect(), ..Image::default() }
         };
-        let folder = world.path("models/lengths").display().to_string();
-        let ours = [MUSTER, "model-server", &folder, "--listen", "{ip}:{port}", "--write", &folder];
+        world.write("image/model.toml", "kind = 'python'\n");
+        world.write("image/predict.py", LENGTHS);
+        let folder = world.path("image").display().to_string();
+        let ours = [MUSTER, "model-server", &folder, "--listen", "{ip}:{port}"];
         let ours = Image {
             run: ours.map(str::to_owned).to_vec(),
             env: BTreeMap::from([("HOME".into(), world.path("home").display().to_string())]),
@@ -109,7 +111,7 @@ fn model(image: &str, limits: Value) -> Value {
 }
 
 fn world() -> World {
-    World::new(&[("lengths", "", LENGTHS)])
+    World::new(&[])
 }
 
 fn run(hub: &Hub) -> String {
