@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use muster_cluster::kube::read::autoscaler::Autoscaler;
-use muster_cluster::kube::read::dump::{Dump, NoDump, read, waiting};
+use muster_cluster::kube::read::dump::{Dump, NoDump, read, settled};
 use muster_core::plan::{NodesMode, NodesPolicy, Planned, Policy};
 use muster_core::room::{NodeId, Owner, Tenant};
 use serde_json::{Value, json};
@@ -70,7 +70,8 @@ fn what_could_not_be_read_is_named_with_its_field() {
 #[test]
 fn who_waits_is_told_why_and_what_others_say() {
     let dump = small();
-    let waits = waiting(&dump.world);
+    let (world, waits) = settled(&dump.world);
+    assert_eq!(world, dump.world, "nobody who waits has room");
     let [train] = &waits[..] else { panic!("{waits:?}") };
     assert_eq!(train.tenant.0, "default/train-2");
     let lack = train.lack.as_ref().expect("a lack").to_string();
@@ -87,11 +88,13 @@ fn who_waits_is_told_why_and_what_others_say() {
 fn without_a_node_what_was_there_looks_for_a_place() {
     let dump = small();
     let then = dump.world.without(&"worker-1".into());
-    let waits = waiting(&then);
+    let (then, waits) = settled(&then);
     let of = |id: &str| waits.iter().find(|it| it.tenant.0 == id);
     let web = of("default/web-1").expect("it waits");
     assert_eq!((web.fits.clone(), web.displaced), (Some(NodeId::from("worker-2")), true));
     assert!(of("kube-system/kube-proxy-1").is_none(), "it goes with its node");
+    let web = then.tenants.iter().find(|it| it.id.0 == "default/web-1").expect("it is there");
+    assert_eq!(web.node, Some(NodeId::from("worker-2")), "so that worker-2 is needed");
 }
 
 #[test]
@@ -164,7 +167,7 @@ fn a_dump_that_is_cut_or_changed_is_answered() {
             let mut changed = whole.clone();
             changed["items"][at] = with;
             let dump = read(&changed.to_string()).expect("the others");
-            let _ = waiting(&dump.world);
+            let _ = settled(&dump.world);
         }
     }
 }

@@ -120,10 +120,13 @@ Examples:
   muster plan --with gpu-large=2
   muster plan --json > world.json
   muster plan --world world.json --without lab1
+  kubectl get nodes,pods,pdb,ds,rs,jobs -A -o json | muster plan --dump -
+  muster plan --dump cluster.json --without worker-3
 
 Nothing is changed by a question. Of one with --without or --with, lines that begin with + are not so
-as things are. With --world no hub is asked: the file is what --json printed, at whatever hub. Else it needs
-a login with the permission ADMIN: see `muster login`.")]
+as things are. With --world no hub is asked: the file is what --json printed, at whatever hub. With --dump
+neither a hub nor a cluster is asked: the file is what kubectl printed of one. Else it needs a login with the
+permission ADMIN: see `muster login`.")]
 pub struct Plan {
     /// As if this node were not there; may be repeated
     #[arg(long, value_name = "NODE")]
@@ -134,6 +137,9 @@ pub struct Plan {
     /// Plan for the world of this file, here and not at a hub
     #[arg(long, value_name = "FILE")]
     pub world: Option<PathBuf>,
+    /// Plan for the Kubernetes cluster of this file, here and not at a hub; - reads what comes in
+    #[arg(long, value_name = "FILE", conflicts_with = "world")]
+    pub dump: Option<PathBuf>,
     /// Print the API's JSON, with all that was seen
     #[arg(long)]
     pub json: bool,

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod audit;
 pub mod clean;
 pub mod doctor;
+pub mod dump;
 pub mod folder;
 pub mod instances;
 pub mod login;

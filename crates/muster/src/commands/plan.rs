@@ -6,6 +6,7 @@ use muster_core::Timestamp;
 use muster_core::plan::WhatIf;
 use muster_store::Clock;
 
+use super::dump;
 use crate::answer::{PlanWords, Planned, PlannedAction};
 use crate::arguments::Plan;
 use crate::failure::Failure;
@@ -14,6 +15,9 @@ use crate::path::parameter;
 use crate::{human, table};
 
 pub async fn plan(hub: impl FnOnce() -> Result<Hub, Failure>, asked: &Plan) -> Result<(), Failure> {
+    if let Some(file) = &asked.dump {
+        return dump::plan(file, asked);
+    }
     let body = match &asked.world {
         Some(file) => of_file(file, asked)?.into_bytes(),
         None => hub()?.get(&path(asked)).await?.to_vec(),
@@ -40,12 +44,15 @@ fn of_file(file: &Path, asked: &Plan) -> Result<String, Failure> {
     let shown = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::usage(format!("{shown} cannot be read: {error}")))?;
-    let without = asked.without.iter().map(|node| node.as_str().into()).collect();
-    let question = WhatIf { without, with: asked.with.clone() };
-    muster_server::plan_of_file(&text, &question).map_err(|error| {
+    muster_server::plan_of_file(&text, &what_if(asked)).map_err(|error| {
         let advice = "It is a file of `muster plan --json`, or one with a world, a policy and now.";
         Failure::usage(format!("{shown}: {error}")).advice(advice)
     })
+}
+
+pub(super) fn what_if(asked: &Plan) -> WhatIf {
+    let without = asked.without.iter().map(|node| node.as_str().into()).collect();
+    WhatIf { without, with: asked.with.clone() }
 }
 
 fn in_words(planned: &Planned, asked: &Plan, now: Timestamp) -> String {
@@ -55,7 +62,12 @@ fn in_words(planned: &Planned, asked: &Plan, now: Timestamp) -> String {
         Some(_) => at.to_string(),
     };
     let mut text = format!("{}Seen {seen}; nodes are {}.\n", question(asked), mode(&words.mode));
-    text.push_str(&lines(words));
+    match lines(words) {
+        none if none.is_empty() => {
+            text.push_str("\nThere is nothing to do, and nothing waits.\n");
+        }
+        lines => text.push_str(&lines),
+    }
     if let Some(next) = words.next_look {
         text.push_str(&format!("\nNothing changes by the passing of time before {next}.\n"));
     }
@@ -63,7 +75,7 @@ fn in_words(planned: &Planned, asked: &Plan, now: Timestamp) -> String {
 }
 
 /// `If lab1 were not there and gpus had 2 nodes more:`
-fn question(asked: &Plan) -> String {
+pub(super) fn question(asked: &Plan) -> String {
     let without = asked.without.iter().map(|node| format!("{node} were not there"));
     let with = asked.with.iter().map(|(group, count)| {
         format!("{group} had {} more", human::counted(u64::from(*count), "node"))
@@ -81,7 +93,7 @@ fn mode(mode: &str) -> &'static str {
 }
 
 /// What is done, and why no more is.
-fn lines(words: &PlanWords) -> String {
+pub(super) fn lines(words: &PlanWords) -> String {
     let action = |it: &PlannedAction| (it.new, it.message.clone());
     let held = words.held.iter().map(|it| (it.new, format!("{}: {}", it.model, it.message)));
     let kept = words.kept.iter().map(|it| (false, format!("{}: {}", it.node, it.kept.message)));
@@ -100,7 +112,7 @@ fn lines(words: &PlanWords) -> String {
             text.push_str(&format!("{mark} {line}\n"));
         }
     }
-    if text.is_empty() { "\nThere is nothing to do, and nothing waits.\n".to_owned() } else { text }
+    text
 }
 
 #[cfg(test)]
@@ -110,7 +122,7 @@ mod tests {
     fn asked(without: &[&str], with: &[(&str, u32)]) -> Plan {
         let without = without.iter().map(|node| (*node).to_owned()).collect();
         let with = with.iter().map(|(group, count)| ((*group).into(), *count)).collect();
-        Plan { without, with, world: None, json: false }
+        Plan { without, with, world: None, dump: None, json: false }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod cluster;
 mod commands;
 mod crashes;
 mod documents;
+mod dumps;
 mod existing;
 mod exits;
 mod faults;

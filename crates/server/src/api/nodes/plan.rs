@@ -183,6 +183,15 @@ pub fn plan_of_file(text: &str, question: &WhatIf) -> Result<String, String> {
     let today = muster_core::plan::read_planned(text)?;
     let asked = *question != WhatIf::default();
     let then = today.what_if(question).map_err(|not_there| not_there.to_string())?;
-    let document = PlanDocument::new(&then, Some(&today.plan).filter(|_| asked), true);
+    plan_document(&then, Some(&today.plan).filter(|_| asked))
+}
+
+/// What is planned, as `GET /api/v1/plan` answers; `today` is the plan as things are, if this is another one.
+///
+/// # Errors
+///
+/// If it cannot be written down.
+pub fn plan_document(planned: &Planned, today: Option<&Plan>) -> Result<String, String> {
+    let document = PlanDocument::new(planned, today, true);
     serde_json::to_string(&document).map_err(|error| error.to_string())
 }

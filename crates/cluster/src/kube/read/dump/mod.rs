@@ -23,7 +23,7 @@ use super::autoscaler::{self, Autoscaler};
 use super::{budgets, daemons, node, pod, status, tenants, time};
 
 pub use groups::UNGROUPED;
-pub use waiting::{Waiting, waiting};
+pub use waiting::{Waiting, settled};
 
 /// What a dump holds.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,8 @@
 //! Who waits for a place, and where they could be.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use muster_core::plan::World;
 use muster_core::room::{Lack, NodeId, Rooms, Tenant, TenantId, Who};
@@ -21,29 +22,39 @@ pub struct Waiting {
     pub displaced: bool,
 }
 
-/// All who wait for a place, those with more priority first; each of them takes its room from the next.
-pub fn waiting(world: &World) -> Vec<Waiting> {
+/// All who wait for a place, those with more priority first; each of them takes its room from the next. In the
+/// world that comes with them, those have their places for whom there is room: a node that they will be on is needed.
+pub fn settled(world: &World) -> (World, Vec<Waiting>) {
     let there: BTreeSet<&NodeId> = world.nodes.iter().map(|node| &node.id).collect();
     let has_none = |it: &&Tenant| it.node.as_ref().is_none_or(|node| !there.contains(node));
     // What goes with its node needs no other.
     let moves = |it: &&Tenant| it.node.is_none() || !it.goes_with_node();
     let mut waits: Vec<&Tenant> = world.tenants.iter().filter(has_none).filter(moves).collect();
     if waits.is_empty() {
-        return Vec::new();
+        return (world.clone(), Vec::new());
     }
     waits.sort_by_key(|it| Reverse(it.ask.priority));
     let mut rooms = Rooms::new(&world.nodes);
     rooms.put_tenants(&world.tenants);
-    let place = |it: &Tenant, place| Waiting {
+    let of = |it: &Tenant, fits| Waiting {
         tenant: it.id.clone(),
-        fits: place,
+        fits,
         lack: None,
         nearest: None,
         displaced: it.node.is_some(),
     };
     let found = waits.into_iter().map(|it| match rooms.place(&it.ask, Who::Tenant(it)) {
-        Ok(at) => place(it, Some(at.node)),
-        Err(no) => Waiting { lack: Some(no.lack), nearest: no.node, ..place(it, None) },
+        Ok(at) => of(it, Some(at.node)),
+        Err(no) => Waiting { lack: Some(no.lack), nearest: no.node, ..of(it, None) },
     });
-    found.collect()
+    let found: Vec<Waiting> = found.collect();
+    let places = found.iter().filter_map(|it| Some((&it.tenant, it.fits.as_ref()?)));
+    let places: BTreeMap<&TenantId, &NodeId> = places.collect();
+    let mut tenants = Vec::clone(&world.tenants);
+    for tenant in &mut tenants {
+        if let Some(node) = places.get(&tenant.id) {
+            tenant.node = Some((*node).clone());
+        }
+    }
+    (World { tenants: Arc::new(tenants), ..world.clone() }, found)
 }
