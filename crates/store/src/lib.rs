@@ -52,7 +52,7 @@ pub use oversight::{
     Moved, Overseen, OverseenWhole, OversightFilter, OversightPage, Requeued, Step,
 };
 pub use people::accounts::{Account, NewAccount, NewLink, Purpose};
-pub use people::audit::{AuditEntry, AuditFilter, AuditLine};
+pub use people::audit::{AuditAction, AuditEntry, AuditFilter, AuditLine};
 pub use people::logins::LoginTry;
 pub use people::quota::Kept;
 pub use people::sessions::{NewSession, OVERLAP, Rotation, Session, SessionKind, Successor, TOUCH};

@@ -9,7 +9,7 @@ use muster_core::rule::Rule;
 use muster_core::session::EndReason;
 use muster_core::stats::{AuthType, By, Dimension};
 use muster_core::{Cause, CheckState, Direction, Permission, PhaseName};
-use muster_store::{Format, Owner, SessionKind};
+use muster_store::{AuditAction, Format, Owner, SessionKind};
 use serde_json::Value;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ArrayItems, Object, Schema, SchemaType, Type};
@@ -81,6 +81,7 @@ fn sets() -> Vec<(&'static str, &'static str, Words)> {
         ("PlanWords", "mode", words(NodesMode::ALL, NodesMode::name)),
         ("PlannedAction", "do", words(Action::NAMES, |it| it)),
         ("PlannedHeld", "because", words(Why::NAMES, |it| it)),
+        ("AuditEntry", "action", words(AuditAction::ALL, AuditAction::name)),
         ("Check", "state", words(check, CheckState::name)),
         ("Reading", "header", words(["used", "absent", "not_a_file"], |it| it)),
         ("ModelOutput", "kind", kinds_of_cells.clone()),
@@ -177,6 +178,7 @@ fn choices() -> Vec<(&'static [&'static str], &'static str, Words)> {
         (&LISTS, "format", words(["json", "csv"], |it| it)),
         (&["list_all_requests"], "sort", words(["newest", "oldest"], |it| it)),
         (&["submit_request"], "header", words(["auto", "used", "absent"], |it| it)),
+        (&["list_audit"], "action", words(AuditAction::ALL, AuditAction::name)),
         (&["list_users"], "permission", words(Permission::ALL, |it| it.name())),
         (&STATISTICS, "by", words(By::ALL, By::name)),
         (&STATISTICS[..1], "group_by", words(Dimension::ALL, Dimension::name)),

@@ -140,14 +140,18 @@ async fn an_admin_grants_disables_and_everything_is_written_down() {
         (format!("actor={}", ada.id), 0),
         (format!("subject={}&action=grant", ada.id), 1),
         ("action=".into(), 4),
-        ("action=dance".into(), 0),
         (format!("from={before}&to={day}"), 4),
         (format!("to={before}"), 0),
     ] {
         let found = actions(&root.find(&format!("/api/v1/audit?{query}")).await).len();
         assert_eq!(found, count, "{query}");
     }
-    for (query, name) in [("actor=root", "actor"), ("subject=1", "subject"), ("to=soon", "to")] {
+    for (query, name) in [
+        ("actor=root", "actor"),
+        ("subject=1", "subject"),
+        ("action=dance", "action"),
+        ("to=soon", "to"),
+    ] {
         let refused = problem(root.get(&format!("/api/v1/audit?{query}"))).await;
         assert_eq!((slug(&refused), &refused["parameter"]), ("bad-parameter", &json!(name)));
     }

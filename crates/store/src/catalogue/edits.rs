@@ -9,7 +9,7 @@ use crate::catalogue::restart;
 use crate::db::Ts;
 use crate::db::statement::{named_row, row, rows, run};
 use crate::db::text;
-use crate::people::audit::{AuditEntry, note};
+use crate::people::audit::{AuditAction, Note, note};
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Store};
 
@@ -206,7 +206,7 @@ impl Store {
                 tx.after.changes.push(Change::Models);
                 let whole = serde_json::to_value(&model);
                 let said = whole.map_or_else(|_| String::new(), |whole| told(&whole));
-                write_down(tx, entry_id, Some(actor), ("create-model", said)).await?;
+                write_down(tx, entry_id, Some(actor), (AuditAction::CreateModel, said)).await?;
                 Ok(true)
             }
             .boxed()
@@ -258,7 +258,8 @@ impl Store {
                 let id = id.clone();
                 async move {
                     if by.is_some() {
-                        write_down(tx, entry_id, by, ("clear-cache", id.to_string())).await?;
+                        let said = (AuditAction::ClearCache, id.to_string());
+                        write_down(tx, entry_id, by, said).await?;
                     }
                     Ok(run!(&mut tx.conn, FORGET, id.as_str()))
                 }
@@ -290,15 +291,15 @@ pub(super) async fn change(
         ModelAct::Edit(patch) => {
             (spec, edits) = before.with(&patch);
             version = read(&spec, &edits).map_err(Error::Refused)?.version;
-            ("edit-model", told(&patch))
+            (AuditAction::EditModel, told(&patch))
         }
         ModelAct::Enable => {
             disabled = None;
-            ("enable-model", String::new())
+            (AuditAction::EnableModel, String::new())
         }
         ModelAct::Disable { reason } => {
             disabled = Some(text::words(&reason));
-            ("disable-model", reason)
+            (AuditAction::DisableModel, reason)
         }
         ModelAct::Delete => {
             if before.owner == Owner::Folder && before.offered {
@@ -309,10 +310,10 @@ pub(super) async fn change(
             if open > 0 || (before.offered && before.disabled.is_none()) {
                 return Ok(ModelDone::InUse(open));
             }
-            ("delete-model", String::new())
+            (AuditAction::DeleteModel, String::new())
         }
     };
-    let written = if action == "delete-model" {
+    let written = if action == AuditAction::DeleteModel {
         run!(&mut tx.conn, REMOVE, id.as_str(), revision)
     } else {
         let (now, spec, edits) = (tx.now, spec.to_string(), edits.to_string());
@@ -338,7 +339,7 @@ pub(super) async fn change(
     }
     tx.after.changes.push(Change::Models);
     write_down(tx, entry_id, actor, (action, format!("{id} {said}"))).await?;
-    if action == "delete-model" {
+    if action == AuditAction::DeleteModel {
         return Ok(ModelDone::Done(Box::new(before)));
     }
     let after: Option<EntryRow> = row!(&mut tx.conn, ONE, id.as_str());
@@ -360,9 +361,8 @@ async fn write_down(
     tx: &mut Tx,
     id: uuid::Uuid,
     actor: Option<PrincipalId>,
-    (action, said): (&str, String),
+    (action, said): (AuditAction, String),
 ) -> Result<(), Error> {
     let detail = text::words(&said.trim().chars().take(DETAIL).collect::<String>());
-    let (at, action) = (tx.now, action.to_owned());
-    note(tx, &AuditEntry { id, at, actor, action, subject: None, detail }).await
+    note(tx, Note { id, actor, action, subject: None, detail }).await
 }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::statement::{row, run};
-use crate::people::audit::{AuditEntry, note};
+use crate::people::audit::{AuditAction, Note, note};
 use crate::people::sessions::learn_time;
 use crate::requests::NOBODY;
 use crate::writer::pace::{Pace, Took};
@@ -202,9 +202,8 @@ impl Store {
                     }
                     ClearedBy::Command(detail) => {
                         let (actor, subject) = (None, None);
-                        let action = "clean".to_owned();
-                        let entry = AuditEntry { id, at: now, actor, action, subject, detail };
-                        note(tx, &entry).await?;
+                        let action = AuditAction::Clean;
+                        note(tx, Note { id, actor, action, subject, detail }).await?;
                     }
                 }
                 Ok(Some(now))

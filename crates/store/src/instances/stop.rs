@@ -14,7 +14,7 @@ use super::{happened, state};
 use crate::db::Ts;
 use crate::db::statement::{row, rows, run};
 use crate::db::text;
-use crate::people::audit::{self, AuditEntry};
+use crate::people::audit::{self, AuditAction, Note};
 use crate::requests::end::end;
 use crate::writer::{Tx, work};
 use crate::{Error, Store};
@@ -116,9 +116,8 @@ async fn stop(
     let asked = Event { uid, level: Level::Warning, raw: Some(raw), ..asked };
     happened(tx, id, asked).await?;
     let detail = format!("{id} of {model}, {work}: {}", wish.reason);
-    let action = "stop-instance".to_owned();
-    let line = AuditEntry { id: entry, at: now, actor: Some(actor), action, subject: None, detail };
-    audit::note(tx, &line).await?;
+    let (action, actor) = (AuditAction::StopInstance, Some(actor));
+    audit::note(tx, Note { id: entry, actor, action, subject: None, detail }).await?;
     // Whoever runs it looks again, on whichever server.
     let model: ModelId = model.parse().map_err(|_| Error::Corrupt("a model id".into()))?;
     tx.after.queued.push((model, now));

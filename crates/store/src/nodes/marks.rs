@@ -8,7 +8,7 @@ use crate::db::Ts;
 use crate::db::statement::{row, run};
 use crate::db::text;
 use crate::instances::servers::leads;
-use crate::people::audit::{self, AuditEntry};
+use crate::people::audit::{self, AuditAction, Note};
 use crate::writer::{Tx, work};
 use crate::{Change, Error, Store};
 
@@ -82,21 +82,14 @@ impl Store {
                 };
                 if let Some(actor) = actor {
                     let action = match kind {
-                        Some(MarkKind::Cordoned) => "cordon-node",
-                        Some(MarkKind::Drained) => "drain-node",
-                        None => "uncordon-node",
+                        Some(MarkKind::Cordoned) => AuditAction::CordonNode,
+                        Some(MarkKind::Drained) => AuditAction::DrainNode,
+                        None => AuditAction::UncordonNode,
                     };
                     let detail = if why.is_empty() { node } else { format!("{node}: {why}") };
-                    let (action, at) = (action.to_owned(), tx.now);
-                    let line = AuditEntry {
-                        id: entry,
-                        at,
-                        actor: Some(actor),
-                        action,
-                        subject: None,
-                        detail,
-                    };
-                    audit::note(tx, &line).await?;
+                    let actor = Some(actor);
+                    let line = Note { id: entry, actor, action, subject: None, detail };
+                    audit::note(tx, line).await?;
                 }
                 tx.after.changes.push(Change::Nodes);
                 Ok(Marking::Done)

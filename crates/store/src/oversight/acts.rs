@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::db::Ts;
 use crate::db::statement::{named_row, row, run};
 use crate::db::text;
-use crate::people::audit::{AuditEntry, note};
+use crate::people::audit::{AuditAction, Note, note};
 use crate::requests::end::end;
 use crate::requests::pack::Packer;
 use crate::requests::submit::{Prepared, insert};
@@ -101,7 +101,7 @@ impl Store {
                 let how = Ended::Cancelled { reason: reason.clone() };
                 let ended = end(tx, id, how, Cause::CancelledByAdmin).await?;
                 if ended {
-                    let said = ("cancel-request", format!("{id} {reason}"));
+                    let said = (AuditAction::CancelRequest, format!("{id} {reason}"));
                     write_down(tx, entry, (actor, owner), said).await?;
                 }
                 Ok(Some(ended))
@@ -131,7 +131,7 @@ impl Store {
                 let front = Ts(Timestamp(first.micros().saturating_sub(1)));
                 let moved = run!(&mut tx.conn, TO_FRONT, id.0, front);
                 if moved > 0 {
-                    let said = ("front-request", id.to_string());
+                    let said = (AuditAction::FrontRequest, id.to_string());
                     write_down(tx, entry, (actor, owner), said).await?;
                 }
                 Ok(Moved::Tasks(moved))
@@ -252,7 +252,7 @@ async fn again_in(
         taken?;
     }
     run!(&mut tx.conn, REFER, new.id.0, old.0);
-    let said = ("requeue-request", format!("{old} as {}", new.id));
+    let said = (AuditAction::RequeueRequest, format!("{old} as {}", new.id));
     write_down(tx, entry, (actor, new.principal), said).await?;
     Ok(Requeued::As { id: new.id, created: true })
 }
@@ -271,8 +271,7 @@ async fn write_down(
     tx: &mut Tx,
     id: Uuid,
     (actor, owner): (PrincipalId, PrincipalId),
-    (action, detail): (&str, String),
+    (action, detail): (AuditAction, String),
 ) -> Result<(), Error> {
-    let (at, action) = (tx.now, action.to_owned());
-    note(tx, &AuditEntry { id, at, actor: Some(actor), action, subject: Some(owner), detail }).await
+    note(tx, Note { id, actor: Some(actor), action, subject: Some(owner), detail }).await
 }

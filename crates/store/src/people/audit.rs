@@ -5,7 +5,6 @@ use uuid::Uuid;
 
 use crate::db::Ts;
 use crate::db::statement::{named_row, rows, run};
-use crate::db::text::exact;
 use crate::writer::Tx;
 use crate::{Error, Store};
 
@@ -19,12 +18,94 @@ const LIST: &str = "SELECT u.id, u.at, u.actor, u.action, u.subject, u.detail, \
      AND ($3 IS NULL OR u.subject = $3) AND ($4 IS NULL OR u.action = $4) \
      AND ($5 IS NULL OR u.at >= $5) AND ($6 IS NULL OR u.at <= $6) ORDER BY u.id DESC LIMIT $7";
 
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditAction {
+    Create,
+    Grant,
+    Revoke,
+    Disable,
+    Enable,
+    EndSessions,
+    ResetLink,
+    Delete,
+    CancelRequest,
+    FrontRequest,
+    RequeueRequest,
+    StopInstance,
+    CreateModel,
+    EditModel,
+    EnableModel,
+    DisableModel,
+    DeleteModel,
+    ClearCache,
+    CordonNode,
+    DrainNode,
+    UncordonNode,
+    Clean,
+}
+
+impl AuditAction {
+    pub const ALL: [Self; 22] = [
+        Self::Create,
+        Self::Grant,
+        Self::Revoke,
+        Self::Disable,
+        Self::Enable,
+        Self::EndSessions,
+        Self::ResetLink,
+        Self::Delete,
+        Self::CancelRequest,
+        Self::FrontRequest,
+        Self::RequeueRequest,
+        Self::StopInstance,
+        Self::CreateModel,
+        Self::EditModel,
+        Self::EnableModel,
+        Self::DisableModel,
+        Self::DeleteModel,
+        Self::ClearCache,
+        Self::CordonNode,
+        Self::DrainNode,
+        Self::UncordonNode,
+        Self::Clean,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Grant => "grant",
+            Self::Revoke => "revoke",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::EndSessions => "end-sessions",
+            Self::ResetLink => "reset-link",
+            Self::Delete => "delete",
+            Self::CancelRequest => "cancel-request",
+            Self::FrontRequest => "front-request",
+            Self::RequeueRequest => "requeue-request",
+            Self::StopInstance => "stop-instance",
+            Self::CreateModel => "create-model",
+            Self::EditModel => "edit-model",
+            Self::EnableModel => "enable-model",
+            Self::DisableModel => "disable-model",
+            Self::DeleteModel => "delete-model",
+            Self::ClearCache => "clear-cache",
+            Self::CordonNode => "cordon-node",
+            Self::DrainNode => "drain-node",
+            Self::UncordonNode => "uncordon-node",
+            Self::Clean => "clean",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
     pub id: Uuid,
     pub at: Timestamp,
     /// Nobody: a command on the server's machine.
     pub actor: Option<PrincipalId>,
+    /// A word of [`AuditAction`], or of another version's.
     pub action: String,
     /// Who it was done to; the account may be gone.
     pub subject: Option<PrincipalId>,
@@ -46,7 +127,7 @@ pub struct AuditFilter {
     pub after: Option<Uuid>,
     pub actor: Option<PrincipalId>,
     pub subject: Option<PrincipalId>,
-    pub action: Option<String>,
+    pub action: Option<AuditAction>,
     /// Done then or later.
     pub from: Option<Timestamp>,
     /// Done then or before.
@@ -70,7 +151,6 @@ named_row! {
 impl Store {
     /// The newest first.
     pub async fn list_audit(&self, filter: &AuditFilter) -> Result<Vec<AuditLine>, Error> {
-        let action = filter.action.as_deref().map(exact).transpose()?;
         let mut conn = self.inner.db.read().await?;
         let found: Vec<AuditRow> = rows!(
             &mut conn,
@@ -78,7 +158,7 @@ impl Store {
             filter.after,
             filter.actor.map(|id| id.0),
             filter.subject.map(|id| id.0),
-            action,
+            filter.action.map(AuditAction::name),
             filter.from.map(Ts),
             filter.to.map(Ts),
             i64::from(filter.limit),
@@ -99,9 +179,18 @@ impl Store {
     }
 }
 
-pub(crate) async fn note(tx: &mut Tx, entry: &AuditEntry) -> Result<(), Error> {
-    let (actor, subject) = (entry.actor.map(|id| id.0), entry.subject.map(|id| id.0));
-    let (action, detail) = (&entry.action, &entry.detail);
-    run!(&mut tx.conn, ADD, entry.id, Ts(tx.now), actor, action, subject, detail);
+/// What is to be written down of the transaction.
+pub(crate) struct Note {
+    pub id: Uuid,
+    pub actor: Option<PrincipalId>,
+    pub action: AuditAction,
+    pub subject: Option<PrincipalId>,
+    pub detail: String,
+}
+
+pub(crate) async fn note(tx: &mut Tx, note: Note) -> Result<(), Error> {
+    let (actor, subject) = (note.actor.map(|id| id.0), note.subject.map(|id| id.0));
+    let (action, detail) = (note.action.name(), &note.detail);
+    run!(&mut tx.conn, ADD, note.id, Ts(tx.now), actor, action, subject, detail);
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::people::accounts::{
     ACCOUNT, Account, AccountRow, NewLink, Purpose, VERIFIED, account, account_columns, accounts,
     add_link, is_last_admin, permissions,
 };
-use crate::people::audit::{AuditEntry, note};
+use crate::people::audit::{AuditAction, Note, note};
 use crate::people::changes::{end_all, note_changed};
 use crate::people::ownership::delete;
 use crate::writer::{Tx, work};
@@ -67,15 +67,15 @@ pub enum AdminAct {
 }
 
 impl AdminAct {
-    fn name(self) -> &'static str {
+    fn action(self) -> AuditAction {
         match self {
-            Self::Grant(_) => "grant",
-            Self::Revoke(_) => "revoke",
-            Self::Disable => "disable",
-            Self::Enable => "enable",
-            Self::EndSessions => "end-sessions",
-            Self::ResetLink { .. } => "reset-link",
-            Self::Delete => "delete",
+            Self::Grant(_) => AuditAction::Grant,
+            Self::Revoke(_) => AuditAction::Revoke,
+            Self::Disable => AuditAction::Disable,
+            Self::Enable => AuditAction::Enable,
+            Self::EndSessions => AuditAction::EndSessions,
+            Self::ResetLink { .. } => AuditAction::ResetLink,
+            Self::Delete => AuditAction::Delete,
         }
     }
 
@@ -144,7 +144,7 @@ impl Store {
                 }
                 run!(&mut tx.conn, VERIFIED, id.0, &new.email, Ts(tx.now));
                 let detail = format!("{} {}", new.name, permissions(&new.permissions));
-                write_down(tx, entry, (None, id), ("create", detail)).await?;
+                write_down(tx, entry, (None, id), (AuditAction::Create, detail)).await?;
                 let added: Option<AccountRow> = row!(&mut tx.conn, ACCOUNT, id.0);
                 added.map(account).transpose()
             }
@@ -198,7 +198,7 @@ async fn administer(
         }
         AdminAct::Delete => delete(tx, subject).await?,
     }
-    write_down(tx, entry, (actor, subject), (act.name(), detail)).await?;
+    write_down(tx, entry, (actor, subject), (act.action(), detail)).await?;
     if act == AdminAct::Delete {
         return Ok(Administered::Done(before));
     }
@@ -211,8 +211,7 @@ async fn write_down(
     tx: &mut Tx,
     id: Uuid,
     (actor, subject): (Option<PrincipalId>, PrincipalId),
-    (action, detail): (&str, String),
+    (action, detail): (AuditAction, String),
 ) -> Result<(), Error> {
-    let (at, action) = (tx.now, action.to_owned());
-    note(tx, &AuditEntry { id, at, actor, action, subject: Some(subject), detail }).await
+    note(tx, Note { id, actor, action, subject: Some(subject), detail }).await
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use muster_core::session::{EndReason, SessionPolicy};
 use muster_core::{Permission, PrincipalId};
 use muster_store::{
-    Account, AccountFilter, AdminAct, Administered, AuditFilter, LoginTry, NewAccount, NewLink,
-    NewSession, Purpose, Session, SessionKind, Store,
+    Account, AccountFilter, AdminAct, Administered, AuditAction, AuditFilter, LoginTry, NewAccount,
+    NewLink, NewSession, Purpose, Session, SessionKind, Store,
 };
 
 use crate::lab::{LEASE, Lab, token};
@@ -252,7 +252,7 @@ async fn every_act_has_one_line_in_the_audit(lab: Lab) {
     assert_eq!(list(AuditFilter { actor: Some(root.id), ..all.clone() }).await, audit[..7]);
     assert_eq!(list(AuditFilter { subject: Some(root.id), ..all.clone() }).await, audit[7..]);
     assert_eq!(
-        list(AuditFilter { action: Some("enable".into()), ..all.clone() }).await,
+        list(AuditFilter { action: Some(AuditAction::Enable), ..all.clone() }).await,
         audit[2..3]
     );
     let (from, to) = (Some(audit[5].at), Some(audit[4].at));

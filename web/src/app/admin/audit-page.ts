@@ -1,6 +1,7 @@
 import { Component, computed, inject, input, untracked } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
+import type { Schemas } from '../api/api';
 import { read } from '../api/read';
 import { Choice, type Option } from '../ui/choice';
 import { Clock } from '../ui/clock';
@@ -12,8 +13,32 @@ import { asText, queryChanger } from '../ui/query';
 import { Failed, Void } from '../ui/void';
 import { When } from '../ui/when';
 
-/** As entries name them. */
-const ACTIONS = ['create', 'grant', 'revoke', 'disable', 'enable', 'end-sessions', 'reset-link', 'delete', 'cancel-request', 'front-request', 'requeue-request', 'stop-instance', 'create-model', 'edit-model', 'enable-model', 'disable-model', 'delete-model', 'clear-cache', 'cordon-node', 'drain-node', 'uncordon-node'];
+/** As entries name them: what the hub adds is missing here until it stands here. */
+const NAMED: { readonly [action in Schemas['AuditEntry']['action']]: true } = {
+  create: true,
+  grant: true,
+  revoke: true,
+  disable: true,
+  enable: true,
+  'end-sessions': true,
+  'reset-link': true,
+  delete: true,
+  'cancel-request': true,
+  'front-request': true,
+  'requeue-request': true,
+  'stop-instance': true,
+  'create-model': true,
+  'edit-model': true,
+  'enable-model': true,
+  'disable-model': true,
+  'delete-model': true,
+  'clear-cache': true,
+  'cordon-node': true,
+  'drain-node': true,
+  'uncordon-node': true,
+  clean: true,
+};
+const ACTIONS = Object.keys(NAMED);
 
 /** What administrators did, the newest first. */
 @Component({

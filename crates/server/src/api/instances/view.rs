@@ -172,6 +172,7 @@ pub struct EventView {
     /// `hub`, or the cluster that tells it
     #[schema(example = "hub")]
     pub source: String,
+    /// What happened; a cluster has words of its own for it.
     #[schema(example = "job_done")]
     pub kind: String,
     /// `normal` or `warning`

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use muster_core::{Permission, PrincipalId};
-use muster_store::{Account, AccountFilter, AdminAct, Administered, AuditFilter};
+use muster_store::{Account, AccountFilter, AdminAct, Administered, AuditAction, AuditFilter};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -291,12 +291,19 @@ impl Parameters for ListAudit {
             after: pairs.value("after", "the id of an entry")?,
             actor: pairs.value("actor", "the id of a user")?,
             subject: pairs.value("subject", "the id of a user")?,
-            action: pairs.text("action").filter(|text| !text.is_empty()),
+            action: pairs.text("action").filter(|text| !text.is_empty()).map(action).transpose()?,
             from,
             to,
             limit: pairs.limit()?,
         }))
     }
+}
+
+fn action(text: String) -> Result<AuditAction, Problem> {
+    AuditAction::ALL.into_iter().find(|action| action.name() == text).ok_or_else(|| {
+        let all = AuditAction::ALL.map(AuditAction::name).join(", ");
+        Problem::parameter("action", format!("This must be one of {all}."))
+    })
 }
 
 /// What administrators did
