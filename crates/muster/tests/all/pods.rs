@@ -133,7 +133,7 @@ fn a_published_image_runs_unchanged_as_a_pod_and_is_seen_to_do_so() {
     assert_eq!(it["runs"], "pod", "{it}");
     let id = it["id"].as_str().expect("an id").to_owned();
     let show = || hub.good(&["instance", "show", &id, "--json"]).json();
-    until("its pod is seen", || show()["status"] == "Running");
+    until("its pod is seen", || show()["pod_status"] == "Running");
     let events = || hub.good(&["instance", "events", &id, "--json"]).text;
     until("events of Kubernetes are kept", || events().contains("\"Scheduled\""));
     let shown = show();
@@ -170,7 +170,7 @@ fn a_burst_makes_all_its_pods_at_once_and_says_why_they_wait() {
     kube.until_pods(3);
     let words = |it: &Value| it.to_string();
     until("the scheduler's words are shown", || {
-        instances(&hub).iter().any(|it| it["status"] == "Pending")
+        instances(&hub).iter().any(|it| it["pod_status"] == "Pending")
             && instances(&hub).iter().any(|it| {
                 let id = it["id"].as_str().expect("an id");
                 let one = hub.good(&["instance", "show", id, "--json"]).json();
