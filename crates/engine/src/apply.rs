@@ -112,7 +112,8 @@ impl Loop {
         };
         self.starting.insert(instance, Starting::new(&launch.model, self.store.now()));
         self.recorder.begin(instance, cluster, runs);
-        cluster.launch(Launch { epoch: self.store.epoch(), ..launch });
+        let model = self.around.with_memory(&launch.model);
+        cluster.launch(Launch { model, epoch: self.store.epoch(), ..launch });
     }
 
     async fn retire(&mut self, instance: InstanceId, cause: EndCause) -> Result<(), Error> {

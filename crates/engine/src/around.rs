@@ -33,6 +33,8 @@ pub(crate) struct Around {
     seen: muster_cluster::Around,
     /// What pods of models ask for: their pods have to be made up to know it.
     asks: Mutex<HashMap<ModelId, Asks>>,
+    /// Models of which a pod ran out of memory, as they were then and with more of it.
+    short: HashMap<ModelId, (Arc<Model>, Arc<Model>)>,
     /// Of the other servers that live.
     pub others: Vec<(ServerId, NodeView)>,
     /// The most memory that an instance of a version had, bytes.
@@ -115,6 +117,7 @@ impl Around {
         if !self.counts_room() || model.source.runs() == Runs::Elsewhere {
             return None;
         }
+        let model = &self.with_memory(model);
         let peak = self.peaks.get(&(model.id.clone(), model.version.clone())).copied();
         let need = |(key, value): (&String, &String)| Requirement {
             key: key.clone(),
@@ -128,6 +131,28 @@ impl Around {
             ..Ask::default()
         };
         Some(self.of_pod(model, ask))
+    }
+
+    /// A pod of the model ran out of memory.
+    pub fn give_more_memory(&mut self, model: Arc<Model>) {
+        let limits = &model.limits;
+        let more = limits.memory_mib.saturating_add(limits.memory_mib / 2);
+        let more = more.min(limits.memory_most_mib);
+        let is_new = self.short.get(&model.id).is_none_or(|(of, _)| !Arc::ptr_eq(of, &model));
+        if more <= limits.memory_mib || !is_new {
+            return;
+        }
+        tracing::info!(model.id = %model.id, memory_mib = more, "its pods get more memory");
+        let mut with = (*model).clone();
+        with.limits.memory_mib = more;
+        with.resources.memory_mib = with.resources.memory_mib.map(|_| more);
+        self.short.insert(model.id.clone(), (model, Arc::new(with)));
+    }
+
+    /// The model as its next instance gets it.
+    pub fn with_memory(&self, model: &Arc<Model>) -> Arc<Model> {
+        let more = self.short.get(&model.id).filter(|(of, _)| Arc::ptr_eq(of, model));
+        Arc::clone(more.map_or(model, |(_, with)| with))
     }
 
     /// The same of a pod, with all that its template adds.

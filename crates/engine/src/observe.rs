@@ -43,10 +43,22 @@ impl Loop {
             }
             // One that was ready: its supervisor hears of it.
             ObservedState::Ended { cause } => {
+                if let EndCause::OutOfMemory { .. } = &cause {
+                    self.ran_out_of_memory(seen.instance);
+                }
                 if let Some(starting) = self.starting.remove(&seen.instance) {
                     self.start_failed(seen.instance, starting, cause, seen.at);
                 }
             }
+        }
+    }
+
+    /// The next pods of its model get more, if the model has more.
+    fn ran_out_of_memory(&mut self, instance: InstanceId) {
+        let starting = self.starting.get(&instance).map(|starting| &starting.model);
+        let ready = || self.supervisors.get(&instance).map(|supervisor| &supervisor.model);
+        if let Some(model) = starting.or_else(ready).filter(|it| it.source.runs() == Runs::Pod) {
+            self.around.give_more_memory(Arc::clone(model));
         }
     }
 
@@ -147,7 +159,7 @@ impl Loop {
         address: Address,
         cluster: &Arc<dyn Cluster>,
     ) {
-        let supervisor = Supervisor::default();
+        let supervisor = Supervisor::of(&model);
         let ended = hear_end(Arc::clone(cluster), instance);
         let runs = model.source.runs();
         let stays = runs.outlives_its_hub();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use muster_cluster::Cluster;
 use muster_core::instance::{EndCause, ObservedState, Runs, StopWork};
-use muster_core::{InstanceId, Timestamp};
+use muster_core::{InstanceId, Model, Timestamp};
 use muster_store::{StopOrder, Store};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -19,8 +19,8 @@ pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The loop's handle on an instance that was ready.
-#[derive(Default)]
 pub(crate) struct Supervisor {
+    pub(crate) model: Arc<Model>,
     pub(crate) tokens: Tokens,
     retired: Arc<Mutex<Option<Retired>>>,
 }
@@ -47,6 +47,11 @@ pub(crate) struct Ending {
 }
 
 impl Supervisor {
+    pub(crate) fn of(model: &Arc<Model>) -> Self {
+        let (tokens, retired) = Default::default();
+        Self { model: Arc::clone(model), tokens, retired }
+    }
+
     /// Lets it work; reports on `gone` when the instance is over and the store knows.
     pub(crate) fn spawn(
         &self,

@@ -183,7 +183,9 @@ impl Reached {
     fn event(&self, step: Step, server: ServerId) -> Event {
         let Parts { inputs, requests, named } = &self.last;
         let seconds = self.took.as_secs_f64();
-        let mut message = format!("the last one: {inputs} inputs of {requests} requests");
+        let counted = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let of = counted(*requests as u64, "request");
+        let mut message = format!("the last one: {} of {of}", counted(*inputs, "input"));
         let mut raw = json!({"inputs": inputs, "requests": requests, "of": named});
         if step != Step::Sent {
             message += &format!(" after {seconds:.3} s");

@@ -155,8 +155,9 @@ fn an_admin_hands_out_a_link_deletes_an_account_and_reads_what_was_done() {
     assert_eq!(actions(&audit(&["--to", "2020-01-01"])), [""; 0]);
     let table = hub.good(&["admin", "audit", "--limit", "1"]).text;
     assert!(table.contains("delete") && table.contains("there are more; see --limit"), "{table}");
-    let none = hub.good(&["admin", "audit", "--action", "juggle"]).text;
+    let none = hub.good(&["admin", "audit", "--action", "drain-node"]).text;
     assert_eq!(none, "nothing like that was done\n");
+    hub.muster(&["admin", "audit", "--action", "juggle"]).fails(2, &["one of create, grant"]);
 }
 
 #[test]

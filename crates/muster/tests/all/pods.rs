@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 
-use fake_kube::actors::kubelet::{self, Image};
-use fake_kube::actors::{Actors, node};
-use fake_kube::{Config, FakeKube, Resource};
+use std::time::Duration;
+
+use fake_kube::actors::kubelet::{self, Image, ImageFault};
+use fake_kube::actors::{Actors, Order, node};
+use fake_kube::{Config, FakeKube, Fault, Resource, What};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -23,6 +25,7 @@ const SLOW: &str = "registry.example.org/lab/slow:1";
 /// A cluster and its place.
 struct Kube {
     fake: FakeKube,
+    images: BTreeMap<String, Image>,
     _runtime: Runtime,
 }
 
@@ -48,11 +51,13 @@ impl Kube {
             (SLOW.to_owned(), server(&["2"])),
             (OURS.to_owned(), ours),
         ]);
+        let known = images.clone();
         let kubelet = kubelet::Settings { images, ..kubelet::Settings::default() };
         let actors = Some(Actors { kubelet, ..Actors::default() });
         let runtime = Runtime::new().expect("a runtime");
         let started = runtime.block_on(FakeKube::start(Config { actors, ..Config::default() }));
-        let kube = Self { fake: started.expect("a cluster"), _runtime: runtime };
+        let fake = started.expect("a cluster");
+        let kube = Self { fake, images: known, _runtime: runtime };
         let namespace = json!({"metadata": {"name": NAMESPACE}, "status": {"phase": "Active"}});
         kube.create(&Resource::namespaces(), namespace);
         for (name, cores) in nodes {
@@ -72,6 +77,27 @@ impl Kube {
 
     fn pods(&self) -> Vec<Arc<Value>> {
         self.fake.objects().list(&Resource::pods()).1
+    }
+
+    fn image(&self, name: &str) -> Image {
+        self.images[name].clone()
+    }
+
+    fn order(&self, order: Order) {
+        self.fake.controls().expect("actors").order(order).expect("it is done");
+    }
+
+    /// The name of the pod that runs, once one does.
+    fn running(&self) -> String {
+        let mut name = String::new();
+        until("a pod runs", || {
+            let pods = self.pods();
+            let running = pods.iter().find(|pod| pod["status"]["phase"] == "Running");
+            name = running
+                .map_or(String::new(), |pod| pod["metadata"]["name"].as_str().unwrap_or("").into());
+            !name.is_empty()
+        });
+        name
     }
 
     fn until_pods(&self, count: usize) {
@@ -106,6 +132,7 @@ fn model(image: &str, limits: Value) -> Value {
         "outputs": [{"name": "length", "kind": "integer"}],
         "limits": limits,
         "resources": {"cpu": 1, "memory_mib": 200},
+        "cache": true,
         "pod": {"unrestricted": "Published images run as root."},
     })
 }
@@ -242,4 +269,107 @@ fn of_two_hubs_on_one_cluster_the_second_goes_on_when_the_first_is_killed() {
         rows.iter().map(|row| json!({"input": row, "length": row.len()})).collect();
     assert_eq!(said["result"], json!(expected), "{output:?}");
     assert!(kube.pods().len() <= 2, "never more than the maximum");
+}
+
+/// What is around a job breaks it off, again and again; none of that is counted: the model may be tried once.
+#[test]
+fn what_the_cluster_does_to_pods_costs_no_request_anything() {
+    let world = world();
+    let kube = Kube::start(&world, &[("n1", "4"), ("n2", "4")]);
+    let limits =
+        json!({"batch_size": 1, "max_instances": 1, "max_attempts": 1, "idle_seconds": 300});
+    let hub = kube.hub(&world, &model(SLOW, limits));
+    let rows: Vec<String> = (0..6).map(|n| format!("x{n}")).collect();
+    world.write("six.csv", format!("input\n{}\n", rows.join("\n")));
+    let begun = hub.begin(&["run", "lengths", "six.csv", "--no-cache", "--json", "--quiet"]);
+    let done = |least: u64| {
+        until("some are done", || {
+            hub.good(&["requests", "--json"]).json()["items"][0]["done"].as_u64() >= Some(least)
+        });
+    };
+    // By hand, for memory, with its node; and then nobody answers for a while.
+    let pod = kube.running();
+    let (pods, namespace) = (Resource::pods(), NAMESPACE.to_owned());
+    kube.fake.objects().remove(&pods, Some(NAMESPACE), &pod).expect("it is there");
+    done(1);
+    kube.order(Order::Evict { namespace, pod: kube.running() });
+    done(2);
+    let at = kube
+        .pods()
+        .iter()
+        .find(|pod| pod["status"]["phase"] == "Running")
+        .map(|pod| pod["spec"]["nodeName"].clone());
+    let node = at.expect("it runs").as_str().expect("a name").to_owned();
+    kube.order(Order::NodeRemove { node });
+    done(3);
+    kube.fake.faults().set(Fault::new(What::Away).lasting(Duration::from_secs(5)));
+    let output = Output::from(begun.wait_with_output().expect("it ends"));
+    let said = output.json();
+    let expected: Vec<Value> =
+        rows.iter().map(|row| json!({"input": row, "length": row.len()})).collect();
+    assert_eq!(said["result"], json!(expected), "{output:?}\n{}", world.read("log"));
+    let ended = hub.good(&["instances", "--ended", "--json"]).json();
+    let causes: Vec<&str> = ended["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|it| it["end"]["cause"].as_str().expect("a cause"))
+        .collect();
+    assert!(causes.contains(&"evicted") && causes.contains(&"node_gone"), "{causes:?}");
+}
+
+#[test]
+fn a_pod_that_runs_out_of_memory_is_followed_by_one_with_more_of_it() {
+    let world = world();
+    let kube = Kube::start(&world, &[("n1", "4")]);
+    let limits = json!({"memory_mib": 300, "memory_most_mib": 400, "idle_seconds": 300});
+    let hub = kube.hub(&world, &model(SLOW, limits));
+    let begun = hub.begin(&["run", "lengths", "--input", "abc", "--quiet"]);
+    let pod = kube.running();
+    let limit = || {
+        let pods = kube.pods();
+        let running = pods.iter().find(|pod| pod["status"]["phase"] == "Running")?;
+        Some(running["spec"]["containers"][0]["resources"]["limits"]["memory"].clone())
+    };
+    let first = limit().expect("it runs");
+    kube.order(Order::OutOfMemory { namespace: NAMESPACE.into(), pod, container: "model".into() });
+    until("the next one runs", || limit().is_some_and(|limit| limit != first));
+    let output = Output::from(begun.wait_with_output().expect("it ends"));
+    assert_eq!(output.text, "input,length\nabc,3\n", "{output:?}");
+    let mib = |limit: &Value| limit.as_str().map(|text| text.trim_end_matches("Mi").to_owned());
+    let second = limit().expect("it runs");
+    assert_ne!(mib(&first), mib(&second), "{first} {second}");
+}
+
+#[test]
+fn an_image_that_is_not_there_fails_what_waits_and_one_that_changes_is_told() {
+    let world = world();
+    let kube = Kube::start(&world, &[("n1", "4")]);
+    let image = |fault| Order::ImageFault { name: PUBLISHED.into(), fault };
+    kube.order(image(Some(ImageFault::Missing)));
+    let hub = kube.hub(&world, &model(PUBLISHED, json!({"idle_seconds": 1})));
+    hub.muster(&["run", "lengths", "--input", "abc", "--quiet"])
+        .fails(1, &["its image is not there"]);
+    kube.order(image(None));
+    // It is tried again after a minute, or with another version of the model.
+    hub.world.write("port.json", json!({"version": "2"}).to_string());
+    hub.good(&["models", "edit", "lengths", "port.json"]);
+    assert_eq!(run(&hub), "input,length\nabc,3\n");
+    until("nobody needs it", || kube.pods().is_empty());
+    let known =
+        Image { digest: Some(format!("sha256:{}", "b".repeat(64))), ..kube.image(PUBLISHED) };
+    kube.order(Order::Image { name: PUBLISHED.into(), image: known });
+    let other = hub.good(&["run", "lengths", "--input", "abcd", "--quiet"]).text;
+    assert_eq!(other, "input,length\nabcd,4\n");
+    until("its predictions are not kept any more", || {
+        hub.good(&["models", "show", "lengths", "--json"]).json()["cache"] == false
+    });
+    let newest = instances(&hub).first().cloned().unwrap_or_else(|| {
+        hub.good(&["instances", "--ended", "--json"]).json()["items"][0].clone()
+    });
+    let id = newest["id"].as_str().expect("an id").to_owned();
+    until("it is told at the instance", || {
+        let events = hub.good(&["instance", "events", &id, "--json"]).text;
+        events.contains("image_changed") && events.contains("digest")
+    });
 }
