@@ -1,4 +1,4 @@
-import { Component, computed, effect, inject, input, signal, untracked } from '@angular/core';
+import { afterRenderEffect, Component, computed, effect, type ElementRef, inject, input, signal, untracked, viewChild } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
 import { follow, read } from '../api/read';
@@ -19,6 +19,7 @@ import { bars, hours, type Span } from './gantt';
 import { InstanceLog } from './instance-log';
 import { InstanceEvents, InstanceNotes, InstanceTimeline } from './instance-parts';
 import { askedOf, isBad, launchedInWords, markOf, percent, runsInWords, stateInWords } from './instance-words';
+import { podInWords } from './pod-words';
 import { StopDialog } from './stop-dialog';
 import { joined } from './usage';
 import { UsageLine } from './usage-line';
@@ -42,7 +43,7 @@ const LEVELS = [
         <div class="acts"><m-live />@if (one.state !== 'ended') {<button type="button" class="btn danger" [disabled]="!!one.stop" (click)="asking.set(true)"><m-icon name="stop" />{{ one.stop ? 'Stopping' : 'Stop…' }}</button>}</div></header>
       @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
       <m-instance-notes [one]="one" />
-      <nav class="tabs mt3" aria-label="Instance">@for (one of tabs; track one.id) {<a [class.on]="one.id === shown()" [attr.aria-current]="one.id === shown() ? 'page' : null" [routerLink]="[]" [queryParams]="{ tab: one.id === 'overview' ? null : one.id }">{{ one.label }}</a>}</nav>
+      <nav #strip class="tabs mt3" aria-label="Instance">@for (one of tabs; track one.id) {<a [class.on]="one.id === shown()" [attr.aria-current]="one.id === shown() ? 'page' : null" [routerLink]="[]" [queryParams]="{ tab: one.id === 'overview' ? null : one.id }">{{ one.label }}</a>}</nav>
       @switch (shown()) {
         @case ('timeline') {<div class="sheet pad"><m-instance-timeline [all]="one.phases" /></div>}
         @case ('requests') {
@@ -56,7 +57,7 @@ const LEVELS = [
         }
         @case ('events') {
           @if (events.failure(); as failure) {<m-failed [failure]="failure" (again)="events.again()" />}
-          <div class="bar"><m-seg label="Level" [options]="levels" [value]="level()" (valueChange)="go({ level: $event })" /><span class="lbl end">@if (since(); as at) {kept since <m-when [at]="at" [relative]="false" />, newest first}</span></div>
+          <div class="bar"><m-seg label="Level" [options]="levels" [value]="level()" (valueChange)="go({ level: $event })" /><span class="lbl end">@if (since(); as at) {newest first, kept since <m-when [at]="at" [relative]="false" />}</span></div>
           @if (events.value()) {<m-instance-events class="evs" [all]="told()" [none]="level() ? 'No warnings.' : 'Nothing happened yet.'" />} @else if (events.loading()) {<div class="sheet pad" aria-busy="true"><i class="sk a"></i></div>}
           <div class="under"><m-pager [after]="after()" [next]="events.value()?.next" /></div>
         }
@@ -74,7 +75,7 @@ const LEVELS = [
             <div class="under"><span>{{ one.state === 'ended' ? 'As it was last seen.' : 'Sampled while it runs; the hub keeps the three figures, this page the course.' }} Idle {{ percent(one.idle_share) }} of its time since it was ready.</span></div>
           } @else {<div class="sheet"><m-void title="Nobody looked yet">What its processes use is sampled while it runs; a model that runs elsewhere does not say it.</m-void></div>}
         }
-        @case ('pod') {@if (one.pod) {<m-code [text]="json(one.pod)" />} @else {<div class="sheet"><m-void [title]="one.runs === 'pod' ? 'Its pod was not seen yet' : 'It has no pod'">{{ one.runs === 'pod' ? 'The cluster did not say anything of it yet.' : 'It runs ' + runsInWords(one) + '.' }}</m-void></div>}}
+        @case ('pod') {@if (one.pod) {<div class="sheet pad mb5"><dl class="kv">@for (line of podInWords(one.pod); track line.of) {<dt>{{ line.of }}</dt><dd>{{ line.said }}</dd>}</dl></div><m-code [text]="json(one.pod)" />} @else {<div class="sheet"><m-void [title]="one.runs === 'pod' ? 'Its pod was not seen yet' : 'It has no pod'">{{ one.runs === 'pod' ? 'The cluster did not say anything of it yet.' : 'It runs ' + runsInWords(one) + '.' }}</m-void></div>}}
         @default {
           <div class="sheet"><dl class="big4">
               <div><dt>Time to ready</dt><dd>{{ one.start_seconds == null ? '–' : duration(one.start_seconds) }}</dd><dd class="small">started because {{ launchedInWords(one.launch_cause) }}</dd></div>
@@ -114,6 +115,7 @@ export class InstancePage {
   protected readonly catalogue = inject(Catalogue);
   protected readonly askedOf = askedOf;
   protected readonly runsInWords = runsInWords;
+  protected readonly podInWords = podInWords;
   readonly #clock = inject(Clock);
   protected readonly go = queryChanger();
   protected readonly tabs = TABS;
@@ -159,7 +161,14 @@ export class InstancePage {
     return (one?.phases ?? []).map(({ phase, seconds }) => (seconds == null ? phase : `${phase} for ${duration(seconds)}`)).join(', ') + (one && isBad(one) ? ', a bad end' : '');
   });
 
+  protected readonly strip = viewChild<ElementRef<HTMLElement>>('strip');
+
   constructor() {
+    // A phone shows five of seven.
+    afterRenderEffect(() => {
+      this.shown();
+      this.strip()?.nativeElement.querySelector('.on')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+    });
     follow(inject(Feed).instances, [this.read, this.events, this.requests]);
     effect(() => {
       const one = this.read.value();

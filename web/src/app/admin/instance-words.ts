@@ -3,6 +3,8 @@ import type { Option } from '../ui/choice';
 import { binary, counted } from '../ui/format';
 
 type Instance = Schemas['Instance'];
+type Details = Schemas['InstanceDetails'];
+type Event = Schemas['InstanceEvent'];
 
 /** Why instances end, by whose doing it is. */
 export const WHOSE: { readonly [whose: string]: readonly string[] } = {
@@ -54,10 +56,21 @@ export function stateInWords(one: Instance): string {
   return [statusOf(one), busy].filter(Boolean).join(', ');
 }
 
+/** What a pod that starts waits for: what its scheduler, its image or its program says. */
+export function waitsFor({ runs, state, phases }: Pick<Details, 'runs' | 'state' | 'phases'>): { at: string; cause: string } | undefined {
+  const last = phases.at(-1);
+  return runs === 'pod' && state === 'starting' && last?.phase === state && last.cause ? { at: last.at, cause: last.cause } : undefined;
+}
+
 /** Why it was launched, when that is over; the hub says it of the moment. */
 export function launchedInWords(cause: string): string {
   const waited = /^(\d+) inputs wait(, or more)?$/.exec(cause);
   return waited ? `${counted(Number(waited[1]), 'input')}${waited[2] ? ' or more' : ''} waited` : cause;
+}
+
+/** What an event says. */
+export function eventInWords({ source, kind, message }: Pick<Event, 'source' | 'kind' | 'message'>): string {
+  return source === 'hub' && kind === 'launched' ? launchedInWords(message) : message;
 }
 
 export function percent(share: number | null | undefined): string {

@@ -20,7 +20,8 @@ import { markOf, percent, statusOf } from './instance-words';
 import { Meter } from './meter';
 import { Filters } from './people';
 
-const STATES: Option[] = ['preparing', 'starting', 'ready', 'draining', 'Pending', 'Running', 'Failed', 'Unknown'].map((value) => ({ value, label: value }));
+/** The hub's words, and those that `kubectl get pods` prints of pods that are not over. */
+const STATES: Option[] = ['preparing', 'starting', 'ready', 'draining', 'Pending', 'SchedulingGated', 'ContainerCreating', 'ErrImagePull', 'ImagePullBackOff', 'Running', 'Terminating', 'Unknown'].map((value) => ({ value, label: value }));
 
 /** What runs now. */
 @Component({

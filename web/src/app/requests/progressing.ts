@@ -21,7 +21,7 @@ const MEMORY = 60_000;
         <div><dt>Waiting since</dt><dd>{{ waiting() }}</dd><dd class="small">submitted {{ moment(request().submitted_at, clock.now()) }}</dd></div>
         <div><dt>Ahead of you</dt><dd>{{ ahead() }}</dd><dd class="small">{{ queue() }} wait for this model; people take turns</dd></div>
         <div><dt>The model</dt><dd>{{ state() }}</dd><dd class="small">{{ start() }}</dd></div>
-        <div><dt>Done in</dt><dd>{{ expected() }}</dd><dd class="small">{{ request().expected_seconds ? 'likely, from now' : 'not known yet' }}, others took {{ usual() }}</dd></div>
+        <div><dt>Done in</dt><dd>{{ expected() }}</dd><dd class="small">{{ request().expected_seconds ? 'likely, from now' : 'not known yet' }}{{ usual() }}</dd></div>
       </dl>
     } @else {
       <div class="whyline"><span class="acr"><m-icon name="s-running" /></span><div class="tx"><b>{{ count(request().done) }} of {{ counted(request().inputs, 'input') }} are done.</b><p>Predictions come when all inputs are done. You can close this page.</p></div></div>
@@ -72,11 +72,12 @@ export class Progressing {
     const { state, usual_start_seconds: start } = this.model() ?? {};
     if (state === 'ready') return 'an instance of it is there';
     if (state === 'preparing') return 'its environment is being made';
+    if (state === 'starting') return start ? `usually takes ${duration(start)}` : 'it did not start before';
     return start ? `starts in about ${duration(start)}` : 'starts when somebody needs it';
   });
   protected readonly usual = computed(() => {
     const p50 = this.model()?.p50_seconds;
-    return p50 ? duration(p50) : '–';
+    return p50 ? `, others took ${duration(p50)}` : '';
   });
   protected readonly percent = computed(() => Math.floor((this.request().done / Math.max(1, this.request().inputs)) * 100));
   protected readonly cells = computed(() => {
