@@ -24,7 +24,7 @@ use std::time::Duration;
 use muster_core::news::News;
 use muster_core::plan::Unseen;
 use muster_core::room::{Ask, Budget, Daemon, NodeView, Place, Tenant};
-use muster_core::{Address, Amounts, InstanceId, Model, Observed, RequestId, Timestamp};
+use muster_core::{Address, Amounts, EndCause, InstanceId, Model, Observed, RequestId, Timestamp};
 use tokio::sync::watch;
 
 pub use external::ExternalServers;
@@ -146,6 +146,11 @@ pub trait Cluster: Send + Sync {
     /// Does the instance still run where it was seen to listen?
     fn is_at(&self, _instance: InstanceId, _address: &Address) -> bool {
         true
+    }
+
+    /// Why an instance that answers nothing is not to blame for that: its node is not there, or not heard of.
+    fn lost(&self, _instance: InstanceId) -> Option<EndCause> {
+        None
     }
 
     /// Which content its image has, as its node names it, once that is known.

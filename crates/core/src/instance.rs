@@ -214,7 +214,7 @@ impl EndCause {
         match self {
             Self::NotStarted { fault, .. } | Self::Refused { fault, .. } => Some(*fault),
             Self::Image { fault, .. } if fault.is_lasting() => Some(StartFault::Lasting),
-            cause if cause.whose() == Whose::Surroundings => Some(StartFault::Passing),
+            cause if cause.whose() != Whose::Model => Some(StartFault::Passing),
             _ => None,
         }
     }

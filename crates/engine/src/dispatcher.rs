@@ -94,7 +94,7 @@ impl Dispatcher {
             Ok(cause) = ended.wait_for(Option::is_some) => {
                 Err(Leave::Ended(cause.clone().unwrap_or(EndCause::Unresponsive)))
             }
-            () = runner.server.silent.cancelled() => Err(Leave::Ended(EndCause::Unresponsive)),
+            cause = runner.is_silent() => Err(Leave::Ended(cause)),
             held = ahead.next(runner, &self.running, self.health.pause) => Ok(Next::Work(held)),
             Ok(()) = reaped.changed(), if runner.is_external() => Ok(Next::Adopt),
         }

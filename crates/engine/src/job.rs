@@ -7,7 +7,7 @@ use bytes::Bytes;
 use muster_cluster::Cluster;
 use muster_core::answer::read_records;
 use muster_core::bisect::{Bisection, Verdict};
-use muster_core::instance::EndCause;
+use muster_core::instance::{EndCause, Runs};
 use muster_core::retry::{JobFailure, reason};
 use muster_core::{Address, InstanceId, Model, Part, Row};
 use muster_store::{ClaimedTask, Known, Store, TaskDone, aside_if};
@@ -23,6 +23,10 @@ use crate::save::Claims;
 
 /// How long a broken connection waits to learn whether the instance ended.
 const AFTERMATH: Duration = Duration::from_secs(2);
+
+/// A cluster says after this, at the latest, that a node is not heard of any more (50 s unless it is set up
+/// otherwise).
+const NODE_IS_LOST: Duration = Duration::from_secs(60);
 
 /// What is said of an input that is empty, such as an empty cell of a file.
 const EMPTY: &str = "the input is empty";
@@ -229,9 +233,7 @@ impl Runner {
             Ok(cause) = ended.wait_for(Option::is_some) => {
                 return Err(JobFailure::InstanceEnded(cause.clone().unwrap_or(EndCause::Unresponsive)));
             }
-            () = self.server.silent.cancelled() => {
-                return Err(JobFailure::InstanceEnded(EndCause::Unresponsive));
-            }
+            cause = self.is_silent() => return Err(JobFailure::InstanceEnded(cause)),
         };
         match called {
             Err(_) => Err(JobFailure::TimedOut { seconds: limits.job_seconds }),
@@ -314,6 +316,33 @@ impl Runner {
             }
         }
         Ok(crate::pack::align(columns, rows, &self.model.outputs))
+    }
+
+    /// Waits until it answers nothing any more, and for why that is. A cluster hears later than the hub that a node is lost, and only then it
+    /// is known whose doing that is.
+    pub(crate) async fn is_silent(&self) -> EndCause {
+        self.server.silent.cancelled().await;
+        if self.model.source.runs() != Runs::Pod {
+            return EndCause::Unresponsive;
+        }
+        let (cluster, _) = &self.place;
+        let (mut changed, mut ended) = (cluster.changed(), self.ended.clone());
+        let known = async {
+            loop {
+                if let Some(cause) = cluster.lost(self.instance) {
+                    return cause;
+                }
+                if let Some(cause) = ended.borrow_and_update().clone() {
+                    return cause;
+                }
+                tokio::select! {
+                    Ok(()) = ended.changed() => {}
+                    Ok(()) = changed.changed() => {}
+                    else => return EndCause::Unresponsive,
+                }
+            }
+        };
+        tokio::time::timeout(NODE_IS_LOST, known).await.unwrap_or(EndCause::Unresponsive)
     }
 
     /// The connection broke: was it the instance that ended?

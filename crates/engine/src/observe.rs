@@ -217,7 +217,10 @@ impl Loop {
         let cause = starting.retired.unwrap_or(seen);
         // Nobody is to blame for a place that is not there.
         let waited = matches!(cause, EndCause::NoRoom { .. });
-        let failed = cause.whose() == Whose::Model || cause.start_fault().is_some();
+        let failed = match cause {
+            EndCause::NotStarted { .. } | EndCause::Image { .. } | EndCause::Refused { .. } => true,
+            _ => cause.whose() == Whose::Model,
+        };
         if !waited && (!wanted || failed) {
             let Model { id, version, .. } = &*starting.model;
             self.starts.entry((id.clone(), version.clone())).or_default().failed(&cause, at);

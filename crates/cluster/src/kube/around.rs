@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::{Api, Resource};
-use muster_core::room::{Budget, Daemon, NodeView, Tenant};
+use muster_core::room::{Budget, Daemon, NodeId, NodeStage, NodeView, Tenant};
 use serde::de::DeserializeOwned;
 
 use super::read::budgets::budget;
@@ -19,7 +19,7 @@ use super::read::tenants::{Controllers, is_instance, tenant};
 use super::sight::Eye;
 use super::watch::{Scope, Told, follow};
 use super::{Inner, KubeConfig};
-use crate::{Now, Watched};
+use crate::{Now, Sight, Watched};
 
 /// Pods that hold room or wait for it.
 const LIVING: &str = "status.phase!=Succeeded,status.phase!=Failed";
@@ -129,6 +129,20 @@ impl Around {
             budgets_eye: eye("budgets"),
             daemons: Shelf::new(),
             daemons_eye: eye("daemon sets"),
+        }
+    }
+
+    /// Why nothing can be heard of what runs on the node, if the cluster says that.
+    pub(super) fn why_lost(&self, node: &NodeId) -> Option<String> {
+        if !matches!(self.nodes_eye.watched().sight, Sight::Fresh { .. }) {
+            return None;
+        }
+        let nodes = self.nodes.all();
+        match nodes.iter().find(|view| view.id == *node).map(|view| &view.stage) {
+            None => Some("it is not in the cluster any more".to_owned()),
+            Some(NodeStage::Unready { .. }) => Some("it is not ready".to_owned()),
+            Some(NodeStage::Leaving { why, .. }) => Some(why.clone()),
+            Some(_) => None,
         }
     }
 

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use muster_core::news::News;
 use muster_core::room::Ask;
-use muster_core::{Address, InstanceId, Model, Observed};
+use muster_core::{Address, EndCause, InstanceId, Model, Observed};
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -219,6 +219,12 @@ impl Cluster for Kube {
 
     fn is_at(&self, instance: InstanceId, address: &Address) -> bool {
         self.0.pods.with(instance, |entry| entry.is_at(address)) == Some(true)
+    }
+
+    fn lost(&self, instance: InstanceId) -> Option<EndCause> {
+        let node = self.0.pods.find(instance)?.node?;
+        let why = self.0.around.why_lost(&node)?;
+        Some(EndCause::NodeGone { why })
     }
 
     fn image(&self, instance: InstanceId) -> Option<String> {
