@@ -64,7 +64,7 @@ const LEVELS = [
         @case ('logs') {<m-instance-log [id]="id()" [ended]="one.state === 'ended'" [find]="find()" [follow]="follow()" />}
         @case ('usage') {
           @if (one.resources; as used) {
-            <div class="tw"><table class="t"><thead><tr><th></th><th class="num">Now</th><th class="num">Mean</th><th class="num">Most</th></tr></thead><tbody>
+            <div class="tw" tabindex="0" role="region" aria-label="What it uses"><table class="t"><thead><tr><th></th><th class="num">Now</th><th class="num">Mean</th><th class="num">Most</th></tr></thead><tbody>
               <tr><th scope="row">CPU, cores</th><td class="num">{{ used.cpu.now.toFixed(2) }}</td><td class="num">{{ used.cpu.average.toFixed(2) }}</td><td class="num">{{ used.cpu.peak.toFixed(2) }}</td></tr>
               <tr><th scope="row">Memory</th><td class="num">{{ bytes(used.memory.now) }}</td><td class="num">{{ bytes(used.memory.average) }}</td><td class="num">{{ bytes(used.memory.peak) }}</td></tr>
             </tbody></table></div>
