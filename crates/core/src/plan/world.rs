@@ -116,6 +116,8 @@ impl Starts {
 fn reason(cause: &EndCause) -> String {
     match cause {
         EndCause::NotStarted { reason, .. } => reason.clone(),
+        // What the registry said is for administrators: it stands at the instance.
+        EndCause::Image { fault, .. } => fault.to_string(),
         EndCause::Exited { last_lines, .. } => match last_lines.trim().lines().last() {
             Some(line) => format!("{cause}; it said last: {line}"),
             None => cause.to_string(),

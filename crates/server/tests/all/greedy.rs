@@ -191,7 +191,12 @@ async fn stall(hub: &Hub, person: &Person) -> TcpStream {
 
 #[tokio::test]
 async fn stalled_uploads_leave_space_to_others() {
-    let hub = Hub::alone(little_space).await;
+    let hub = Hub::alone(|config| {
+        little_space(config);
+        // As many people as a slow machine takes until it has read the upload.
+        (config.sessions.a_minute, config.sessions.a_minute_each) = (100_000, 100_000);
+    })
+    .await;
     let (person, other, user) = (hub.person().await, hub.person().await, hub.user("ada").await);
     let _stalled = stall(&hub, &person).await;
     let send = |person: &Person| person.upload("model=lengths", part());
