@@ -267,7 +267,7 @@ test('a filter stands in the address, a fresh browser shows the same, and Back t
   await hub.request(admin, 'broken', ['CCO']);
   for (const one of [page, fresh]) await enter(one, 'grace');
   // What passes while one looks, and what a skeleton has, is left out.
-  const rows = async (of) => (await table(of, 'main table.t')).map((row) => row.map((cell) => cell.replace(/\d+ (s|min|h|d) ago|now|\b\d+ (s|min|ms|M|%)|\b\d+\.\d\d\b/g, '~')).join(' | ')).filter((row) => /\w/.test(row));
+  const rows = async (of) => (await table(of, 'main table.t')).map((row) => row.map((cell) => cell.replace(/\d+ (s|min|h|d) ago|now|\b\d+ d( \d+ h)?|\b\d+ (s|min|ms|M|%)|\b\d+\.\d\d\b/g, '~')).join(' | ')).filter((row) => /\w/.test(row));
   const shows = async (of, wanted, where) => {
     const until = Date.now() + 20_000;
     while (JSON.stringify(await rows(of)) !== JSON.stringify(wanted) && Date.now() < until) await of.waitForTimeout(50);
