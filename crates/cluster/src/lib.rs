@@ -106,12 +106,6 @@ impl Around {
             Sight::Fresh { .. } | Sight::Forbidden { .. } => None,
         })
     }
-
-    /// May nodes be seen at all?
-    pub fn sees_nodes(&self) -> bool {
-        let hidden = |watched: &Watched| matches!(watched.sight, Sight::Forbidden { .. });
-        !self.watches.iter().any(|it| matches!(it.what, "nodes" | "pods of others") && hidden(it))
-    }
 }
 
 /// A place where instances run. Commands return at once; what comes of them is observed.

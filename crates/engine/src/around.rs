@@ -138,8 +138,8 @@ impl Around {
         let limits = &model.limits;
         let more = limits.memory_mib.saturating_add(limits.memory_mib / 2);
         let more = more.min(limits.memory_most_mib);
-        let is_new = self.short.get(&model.id).is_none_or(|(of, _)| !Arc::ptr_eq(of, &model));
-        if more <= limits.memory_mib || !is_new {
+        let is_known = self.short.get(&model.id).is_some_and(|(of, _)| *of == model);
+        if more <= limits.memory_mib || is_known {
             return;
         }
         tracing::info!(model.id = %model.id, memory_mib = more, "its pods get more memory");
@@ -151,7 +151,7 @@ impl Around {
 
     /// The model as its next instance gets it.
     pub fn with_memory(&self, model: &Arc<Model>) -> Arc<Model> {
-        let more = self.short.get(&model.id).filter(|(of, _)| Arc::ptr_eq(of, model));
+        let more = self.short.get(&model.id).filter(|(of, _)| of == model);
         Arc::clone(more.map_or(model, |(_, with)| with))
     }
 
@@ -190,10 +190,11 @@ impl Around {
         };
         let place = match pods.find(instance.id) {
             Some(Observed { node: Some(node), .. }) => Some(Place { node, devices: Vec::new() }),
-            // The scheduler did not take the place that the plan saw.
-            Some(Observed { state: ObservedState::Starting { waits, .. }, .. }) if matches!(&waits, Waits::Scheduler(says) if *says != Scheduler::Silent) => {
-                None
-            }
+            Some(Observed { state: ObservedState::Starting { waits, .. }, .. }) => match waits {
+                Waits::Scheduler(Scheduler::Silent) => instance.place.clone(),
+                // The scheduler did not take the place that the plan saw.
+                _ => None,
+            },
             _ => instance.place.clone(),
         };
         (Some(ask), place)

@@ -28,18 +28,18 @@ impl Clusters {
         }
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = (Runs, &Arc<dyn Cluster>)> {
-        Runs::ALL.into_iter().filter_map(|runs| Some((runs, self.of(runs)?)))
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<dyn Cluster>> {
+        Runs::ALL.into_iter().filter_map(|runs| self.of(runs))
     }
 
     /// Each says on its own channel when it has news.
     pub(crate) fn changed(&self) -> Changed {
-        Changed(self.all().map(|(_, cluster)| cluster.changed()).collect())
+        Changed(self.all().map(|cluster| cluster.changed()).collect())
     }
 
     /// Wherever it is.
     pub(crate) fn stop(&self, instance: InstanceId, grace: Duration) {
-        for (_, cluster) in self.all() {
+        for cluster in self.all() {
             cluster.stop(instance, grace);
         }
     }

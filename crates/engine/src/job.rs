@@ -318,8 +318,8 @@ impl Runner {
         Ok(crate::pack::align(columns, rows, &self.model.outputs))
     }
 
-    /// Waits until it answers nothing any more, and for why that is. A cluster hears later than the hub that a node is lost, and only then it
-    /// is known whose doing that is.
+    /// Waits until it answers nothing any more, and for why that is. A cluster hears later than the hub that
+    /// a node is lost, and only then it is known whose doing that is.
     pub(crate) async fn is_silent(&self) -> EndCause {
         self.server.silent.cancelled().await;
         if self.model.source.runs() != Runs::Pod {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_cluster::{Cluster, Launch};
-use muster_core::instance::{EndCause, Observed, ObservedState, Runs, Whose};
+use muster_core::instance::{EndCause, Observed, ObservedState, Runs};
 use muster_core::{Address, InstanceId, Model, Source, Timestamp, Waits};
 use muster_store::{Instance, InstanceState, SeenImage, crash_point};
 
@@ -22,7 +22,7 @@ const STRAY: Duration = Duration::from_secs(60);
 impl Loop {
     pub(crate) async fn observe(&mut self) {
         let clusters = self.clusters.clone();
-        for (_, cluster) in clusters.all() {
+        for cluster in clusters.all() {
             for seen in cluster.observe() {
                 self.reconcile(seen, cluster).await;
             }
@@ -215,13 +215,13 @@ impl Loop {
     ) {
         let wanted = starting.retired.is_some();
         let cause = starting.retired.unwrap_or(seen);
-        // Nobody is to blame for a place that is not there.
-        let waited = matches!(cause, EndCause::NoRoom { .. });
         let failed = match cause {
-            EndCause::NotStarted { .. } | EndCause::Image { .. } | EndCause::Refused { .. } => true,
-            _ => cause.whose() == Whose::Model,
+            // Nobody is to blame for a place that is not there.
+            EndCause::NoRoom { .. } => false,
+            EndCause::ServerGone => !wanted,
+            _ => !wanted || cause.is_failure(),
         };
-        if !waited && (!wanted || failed) {
+        if failed {
             let Model { id, version, .. } = &*starting.model;
             self.starts.entry((id.clone(), version.clone())).or_default().failed(&cause, at);
         }

@@ -24,9 +24,9 @@ use crate::writer::{Tx, work};
 use crate::{Change, Error, Store, TaskBack, TaskDone, aside_if, crash_point};
 
 /// As in `Batches::done`, for tasks that are not done.
-const IDLE: &str = "UPDATE instance SET idle_since = $1, caller = NULL, caller_until = NULL WHERE id = (SELECT instance_id FROM task \
-     WHERE request_id = $2 AND position = $3) AND NOT EXISTS (SELECT 1 FROM task \
-     WHERE instance_id = instance.id AND state = 'leased')";
+const IDLE: &str = "UPDATE instance SET idle_since = $1, caller = NULL, caller_until = NULL \
+     WHERE id = (SELECT instance_id FROM task WHERE request_id = $2 AND position = $3) \
+     AND NOT EXISTS (SELECT 1 FROM task WHERE instance_id = instance.id AND state = 'leased')";
 
 const BACK: &str = "UPDATE task SET state = 'queued', lease_until = NULL, remote_job = NULL, \
      not_before = $1, failures = failures + $2 \
