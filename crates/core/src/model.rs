@@ -91,6 +91,9 @@ pub enum Source {
 }
 
 impl Source {
+    /// Where the model server of an image listens if nothing is said.
+    pub const HTTP: u16 = 80;
+
     /// Where instances of it run.
     pub fn runs(&self) -> Runs {
         match self {
@@ -102,7 +105,7 @@ impl Source {
 }
 
 fn http_port() -> u16 {
-    80
+    Source::HTTP
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -13,6 +13,19 @@ const OURS: &str = "muster.dev/";
 const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 impl PodSettings {
+    /// The images that the template names, and where, as JSON pointers into the settings.
+    pub fn images(&self) -> Vec<(String, &str)> {
+        let mut images = Vec::new();
+        for kind in ["containers", "initContainers"] {
+            let all = self.template["spec"][kind].as_array().into_iter().flatten();
+            let named = all.enumerate().filter_map(|(n, one)| Some((n, one["image"].as_str()?)));
+            images.extend(
+                named.map(|(n, image)| (format!("/template/spec/{kind}/{n}/image"), image)),
+            );
+        }
+        images
+    }
+
     /// What is wrong with them: where, as a JSON pointer into them, and what, in words.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();

@@ -29,8 +29,8 @@ pub(crate) struct Around {
     pub this: Option<ThisNode>,
     /// Runs pods, if the hub does.
     pods: Option<Arc<dyn Cluster>>,
-    /// What is around the pods, as it was seen last.
-    seen: muster_cluster::Around,
+    /// The nodes of their cluster, as they were seen last.
+    seen: Vec<NodeView>,
     /// What pods of models ask for: their pods have to be made up to know it.
     asks: Mutex<HashMap<ModelId, Asks>>,
     /// Models of which a pod ran out of memory, as they were then and with more of it.
@@ -47,18 +47,17 @@ impl Around {
         Self { this, pods, ..Self::default() }
     }
 
-    /// Looks at what is around the pods.
+    /// Looks at what is around the pods; their nodes are among [`Self::nodes`] from then on.
     pub fn look(&mut self) -> muster_cluster::Around {
-        if let Some(pods) = &self.pods {
-            self.seen = pods.around();
-        }
-        self.seen.clone()
+        let mut around = self.pods.as_ref().map(|pods| pods.around()).unwrap_or_default();
+        self.seen = std::mem::take(&mut around.nodes);
+        around
     }
 
     /// Nodes of the cluster that runs pods; else each machine with a hub once: two hubs on one share its room.
     pub fn nodes(&self) -> Vec<NodeView> {
         if self.pods.is_some() {
-            return self.seen.nodes.clone();
+            return self.seen.clone();
         }
         let Some(this) = &self.this else { return Vec::new() };
         let mut nodes = vec![this()];

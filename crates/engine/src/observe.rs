@@ -138,8 +138,9 @@ impl Loop {
                 Ok(SeenImage::Same) => {}
                 Ok(SeenImage::Other { first }) => {
                     let what = format!(
-                        "{image} is {seen} now and was {first} before: predictions of the model are not kept any \
-                         more; name the image by its digest, as {image}@sha256:.., and allow keeping them again"
+                        "{image} is {seen} here, was {first} at first, and has been more than one content: \
+                         predictions of this version are not kept any more; name the image by its digest, as \
+                         {image}@sha256:.., and allow keeping them again"
                     );
                     tracing::warn!(model.id = %model.id, instance.id = %instance, "{what}");
                     recorder.warn(instance, "image_changed", what);

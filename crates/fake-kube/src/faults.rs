@@ -17,6 +17,8 @@ pub enum What {
     Fail,
     /// 401, as with a token that has expired.
     Unauthorized,
+    /// 410: what was asked for is forgotten.
+    Expired,
     /// 403, as admission refuses: with its words.
     Refuse { message: String },
     /// The answer waits.

@@ -220,13 +220,6 @@ impl Objects {
         stored.history.clear();
     }
 
-    /// How many changes are remembered from now on.
-    pub fn remember(&self, reach: usize) {
-        let mut stored = self.lock();
-        stored.reach = reach;
-        stored.trim();
-    }
-
     /// Whether there ever was one of the kind.
     pub(crate) fn knows(&self, of: &Resource) -> bool {
         self.lock().all.contains_key(of)

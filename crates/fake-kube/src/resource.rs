@@ -109,11 +109,6 @@ impl Kind {
         Self { namespaced: false, ..self }
     }
 
-    pub fn with_short(mut self, name: &str) -> Self {
-        self.short.push(name.to_owned());
-        self
-    }
-
     /// What it is stored as.
     pub fn resource(&self) -> Resource {
         Resource::new(&self.group, self.versions.first().map_or("v1", String::as_str), &self.plural)

@@ -138,7 +138,9 @@ impl Around {
             return None;
         }
         let nodes = self.nodes.all();
+        // One that is there and cannot be read is not gone.
         match nodes.iter().find(|view| view.id == *node).map(|view| &view.stage) {
+            None if self.nodes.has(&node.0) => None,
             None => Some("it is not in the cluster any more".to_owned()),
             Some(NodeStage::Unready { .. }) => Some("it is not ready".to_owned()),
             Some(NodeStage::Leaving { why, .. }) => Some(why.clone()),
@@ -148,8 +150,14 @@ impl Around {
 
     pub(super) fn look(&self, pods: Watched) -> crate::Around {
         let eyes = [&self.nodes_eye, &self.tenants_eye, &self.budgets_eye, &self.daemons_eye];
+        // Of nodes that are seen without who is on them, or were seen once, nothing is concluded.
+        let is_shut = |eye: &Eye| matches!(eye.watched().sight, Sight::Forbidden { .. });
+        let nodes = match eyes.into_iter().any(is_shut) {
+            true => Vec::new(),
+            false => self.nodes.all().to_vec(),
+        };
         crate::Around {
-            nodes: self.nodes.all().to_vec(),
+            nodes,
             tenants: self.tenants.all(),
             daemons: self.daemons.all().to_vec(),
             budgets: self.budgets.all().to_vec(),

@@ -57,6 +57,12 @@ impl Log {
         self.asked.is_some_and(|asked| asked.elapsed() < ASKED)
     }
 
+    fn begin(&mut self) {
+        let mut text = Vec::new();
+        self.lines.begin(&mut text);
+        self.tail.push(&text);
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         let mut text = Vec::with_capacity(bytes.len());
         self.lines.read(bytes, &mut text);
@@ -67,7 +73,8 @@ impl Log {
 /// Takes the times from the fronts of lines: by them it is known what was read before.
 #[derive(Default)]
 struct Lines {
-    /// Of the last line that was read.
+    /// Of the line that is being read, and of the last one that was read to its end.
+    now: Option<jiff::Timestamp>,
     last: Option<jiff::Timestamp>,
     /// The same when this answer began: lines of one moment are all read.
     before: Option<jiff::Timestamp>,
@@ -89,10 +96,18 @@ enum Line {
 const STAMP: usize = 40;
 
 impl Lines {
-    /// Another answer begins.
-    fn begin(&mut self) {
+    /// Another answer begins. A line that the one before cut off comes once more, as a line of its own.
+    fn begin(&mut self, text: &mut Vec<u8>) {
+        if self.state == Line::Kept {
+            text.push(b'\n');
+        }
         self.front.clear();
         self.before = self.last;
+        self.state = Line::Begins;
+    }
+
+    fn end(&mut self) {
+        self.last = self.now.take().or(self.last);
         self.state = Line::Begins;
     }
 
@@ -115,7 +130,7 @@ impl Lines {
             }
             bytes = &bytes[line.len()..];
             if end.is_some() {
-                self.state = Line::Begins;
+                self.end();
             }
         }
     }
@@ -131,15 +146,13 @@ impl Lines {
         };
         let was_read = self.before.is_some_and(|before| stamp <= before);
         self.state = if was_read { Line::Skipped } else { Line::Kept };
-        if !was_read {
-            self.last = Some(stamp);
-        }
+        self.now = Some(stamp).filter(|_| !was_read);
         if front.ends_with(b"\n") {
             // Kubernetes writes an empty line without a space after its time.
             if !was_read {
                 text.push(b'\n');
             }
-            self.state = Line::Begins;
+            self.end();
         }
     }
 }
@@ -218,14 +231,15 @@ async fn read(inner: &Inner, instance: InstanceId, is: &Named, follow: bool) -> 
         follow,
         timestamps: true,
         tail_lines: last.is_none().then_some(LINES),
-        since_time: last,
+        // kube rounds it to a second, which must not be a later one.
+        since_time: last.and_then(|last| jiff::Timestamp::from_second(last.as_second()).ok()),
         ..LogParams::default()
     };
     let opened = timeout(OPEN, api.log_stream(&is.name, &parameters)).await;
     let lost = |why: String| Failed::Lost { why };
     let mut stream = pin!(opened.map_err(|_| lost("its log is not opened".to_owned()))??);
     let reader = inner.pods.with(instance, |entry| {
-        entry.log.lines.begin();
+        entry.log.begin();
         entry.log.is_open = true;
         entry.log.reader += 1;
         entry.log.reader
@@ -246,14 +260,17 @@ async fn read(inner: &Inner, instance: InstanceId, is: &Named, follow: bool) -> 
             if reads {
                 entry.log.push(chunk);
             }
-            reads
+            // Nobody asks any more, however much it writes.
+            reads && (!follow || entry.log.is_wanted())
         });
         if reads != Some(true) {
             break Ok(());
         }
         stream.as_mut().consume_unpin(bytes);
     };
-    inner.pods.with(instance, |entry| entry.log.is_open = false);
+    // Another reader may have come meanwhile.
+    let is_ours = |entry: &mut Entry| Some(entry.log.reader) == reader;
+    inner.pods.with(instance, |entry| entry.log.is_open &= !is_ours(entry));
     ended
 }
 
@@ -263,7 +280,7 @@ mod tests {
 
     fn read(lines: &mut Lines, pieces: &[&str]) -> String {
         let mut text = Vec::new();
-        lines.begin();
+        lines.begin(&mut text);
         for piece in pieces {
             lines.read(piece.as_bytes(), &mut text);
         }
@@ -284,6 +301,17 @@ mod tests {
             "2026-11-28T14:00:00.3Z\n2026-11-28T14:00:01Z three\n",
         ];
         assert_eq!(read(&mut lines, &again), "three\n");
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_comes_whole() {
+        let mut lines = Lines::default();
+        let first = ["2026-11-28T14:00:00.1Z one\n2026-11-28T14:00:00.2Z tw"];
+        assert_eq!(read(&mut lines, &first), "one\ntw");
+        let again = [
+            "2026-11-28T14:00:00.1Z one\n2026-11-28T14:00:00.2Z two\n2026-11-28T14:00:00.3Z three\n",
+        ];
+        assert_eq!(read(&mut lines, &again), "\ntwo\nthree\n");
     }
 
     #[test]

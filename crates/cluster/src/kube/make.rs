@@ -190,11 +190,16 @@ fn finish(pod: &mut Value, config: &KubeConfig, launch: &Launch) -> Result<(), &
     let deadline = spec.get("activeDeadlineSeconds").and_then(Value::as_u64);
     let deadline = deadline.filter(|deadline| (1..=DEADLINE_SECONDS).contains(deadline));
     spec.insert("activeDeadlineSeconds".into(), json!(deadline.unwrap_or(DEADLINE_SECONDS)));
-    let there =
-        |container: &Value| container["name"] == MODEL_CONTAINER && container["image"].is_string();
-    if !spec.get("containers").and_then(Value::as_array).is_some_and(|all| all.iter().any(there)) {
-        return Err("spec.containers: the container `model` has to stay, with its image");
-    }
+    let Source::Image { image, .. } = &model.source else {
+        return Err("its model does not come from an image");
+    };
+    let containers = spec.get_mut("containers").and_then(Value::as_array_mut);
+    let model = containers.into_iter().flatten().find(|it| it["name"] == MODEL_CONTAINER);
+    let model = model.and_then(Value::as_object_mut);
+    // What its version says, and the operator allows, is what runs.
+    model
+        .ok_or("spec.containers: the container `model` has to stay")?
+        .insert("image".into(), json!(image));
     let affinity = member(spec, "affinity").ok_or("spec.affinity is not an object")?;
     if let Some(place) = &launch.place {
         let is = json!({"key": "metadata.name", "operator": "In", "values": [place.node.0]});

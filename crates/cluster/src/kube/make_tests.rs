@@ -186,7 +186,7 @@ fn a_template_with_nonsense_is_told_and_breaks_nothing() {
         (json!({"spec": {"affinity": []}}), "spec.affinity is not an object"),
         (
             json!({"spec": {"containers": [{"name": "model", "$patch": "delete"}]}}),
-            "spec.containers: the container `model` has to stay, with its image",
+            "spec.containers: the container `model` has to stay",
         ),
         (
             json!({"spec": {"containers": [{"image": "x"}]}}),
@@ -196,6 +196,11 @@ fn a_template_with_nonsense_is_told_and_breaks_nothing() {
         let got = pod(&config(template.clone()), &launch(json!({})));
         assert_eq!(got, Err(why.to_owned()), "{template}");
     }
+    let other = json!({"spec": {"containers": [{"name": "model", "image": "other/image"}]}});
+    let made = pod(&config(other), &launch(json!({}))).expect("a pod");
+    let plain = pod(&config(Value::Null), &launch(json!({}))).expect("a pod");
+    let image = |pod: &Value| pod["spec"]["containers"][0]["image"].clone();
+    assert_eq!(image(&made), image(&plain), "it is the model's");
     for template in [
         json!({"spec": {"securityContext": "x", "volumes": "x", "initContainers": 1}}),
         json!({"spec": {"containers": [{"name": "model", "securityContext": [], "ports": {}}]}}),

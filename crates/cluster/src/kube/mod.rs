@@ -137,15 +137,6 @@ impl Kube {
         start::watch(&inner, &now);
         Ok(Arc::new(Self(inner)))
     }
-
-    /// What is wrong with a model's pods, as the cluster says it: a pod is tried and not made.
-    ///
-    /// # Errors
-    ///
-    /// The words, for an administrator.
-    pub async fn try_model(&self, model: &Model) -> Result<(), String> {
-        start::try_pod(&self.0.calls, &self.0.config, model).await.map_err(|tried| tried.why())
-    }
 }
 
 impl Inner {

@@ -41,15 +41,6 @@ pub(super) enum Tried {
     Cluster(Failed),
 }
 
-impl Tried {
-    pub(super) fn why(self) -> String {
-        match self {
-            Self::Template(why) => why,
-            Self::Cluster(failed) => failed.to_string(),
-        }
-    }
-}
-
 /// Can this hub run pods there?
 pub(super) async fn check(calls: &Calls, config: &KubeConfig) -> Result<(), KubeError> {
     if !make::is_label(&config.hub) {

@@ -71,8 +71,10 @@ pub(super) async fn measure(inner: Arc<Inner>) {
         let list: List = match inner.calls.call(Method::GET, &path, None).await {
             Ok(list) => list,
             Err(failed) => {
-                tracing::debug!(why = %failed, "nothing measures what pods use");
-                sleep(ABSENT).await;
+                tracing::debug!(why = %failed, "what pods use is not known");
+                if failed.is(403) || failed.is(404) {
+                    sleep(ABSENT).await;
+                }
                 continue;
             }
         };

@@ -151,12 +151,13 @@ async fn a_watch_that_says_nothing_is_opened_anew() {
     let world = world.await.expect("a hub");
     let id = world.launch();
     world.made(id).await;
-    world.settled().await;
-    world.fake.faults().set(Fault::new(What::Freeze).verb("watch").resource("pods").times(4));
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    world.fake.faults().clear();
+    // Of the hub's pods, and of pods of others.
+    until("both watch", || world.calls("watch", "pods") >= 2).await;
+    let opened = world.calls("watch", "pods");
+    world.fake.faults().set(Fault::new(What::Freeze).verb("watch").resource("pods").times(2));
     world.run(id);
     until("it is ready", || world.is_ready(id)).await;
+    assert!(world.calls("watch", "pods") > opened, "another watch says it");
 }
 
 #[tokio::test]
@@ -177,16 +178,19 @@ async fn an_older_state_and_words_said_twice_change_nothing() {
     let world = world().await;
     let id = world.ready().await;
     world.settled().await;
+    let (before, lists) = (world.kube.find(id), world.calls("list", "pods"));
     let faults = world.fake.faults();
-    faults.set(Fault::new(What::Twice).verb("watch").lasting(Duration::from_secs(5)));
-    faults.set(Fault::new(What::Stale { behind: 4 }).verb("list").resource("pods").times(2));
-    faults.set(Fault::new(What::Drop).verb("watch").resource("pods").times(1));
-    world.fake.objects().compact();
+    // Two watches: of the hub's pods, and of all. One version ago the pod did not run.
+    faults.set(Fault::new(What::Stale { behind: 1 }).verb("list").resource("pods").times(2));
+    faults.set(Fault::new(What::Expired).verb("watch").resource("pods").times(2));
+    faults.set(Fault::new(What::Drop).verb("watch").resource("pods").times(2));
+    until("both listed what was", || world.calls("list", "pods") >= lists + 2).await;
+    faults.set(Fault::new(What::Twice).verb("watch").resource("pods").times(20));
+    // It becomes ready by the hub's watch only, after all that.
     let next = world.ready().await;
-    for _ in 0..100 {
-        assert!(world.is_ready(id) && world.is_ready(next));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("it is as it was", || world.is_ready(id)).await;
+    assert_eq!(world.kube.find(id).map(|it| it.state), before.map(|it| it.state));
+    assert!(world.is_ready(next));
 }
 
 #[tokio::test]

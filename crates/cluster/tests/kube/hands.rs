@@ -5,6 +5,7 @@ use std::time::Duration;
 use fake_kube::Resource;
 use muster_cluster::kube::KubeConfig;
 use muster_cluster::{Cluster, Launch};
+use muster_core::ObservedState;
 use muster_core::instance::Whose;
 use serde_json::{Value, json};
 
@@ -95,16 +96,27 @@ async fn two_hubs_in_one_namespace_leave_each_other_alone() {
     let theirs = new_id();
     other.launch(Launch::anywhere(theirs, model()));
     world.made(theirs).await;
-    tokio::time::sleep(Duration::from_millis(800)).await;
-    assert_eq!(world.kube.find(theirs), None);
+    world.run(theirs);
+    let is_ready =
+        || other.find(theirs).is_some_and(|it| matches!(it.state, ObservedState::Ready { .. }));
+    until("the other hub sees what came after ours", is_ready).await;
     assert_eq!(other.find(ours), None);
+    let fake = pod("made-by-hand", json!({"muster.dev/hub": "h1"}));
+    world.fake.objects().create(&Resource::pods(), fake).expect("a pod");
+    until("what came after theirs is deleted", || world.pods() < 3).await;
+    let goes =
+        |id| world.pod(id).is_none_or(|pod| pod["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!((world.kube.find(theirs), goes(theirs)), (None, false));
     world.kube.stop(theirs, Duration::ZERO);
     world.kube.forget(theirs);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(world.pods(), 2);
-    let tenants = world.kube.around().tenants;
-    let named: Vec<&str> = tenants.iter().map(|it| &*it.id.0).collect();
-    assert_eq!(named, [format!("{NAMESPACE}/{}", name(theirs))], "they hold room");
+    world.kube.stop(ours, Duration::ZERO);
+    until("its own is deleted, which was asked for later", || goes(ours)).await;
+    assert!(!goes(theirs));
+    let room = || {
+        let tenants = world.kube.around().tenants;
+        tenants.iter().map(|it| it.id.0.clone()).collect::<Vec<_>>()
+    };
+    until("they hold room", || room() == [format!("{NAMESPACE}/{}", name(theirs))]).await;
 }
 
 #[tokio::test]
@@ -117,6 +129,11 @@ async fn a_name_that_somebody_else_has_is_told() {
     let cause = world.over(id).await;
     assert!(cause.to_string().contains("that is not the hub's is there already"), "{cause}");
     world.kube.forget(id);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(world.pods(), 1, "it is left alone");
+    let fake = pod("made-by-hand", json!({"muster.dev/hub": "h1"}));
+    world.fake.objects().create(&Resource::pods(), fake).expect("a pod");
+    let objects = world.fake.objects();
+    let is_there = || objects.get(&Resource::pods(), Some(NAMESPACE), "made-by-hand").is_some();
+    until("it is made", is_there).await;
+    until("what the hub deletes later is gone", || !is_there()).await;
+    assert!(world.pod(id).is_some(), "it is left alone");
 }

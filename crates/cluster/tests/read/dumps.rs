@@ -4,7 +4,7 @@ use std::path::Path;
 
 use muster_cluster::kube::read::autoscaler::Autoscaler;
 use muster_cluster::kube::read::dump::{Dump, NoDump, read, settled};
-use muster_core::plan::{NodesMode, NodesPolicy, Planned, Policy};
+use muster_core::plan::{NodesPolicy, Planned, Policy};
 use muster_core::room::{NodeId, Owner, Tenant};
 use serde_json::{Value, json};
 
@@ -100,13 +100,7 @@ fn without_a_node_what_was_there_looks_for_a_place() {
 #[test]
 fn a_plan_of_a_dump_says_what_could_go_and_why_others_stay() {
     let dump = small();
-    let nodes = NodesPolicy {
-        mode: NodesMode::Advise,
-        unneeded_seconds: 0,
-        empty_seconds: 0,
-        ..NodesPolicy::default()
-    };
-    let policy = Policy { nodes, ..Policy::default() };
+    let policy = Policy { nodes: NodesPolicy::of_a_moment(), ..Policy::default() };
     let planned = Planned::new(dump.world.clone(), policy, dump.at.expect("a time"));
     let kept: Vec<String> =
         planned.plan.kept.iter().map(|it| format!("{}: {}", it.node, it.why)).collect();

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
-use muster_cluster::kube::read::does::does;
 use muster_cluster::kube::read::pod::{Phase, pod_state};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::does::does;
 
 /// A row of the table: what is expected of a recorded pod.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -94,7 +95,7 @@ fn every_recorded_pod_stands_in_the_table_once() {
 
 fn table() -> String {
     let mut text = String::from(
-        "\n| State | `STATUS` | The hub | A user reads | An administrator reads |\n|---|---|---|---|---|\n",
+        "\n| State | `STATUS` | The hub | A user reads | The cluster says |\n|---|---|---|---|---|\n",
     );
     for Row { state, status, does, user, admin, .. } in rows() {
         let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ").replace('<', "&lt;");

@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 use super::{shapes::Key, text};
 use crate::{Objects, Resource};
 
-pub fn seconds(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
+pub(crate) use crate::objects::seconds;
 
 /// A condition that an object shall have; its time of transition is kept while its status is.
 pub struct Wanted<'a> {

@@ -99,6 +99,7 @@ pub(crate) async fn answer(
         Some(What::Drop) => return Err(Cut),
         Some(What::Fail) => return Ok(refusal(failed())),
         Some(What::Unauthorized) => return Ok(refusal(Status::unauthorized())),
+        Some(What::Expired) => return Ok(refusal(Status::expired("too old resource version"))),
         Some(What::Refuse { message }) => {
             let code = StatusCode::FORBIDDEN;
             return Ok(refusal(Status::new(code, "Forbidden", message)));

@@ -11,7 +11,7 @@ Examples:
   muster serve --data-dir ./data --models ./models --listen 127.0.0.1:8080
   muster serve --models ./models --listen 127.0.0.1:0 --port-file port
   MUSTER_DATABASE_URL=postgres://hub:..@db/muster muster serve --config muster.toml
-  muster serve --cluster kubernetes --data-dir ./data --models ./models
+  MUSTER_MODEL_IMAGES=registry.example.org/lab/ muster serve --cluster kubernetes
 
 Every setting can also be a MUSTER_ variable or stand in the file given with --config: see `muster
 config`. The database's URL is never a flag, for other users can see flags. SIGTERM or Ctrl-C ends

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use muster_cluster::kube::read::dump::{Dump, NotRead, Waiting, read, settled};
-use muster_core::plan::{NodesMode, NodesPolicy, Planned, Policy, WhatIf, World};
+use muster_core::plan::{NodesPolicy, Planned, Policy, WhatIf, World};
 use muster_core::room::{NodeStage, NodeView, Rooms, TenantId};
 use muster_core::{Amounts, Timestamp};
 use muster_store::Clock;
@@ -57,14 +57,7 @@ struct WaitingLine {
 pub fn plan(file: &Path, asked: &Plan) -> Result<(), Failure> {
     let dump = of_file(file)?;
     let now = dump.at.unwrap_or_else(|| Clock::system().now());
-    // What could go is what one asks for, not what has been unneeded for long enough.
-    let nodes = NodesPolicy {
-        mode: NodesMode::Advise,
-        unneeded_seconds: 0,
-        empty_seconds: 0,
-        ..NodesPolicy::default()
-    };
-    let policy = Policy { nodes, ..Policy::default() };
+    let policy = Policy { nodes: NodesPolicy::of_a_moment(), ..Policy::default() };
     let question = what_if(asked);
     let is = Planned::new(dump.world.clone(), policy.clone(), now);
     let asked_for = is

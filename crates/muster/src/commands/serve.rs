@@ -117,7 +117,10 @@ async fn run(
     let starting = start_engine(serve, environment, &data, &store, facts, here.subscribe());
     let (engine, instances) = tokio::select! {
         started = starting => started?,
-        () = signals.first() => return Ok(()),
+        () = signals.first() => {
+            store.close().await;
+            return Ok(());
+        }
     };
     let watching =
         folders.map(|folders| tokio::spawn(keep_up(folders, here, store.clone(), instances)));
@@ -209,15 +212,17 @@ async fn start_engine(
     let now: Now = Arc::new(move || timed.now());
     let external = ExternalServers::new(Arc::clone(&now))
         .map_err(|error| Failure::failed(format!("an HTTP client cannot be made: {error}")))?;
-    let (clusters, node) = match &serve.kubernetes {
+    let (clusters, node, instances) = match &serve.kubernetes {
         Some(kubernetes) => {
             let pods = pods(kubernetes, store, now).await?;
-            (Clusters { local: None, external, pods: Some(pods) }, None)
+            let changed = pods.changed();
+            (Clusters { local: None, external, pods: Some(pods) }, None, changed)
         }
         None => {
             let local = processes(serve, environment, data, Arc::clone(&facts), now)?;
             let node = crate::node::this_node(serve, facts, here);
-            (Clusters { local: Some(local), external, pods: None }, Some(node))
+            let changed = local.changed();
+            (Clusters { local: Some(local), external, pods: None }, Some(node), changed)
         }
     };
     let policy = Policy { max_instances: serve.max_instances, nodes: serve.nodes.policy.clone() };
@@ -226,8 +231,6 @@ async fn start_engine(
         groups: serve.nodes.groups.clone(),
     });
     let (store, clearing) = (store.clone(), serve.clearing);
-    let runs = clusters.local.as_ref().or(clusters.pods.as_ref()).unwrap_or(&clusters.external);
-    let instances = runs.changed();
     let config = EngineConfig { store, clusters, policy, node, groups, clearing };
     Ok((Engine::start(config), instances))
 }
@@ -251,8 +254,9 @@ fn processes(
         facts: Some(facts),
         now,
     });
+    let local = local.map_err(|error| Failure::failed(error.to_string()))?;
     walls::tell(serve, environment, data);
-    Ok(local.map_err(|error| Failure::failed(error.to_string()))?)
+    Ok(local)
 }
 
 /// Instances are pods.

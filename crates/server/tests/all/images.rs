@@ -218,6 +218,11 @@ async fn a_template_is_looked_at_before_it_is_kept() {
         let refused = problem(root.post(CATALOGUE).json(&new)).await;
         assert_eq!(refused["pointer"], pointer, "{refused}");
     }
+    let beside = json!({"spec": {"containers": [{"name": "side", "image": "evil.example/x"}]}});
+    let refused = change(&root, json!({"pod": {"template": beside}})).await;
+    let refused = refused.expect_err("the operator does not allow it");
+    let at = &json!("/pod/template/spec/containers/0/image");
+    assert_eq!((slug(&refused), &refused["pointer"]), ("model-image", at));
     let sent = json!({"pod": {"template": host, "unrestricted": "It reads the node's weights."}});
     change(&root, sent).await.expect("it is taken");
     let refused = change(&root, json!({"pod": {"unrestricted": null}})).await;

@@ -49,6 +49,8 @@ const WRITE: &str = "UPDATE model SET version = $1, spec = $2, edits = $3, disab
 
 const REMOVE: &str = "DELETE FROM model WHERE id = $1 AND revision = $2";
 
+const FORGET_IMAGES: &str = "DELETE FROM model_image WHERE model_id = $1";
+
 const OPEN: &str = "SELECT COUNT(*) FROM request WHERE model_id = $1 AND ended_at IS NULL";
 
 /// So many at once, that others can write in between.
@@ -314,6 +316,7 @@ pub(super) async fn change(
         }
     };
     let written = if action == AuditAction::DeleteModel {
+        run!(&mut tx.conn, FORGET_IMAGES, id.as_str());
         run!(&mut tx.conn, REMOVE, id.as_str(), revision)
     } else {
         let (now, spec, edits) = (tx.now, spec.to_string(), edits.to_string());

@@ -5,7 +5,7 @@ use futures::FutureExt;
 use muster_core::Model;
 use serde_json::json;
 
-use super::edits::{EntryRow, ModelAct, ONE, change, entry};
+use super::edits::{EntryRow, ModelAct, ModelDone, ONE, change, entry};
 use crate::db::statement::row;
 use crate::writer::{Tx, work};
 use crate::{Error, Store};
@@ -18,15 +18,15 @@ const NOTE: &str = "INSERT INTO model_image (model_id, model_version, image_id) 
 /// What a pod's image is beside those that were seen before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeenImage {
-    /// The first of its version, or the same one.
+    /// The first of its version, and there was no other.
     Same,
-    /// The version had this one before: what it predicts is not kept any more.
+    /// The version began with this one, and has had another one: what it predicts is not kept any more.
     Other { first: String },
 }
 
 impl Store {
     /// Notes which image a pod of the model's version runs. Once it is another one than the first, predictions of
-    /// the model are neither read nor kept until somebody says so again.
+    /// the model are neither read nor kept until it has another version, for which somebody says so again.
     pub async fn note_image(&self, model: &Model, image: &str) -> Result<SeenImage, Error> {
         let entry_id = self.inner.clock.id();
         let (id, version, image) = (model.id.clone(), model.version.clone(), image.to_owned());
@@ -41,8 +41,8 @@ impl Store {
                 let kept = now.filter(|now| now.model.version == version && now.model.cache);
                 let Some(kept) = kept else { return Ok((SeenImage::Other { first }, false)) };
                 let edit = ModelAct::Edit(json!({ "cache": false }));
-                change(tx, (entry_id, None), (&id, kept.revision), edit).await?;
-                Ok((SeenImage::Other { first }, true))
+                let done = change(tx, (entry_id, None), (&id, kept.revision), edit).await?;
+                Ok((SeenImage::Other { first }, matches!(done, ModelDone::Done(_))))
             }
             .boxed()
         });

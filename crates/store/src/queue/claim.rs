@@ -23,7 +23,7 @@ impl Store {
     pub async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedTask>, Error> {
         text::exact(&claim.version)?;
         let (reply, answer) = oneshot::channel();
-        if let Some(claim) = self.inner.parked.park(WaitingClaim { claim, reply }) {
+        if let Some(claim) = self.inner.parked.park(WaitingClaim::new(claim, reply)) {
             self.send(Op::Claim(claim)).await?;
         }
         answer.await.map_err(|_| Error::unavailable("the store is closed"))?
@@ -31,8 +31,8 @@ impl Store {
 }
 
 named_row! {
-    /// A leased task; or, without one, when the model may have more (`rank`), and a 1 as `position` if the
-    /// instance gets nothing.
+    /// A leased task; or, without one, when the model may have more (`rank`), and as `position` why the
+    /// instance gets nothing: see `Batches::claim`.
     struct TaskRow {
         request: Option<Uuid>,
         position: Option<i64>,
@@ -66,13 +66,13 @@ pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, inner: &Inner) -> Result<C
             .fetch_all(c)
             .await?
     });
-    let (mut more_at, mut is_over) = (None, false);
+    let (mut more_at, mut state) = (None, None);
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
-        let (at, over) = (row.rank.map(|at| at.0), row.position == Some(1));
+        let (at, said) = (row.rank.map(|at| at.0), row.position);
         match task(row) {
             Some((task, principal)) => found.push((at, task, principal)),
-            None => (more_at, is_over) = (at, over),
+            None => (more_at, state) = (at, said),
         }
     }
     // Neither database says in which order it answers what it changed.
@@ -85,7 +85,7 @@ pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, inner: &Inner) -> Result<C
         }
     }
     let tasks = found.into_iter().map(|(_, task, _)| task).collect();
-    Ok(Claimed { tasks, more_at, is_over })
+    Ok(Claimed { tasks, more_at, is_over: state == Some(1), is_taken: state == Some(2) })
 }
 
 fn task(row: TaskRow) -> Option<(ClaimedTask, PrincipalId)> {

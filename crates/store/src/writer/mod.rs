@@ -28,7 +28,8 @@ pub(crate) use tx::{Tx, beside};
 
 /// Most operations in one transaction.
 const GROUP: usize = 256;
-/// How often PostgreSQL is asked for work of other servers while claims wait.
+/// How often PostgreSQL is asked for work of other servers while claims wait, and whether a pod works for
+/// another one still.
 const POLL: Duration = Duration::from_secs(1);
 /// How often an operation is tried when another server is in its way.
 const TRIES: u32 = 3;
@@ -160,7 +161,8 @@ impl<S: Subjects> Writer<S> {
     }
 
     fn due(&self, claim: &WaitingClaim) -> Option<Timestamp> {
-        self.hints.get(&of(claim)).copied().flatten()
+        let due = self.hints.get(&of(claim)).copied().flatten();
+        due.map(|due| due.max(claim.rests_until))
     }
 
     fn is_due(&self, claim: &WaitingClaim, now: Timestamp) -> bool {
@@ -321,7 +323,7 @@ impl<S: Subjects> Writer<S> {
         // have nothing to do for so long that they go.
         let mut claims = std::mem::take(&mut self.claims);
         claims.sort_by_key(|claim| !claim.claim.ahead);
-        while let Some(claim) = claims.pop() {
+        while let Some(mut claim) = claims.pop() {
             // Another claim of the same model may have taken all there was; and once the transaction
             // is committed, whoever waits is served in the next one.
             if !self.is_due(&claim, tx.now) || tx.conn.is_over() {
@@ -341,6 +343,12 @@ impl<S: Subjects> Writer<S> {
             if claimed.is_over {
                 // What there may be is for others.
                 served.push((claim, claimed.tasks));
+                continue;
+            }
+            if claimed.is_taken && claimed.tasks.is_empty() {
+                // What is queued may be for other instances.
+                claim.rests_until = tx.now + POLL;
+                left.push(claim);
                 continue;
             }
             self.hints.insert(of(&claim), claimed.more_at);

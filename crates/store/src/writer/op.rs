@@ -37,6 +37,8 @@ pub(crate) enum Op<S: Subjects> {
 /// A claim in the writer.
 pub(crate) struct WaitingClaim {
     pub claim: Claim,
+    /// Its instance worked for another server: it is not looked at before this.
+    pub rests_until: Timestamp,
     pub reply: oneshot::Sender<Result<Vec<ClaimedTask>, Error>>,
 }
 
@@ -46,9 +48,18 @@ pub(crate) struct Claimed {
     pub more_at: Option<Timestamp>,
     /// The instance is being stopped, or has ended.
     pub is_over: bool,
+    /// It works for another server.
+    pub is_taken: bool,
 }
 
 impl WaitingClaim {
+    pub(crate) fn new(
+        claim: Claim,
+        reply: oneshot::Sender<Result<Vec<ClaimedTask>, Error>>,
+    ) -> Self {
+        Self { claim, rests_until: Timestamp(0), reply }
+    }
+
     /// Hands the tasks over; if nobody is there any more they go back to the queue.
     pub(crate) fn answer(self, tasks: Vec<ClaimedTask>, inner: &Arc<Inner>) {
         if let Err(Ok(tasks)) = self.reply.send(Ok(tasks)) {

@@ -62,7 +62,7 @@ mod tests {
             lease: Duration::from_secs(1),
             ahead: true,
         };
-        WaitingClaim { claim, reply: oneshot::channel().0 }
+        WaitingClaim::new(claim, oneshot::channel().0)
     }
 
     #[test]

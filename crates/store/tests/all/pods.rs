@@ -79,6 +79,12 @@ async fn a_pod_is_free_when_the_server_that_called_it_is_dead_and_its_work_is_ba
     let past = lab.raw.earlier("caller_until", 3600);
     lab.raw.run(&format!("UPDATE instance SET caller_until = {past}")).await;
     assert!(nothing_for(&other, wish(&lab, id)).await, "what it does is not over");
+    // Nor is it asked for all the time meanwhile, although work waits.
+    let before = other.counters().transactions.get();
+    let asks = other.claim(wish(&lab, id));
+    drop(tokio::time::timeout(Duration::from_millis(500), asks).await);
+    let asked = other.counters().transactions.get() - before;
+    assert!(asked < 10, "{asked} transactions in half a second");
     let past = lab.raw.earlier("lease_until", 3600);
     lab.raw.run(&format!("UPDATE task SET lease_until = {past} WHERE state = 'leased'")).await;
     other.release_expired().await.expect("an answer");

@@ -10,6 +10,8 @@ test('one more input stands below the others, in its column', () => {
   for (const text of ['C\nCC', 'C\nCC\n', 'C\r\nCC\r\n\r\n']) expect(inputsOf(read(withInput(text, read(text), 'CCO')))).toEqual(['C', 'CC', 'CCO']);
   const table = 'name,smiles,note\nmethane,C,"a, b"\n';
   expect(withInput(table, read(table), 'CCO')).toBe(`${table},CCO,\n`);
+  const tabs = 'smiles\ta\tb\nC\t\t\n';
+  expect(withInput(tabs, read(tabs), 'CCO')).toBe(`${tabs}CCO\t\t\n`);
   expect(inputsOf(read(withInput('smiles\nC\n', read('smiles\nC\n'), 'CCO')))).toEqual(['C', 'CCO']);
 });
 

@@ -3,7 +3,7 @@ import type { Record, Sheet } from './sheet';
 /** The text with one more input below the others, read as `sheet` was. */
 export function withInput(text: string, sheet: Sheet, input: string): string {
   if (text.trim() === '') return `${input}\n`;
-  return `${text.replace(/\s*$/, '')}\n${line(sheet, sheet.columns.map(() => ''), input)}\n`;
+  return `${text.replace(/[\r\n]+$/, '')}\n${line(sheet, sheet.columns.map(() => ''), input)}\n`;
 }
 
 /** The text with another input in a row; other cells stay. */

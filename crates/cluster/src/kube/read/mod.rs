@@ -7,7 +7,6 @@ pub mod ask;
 pub mod autoscaler;
 pub mod budgets;
 pub mod daemons;
-pub mod does;
 pub mod dump;
 pub mod events;
 pub mod node;

@@ -28,8 +28,6 @@ pub struct PodState {
     pub node: Option<NodeId>,
     /// What its model's container runs, as the container runtime names it.
     pub image_id: Option<String>,
-    /// Its model's container began anew in the same pod, the last time for this: what it worked on is lost.
-    pub restarted: Option<(u32, EndCause)>,
     pub phase: Phase,
 }
 
@@ -55,16 +53,12 @@ pub fn pod_state(pod: &Pod) -> PodState {
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
     let model = Its::model(pod);
     let image_id = model.status.map(|it| it.image_id.clone()).filter(|id| !id.is_empty());
-    let restarts = model.status.map_or(0, |it| u32::try_from(it.restart_count).unwrap_or(0));
-    let last = model.status.and_then(|it| it.last_state.as_ref()?.terminated.as_ref());
-    let restarted = last.filter(|_| restarts > 0).map(|last| ends::of_container(&model, last));
     PodState {
         uid: pod.metadata.uid.clone().unwrap_or_default(),
         status: status::word(pod),
         message: message(pod, its.and_then(|its| its.message.as_deref()).unwrap_or_default()),
         node: node.filter(|node| !node.is_empty()).map(NodeId::from),
         image_id,
-        restarted: restarted.map(|cause| (restarts, cause)),
         phase: phase(pod),
     }
 }

@@ -47,6 +47,13 @@ impl Default for NodesPolicy {
 }
 
 impl NodesPolicy {
+    /// For a cluster that is looked at once: what could go is what one asks for, not what has been unneeded
+    /// for long enough.
+    pub fn of_a_moment() -> Self {
+        let mode = NodesMode::Advise;
+        Self { mode, unneeded_seconds: 0, empty_seconds: 0, ..Self::default() }
+    }
+
     pub fn boot_limit(&self) -> Duration {
         Duration::from_secs(u64::from(self.boot_limit_seconds))
     }

@@ -213,11 +213,6 @@ impl Shared {
         self.with_node(node, |node| node.images.insert(image.into()));
     }
 
-    /// An image must be pulled again.
-    pub fn drop_image(&self, node: &str, image: &str) {
-        self.with_node(node, |node| node.images.remove(image));
-    }
-
     pub fn pulls(&self, node: &str) -> Arc<tokio::sync::Mutex<()>> {
         self.with_node(node, |node| node.pulls.clone())
     }

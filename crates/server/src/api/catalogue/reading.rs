@@ -29,9 +29,6 @@ const ALL: [&str; 8] =
 const ELSEWHERE: [&str; 1] = ["address"];
 const OF_IMAGE: [&str; 3] = ["image", "port", "pod"];
 
-/// If nobody says otherwise.
-const HTTP: u16 = 80;
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewModel {
@@ -70,7 +67,7 @@ impl NewModel {
             },
             (None, Some(image)) => {
                 allowed_image(app, image)?;
-                Ok(of_an_image(image.clone(), self.port.map_or(HTTP, NonZeroU16::get)))
+                Ok(of_an_image(image.clone(), self.port.map_or(Source::HTTP, NonZeroU16::get)))
             }
             (Some(_), Some(_)) => {
                 Err(bad("it has an address or an image, not both.")
@@ -184,7 +181,7 @@ fn moved_to(
     let port = match patch.remove("port") {
         Some(port) => serde_json::from_value::<Option<NonZeroU16>>(port)
             .map_err(|_| bad("port: a whole number, 1 to 65535.").at(At::Pointer("/port".into())))?
-            .map_or(HTTP, NonZeroU16::get),
+            .map_or(Source::HTTP, NonZeroU16::get),
         None => *port,
     };
     Ok(of_an_image(image, port))
@@ -259,6 +256,9 @@ fn check(app: &App, model: &Model) -> Result<(), Problem> {
             _ => At::Nowhere,
         };
         return Err(bad(faults.join("; ")).at(at));
+    }
+    for (at, name) in model.pod.iter().flat_map(PodSettings::images) {
+        allowed_image(app, name).map_err(|problem| problem.at(At::Pointer(format!("/pod{at}"))))?;
     }
     let of_pod = model.pod.iter().flat_map(PodSettings::faults).collect::<Vec<_>>();
     if let Some((place, _)) = of_pod.first() {

@@ -234,8 +234,8 @@ pub(crate) struct Batches {
     pub backlog: &'static str,
     /// Leases the next tasks of a model up to a number of inputs (at least one task), starts their
     /// requests and notes that the instance works. Answers the tasks, and in a row without a task
-    /// when the model may have more, with a 1 if the instance is to get nothing any more. A pod works for
-    /// one server at a time. PostgreSQL has several writers: what another one is just taking is passed over, and if another one stops the
+    /// when the model may have more, with a 1 if the instance is to get nothing any more, and a 2 if it is a
+    /// pod that works for another server: it works for one at a time. PostgreSQL has several writers: what another one is just taking is passed over, and if another one stops the
     /// instance at this moment, that is waited for (`busy`) and nothing is leased.
     pub claim: &'static str,
     pub done: Done,
@@ -371,7 +371,8 @@ const BATCHES_POSTGRES: Batches = Batches {
          inputs AS j_inputs, rank AS j_rank, attempt AS j_attempt FROM task \
          WHERE model_id = $1 AND state = 'queued' AND model_version = $2 AND not_before <= $3 \
          AND NOT EXISTS (SELECT 1 FROM instance WHERE id = $6 AND (state IN ('draining', 'ended') \
-         OR runs = 'pod' AND caller <> $5 AND caller_until >= $3)) \
+         OR runs = 'pod' AND caller <> $5 AND (caller_until >= $3 OR EXISTS (SELECT 1 FROM task t \
+         WHERE t.instance_id = $6 AND t.state = 'leased' AND t.server_id <> $5)))) \
          ORDER BY rank, request_id, position LIMIT $8 FOR UPDATE SKIP LOCKED), \
          ours AS MATERIALIZED (SELECT * FROM (SELECT *, SUM(j_inputs) OVER \
          (ORDER BY j_rank, j_request, j_position ROWS UNBOUNDED PRECEDING) AS total FROM found) f \
@@ -392,7 +393,8 @@ const BATCHES_POSTGRES: Batches = Batches {
          started AS (UPDATE request SET phase = 'running', started_at = $3, version = version + 1 \
          WHERE phase = 'waiting' AND id IN (SELECT request_id FROM leased)) \
          SELECT * FROM leased UNION ALL \
-         SELECT NULL, (SELECT 1 FROM instance WHERE id = $6 AND state IN ('draining', 'ended')), \
+         SELECT NULL, (SELECT CAST(CASE WHEN state IN ('draining', 'ended') THEN 1 ELSE 2 END AS BIGINT) \
+         FROM instance WHERE id = $6 AND (state IN ('draining', 'ended') OR runs = 'pod' AND caller <> $5)), \
          NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
          CASE WHEN (SELECT COUNT(*) FROM found) > LEAST((SELECT COUNT(*) FROM ours), $8 - 1) \
          THEN $3 ELSE (SELECT MIN(not_before) FROM task WHERE model_id = $1 AND state = 'queued' \

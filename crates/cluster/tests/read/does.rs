@@ -6,7 +6,7 @@ use muster_core::EndCause;
 use muster_core::instance::{StartFault, Whose};
 use muster_core::waits::{Pull, Scheduler, Waits};
 
-use super::pod::Phase;
+use muster_cluster::kube::read::pod::Phase;
 
 /// What the hub does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
