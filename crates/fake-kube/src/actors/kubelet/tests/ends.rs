@@ -90,12 +90,7 @@ async fn a_delete_gives_time_and_then_kills() {
     stage.put(shell("hard", "trap '' TERM; echo up; while :; do sleep 0.05; done"));
     for name in ["soft", "hard"] {
         let pod = stage.until(name, is_ready).await;
-        let up = async {
-            while stage.lines(&pod, "main").is_empty() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(Duration::from_secs(30), up).await.unwrap();
+        stage.first_line(&pod).await;
     }
     let mut changes = stage.objects.changes();
     let start = std::time::Instant::now();
@@ -119,15 +114,7 @@ async fn a_forced_delete_kills_at_once() {
     let stage = stage();
     stage.put(shell("p", "echo $$$$; trap '' TERM; while :; do sleep 0.05; done"));
     let pod = stage.until("p", is_ready).await;
-    let pid = async {
-        loop {
-            if let Some(line) = stage.lines(&pod, "main").first() {
-                return line.clone();
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let pid = timeout(Duration::from_secs(30), pid).await.unwrap();
+    let pid = stage.first_line(&pod).await;
     stage.objects.remove(&Resource::pods(), Some("a"), "p").unwrap();
     let gone = async {
         while std::path::Path::new(&format!("/proc/{pid}")).exists() {

@@ -144,6 +144,14 @@ impl Stage {
         these.map(|event| event["message"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// The first line that its container prints.
+    async fn first_line(&self, pod: &Value) -> String {
+        let mut seen = self.logs.seen(pod["metadata"]["uid"].as_str().unwrap(), "main");
+        let printed = seen.wait_for(|(lines, _)| *lines > 0);
+        drop(timeout(Duration::from_secs(30), printed).await.unwrap().unwrap());
+        self.lines(pod, "main").remove(0)
+    }
+
     fn lines(&self, pod: &Value, container: &str) -> Vec<String> {
         let uid = pod["metadata"]["uid"].as_str().unwrap();
         self.logs.lines(uid, container, 0).into_iter().map(|line| line.text).collect()

@@ -267,15 +267,7 @@ async fn all_processes_end_with_the_actors() {
     // A child that left its group ends as well.
     stage.put(shell("p", "setsid sleep 300 & echo $!; wait"));
     let pod = stage.until("p", is_ready).await;
-    let pid = async {
-        loop {
-            if let Some(line) = stage.lines(&pod, "main").first() {
-                return line.clone();
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let pid = timeout(Duration::from_secs(30), pid).await.unwrap();
+    let pid = stage.first_line(&pod).await;
     let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
     let lives = || state().is_some_and(|stat| !stat.contains(") Z "));
     assert!(lives());
