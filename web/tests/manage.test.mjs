@@ -275,7 +275,7 @@ test('a page of one instance has its life, events, log and usage, at addresses o
   await page.goto(`/admin/instances?open=${one.id}`);
   await page.getByRole('link', { name: 'Open', exact: true }).click();
   await page.getByText('Time to ready').waitFor();
-  for (const [tab, words] of [['Timeline', 'launched'], ['Requests', 'Inputs that were sent again'], ['Events', 'kept since'], ['Usage', /Memory|Nobody looked yet/], ['Pod', 'It has no pod']]) {
+  for (const [tab, words] of [['Timeline', 'launched'], ['Requests', 'Inputs that were sent again'], ['Events', 'kept since'], ['Usage', /Kept in spans that grow|Nobody looked yet/], ['Pod', 'It has no pod']]) {
     await page.getByRole('navigation', { name: 'Instance' }).getByRole('link', { name: tab }).click();
     await page.getByText(words).first().waitFor();
     assert.match(page.url(), new RegExp(`tab=${tab.toLowerCase()}`));

@@ -18,9 +18,10 @@ use crate::api::events::{__path_follow_events, follow_events};
 use crate::api::health::{__path_livez, __path_readyz, livez, readyz};
 use crate::api::hub::{__path_find_hub, __path_find_hub_state, find_hub, find_hub_state};
 use crate::api::instances::{
-    __path_find_instance, __path_find_instance_log, __path_list_instance_events,
-    __path_list_instance_requests, __path_list_instances, __path_stop_instance, find_instance,
-    find_instance_log, list_instance_events, list_instance_requests, list_instances, stop_instance,
+    __path_find_instance, __path_find_instance_log, __path_find_instance_usage,
+    __path_list_instance_events, __path_list_instance_requests, __path_list_instances,
+    __path_stop_instance, find_instance, find_instance_log, find_instance_usage,
+    list_instance_events, list_instance_requests, list_instances, stop_instance,
 };
 use crate::api::metrics::metrics;
 use crate::api::models::{__path_find_model, __path_list_models, find_model, list_models};
@@ -154,6 +155,7 @@ fn instances() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_instance_events))
         .routes(routes!(list_instance_requests))
         .routes(routes!(find_instance_log))
+        .routes(routes!(find_instance_usage))
         .routes(routes!(stop_instance))
         .routes(routes!(cordon_node))
         .routes(routes!(uncordon_node))

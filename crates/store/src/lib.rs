@@ -44,8 +44,8 @@ pub use error::Error;
 pub use examine::{examine_database, examine_objects};
 pub use instances::servers::{Heard, HubServer};
 pub use instances::{
-    InstanceFilter, InstanceNotes, InstanceRecord, LogPiece, Phase, Seen, Served, Stop, StopWish,
-    Stopped, WhichEvents,
+    InstanceFilter, InstanceNotes, InstanceRecord, LogPiece, Phase, Seen, Served, Span, Stop,
+    StopWish, Stopped, WhichEvents,
 };
 pub use nodes::{GroupRow, Marking};
 pub use oversight::{

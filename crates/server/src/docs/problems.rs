@@ -143,6 +143,7 @@ const OPERATIONS: &[(&str, Body, &[Kind])] = {
         ("find_instance", Body::None, &[NotFound]),
         ("list_instance_events", Body::None, &[BadParameter, NotFound]),
         ("list_instance_requests", Body::None, &[BadParameter, NotFound]),
+        ("find_instance_usage", Body::None, &[NotFound]),
         ("find_instance_log", Body::None, &[BadParameter, NotFound]),
         ("stop_instance", Body::Json, &[NotFound]),
         ("list_models", Body::None, &[BadParameter]),

@@ -70,6 +70,12 @@ async fn an_instance_shows_what_it_is_does_and_uses() {
     assert_eq!((&it["asked"], &it["devices"]), (&asked, &json!(["GPU-0"])));
     assert_eq!(it["resources"]["cpu"], json!({"now": 1.5, "peak": 1.5, "average": 1.0}));
     assert_eq!(it["resources"]["memory"]["average"], json!((2 << 20) as f64));
+    let course = root.find(&path(hub.instance, "/usage")).await;
+    let span = &course["spans"][0];
+    assert_eq!((&span["at"], &span["seconds"]), (&it["launched_at"], &json!(30)));
+    assert_eq!(span["cpu"], json!({"peak": 1.5, "average": 1.0}));
+    assert_eq!(span["memory"], json!({"peak": (3 << 20) as f64, "average": (2 << 20) as f64}));
+    assert_eq!(course["spans"].as_array().map(Vec::len), Some(1));
     assert_eq!((&it["jobs"], &it["launch_cause"]), (&json!(1), &json!("a test")));
     assert!(it["start_seconds"].as_f64().expect("a number") >= 0.0);
     let one = root.find(&path(hub.instance, "")).await;

@@ -29,6 +29,7 @@ const SQLITE: &[(i64, &str)] = &[
     (18, include_str!("../../migrations/sqlite/0018_groups.sql")),
     (19, include_str!("../../migrations/sqlite/0019_planned.sql")),
     (20, include_str!("../../migrations/sqlite/0020_pods.sql")),
+    (21, include_str!("../../migrations/sqlite/0021_usage.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -51,6 +52,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (18, include_str!("../../migrations/postgres/0018_groups.sql")),
     (19, include_str!("../../migrations/postgres/0019_planned.sql")),
     (20, include_str!("../../migrations/postgres/0020_pods.sql")),
+    (21, include_str!("../../migrations/postgres/0021_usage.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

@@ -8,6 +8,7 @@ pub mod planned;
 mod room;
 pub mod servers;
 mod stop;
+mod usage;
 
 use futures::FutureExt;
 use muster_core::instance::{EndCause, Runs, StateName, StopWork};
@@ -31,6 +32,7 @@ pub use list::{InstanceFilter, InstanceRecord, Seen, Stop};
 pub use log::LogPiece;
 pub use notes::{InstanceNotes, Served};
 pub use stop::{StopWish, Stopped};
+pub use usage::Span;
 
 const ADD: &str = "INSERT INTO instance (id, model_id, model_version, slot, runs, server_id, state, \
      why, launched_at, jobs, asked, node, devices) \

@@ -9,7 +9,7 @@ use muster_core::{InstanceId, RequestId, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{log, note};
+use super::{log, note, usage};
 use crate::db::batch;
 use crate::db::dialect;
 use crate::db::statement::run;
@@ -86,12 +86,12 @@ impl Store {
     pub async fn note_instances(&self, mut notes: Vec<InstanceNotes>) -> Result<(), Error> {
         // In one order, so that servers do not wait for each other.
         notes.sort_by_key(|notes| notes.instance);
-        let notes = std::sync::Arc::new(notes);
+        let (notes, now) = (std::sync::Arc::new(notes), self.now());
         let (op, answer) = work(move |tx: &mut Tx| {
             let notes = std::sync::Arc::clone(&notes);
             async move {
                 for notes in notes.iter() {
-                    write(tx, notes).await?;
+                    write(tx, notes, now).await?;
                 }
                 Ok(())
             }
@@ -104,8 +104,8 @@ impl Store {
     }
 }
 
-async fn write(tx: &mut Tx, notes: &InstanceNotes) -> Result<(), Error> {
-    let (id, usage) = (notes.instance, &notes.usage);
+async fn write(tx: &mut Tx, notes: &InstanceNotes, now: Timestamp) -> Result<(), Error> {
+    let (id, used) = (notes.instance, &notes.usage);
     let pod = notes.pod.as_ref();
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let written = run!(
@@ -116,18 +116,19 @@ async fn write(tx: &mut Tx, notes: &InstanceNotes) -> Result<(), Error> {
         pod.map(|pod| text::words(&pod.status)),
         pod.map(|pod| text::words(&pod.raw.to_string())),
         i64::try_from(notes.busy.as_micros()).unwrap_or(i64::MAX),
-        number(usage.samples),
-        number(usage.cpu.now),
-        number(usage.cpu.peak),
-        number(usage.cpu.sum),
-        number(usage.memory.now),
-        number(usage.memory.peak),
-        number(usage.memory.sum),
+        number(used.samples),
+        number(used.cpu.now),
+        number(used.cpu.peak),
+        number(used.cpu.sum),
+        number(used.memory.now),
+        number(used.memory.peak),
+        number(used.memory.sum),
         number(notes.served.iter().map(|served| served.inputs).sum()),
     );
     if written == 0 {
         return Ok(());
     }
+    usage::add(tx, id, used, now).await?;
     for event in &notes.events {
         note(tx, id, event).await?;
     }

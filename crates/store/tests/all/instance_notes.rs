@@ -7,7 +7,7 @@ use muster_core::instance::{EndCause, Runs};
 use muster_core::news::{Event, Level, Pod, Usage};
 use muster_core::{InstanceId, RequestId, Timestamp};
 use muster_store::{
-    Claim, InstanceFilter, InstanceNotes, InstanceRecord, NewInstance, Served, WhichEvents,
+    Claim, InstanceFilter, InstanceNotes, InstanceRecord, NewInstance, Served, Span, WhichEvents,
 };
 use serde_json::json;
 
@@ -69,6 +69,10 @@ async fn notes_add_up(lab: Lab) {
     let mut usage = Usage::of(500, 10 << 30);
     usage.add(&Usage::of(2000, 1 << 20));
     assert_eq!((seen.usage, seen.busy), (usage, 4_500_000));
+    // Not what it uses now: that is seen above.
+    (usage.cpu.now, usage.memory.now) = (0, 0);
+    let span = Span { from: 0, seconds: 30, usage };
+    assert_eq!(lab.store.instance_usage(id).await.expect("an answer"), [span]);
     assert_eq!(
         (seen.node.as_deref(), seen.pod_status.as_deref()),
         (Some("one\u{fffd}"), Some("Running"))
@@ -275,7 +279,7 @@ async fn a_log_is_kept_in_pieces_and_then_as_an_object(lab: Lab) {
     assert_eq!(lab.store.sweep_objects(Duration::ZERO, 100).await.expect("an answer"), 0);
     lab.raw.run("DELETE FROM instance").await;
     assert_eq!(lab.store.sweep_objects(Duration::ZERO, 100).await.expect("an answer"), 1);
-    for table in ["instance_seen", "instance_event", "instance_request"] {
+    for table in ["instance_seen", "instance_event", "instance_request", "instance_usage"] {
         assert_eq!(lab.raw.number(&format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table}");
     }
 }

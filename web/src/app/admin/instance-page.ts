@@ -1,4 +1,4 @@
-import { afterRenderEffect, Component, computed, effect, type ElementRef, inject, input, signal, untracked, viewChild } from '@angular/core';
+import { afterRenderEffect, Component, computed, effect, type ElementRef, inject, input, signal, viewChild } from '@angular/core';
 import { RouterLink } from '@angular/router';
 
 import { follow, read } from '../api/read';
@@ -21,7 +21,6 @@ import { InstanceEvents, InstanceNotes, InstanceTimeline } from './instance-part
 import { askedOf, isBad, launchedInWords, markOf, percent, runsInWords, stateInWords } from './instance-words';
 import { podInWords } from './pod-words';
 import { StopDialog } from './stop-dialog';
-import { joined } from './usage';
 import { UsageLine } from './usage-line';
 
 const TABS = ['Overview', 'Timeline', 'Requests', 'Events', 'Logs', 'Usage', 'Pod'].map((label) => ({ id: label.toLowerCase(), label }));
@@ -68,11 +67,11 @@ const LEVELS = [
               <tr><th scope="row">CPU, cores</th><td class="num">{{ used.cpu.now.toFixed(2) }}</td><td class="num">{{ used.cpu.average.toFixed(2) }}</td><td class="num">{{ used.cpu.peak.toFixed(2) }}</td></tr>
               <tr><th scope="row">Memory</th><td class="num">{{ bytes(used.memory.now) }}</td><td class="num">{{ bytes(used.memory.average) }}</td><td class="num">{{ bytes(used.memory.peak) }}</td></tr>
             </tbody></table></div>
-            @if (one.state !== 'ended') {
-              <div class="cols2 mt3">@for (line of lines(); track line.label) {<div class="sheet pad c3"><h3>{{ line.label }}<span class="mut w4"> at most {{ line.say(line.most) }} since this page was opened</span></h3>
-                @if (line.samples.length > 1) {<m-usage-line [label]="line.label" [samples]="line.samples" [say]="line.say" />} @else {<p class="mini">The line begins with the next sample, in about 10 s.</p>}</div>}</div>
+            @if (usage.failure(); as failure) {<m-failed [failure]="failure" (again)="usage.again()" />} @else if (usage.value()) {
+              <div class="cols2 mt3">@for (line of lines(); track line.label) {<div class="sheet pad c3"><h3>{{ line.label }}<span class="mut w4"> mean as a line, the most as an area</span></h3>
+                @if (line.samples.length > 1) {<m-usage-line [label]="line.label" [samples]="line.samples" [say]="line.say" />} @else {<p class="mini">{{ one.state === 'ended' ? 'It ended before there was a line.' : 'The line begins with the next span, in about 30 s.' }}</p>}</div>}</div>
             }
-            <div class="under"><span>{{ one.state === 'ended' ? 'As it was last seen.' : 'Sampled while it runs; the hub keeps the three figures, this page the course.' }} Idle {{ percent(one.idle_share) }} of its time since it was ready.</span></div>
+            <div class="under"><span>{{ one.state === 'ended' ? 'As it was last seen.' : 'Sampled while it runs.' }} Kept in spans that grow with its age, from 30 s to 6 h. Idle {{ percent(one.idle_share) }} of its time since it was ready.</span></div>
           } @else {<div class="sheet"><m-void title="Nobody looked yet">What its processes use is sampled while it runs; a model that runs elsewhere does not say it.</m-void></div>}
         }
         @case ('pod') {@if (one.pod) {<div class="sheet pad mb5"><dl class="kv">@for (line of podInWords(one.pod); track line.of) {<dt>{{ line.of }}</dt><dd>{{ line.said }}</dd>}</dl></div><m-code [text]="json(one.pod)" />} @else {<div class="sheet"><m-void [title]="one.runs === 'pod' ? 'Its pod was not seen yet' : 'It has no pod'">{{ one.runs === 'pod' ? 'The cluster did not say anything of it yet.' : 'It runs ' + runsInWords(one) + '.' }}</m-void></div>}}
@@ -134,12 +133,11 @@ export class InstancePage {
   protected readonly read = read('/api/v1/instances/{id}', () => ({ path: { id: this.id() } }));
   protected readonly events = read('/api/v1/instances/{id}/events', () => ({ path: { id: this.id() }, query: { limit: 200, ...(this.shown() === 'events' ? { after: this.after() } : {}) }, quiet: true }));
   protected readonly requests = read('/api/v1/instances/{id}/requests', () => (this.shown() === 'requests' ? { path: { id: this.id() }, query: { limit: 100, after: this.after() }, quiet: true } : undefined));
-  /** What it used whenever the page read it. */
-  readonly #seen = signal<readonly { id: string; at: number; cpu: number; memory: number }[]>([]);
+  protected readonly usage = read('/api/v1/instances/{id}/usage', () => (this.shown() === 'usage' ? { path: { id: this.id() }, quiet: true } : undefined));
   protected readonly lines = computed(() => {
-    const seen = this.#seen().filter(({ id }) => id === this.id());
-    const line = (label: string, say: (value: number) => string, samples: { at: number; value: number }[]) => ({ label, say, samples, most: Math.max(0, ...samples.map(({ value }) => value)) });
-    return [line('CPU, cores', (value) => value.toFixed(2), seen.map(({ at, cpu }) => ({ at, value: cpu }))), line('Memory', binary, seen.map(({ at, memory }) => ({ at, value: memory })))];
+    const spans = this.usage.value()?.spans ?? [];
+    const line = (label: string, say: (value: number) => string, of: 'cpu' | 'memory') => ({ label, say, samples: spans.map((span) => ({ at: Date.parse(span.at), value: span[of].average, most: span[of].peak })) });
+    return [line('CPU, cores', (value) => value.toFixed(2), 'cpu'), line('Memory', binary, 'memory')];
   });
   protected readonly told = computed(() => (this.events.value()?.items ?? []).filter((one) => !this.level() || one.level === this.level()));
   protected readonly since = computed(() => (this.events.value()?.items ?? []).map((one) => one.first_at).sort()[0]);
@@ -170,16 +168,10 @@ export class InstancePage {
       this.strip()?.nativeElement.querySelector('.on')?.scrollIntoView({ block: 'nearest', inline: 'center' });
     });
     follow(inject(Feed).instances, [this.read, this.events, this.requests]);
-    effect(() => {
-      const one = this.read.value();
-      if (!one?.resources || one.state === 'ended') return;
-      const { cpu, memory } = one.resources;
-      untracked(() => this.#seen.update((seen) => joined(seen.filter(({ id }) => id === one.id), { id: one.id, at: this.#clock.now(), cpu: cpu.now, memory: memory.now })));
-    });
     // Nothing says that a sample came.
     effect((onCleanup) => {
       if (this.shown() !== 'usage' || this.#ended()) return;
-      const timer = setInterval(() => document.hidden || this.read.again(), SAMPLED);
+      const timer = setInterval(() => document.hidden || (this.read.again(), this.usage.again()), SAMPLED);
       onCleanup(() => clearInterval(timer));
     });
   }

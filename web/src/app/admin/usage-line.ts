@@ -3,7 +3,7 @@ import { Component, computed, input } from '@angular/core';
 import { moment } from '../ui/format';
 import { drawn, type Sample } from './usage';
 
-/** What an instance used, sample after sample. */
+/** What an instance used, span after span. */
 @Component({
   selector: 'm-usage-line',
   template: `<svg class="usage" viewBox="0 0 100 40" preserveAspectRatio="none" height="88" role="img" [attr.aria-label]="words()">
@@ -19,9 +19,9 @@ export class UsageLine {
   protected readonly from = computed(() => timeOf(this.samples()[0]));
   protected readonly to = computed(() => timeOf(this.samples().at(-1)));
   protected readonly words = computed(() => {
-    const values = this.samples().map((one) => one.value);
-    const [first, last] = [values[0] ?? 0, values.at(-1) ?? 0];
-    return `${this.label()}: ${this.say()(first)} at ${this.from()}, ${this.say()(last)} at ${this.to()}, at most ${this.say()(Math.max(0, ...values))}`;
+    const all = this.samples();
+    const [first, last] = [all[0]?.value ?? 0, all.at(-1)?.value ?? 0];
+    return `${this.label()}: ${this.say()(first)} at ${this.from()}, ${this.say()(last)} at ${this.to()}, at most ${this.say()(Math.max(0, ...all.map((one) => one.most)))}`;
   });
 }
 

@@ -22,7 +22,7 @@ use crate::http::problem::Problem;
 use crate::identity::Admin;
 use crate::reading::small::{Json, reason, wrong};
 pub use logs::{__path_find_instance_log, find_instance_log};
-use view::{DetailsView, EventView, InstanceView, ServedView};
+use view::{CourseView, DetailsView, EventView, InstanceView, ServedView};
 
 /// Longest grace, seconds.
 const GRACE: u32 = 86_400;
@@ -238,6 +238,27 @@ pub async fn list_instance_requests(
     let found = app.store.instance_requests(id, after, limit + 1).await?;
     let page = PageView::cut(found, limit, |it| it.request.to_string(), ServedView::from);
     json(StatusCode::OK, &page)
+}
+
+/// What an instance used over time
+///
+/// Span after span since it was launched: of 30 seconds in its first hour, 5 minutes on its first day, half
+/// an hour in its first week, 6 hours from then on. Where nobody looked there is no span.
+#[utoipa::path(
+    get, path = "/api/v1/instances/{id}/usage", operation_id = "find_instance_usage", tag = "instances",
+    params(("id" = String, Path, description = "The instance's id")),
+    responses((status = 200, description = "Its course, the oldest span first; the newest 2,000",
+        body = CourseView)),
+    security(("session" = [])),
+)]
+pub async fn find_instance_usage(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    InstancePath(id): InstancePath,
+) -> Result<Response, Problem> {
+    let record = find(&app, id).await?;
+    let spans = app.store.instance_usage(id).await?;
+    json(StatusCode::OK, &CourseView::new(record.launched_at, spans))
 }
 
 /// Stop an instance

@@ -2,10 +2,11 @@
 //! the log has a route of its own.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use muster_core::news::{Event, Gauge};
 use muster_core::{Amounts, EndCause, InstanceId, ModelId, PrincipalId, RequestId, Timestamp};
-use muster_store::{InstanceRecord, Phase, Served};
+use muster_store::{InstanceRecord, Phase, Served, Span};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -98,6 +99,61 @@ pub struct GaugeView {
     pub now: f64,
     pub peak: f64,
     pub average: f64,
+}
+
+/// What an instance used, span after span.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InstanceCourse)]
+pub struct CourseView {
+    pub spans: Vec<SpanView>,
+}
+
+/// What an instance used for a while.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InstanceSpan)]
+pub struct SpanView {
+    /// When it begins.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// How long it is; the last one may not be over.
+    #[schema(example = 30)]
+    pub seconds: u64,
+    /// Cores.
+    pub cpu: LevelView,
+    /// Bytes.
+    pub memory: LevelView,
+}
+
+/// The largest sample, and the mean of all.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UsageLevel)]
+pub struct LevelView {
+    pub peak: f64,
+    pub average: f64,
+}
+
+impl CourseView {
+    pub fn new(launched: Timestamp, spans: Vec<Span>) -> Self {
+        let view = |Span { from, seconds, usage }| {
+            let level = |of: Gauge, unit: f64| LevelView {
+                peak: of.peak as f64 / unit,
+                average: average(of, usage.samples, unit),
+            };
+            let at = launched + Duration::from_secs(from);
+            SpanView {
+                at,
+                seconds,
+                cpu: level(usage.cpu, 1000.0),
+                memory: level(usage.memory, 1.0),
+            }
+        };
+        Self { spans: spans.into_iter().map(view).collect() }
+    }
+}
+
+/// Of the samples that a gauge is of.
+fn average(of: Gauge, samples: u64, unit: f64) -> f64 {
+    rounded(of.sum as f64 / samples.max(1) as f64 / unit)
 }
 
 #[derive(Serialize, ToSchema)]
@@ -209,13 +265,10 @@ pub struct ServedView {
 impl InstanceView {
     pub fn new(record: InstanceRecord, now: Timestamp) -> Self {
         let usage = record.seen.usage;
-        let gauge = |of: Gauge, unit: f64| {
-            let average = of.sum as f64 / usage.samples.max(1) as f64;
-            GaugeView {
-                now: of.now as f64 / unit,
-                peak: of.peak as f64 / unit,
-                average: rounded(average / unit),
-            }
+        let gauge = |of: Gauge, unit: f64| GaugeView {
+            now: of.now as f64 / unit,
+            peak: of.peak as f64 / unit,
+            average: average(of, usage.samples, unit),
         };
         let is_sampled = usage.samples > 0;
         let resources = is_sampled.then(|| ResourcesView {
