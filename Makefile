@@ -13,6 +13,7 @@
 # make mutants  show that the tests catch what they are for: one guard removed each (15 minutes and more; [MUTANTS=..])
 # make fuzz-api  a real hub gets what its description allows and what it does not, 1,000 examples a route, 5 in make test ([EXAMPLES=..] [SEED=..] [FUZZ=--as admin])
 # make kube-contract KUBECONFIG=..  what kubectl and the Python client expect of a Kubernetes API, asked of any cluster ([ONLY=..])
+# make release VERSION=..  the folder with everything a person installs (docs/releasing.md; [KEY=..]); release-quick: no tests, not signed; release-check: is it what it says?
 # make deny   licences and sources of the dependencies (needs cargo-deny)
 
 CARGO ?= cargo
@@ -22,7 +23,7 @@ TEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo nextest run || 
 # The tests of the API once more: two hubs on one PostgreSQL behind a balancer, their clocks a minute apart.
 API_TESTS := $(if $(findstring nextest,$(TEST)),-E 'package(muster-server) and kind(test)',--test all)
 
-.PHONY: demo test two-hubs web web-dev web-units web-browser web-test screenshots fmt bench bench-quick simulate fuzz-api kube-contract mutants chaos chaos-quick chaos-sqlite chaos-postgres deny
+.PHONY: demo test two-hubs web web-dev web-units web-browser web-test screenshots fmt bench bench-quick simulate fuzz-api kube-contract mutants chaos chaos-quick chaos-sqlite chaos-postgres deny release release-quick release-check
 
 # Who lacks Node and cannot get it has the API and the command line all the same.
 demo:
@@ -151,3 +152,12 @@ kube-contract:
 
 deny:
 	$(CARGO) deny check
+
+release:
+	scripts/release $(VERSION) $(if $(KEY),--key $(KEY))
+
+release-quick:
+	scripts/release $(VERSION) --quick $(if $(FORMS),--only $(FORMS)) $(if $(PROGRAM),--program $(PROGRAM))
+
+release-check:
+	scripts/release-check $(VERSION) $(if $(PUBLIC_KEY),--public-key $(PUBLIC_KEY)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),,--twice)

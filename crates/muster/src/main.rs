@@ -122,6 +122,10 @@ impl Cli {
             Command::Doctor(arguments) => return client(doctor::examine(&arguments, environment)),
             Command::Walls(arguments) => folder::walls(&arguments),
             Command::Openapi => table::print(muster_server::openapi().trim_end()),
+            Command::Man(arguments) => clap_mangen::generate_to(Cli::command(), &arguments.folder)
+                .map_err(|error| {
+                    Failure::usage(format!("{}: {error}", arguments.folder.display()))
+                }),
             Command::Completions(arguments) => {
                 let mut command = Cli::command();
                 let mut script = Vec::new();

@@ -16,7 +16,10 @@ use crate::api::catalogue::{
 };
 use crate::api::events::{__path_follow_events, follow_events};
 use crate::api::health::{__path_livez, __path_readyz, livez, readyz};
-use crate::api::hub::{__path_find_hub, __path_find_hub_state, find_hub, find_hub_state};
+use crate::api::hub::{
+    __path_find_hub, __path_find_hub_state, __path_find_version, find_hub, find_hub_state,
+    find_version,
+};
 use crate::api::instances::{
     __path_find_instance, __path_find_instance_log, __path_find_instance_usage,
     __path_list_instance_events, __path_list_instance_requests, __path_list_instances,
@@ -114,6 +117,7 @@ pub fn api(below: Option<&str>) -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(cancel_request))
         .routes(routes!(follow_events))
         .routes(routes!(find_hub))
+        .routes(routes!(find_version))
         .routes(routes!(find_hub_state))
         .routes(routes!(livez))
         .routes(routes!(readyz))

@@ -14,6 +14,9 @@ mod serve;
 mod stats;
 mod users;
 
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -40,7 +43,7 @@ pub use self::users::{DeleteUser, OneUser, UserCommand, UserVerb, Users};
 
 /// A hub for models: a CSV in, predictions out.
 #[derive(Debug, Parser)]
-#[command(name = "muster", version, propagate_version = true, subcommand_required = true)]
+#[command(name = "muster", version = version(), propagate_version = true, subcommand_required = true)]
 #[command(
     arg_required_else_help = true,
     after_help = "\
@@ -59,6 +62,11 @@ pub struct Cli {
     pub hub: Option<String>,
     #[command(subcommand)]
     pub command: Command,
+}
+
+fn version() -> &'static str {
+    static SAID: LazyLock<String> = LazyLock::new(|| muster_server::MADE.to_string());
+    &SAID
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,6 +97,7 @@ pub enum Command {
     /// Print the API as OpenAPI 3.1
     Openapi,
     Completions(Completions),
+    Man(Man),
 }
 
 /// Print a script that completes commands in a shell
@@ -99,6 +108,15 @@ Examples:
   muster completions zsh > \"${fpath[1]}/_muster\"")]
 pub struct Completions {
     pub shell: Shell,
+}
+
+/// Write manual pages, one for each command, into a folder
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  muster man ~/.local/share/man/man1 && man muster-run")]
+pub struct Man {
+    pub folder: PathBuf,
 }
 
 #[cfg(test)]

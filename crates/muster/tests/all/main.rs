@@ -23,6 +23,7 @@ mod people;
 mod pods;
 mod processes;
 mod providers;
+mod releases;
 mod results;
 mod servers;
 mod serving;

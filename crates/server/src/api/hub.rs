@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::http::answer::json;
 use crate::http::problem::Problem;
 use crate::identity::Admin;
+use crate::made::{MADE, Made};
 
 /// What this hub is.
 #[derive(Serialize, ToSchema)]
@@ -153,7 +154,7 @@ pub async fn find_hub(State(app): State<Arc<App>>) -> Result<Response, Problem> 
     json(
         StatusCode::OK,
         &HubView {
-            version: env!("CARGO_PKG_VERSION"),
+            version: MADE.version,
             web_build: app.web_build().map(str::to_owned),
             time: app.store.now(),
             sends_mail: app.config.mail.is_some(),
@@ -163,6 +164,15 @@ pub async fn find_hub(State(app): State<Arc<App>>) -> Result<Response, Problem> 
             },
         },
     )
+}
+
+/// Which program this is
+#[utoipa::path(
+    get, path = "/api/v1/version", operation_id = "find_version", tag = "health",
+    responses((status = 200, description = "The program", body = Made)),
+)]
+pub async fn find_version() -> Result<Response, Problem> {
+    json(StatusCode::OK, &MADE)
 }
 
 /// How this hub does

@@ -201,6 +201,7 @@ const OPERATIONS: &[(&str, Body, &[Kind])] = {
         ("legacy_find_request", Body::None, &[BadParameter, NotFound, TooManyDownloads]),
         ("legacy_list_requests", Body::None, &[BadParameter]),
         ("find_hub", Body::None, &[]),
+        ("find_version", Body::None, &[]),
         ("find_hub_state", Body::None, &[]),
         ("livez", Body::None, &[]),
         ("readyz", Body::None, &[]),

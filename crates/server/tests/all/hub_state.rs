@@ -24,8 +24,13 @@ fn check<'s>(state: &'s Value, name: &str) -> &'s Value {
 
 #[tokio::test]
 async fn everybody_is_told_what_the_hub_is() {
-    let plain = public(&Hub::start().await).await;
+    let hub = Hub::start().await;
+    let plain = public(&hub).await;
     assert_eq!(plain["version"], env!("CARGO_PKG_VERSION"));
+    let made = hub.http.get(hub.url("/api/v1/version")).send().await.expect("an answer");
+    let made: Value = made.json().await.expect("JSON");
+    assert_eq!(made["version"], plain["version"]);
+    assert_eq!(made["target"], muster_server::MADE.target);
     assert_eq!((&plain["web_build"], &plain["sends_mail"]), (&Value::Null, &json!(false)));
     let week = 7 * 86_400;
     assert_eq!(plain["kept"], json!({"anonymous_seconds": week, "account_seconds": week}));

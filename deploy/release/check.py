@@ -1,0 +1,291 @@
+"""Is a release what it says? From its folder alone: each form is installed into an empty place and gives a prediction.
+
+    scripts/release-check VERSION [--folder FOLDER] [--public-key KEY] [--twice] [--only archive,deb,..]
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from . import program
+from .common import ROOT, Refused, TARGET, TRIPLE, read, run
+
+OLDEST = "bullseye"
+INPUTS = "smiles\nCCO\nc1ccccc1\n"
+# By the model `molecular-weight`, which needs nothing but Python.
+WEIGHTS = ["46.07", "78.11"]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/release-check", description=__doc__.split("\n")[0])
+    parser.add_argument("version")
+    parser.add_argument("--folder", type=Path, help="[default: target/release-VERSION]")
+    parser.add_argument("--public-key", help="minisign's; without it the signature is not looked at")
+    parser.add_argument("--twice", action="store_true", help="build the program again in another folder: the same bytes?")
+    parser.add_argument("--only", default="sums,archive,old,deb,wheel,image,inside,readme")
+    asked = parser.parse_args()
+    folder = (asked.folder or TARGET / f"release-{asked.version}").resolve()
+    if not folder.is_dir():
+        raise Refused(f"There is no {folder}: `make release VERSION={asked.version}` makes it.")
+    checks = {
+        "sums": lambda work: sums(folder, asked.public_key),
+        "archive": lambda work: archive(folder, asked.version, work),
+        "old": lambda work: old(folder, asked.version, work),
+        "deb": lambda work: deb(folder, asked.version, work),
+        "wheel": lambda work: wheel(folder, asked.version, work),
+        "image": lambda work: image(folder, asked.version, work),
+        "inside": lambda work: inside(folder, asked.version),
+        "readme": lambda work: readme(folder, work),
+    }
+    for name in asked.only.split(","):
+        if name not in checks:
+            raise Refused(f"There is no check {name}: these are {', '.join(checks)}.")
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="muster check ") as work:
+            os.chmod(work, 0o755)
+            said = checks[name](Path(work))
+        print(f"  {time.monotonic() - begun:5.1f} s  {name}: {said}", flush=True)
+    if asked.twice:
+        print(f"  twice: {twice(folder, asked.version)}", flush=True)
+
+
+def want(holds, otherwise):
+    if not holds:
+        raise Refused(otherwise)
+
+
+def one(folder, pattern):
+    found = sorted(folder.glob(pattern))
+    want(len(found) == 1, f"There should be one {pattern} in {folder}, not {len(found)}.")
+    return found[0]
+
+
+def sums(folder, public_key):
+    named = {}
+    for line in (folder / "SHA256SUMS").read_text().splitlines():
+        known, name = line.split("  ", 1)
+        named[name] = known
+    there = {path.name for path in folder.iterdir()} - {"SHA256SUMS", "SHA256SUMS.minisig"}
+    want(set(named) == there, f"SHA256SUMS names {sorted(set(named) ^ there)} and the folder does not, or the other way round.")
+    for name, known in named.items():
+        with (folder / name).open("rb") as file:
+            want(hashlib.file_digest(file, "sha256").hexdigest() == known, f"{name} is not what SHA256SUMS says: it was changed or cut.")
+    if public_key:
+        run("minisign", "-V", "-P", public_key, "-m", folder / "SHA256SUMS")
+        return f"{len(named)} files, signed"
+    return f"{len(named)} files; the signature was not looked at (--public-key)"
+
+
+@contextlib.contextmanager
+def hub(call, work, models, user=None):
+    """A hub that listens, from its start to its end; SIGTERM ends it with 0."""
+    data = work / "data"
+    data.mkdir(exist_ok=True)
+    if user:
+        os.chown(data, user, user)
+    port = data / "port"
+    arguments = ["serve", "--data-dir", data, "--models", models, "--listen", "127.0.0.1:0", "--port-file", port]
+    log = (work / "log").open("w")
+    process = subprocess.Popen([str(part) for part in [*call, *arguments]], stdout=log, stderr=log, cwd=work)
+    try:
+        begun = time.monotonic()
+        while not (port.exists() and port.read_text().strip()):
+            want(process.poll() is None and time.monotonic() - begun < 30, f"The hub did not start:\n{(work / 'log').read_text()[-2000:]}")
+            time.sleep(0.02)
+        yield f"http://{port.read_text().strip()}", time.monotonic() - begun
+        process.terminate()
+        want(process.wait(30) == 0, f"The hub did not end well:\n{(work / 'log').read_text()[-2000:]}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def predicts(program, address, work):
+    """Two molecules to a file, from which the predictions are read."""
+    (work / "in.csv").write_text(INPUTS)
+    run(program, "--hub", address, "run", "molecular-weight", work / "in.csv", "-o", work / "out.csv", cwd=work, env={**os.environ, "XDG_CONFIG_HOME": str(work / "config")})
+    rows = [line.split(",") for line in (work / "out.csv").read_text().splitlines()]
+    got = [f"{float(row[-1]):.2f}" for row in rows[1:]]
+    want(got == WEIGHTS, f"The predictions are {got}, not {WEIGHTS}.")
+
+
+def unpacked(folder, version, work):
+    name = f"muster-{version}-{TRIPLE}"
+    run("tar", "--use-compress-program=zstd", "-xf", folder / f"{name}.tar.zst", "-C", work)
+    return work / name
+
+
+def archive(folder, version, work):
+    tree = unpacked(folder, version, work)
+    muster = tree / "bin/muster"
+    want(f"muster {version} (" in read(muster, "--version"), f"It says {read(muster, '--version').strip()}.")
+    for file in ("share/man/man1/muster-run.1", "share/bash-completion/completions/muster", "share/doc/muster/THIRD-PARTY-LICENCES.txt"):
+        want((tree / file).stat().st_size > 500, f"{file} is empty.")
+    want("program" not in read("file", "-b", muster) or "not stripped" not in read("file", "-b", muster), "It has its symbols in it.")
+    with hub([muster], work, tree / "share/muster/models") as (address, took):
+        predicts(muster, address, work)
+    return f"{muster.stat().st_size / 2**20:.1f} MiB; listens after {took * 1000:.0f} ms; a prediction"
+
+
+def old(folder, version, work):
+    """In a root of the oldest Debian that can be had."""
+    muster = unpacked(folder, version, work) / "bin/muster"
+    newest = program.newest_glibc(muster)
+    want([int(part) for part in newest.split(".")] <= [2, 28], f"It asks for glibc {newest}; 2.28 was promised.")
+    root = work / "root"
+    run("mmdebstrap", "--mode=root", "--variant=minbase", "--include=python3,python3-venv", "--quiet", OLDEST, root)
+    inner = root / "muster"
+    shutil.copytree(muster.parents[1], inner)
+    glibc = read("chroot", root, "ldd", "--version").splitlines()[0]
+    said = read("chroot", root, "/muster/bin/muster", "model", "check", "/muster/share/muster/models/molecular-weight", "--json", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    return f"asks for {newest}; {glibc.rpartition(' ')[2]} runs a model ({'ok' if said else 'says nothing'})"
+
+
+def deb(folder, version, work):
+    """Installed, configured, upgraded, purged, in a root of its own."""
+    package = one(folder, "muster-hub_*_amd64.deb")
+    root = work / "root"
+    run("mmdebstrap", "--mode=root", "--variant=minbase", "--include=python3,python3-venv,adduser,ca-certificates", "--quiet", "bookworm", root)
+    shutil.copy(package, root / "p.deb")
+    inside = ["chroot", root, "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive"]
+    run(*inside, "dpkg", "-i", "/p.deb")
+    setting = root / "etc/muster/muster.toml"
+    setting.write_text(setting.read_text() + "\n# mine\n")
+    kept = root / "var/lib/muster"
+    want(kept.stat().st_uid != 0 and kept.stat().st_mode & 0o777 == 0o750, "/var/lib/muster is not its user's alone.")
+    run(*inside, "muster", "config", "--config", "/etc/muster/muster.toml")
+    run(*inside, "runuser", "-u", "muster", "--", "muster", "model", "check", "--read-only", "/usr/share/muster/models/molecular-weight")
+    run(*inside, "dpkg", "-i", "/p.deb")
+    want("# mine" in setting.read_text(), "An upgrade took back what was configured.")
+    run(*inside, "dpkg", "--purge", "muster-hub")
+    want(not kept.exists() and not setting.exists(), "A purge left data or settings.")
+    return f"{package.stat().st_size / 2**20:.1f} MiB; installed, upgraded, purged; unit {exposure(work, package)}"
+
+
+def exposure(work, package):
+    if not shutil.which("systemd-analyze"):
+        return "not measured (no systemd-analyze)"
+    run("dpkg-deb", "-x", package, work / "files")
+    unit = work / "files/usr/lib/systemd/system/muster.service"
+    said = subprocess.run(["systemd-analyze", "security", "--offline=true", str(unit)], capture_output=True, text=True).stdout
+    lines = [line for line in said.splitlines() if "Overall exposure" in line]
+    return lines[0].split(":", 1)[1].strip() if lines else "not measured (this systemd cannot)"
+
+
+def wheel(folder, version, work):
+    run(sys.executable, "-m", "venv", work / "venv")
+    run(work / "venv/bin/pip", "install", "-q", "--no-index", "--disable-pip-version-check", one(folder, "*.whl"))
+    muster = work / "venv/bin/muster"
+    want(f"muster {version} (" in read(muster, "--version"), "It says another version.")
+    with hub([muster], work, ROOT / "models") as (address, _):
+        predicts(muster, address, work)
+    return "pip installs it; a prediction"
+
+
+def image(folder, version, work):
+    """Unpacked and run as its user over a root that cannot be written."""
+    said = []
+    for name in (f"muster-{version}", f"muster-one-{version}"):
+        packed = folder / f"{name}.oci.tar"
+        about = json.loads(read("skopeo", "inspect", f"oci-archive:{packed}"))
+        labels = about["Labels"]
+        want(labels["org.opencontainers.image.version"] == version, f"{name} is labelled {labels}.")
+        want(len(labels["org.opencontainers.image.revision"]) == 40, f"{name} does not name its commit.")
+        layout = work / f"{name}.oci"
+        layout.mkdir()
+        run("tar", "-xf", packed, "-C", layout)
+        run("umoci", "unpack", "--image", f"{layout}:{version}", work / name)
+        root = work / name / "rootfs"
+        settled = json.loads((work / name / "config.json").read_text())["process"]
+        want((settled["user"]["uid"], settled["args"]) == (65532, ["/usr/bin/muster", "serve"]), f"{name} runs {settled['args']} as {settled['user']}.")
+        took = serves(root, work, models=name.startswith("muster-one"))
+        said.append(f"{name} {packed.stat().st_size / 2**20:.1f} MiB, ready after {took * 1000:.0f} ms")
+    want(not list((work / f"muster-{version}/rootfs").glob("bin/*sh")), "There is a shell in the hub's image.")
+    return "; ".join(said)
+
+
+def serves(root, work, models):
+    """Read only but for /data and /tmp, as a user that is nobody there."""
+    data = root / "data"
+    for user in (65532, 1000730000):
+        os.chown(data, user, 0)
+    setting = f"mount --bind '{root}' '{root}' && mount -o remount,ro,bind '{root}' && mount -t tmpfs tmpfs '{data}' -o mode=0770,uid=1000730000 && mount -t tmpfs tmpfs '{root}/tmp' && mount -t proc proc '{root}/proc'"
+    call = "cd / && exec chroot --userspec=1000730000:0 \"$0\" /usr/bin/muster serve --data-dir /data --listen 127.0.0.1:0 --port-file /data/port " + ("--models /usr/share/muster/models" if models else "")
+    port = "/proc/{{}}/root/data/port"
+    process = subprocess.Popen(["unshare", "--mount", "sh", "-c", f"{setting} && {call}", str(root)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        begun = time.monotonic()
+        here = Path(port.format(process.pid))
+        while True:
+            want(process.poll() is None, f"The image's hub ended: {process.stdout.read().decode()[-2000:] if process.poll() is not None else ''}")
+            want(time.monotonic() - begun < 30, "The image's hub does not listen.")
+            with contextlib.suppress(OSError):
+                address = here.read_text().strip()
+                if address:
+                    break
+            time.sleep(0.01)
+        read("curl", "-sf", f"http://{address}/readyz")
+        took = time.monotonic() - begun
+        if models:
+            body = json.dumps({"model": "molecular-weight", "inputs": ["CCO"]})
+            token = json.loads(read("curl", "-sf", "-X", "POST", f"http://{address}/api/v1/sessions"))["token"]
+            said = json.loads(read("curl", "-sf", f"http://{address}/api/v1/requests?wait=50", "-H", f"Authorization: Bearer {token}", "-H", "Content-Type: application/json", "-d", body))
+            want(said["phase"] == "completed", f"The image's model said {said}.")
+        process.terminate()
+        want(process.wait(30) == 0, "The image's hub did not end well.")
+        return took
+    finally:
+        process.kill()
+        process.wait()
+
+
+def inside(folder, version):
+    counts = []
+    for bill in sorted(folder.glob("*.cdx.json")):
+        listed = json.loads(bill.read_text())
+        want(listed["bomFormat"] == "CycloneDX" and listed["components"], f"{bill.name} lists nothing.")
+        counts.append(f"{bill.name} {len(listed['components'])}")
+    want("MIT" in (folder / "THIRD-PARTY-LICENCES.txt").read_text(), "No licences of others.")
+    api = json.loads((folder / "openapi.json").read_text())
+    want(api["info"]["version"] == version, f"openapi.json is of {api['info']['version']}.")
+    return ", ".join(counts)
+
+
+def readme(folder, work):
+    """The lines for installing name files of the folder, each one file; the first is run as it stands."""
+    lines = (ROOT / "README.md").read_text().split("## Install", 1)[1].split("```")[1].strip().splitlines()
+    for line in lines:
+        (pattern,) = re.findall(r"[\w.-]*\*[\w.*-]*", line.split("#")[0])
+        one(folder, pattern)
+    run("sh", "-c", lines[0].replace(" -xf ", f" -C '{work}' -xf "), cwd=folder)
+    want(len(list(work.glob("muster-*/bin/muster"))) == 1, "README's first line does not unpack the program.")
+    return f"{len(lines)} lines name what is there"
+
+
+def twice(folder, version):
+    """Once more, in another folder, from the commit."""
+    with tempfile.TemporaryDirectory(prefix="muster again ") as work:
+        work = Path(work)
+        run("git", "clone", "-q", ROOT, work / "tree")
+        run("git", "checkout", "-q", "HEAD", cwd=work / "tree")
+        run("make", "release-quick", f"VERSION={version}", "FORMS=archive", cwd=work / "tree", env={**os.environ, "CARGO_TARGET_DIR": str(work / "target")})
+        name = f"muster-{version}-{TRIPLE}.tar.zst"
+        first, second = folder / name, work / f"target/release-{version}" / name
+        want(first.read_bytes() == second.read_bytes(), f"{name} is not the same when it is built again; `diffoscope` shows where.")
+    return "the same bytes"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Refused as why:
+        sys.exit(f"Not good: {why}")

@@ -1,0 +1,134 @@
+"""What is inside: licences of what is linked in, and bills of materials (CycloneDX)."""
+
+import json
+import os
+import tomllib
+from pathlib import Path
+
+from .common import ROOT, Refused, TRIPLE, read, tool
+from .ready import section
+
+# Files that say under which terms a crate may be copied.
+NAMES = ("license", "licence", "copying", "notice", "unlicense")
+
+
+def crates():
+    """Crates of others that are linked into the program on this platform, with their folders."""
+    said = json.loads(read("cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", TRIPLE))
+    packages = {one["id"]: one for one in said["packages"]}
+    nodes = {one["id"]: one for one in said["resolve"]["nodes"]}
+    (start,) = [one["id"] for one in said["packages"] if one["name"] == "muster" and not one["source"]]
+    seen, open_ = set(), [start]
+    while open_:
+        here = open_.pop()
+        if here in seen:
+            continue
+        seen.add(here)
+        for dep in nodes[here]["deps"]:
+            # What only builds or tests it is not in it; nor is a macro.
+            is_linked = any(kind["kind"] is None for kind in dep["dep_kinds"])
+            is_macro = any("proc-macro" in target["kind"] for target in packages[dep["pkg"]]["targets"])
+            if is_linked and not is_macro:
+                open_.append(dep["pkg"])
+    linked = [packages[one] for one in seen if packages[one]["source"]]
+    return sorted(linked, key=lambda one: (one["name"], one["version"]))
+
+
+def licences(work):
+    """One text: for each crate its terms, as its authors wrote them; equal texts once."""
+    texts, heads, without = {}, [], []
+    for crate in crates():
+        folder = Path(crate["manifest_path"]).parent
+        found = sorted(path for path in folder.iterdir() if path.is_file() and path.name.lower().startswith(NAMES))
+        if crate["license_file"]:
+            found.append(folder / crate["license_file"])
+        name = f"{crate['name']} {crate['version']}"
+        heads.append(f"{name}: {crate['license'] or 'see its text'}")
+        if not found and not crate["license"]:
+            raise Refused(f"Nobody says under which terms {name} may be copied.")
+        if not found:
+            without.append(name)
+        for path in found:
+            text = path.read_text(errors="replace").strip()
+            texts.setdefault(text, []).append(name)
+    parts = ["Muster has these crates in it, under these terms.", "\n".join(heads)]
+    if without:
+        parts.append("Without a text of their own, under the terms named above: " + ", ".join(without) + ".")
+    for text, names in texts.items():
+        parts.append("=" * 78 + "\n" + ", ".join(dict.fromkeys(names)) + "\n" + "=" * 78 + "\n" + text)
+    parts.append(web_licences())
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def web_licences():
+    """What the build of the web app gathered of its packages."""
+    for name in ("3rdpartylicenses.txt", "licences.txt"):
+        for place in (ROOT / "web/dist", ROOT / "web/dist/.."):
+            path = place / name
+            if path.is_file():
+                return "The web app has these packages in it.\n\n" + path.read_text()
+    return ""
+
+
+def write(version, built, licences, work, out):
+    (out / "THIRD-PARTY-LICENCES.txt").write_text(licences)
+    found = section(version)
+    (out / "CHANGES.md").write_text(f"# Muster {version}\n\n{found[1] if found else 'No section of the changelog yet.'}\n")
+    (out / "openapi.json").write_text(read(built.path, "openapi"))
+    if not built.is_given:
+        (out / f"muster-{version}.cdx.json").write_text(program_bill(built.path))
+    images = work / "image"
+    if images.is_dir():
+        for folder in sorted(images.glob("*.oci")):
+            bill = out / f"{folder.stem}.cdx.json"
+            bill.write_text(plain(read(tool("syft"), "scan", f"oci-dir:{folder}", "-q", "-o", "cyclonedx-json@1.6", env=quiet())))
+    web_bill(out, version)
+
+
+def quiet():
+    return {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
+
+
+def program_bill(program):
+    """The list that cargo-auditable left in the program, compared with what cargo says it links."""
+    bill = read(tool("syft"), "scan", f"file:{program}", "-q", "-o", "cyclonedx-json@1.6", env=quiet())
+    listed = {(one["name"], one["version"]) for one in json.loads(bill)["components"] if one["type"] == "library"}
+    ours = {member["name"] for member in members()}
+    listed = {one for one in listed if one[0] not in ours}
+    linked = {(one["name"], one["version"]) for one in crates()}
+    if listed != linked:
+        more, less = sorted(listed - linked)[:5], sorted(linked - listed)[:5]
+        raise Refused(f"The program's list of crates is not what cargo links. Only in the program: {more}; only in cargo's: {less}.")
+    return plain(bill)
+
+
+def members():
+    return [tomllib.loads(path.read_text())["package"] for path in (*ROOT.glob("crates/*/Cargo.toml"), ROOT / "bench/Cargo.toml")]
+
+
+def plain(bill):
+    """Without a number and a time of their own, so that two are equal."""
+    bill = json.loads(bill)
+    bill.pop("serialNumber", None)
+    bill.get("metadata", {}).pop("timestamp", None)
+    return json.dumps(bill, indent=2) + "\n"
+
+
+def web_bill(out, version):
+    """What the lock file says the app is built from."""
+    lock = json.loads((ROOT / "web/package-lock.json").read_text())
+    parts = []
+    for path, one in sorted(lock["packages"].items()):
+        if not path or one.get("dev") or one.get("optional"):
+            continue
+        name = path.rpartition("node_modules/")[2]
+        entry = {"type": "library", "name": name, "version": one["version"], "purl": f"pkg:npm/{name.replace('@', '%40')}@{one['version']}"}
+        if one.get("license"):
+            entry["licenses"] = [{"expression": one["license"]}]
+        parts.append(entry)
+    bill = {
+        "bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
+        "metadata": {"component": {"type": "application", "name": "muster-web", "version": version}},
+        "components": parts,
+    }
+    (out / f"muster-web-{version}.cdx.json").write_text(json.dumps(bill, indent=2) + "\n")

@@ -1,0 +1,121 @@
+"""What a release refuses, and that what it writes is the same twice: python3 -m unittest deploy.release.tests"""
+
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from . import archive, check, ready, sign, wheel
+from .common import ROOT, Refused, settle, version_of_workspace
+from .program import Program
+
+VERSION = version_of_workspace()
+
+
+def command(*arguments):
+    done = subprocess.run([ROOT / "scripts/release", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stderr.strip()
+
+
+class Refusals(unittest.TestCase):
+    def refused(self, words, call, *arguments):
+        with self.assertRaises(Refused) as said:
+            call(*arguments)
+        self.assertIn(words, str(said.exception))
+
+    def test_what_is_no_version(self):
+        for text, words in {
+            "v" + VERSION: f"Without the v: {VERSION}",
+            "one": "is no version",
+            "1.2": "is no version",
+            "01.2.3": "is no version",
+            "99.0.0": f"Cargo.toml says {VERSION}. Set workspace.package.version to 99.0.0",
+        }.items():
+            self.refused(words, ready.named, text)
+        self.assertEqual(command("v" + VERSION), (1, f"Refused: Without the v: {VERSION}."))
+
+    def test_versions_have_an_order(self):
+        order = ["0.9.9", "0.10.0-rc.1", "0.10.0", "1.0.0-beta.1", "1.0.0", "1.0.10", "1.1.0"]
+        self.assertEqual(sorted(reversed(order), key=ready.key), order)
+
+    def test_what_was_released_is_kept(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(ready, "RELEASED", Path(folder)):
+            note = Path(folder) / "x.json"
+            note.write_text(json.dumps({"version": "99.1.0", "migrations": ready.hashes()}))
+            ready.migrations()
+            self.refused("99.1.0 was released already", ready.named, VERSION)
+            changed = {**ready.hashes(), "sqlite/0001_first.sql": "0" * 64}
+            note.write_text(json.dumps({"version": "0.0.1", "migrations": changed}))
+            self.refused("Migration sqlite/0001_first.sql was changed since 0.0.1", ready.migrations)
+            note.write_text(json.dumps({"version": "0.0.1", "migrations": {"sqlite/0000_gone.sql": ""}}))
+            self.refused("is gone since 0.0.1", ready.migrations)
+
+    def test_a_changelog_of_another_day(self):
+        self.refused("has no section `## 98.7.6", ready.changelog, "98.7.6")
+        with mock.patch.object(ready, "section", lambda version: ("2001-01-01", "- Something.")):
+            self.refused("says `## 1.0.0 (2001-01-01)`; today is", ready.changelog, "1.0.0")
+
+    def test_a_form_and_a_key_that_are_not_there(self):
+        for arguments, words in {
+            ("--quick", "--only", "floppy"): "There is no form floppy: these are archive",
+            ("--key", "/no/such/key"): "There is no key at /no/such/key",
+            ("--program", "/bin/true"): "--program goes with --quick only",
+        }.items():
+            code, said = command(VERSION, *arguments)
+            self.assertEqual(code, 1)
+            self.assertIn(words, said)
+
+    def test_a_folder_that_is_there(self):
+        with tempfile.TemporaryDirectory() as folder:
+            code, said = command(VERSION, "--quick", "--to", folder)
+            self.assertEqual(code, 1)
+            self.assertIn("is there already. Remove it", said)
+
+    def test_a_byte_that_changed_is_found(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder)
+            (out / "a").write_bytes(b"whole")
+            sign.sums(out)
+            self.assertIn("1 files", check.sums(out, None))
+            (out / "a").write_bytes(b"wh0le")
+            self.refused("a is not what SHA256SUMS says", check.sums, out, None)
+            (out / "b").write_bytes(b"")
+            self.refused("SHA256SUMS names ['b']", check.sums, out, None)
+
+
+class Same(unittest.TestCase):
+    """Another place, time zone and umask change no byte."""
+
+    def test_wheel_and_archive(self):
+        made = []
+        for umask, zone in ((0o022, "UTC"), (0o077, "Asia/Tokyo")):
+            before = os.umask(umask)
+            try:
+                with tempfile.TemporaryDirectory(prefix="a place ") as work, mock.patch.dict(os.environ, TZ=zone):
+                    settle()
+                    made.append(self.make(Path(work)))
+            finally:
+                os.umask(before)
+        self.assertEqual(made[0], made[1])
+
+    def make(self, work):
+        out = work / "out"
+        out.mkdir()
+        path = work / "program"
+        path.write_text("#!/bin/sh\necho muster\n")
+        path.chmod(0o755)
+        built = Program(path, None, "2.28")
+        wheel.make(VERSION, built, "MIT", work, out)
+        tree = work / "tree-1"
+        (tree / "bin").mkdir(parents=True)
+        (tree / "bin/muster").write_bytes(path.read_bytes())
+        (tree / "bin/muster").chmod(0o755)
+        archive.pack(tree, out / "tree.tar.zst")
+        return {file.name: file.read_bytes() for file in out.iterdir()}
+
+
+if __name__ == "__main__":
+    unittest.main()
