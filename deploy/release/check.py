@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,9 +21,9 @@ from . import program
 from .common import ROOT, Refused, TARGET, TRIPLE, read, run
 
 OLDEST = "bullseye"
-INPUTS = "smiles\nCCO\nc1ccccc1\n"
-# By the model `molecular-weight`, which needs nothing but Python.
-WEIGHTS = ["46.07", "78.11"]
+# For the model `primer-tm`, which needs nothing but Python.
+INPUTS = "sequence\nACGTACGTACGTACGTACGT\nGGGCCCATATATGGGCCC\n"
+PREDICTIONS = [["55.22", "50.0", "20"], ["55.92", "66.7", "18"]]
 
 
 def main():
@@ -110,12 +111,12 @@ def hub(call, work, models, user=None):
 
 
 def predicts(program, address, work):
-    """Two molecules to a file, from which the predictions are read."""
+    """Two primers to a file, from which the predictions are read."""
     (work / "in.csv").write_text(INPUTS)
-    run(program, "--hub", address, "run", "molecular-weight", work / "in.csv", "-o", work / "out.csv", cwd=work, env={**os.environ, "XDG_CONFIG_HOME": str(work / "config")})
+    run(program, "--hub", address, "run", "primer-tm", work / "in.csv", "-o", work / "out.csv", cwd=work, env={**os.environ, "XDG_CONFIG_HOME": str(work / "config")})
     rows = [line.split(",") for line in (work / "out.csv").read_text().splitlines()]
-    got = [f"{float(row[-1]):.2f}" for row in rows[1:]]
-    want(got == WEIGHTS, f"The predictions are {got}, not {WEIGHTS}.")
+    got = [row[1:] for row in rows[1:]]
+    want(got == PREDICTIONS, f"The predictions are {got}, not {PREDICTIONS}.")
 
 
 def unpacked(folder, version, work):
@@ -146,7 +147,7 @@ def old(folder, version, work):
     inner = root / "muster"
     shutil.copytree(muster.parents[1], inner)
     glibc = read("chroot", root, "ldd", "--version").splitlines()[0]
-    said = read("chroot", root, "/muster/bin/muster", "model", "check", "/muster/share/muster/models/molecular-weight", "--json", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    said = read("chroot", root, "/muster/bin/muster", "model", "check", "/muster/share/muster/models/primer-tm", "--json", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
     return f"asks for {newest}; {glibc.rpartition(' ')[2]} runs a model ({'ok' if said else 'says nothing'})"
 
 
@@ -163,7 +164,7 @@ def deb(folder, version, work):
     kept = root / "var/lib/muster"
     want(kept.stat().st_uid != 0 and kept.stat().st_mode & 0o777 == 0o750, "/var/lib/muster is not its user's alone.")
     run(*inside, "muster", "config", "--config", "/etc/muster/muster.toml")
-    run(*inside, "runuser", "-u", "muster", "--", "muster", "model", "check", "--read-only", "/usr/share/muster/models/molecular-weight")
+    run(*inside, "runuser", "-u", "muster", "--", "muster", "model", "check", "--read-only", "/usr/share/muster/models/primer-tm")
     run(*inside, "dpkg", "-i", "/p.deb")
     want("# mine" in setting.read_text(), "An upgrade took back what was configured.")
     run(*inside, "dpkg", "--purge", "muster-hub")
@@ -207,36 +208,30 @@ def image(folder, version, work):
         root = work / name / "rootfs"
         settled = json.loads((work / name / "config.json").read_text())["process"]
         want((settled["user"]["uid"], settled["args"]) == (65532, ["/usr/bin/muster", "serve"]), f"{name} runs {settled['args']} as {settled['user']}.")
-        took = serves(root, work, models=name.startswith("muster-one"))
+        took = serves(root, settled["env"], models=name.startswith("muster-one"))
         said.append(f"{name} {packed.stat().st_size / 2**20:.1f} MiB, ready after {took * 1000:.0f} ms")
     want(not list((work / f"muster-{version}/rootfs").glob("bin/*sh")), "There is a shell in the hub's image.")
     return "; ".join(said)
 
 
-def serves(root, work, models):
+def serves(root, environment, models):
     """Read only but for /data and /tmp, as a user that is nobody there."""
     data = root / "data"
-    for user in (65532, 1000730000):
-        os.chown(data, user, 0)
-    setting = f"mount --bind '{root}' '{root}' && mount -o remount,ro,bind '{root}' && mount -t tmpfs tmpfs '{data}' -o mode=0770,uid=1000730000 && mount -t tmpfs tmpfs '{root}/tmp' && mount -t proc proc '{root}/proc'"
-    call = "cd / && exec chroot --userspec=1000730000:0 \"$0\" /usr/bin/muster serve --data-dir /data --listen 127.0.0.1:0 --port-file /data/port " + ("--models /usr/share/muster/models" if models else "")
-    port = "/proc/{{}}/root/data/port"
-    process = subprocess.Popen(["unshare", "--mount", "sh", "-c", f"{setting} && {call}", str(root)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    setting = f"mount --bind '{root}' '{root}' && mount -o remount,ro,bind '{root}' && mount -t tmpfs tmpfs '{data}' -o mode=0770,uid=1000730000 && mount -t tmpfs tmpfs '{root}/tmp' && mount -t proc proc '{root}/proc' && mount --rbind /dev '{root}/dev'"
+    call = "cd / && exec chroot --userspec=1000730000:0 \"$0\" /usr/bin/muster serve --data-dir /data --listen " + address + (" --models /usr/share/muster/models" if models else "")
+    process = subprocess.Popen(["unshare", "--mount", "sh", "-c", f"{setting} && {call}", str(root)], env=dict(one.split("=", 1) for one in environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         begun = time.monotonic()
-        here = Path(port.format(process.pid))
-        while True:
+        while subprocess.run(["curl", "-sf", f"http://{address}/readyz"], capture_output=True).returncode != 0:
             want(process.poll() is None, f"The image's hub ended: {process.stdout.read().decode()[-2000:] if process.poll() is not None else ''}")
             want(time.monotonic() - begun < 30, "The image's hub does not listen.")
-            with contextlib.suppress(OSError):
-                address = here.read_text().strip()
-                if address:
-                    break
             time.sleep(0.01)
-        read("curl", "-sf", f"http://{address}/readyz")
         took = time.monotonic() - begun
         if models:
-            body = json.dumps({"model": "molecular-weight", "inputs": ["CCO"]})
+            body = json.dumps({"model": "primer-tm", "inputs": ["ACGTACGTACGTACGTACGT"]})
             token = json.loads(read("curl", "-sf", "-X", "POST", f"http://{address}/api/v1/sessions"))["token"]
             said = json.loads(read("curl", "-sf", f"http://{address}/api/v1/requests?wait=50", "-H", f"Authorization: Bearer {token}", "-H", "Content-Type: application/json", "-d", body))
             want(said["phase"] == "completed", f"The image's model said {said}.")

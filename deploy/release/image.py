@@ -36,10 +36,15 @@ def settle():
     os.environ.update(BUILDAH_ISOLATION="chroot", STORAGE_DRIVER="vfs")
 
 
+# What it is made of, where scanners look for it in images without dpkg.
+LISTED = """set -e; list="$1/var/lib/dpkg/status.d"; mkdir -p "$list"
+for package in "$1"/var/cache/apt/archives/*.deb; do dpkg-deb --field "$package" >"$list/$(dpkg-deb --field "$package" Package)"; done"""
+
+
 def base(to, packages, shell):
     """A root file system of Debian packages that are unpacked."""
     run(
-        "mmdebstrap", "--mode=root", "--variant=extract", f"--include={packages}", "--quiet", SUITE, to,
+        "mmdebstrap", "--mode=root", "--variant=extract", f"--include={packages}", "--quiet", f"--extract-hook={LISTED}", SUITE, to,
         env={**os.environ, "SOURCE_DATE_EPOCH": str(committed_at())},
     )
     bundle = to / "etc/ssl/certs"
@@ -53,6 +58,8 @@ def base(to, packages, shell):
     for name in ("var/lib/apt", "var/cache", "var/log", "dev"):
         shutil.rmtree(to / name, ignore_errors=True)
         (to / name).mkdir(parents=True)
+    for name in ("proc", "sys"):
+        (to / name).mkdir(exist_ok=True)
     for path in (to / "tmp", to / "var/tmp"):
         path.mkdir(parents=True, exist_ok=True)
         os.chmod(path, 0o1777)

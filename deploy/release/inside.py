@@ -80,7 +80,7 @@ def write(version, built, licences, work, out):
     images = work / "image"
     if images.is_dir():
         for folder in sorted(images.glob("*.oci")):
-            bill = out / f"{folder.stem}.cdx.json"
+            bill = out / f"{folder.stem.replace(version, f'image-{version}')}.cdx.json"
             bill.write_text(plain(read(tool("syft"), "scan", f"oci-dir:{folder}", "-q", "-o", "cyclonedx-json@1.6", env=quiet())))
     web_bill(out, version)
 
