@@ -96,7 +96,7 @@ fmt:
 # BENCH="--only small,durable-sqlite --keep" and the like: see `muster-bench table --help`.
 bench bench-quick:
 	scripts/need-postgres
-	$(CARGO) build --release -p muster -p muster-bench
+	$(CARGO) build --release -p muster -p muster-bench -p fake-kube
 	$(TARGET)/release/muster-bench table --muster $(TARGET)/release/muster $(if $(findstring quick,$@),--quick) $(BENCH)
 	$(CARGO) bench -p muster-core --bench plan
 

@@ -9,6 +9,7 @@ mod clock;
 mod echo;
 mod echo_server;
 mod hub;
+mod kube;
 mod ledger;
 mod load;
 mod machine;

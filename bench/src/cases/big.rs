@@ -46,7 +46,7 @@ impl Big {
         let body = serde_json::json!({"model": model, "inputs": inputs});
         let body = Bytes::from(serde_json::to_vec(&body)?);
         let begun = Instant::now();
-        let extra = Extra { token: Some(&token), key: Some(&key), body };
+        let extra = Extra { token: Some(&token), key: Some(&key), body, ..Extra::default() };
         let answer = client.send(Method::POST, "/api/v1/requests", extra).await?;
         let seen: Seen = answer.read()?;
         let acknowledged = begun.elapsed().as_secs_f64();

@@ -9,6 +9,7 @@ mod durable;
 mod fair;
 mod fill;
 mod idle;
+mod kubernetes;
 mod million;
 mod model_server;
 mod overload;
@@ -54,6 +55,7 @@ enum Case {
     Overload,
     Session,
     Idle,
+    Kubernetes,
     StatsSqlite,
     StatsPostgres,
     CleanSqlite,
@@ -173,6 +175,7 @@ impl Bench {
             Case::Overload => overload::run(self).await,
             Case::Session => session::run(self).await,
             Case::Idle => idle::run(self).await,
+            Case::Kubernetes => kubernetes::run(self).await,
         }
     }
 

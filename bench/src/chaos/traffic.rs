@@ -195,6 +195,7 @@ impl Person {
                 token: Some(&self.token),
                 key: Some(&wish.key),
                 body: Bytes::from(body.clone()),
+                ..Extra::default()
             };
             // Nobody waits for ever: whoever gives up closes the connection.
             let patience = PATIENCE + Duration::from_secs(u64::from(wait));

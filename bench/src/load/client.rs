@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use crate::Result;
 
 /// Of every account.
-const PASSWORD: &str = "tangible orchard 42 sings";
+pub const PASSWORD: &str = "tangible orchard 42 sings";
 /// A request without an answer for so long has an unknown outcome.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -32,6 +32,8 @@ pub struct Extra<'e> {
     pub token: Option<&'e str>,
     pub key: Option<&'e str>,
     pub body: Bytes,
+    /// Of the body, if that is not JSON as it is.
+    pub content: Option<&'e str>,
 }
 
 #[derive(Deserialize)]
@@ -64,7 +66,7 @@ impl Client {
             request = request.header("idempotency-key", key);
         }
         if !extra.body.is_empty() {
-            request = request.header("content-type", "application/json");
+            request = request.header("content-type", extra.content.unwrap_or("application/json"));
         }
         let request = request.body(Full::new(extra.body))?;
         let mut sender = match self.sender.take().filter(|sender| !sender.is_closed()) {

@@ -173,7 +173,12 @@ impl Connection {
         sum.sent += 1;
         sum.late += u64::from(behind > LATE);
         sum.latest = sum.latest.max(behind);
-        let extra = Extra { token: Some(&self.token), key: Some(&key), body: Bytes::from(body) };
+        let extra = Extra {
+            token: Some(&self.token),
+            key: Some(&key),
+            body: Bytes::from(body),
+            ..Extra::default()
+        };
         let answer = self.client.send(Method::POST, &self.path, extra).await;
         let took = turn.due.elapsed().as_micros() as u64;
         let mut entry = Entry {

@@ -38,6 +38,9 @@ struct Args {
     /// How the scheduler, the kubelets and the makers of nodes act (JSON)
     #[arg(long, value_name = "FILE")]
     actors: Option<PathBuf>,
+    /// Nobody acts: whoever calls writes what schedulers and kubelets would
+    #[arg(long, conflicts_with = "actors")]
+    idle: bool,
 }
 
 fn minor(text: &str) -> Result<u16, String> {
@@ -77,7 +80,7 @@ async fn serve(args: Args) -> io::Result<()> {
         port: args.port,
         kinds: args.kind,
         tls,
-        actors: Some(actors),
+        actors: (!args.idle).then_some(actors),
         ..Config::default()
     };
     let kube = FakeKube::start(config).await?;
