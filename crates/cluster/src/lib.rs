@@ -162,6 +162,17 @@ pub trait Cluster: Send + Sync {
         Around::default()
     }
 
+    /// This server plans, by the word of this epoch: who plans later has a larger number.
+    fn lead(&self, _epoch: u64) {}
+
+    /// Ends an instance that is in no books, and forgets it. False: it was made by a server that planned later than
+    /// this one, whose books may be newer, and is left alone.
+    fn sweep(&self, instance: InstanceId) -> bool {
+        self.stop(instance, Duration::ZERO);
+        self.forget(instance);
+        true
+    }
+
     /// The instance begins to work on something, or is idle. Nothing is waited for.
     fn work(&self, _instance: InstanceId, _work: Work) {}
 }

@@ -25,6 +25,7 @@ pub mod quota;
 pub mod rank;
 pub mod request;
 pub mod resources;
+pub mod restricted;
 pub mod retry;
 pub mod room;
 pub mod rule;

@@ -21,6 +21,8 @@ pub struct News {
 pub struct Pod {
     /// `Pending`, `Running`, `Evicted`, ..: one word to filter by.
     pub status: String,
+    /// What the cluster says of it, as it says it; empty if it says nothing.
+    pub message: String,
     /// All of it: conditions, container states, what the scheduler says and why.
     pub raw: Value,
 }
@@ -40,6 +42,8 @@ pub struct Event {
     pub count: u64,
     pub first_at: Timestamp,
     pub last_at: Timestamp,
+    /// In which order its source wrote what happened at the same time; 0 if it does not say.
+    pub seq: u64,
     /// What the source says, as it says it.
     pub raw: Option<Value>,
 }
@@ -71,6 +75,7 @@ impl Event {
             count: 1,
             first_at: at,
             last_at: at,
+            seq: 0,
             raw: None,
         }
     }

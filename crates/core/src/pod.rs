@@ -4,13 +4,12 @@ use serde_json::{Map, Value};
 
 use crate::model::PodSettings;
 use crate::resources::names::{label_key, label_value};
+use crate::restricted::{annotation_contradicts, contradictions, escaped};
 
 const MOST_BYTES: usize = 32 << 10;
 const MOST_REASON: usize = 500;
 /// Labels and annotations of the hub itself.
 const OURS: &str = "muster.dev/";
-/// How annotations of old said that there are no walls.
-const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 impl PodSettings {
     /// The images that the template names, and where, as JSON pointers into the settings.
@@ -58,13 +57,17 @@ impl PodSettings {
                 ("metadata", Value::Object(metadata)) => {
                     check_metadata(metadata, &mut wrong, &mut loose);
                 }
-                ("spec", Value::Object(_)) => look(part, "/spec", &mut |at, name, value| {
-                    if value.is_null() {
-                        wrong(at, "there is no null: leave it out");
-                    } else if loosens(name, value) {
-                        loose.push(at.to_owned());
-                    }
-                }),
+                ("spec", Value::Object(_)) => {
+                    look(part, "/spec", &mut |at, name, value| {
+                        if value.is_null() {
+                            wrong(at, "there is no null: leave it out");
+                        } else if loosens(name, value) {
+                            loose.push(at.to_owned());
+                        }
+                    });
+                    let found = contradictions(part).into_iter();
+                    loose.extend(found.map(|(at, _)| format!("/spec{at}")));
+                }
                 ("metadata" | "spec", _) => wrong(&format!("/{name}"), "it is an object"),
                 _ => wrong(&format!("/{}", escaped(name)), "there are `metadata` and `spec` only"),
             }
@@ -104,7 +107,7 @@ fn check_metadata(
                 wrong(&at, "what begins with muster.dev/ is the hub's own");
             } else if let Err(why) = label_key(key) {
                 wrong(&at, &format!("it {why}"));
-            } else if key.starts_with(APP_ARMOR) {
+            } else if kind == "annotations" && annotation_contradicts(key, value) {
                 loose.push(at.clone());
             }
             match value {
@@ -140,28 +143,14 @@ fn look(value: &Value, at: &str, found: &mut impl FnMut(&str, &str, &Value)) {
     }
 }
 
-/// Does it reach the node or the cluster's API, or take away what the level `restricted` wants? By its name,
-/// wherever it stands: nothing else of a pod is called so.
-/// <https://kubernetes.io/docs/concepts/security/pod-security-standards/>
+/// Does it reach the cluster's API, or take away what the hub wrote?
 fn loosens(name: &str, value: &Value) -> bool {
     match name {
-        "hostNetwork" | "hostPID" | "hostIPC" | "hostProcess" | "privileged" => value != false,
-        "allowPrivilegeEscalation" | "automountServiceAccountToken" => value != false,
-        "runAsNonRoot" => value != true,
-        "runAsUser" => value == 0,
-        "hostPath" | "hostPort" | "serviceAccountToken" | "capabilities" | "procMount" => true,
-        "sysctls" | "seLinuxOptions" | "windowsOptions" => true,
-        "seccompProfile" | "appArmorProfile" => {
-            !matches!(value["type"].as_str(), Some("RuntimeDefault" | "Localhost"))
-        }
-        // `$patch` and its like take away what the hub wrote.
+        "automountServiceAccountToken" => value != false,
+        "serviceAccountToken" => true,
+        // `$patch` and its like.
         _ => name.starts_with('$'),
     }
-}
-
-/// A name as it stands in a JSON pointer.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]
@@ -256,14 +245,18 @@ mod tests {
                 json!({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}),
                 "securityContext/seccompProfile",
             ),
-            (json!({"securityContext": {"sysctls": []}}), "securityContext/sysctls"),
+            (
+                json!({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}),
+                "securityContext/sysctls",
+            ),
             (json!({"securityContext": {"$patch": "replace"}}), "securityContext/$patch"),
         ] {
             let template = json!({ "spec": spec });
             assert_eq!(places(template.clone()), [format!("/template/spec/{place}")], "{template}");
             assert_eq!(faults(template.clone(), Some("its image runs as root")), [], "{template}");
         }
-        let old = json!({"metadata": {"annotations": {format!("{APP_ARMOR}model"): "unconfined"}}});
+        let profile = "container.apparmor.security.beta.kubernetes.io/model";
+        let old = json!({"metadata": {"annotations": {profile: "unconfined"}}});
         assert_eq!((faults(old.clone(), None).len(), faults(old, Some("it traces")).len()), (1, 0));
         for blank in ["", "  ", "a\nb", &"x".repeat(501)] {
             let all = faults(Value::Null, Some(blank));

@@ -84,6 +84,27 @@ impl Waits {
     }
 }
 
+impl Waits {
+    /// What somebody reads who waits for it, and can do nothing about it: without words of a cluster.
+    pub fn for_users(&self) -> &'static str {
+        match self {
+            Self::Scheduler(Scheduler::Silent) => "it waits for a place",
+            Self::Scheduler(Scheduler::Unschedulable(_)) => "no machine has room for it now",
+            Self::Scheduler(Scheduler::Gated(_)) => "it waits for its turn in the cluster",
+            Self::Scheduler(Scheduler::Broken(_)) => {
+                "the cluster gives it no place; an administrator can see why"
+            }
+            Self::Scheduler(Scheduler::Nominated(_)) => "a place is being made for it",
+            Self::Scheduler(Scheduler::Bound(_)) => "it has a place and begins there",
+            Self::Image(Pull { failed: None, .. }) => "its image is being fetched",
+            Self::Image(Pull { failed: Some(_), .. }) => {
+                "its image could not be fetched; it is tried again"
+            }
+            Self::Program => "its program is starting",
+        }
+    }
+}
+
 impl ImageFault {
     /// Trying again does not help as long as nobody changes anything.
     pub fn is_lasting(self) -> bool {

@@ -162,7 +162,12 @@ impl Loop {
         self.adopt_all().await;
         let mut pause = SHORTEST_PAUSE;
         loop {
-            let looked = match self.look().await {
+            let begun = Instant::now();
+            let looked = self.look().await;
+            let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.store.counters().looks.add(1);
+            self.store.counters().look_micros.add(took);
+            let looked = match looked {
                 Ok(looked) => looked,
                 Err(error) => {
                     tracing::warn!(%error, "the world cannot be seen; looking again");
@@ -259,6 +264,10 @@ impl Loop {
             released?;
             self.leads = leads?;
             self.recorder.lead(self.leads);
+            if self.leads {
+                let epoch = self.store.epoch();
+                self.clusters.all().for_each(|cluster| cluster.lead(epoch));
+            }
             self.housekept = Some(asked);
         }
         if self.swept.is_none_or(|at| at.elapsed() >= SWEEP) {

@@ -328,9 +328,14 @@ impl Loop {
         for id in strays {
             let since = *self.strays.entry(id).or_insert(now);
             if now.since(since) >= STRAY {
-                tracing::warn!(instance.id = %id, "a pod of this hub is in no books: it is deleted");
-                pods.stop(id, Duration::ZERO);
-                pods.forget(id);
+                if pods.sweep(id) {
+                    tracing::warn!(instance.id = %id, "a pod of this hub is in no books: it is deleted");
+                } else {
+                    tracing::warn!(
+                        instance.id = %id,
+                        "a pod of this hub is in no books here, and a server that planned later made it: it stays"
+                    );
+                }
                 self.strays.insert(id, now);
             }
         }

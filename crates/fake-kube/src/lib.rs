@@ -13,7 +13,7 @@ mod server;
 mod status;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use serde_json::json;
@@ -55,6 +55,7 @@ impl FakeKube {
             logs,
             faults: Faults::default(),
             controls: acting.as_ref().map(|acting| acting.controls().clone()),
+            revoked: Mutex::default(),
         });
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             let namespace = json!({
@@ -109,6 +110,12 @@ impl FakeKube {
     /// What else can happen to this cluster, where somebody acts in it.
     pub fn controls(&self) -> Option<&actors::Controls> {
         self.actors.as_ref().map(actors::Running::controls)
+    }
+
+    /// From now on nobody is who has this token.
+    pub fn revoke(&self, token: &str) {
+        let mut revoked = self.kube.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        revoked.insert(token.to_owned());
     }
 
     pub fn faults(&self) -> &Faults {

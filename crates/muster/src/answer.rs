@@ -327,6 +327,7 @@ pub struct Instance {
     #[serde(default)]
     pub runs: String,
     pub pod_status: Option<String>,
+    pub pod_message: Option<String>,
     pub node: Option<String>,
     #[serde(default)]
     pub asked: Option<Asked>,

@@ -18,6 +18,7 @@ mod password;
 mod path;
 mod screen;
 mod store;
+mod surroundings;
 mod table;
 mod telemetry;
 mod upload;

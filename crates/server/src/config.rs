@@ -4,9 +4,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use muster_core::image::ImagePrefix;
 use muster_core::input::InputLimits;
 use muster_core::quota::Quotas;
+use muster_core::room::Scaler;
 use muster_core::{Check, Clearing, Retention};
 
 use crate::http::network::Addresses;
@@ -37,6 +39,34 @@ impl fmt::Debug for Machine {
     }
 }
 
+/// Asks who makes nodes.
+#[derive(Clone, Default)]
+pub struct Scalers(Option<Arc<AskScalers>>);
+
+type AskScalers = dyn Fn() -> BoxFuture<'static, Result<Vec<Scaler>, String>> + Send + Sync;
+
+impl Scalers {
+    pub fn new(
+        ask: impl Fn() -> BoxFuture<'static, Result<Vec<Scaler>, String>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(ask)))
+    }
+
+    /// Nobody, if instances are no pods.
+    pub(crate) async fn ask(&self) -> Result<Vec<Scaler>, String> {
+        match &self.0 {
+            Some(ask) => ask().await,
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+impl fmt::Debug for Scalers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scalers")
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// Where the API listens; port 0 takes a free one.
@@ -62,6 +92,8 @@ pub struct ServerConfig {
     pub clearing: Clearing,
     /// What this server's machine is like: administrators are told.
     pub machine: Machine,
+    /// Who makes nodes: administrators are told.
+    pub scalers: Scalers,
     pub sessions: SessionLimits,
     /// Servers that models of the API may run on.
     pub model_addresses: Vec<Origin>,
@@ -123,6 +155,7 @@ impl Default for ServerConfig {
             quotas: Quotas::default(),
             clearing: Clearing { every: None, retention: Retention::default() },
             machine: Machine::default(),
+            scalers: Scalers::default(),
             sessions: SessionLimits::default(),
             model_addresses: Vec::new(),
             model_images: Vec::new(),

@@ -30,8 +30,9 @@ use crate::api::metrics::metrics;
 use crate::api::models::{__path_find_model, __path_list_models, find_model, list_models};
 use crate::api::nodes::{
     __path_cordon_node, __path_drain_node, __path_find_node, __path_find_plan,
-    __path_list_node_groups, __path_list_nodes, __path_uncordon_node, cordon_node, drain_node,
-    find_node, find_plan, list_node_groups, list_nodes, uncordon_node,
+    __path_list_autoscalers, __path_list_node_groups, __path_list_nodes, __path_uncordon_node,
+    cordon_node, drain_node, find_node, find_plan, list_autoscalers, list_node_groups, list_nodes,
+    uncordon_node,
 };
 use crate::api::oversight::{
     __path_cancel_any_request, __path_find_any_request, __path_list_all_requests,
@@ -101,6 +102,7 @@ pub fn api(below: Option<&str>) -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(list_nodes))
         .routes(routes!(find_node))
         .routes(routes!(list_node_groups))
+        .routes(routes!(list_autoscalers))
         .routes(routes!(find_plan))
         .layer(compression())
         .layer(axum::middleware::map_response(weaken_tag));

@@ -36,4 +36,7 @@ pub struct Counters {
     pub objects_missing: Counter,
     /// Writes of attempts that were no longer the current one.
     pub stale_writes_refused: Counter,
+    /// Looks at the world by which it is planned, and the microseconds that they took.
+    pub looks: Counter,
+    pub look_micros: Counter,
 }

@@ -130,6 +130,31 @@ impl From<kube::Error> for Failed {
     }
 }
 
+impl Failed {
+    /// What an administrator has to do, if it does not pass by itself.
+    pub(super) fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Answer { code: 401, .. } => Some(
+                "it does not know who the hub is: its token ran out, or its account is gone. A pod's own token is \
+                 renewed by its node and read again each minute; a kubeconfig needs a new one",
+            ),
+            Self::Lost { why } if why.contains("certificate") => Some(
+                "its certificate is not of the authority that the kubeconfig, or the hub's pod, names: it is another \
+                 API, or it has a new authority, which the kubeconfig has to name",
+            ),
+            _ => None,
+        }
+    }
+
+    /// The failure, and what to do about it.
+    pub(super) fn in_full(&self) -> String {
+        match self.advice() {
+            Some(advice) => format!("{advice} ({self})"),
+            None => self.to_string(),
+        }
+    }
+}
+
 /// Calls of one namespace.
 #[derive(Clone)]
 pub(super) struct Calls {
@@ -167,6 +192,13 @@ impl Calls {
         let path = format!("{}/{name}", self.pods());
         let done: Result<Value, Failed> = self.call(Method::DELETE, &path, Some(&options)).await;
         done.map(drop)
+    }
+
+    /// Asked with a list: who may watch nodes may do that.
+    pub(super) async fn has_node(&self, name: &str) -> Result<bool, Failed> {
+        let path = format!("/api/v1/nodes?fieldSelector=metadata.name%3D{name}");
+        let found: Value = self.call(Method::GET, &path, None).await?;
+        Ok(found["items"].as_array().is_some_and(|items| !items.is_empty()))
     }
 
     /// May the hub do it? None in `namespace`: in all of them.

@@ -30,16 +30,14 @@ impl Inner {
             Todo::End(instance) => self.spawn(async move { end(&inner, instance).await }),
             Todo::Check(instance) => self.spawn(async move { check(&inner, instance).await }),
             Todo::Heal(instance) => self.spawn(async move { heal(&inner, instance).await }),
-            Todo::Fake(is) => self.spawn(async move { fake(&inner, is).await }),
+            Todo::Fake(is, epoch) => self.spawn(async move { fake(&inner, is, epoch).await }),
             Todo::Mark(instance) => work::see_to(self, instance),
         }
     }
 
     /// A pod was made: it may have been stopped meanwhile.
-    pub(super) fn begun(self: &Arc<Self>, instance: InstanceId, todo: Option<Todo>) {
-        if let Some(todo) = todo {
-            self.act(todo);
-        }
+    pub(super) fn begun(self: &Arc<Self>, instance: InstanceId, todo: Vec<Todo>) {
+        todo.into_iter().for_each(|todo| self.act(todo));
         if let Some(Some(grace)) = self.pods.with(instance, |entry| entry.stop) {
             self.stop(instance, grace);
         }
@@ -84,12 +82,15 @@ impl Inner {
         }
     }
 
-    /// Is the node of a pod known to be no more?
-    fn has_lost_node(&self, is: &Named) -> bool {
+    /// Is the node of a pod known to be no more? A watch that hears nothing may not know a node that is new, so
+    /// the cluster is asked.
+    async fn has_lost_node(&self, is: &Named) -> bool {
         let node = instance_of(&is.name)
             .and_then(|instance| self.pods.with(instance, |entry| entry.observed.node.clone()));
         let Some(Some(node)) = node else { return false };
-        self.around.nodes_eye.heard_at().is_some() && !self.around.nodes.has(&node.0)
+        self.around.nodes_eye.heard_at().is_some()
+            && !self.around.nodes.has(&node.0)
+            && matches!(self.calls.has_node(&node.0).await, Ok(false))
     }
 }
 
@@ -160,16 +161,27 @@ async fn heal(inner: &Arc<Inner>, instance: InstanceId) {
     }
 }
 
-/// A pod with the hub's label that is no instance: it ends, since nobody else sees to it.
-async fn fake(inner: &Arc<Inner>, is: Named) {
+/// A pod with the hub's label that is no instance: it ends, since nobody else sees to it. What a server made that
+/// planned later than this one is left to that server: it knows more.
+async fn fake(inner: &Arc<Inner>, is: Named, epoch: u64) {
     if !inner.fakes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(is.clone()) {
         return;
+    }
+    sleep(inner.config.fake).await;
+    if inner.is_of_later(epoch) {
+        tracing::warn!(
+            pod = is.name,
+            epoch,
+            "a pod says that it is the hub's and is no instance; a server that planned later made it: it stays"
+        );
+        while inner.is_of_later(epoch) {
+            sleep(inner.config.fake).await;
+        }
     }
     tracing::warn!(
         pod = is.name,
         "a pod says that it is the hub's and is no instance; it is deleted"
     );
-    sleep(inner.config.fake).await;
     delete(inner, &is, None).await;
     inner.fakes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&is);
 }
@@ -189,7 +201,7 @@ async fn delete(inner: &Arc<Inner>, is: &Named, grace: Option<Duration>) {
                     return;
                 }
                 sleep(LOOK).await;
-                if inner.has_lost_node(is) && grace != Some(Duration::ZERO) {
+                if grace != Some(Duration::ZERO) && inner.has_lost_node(is).await {
                     // Nobody is there who could confirm that it ended.
                     grace = Some(Duration::ZERO);
                     break;

@@ -29,10 +29,10 @@ impl Events {
         self.fresh.insert(event.uid.clone(), event);
     }
 
-    /// What is new, in the order in which it began.
+    /// What is new, in the order in which it was written.
     pub(super) fn take(&mut self) -> Vec<Event> {
         let mut events: Vec<Event> = std::mem::take(&mut self.fresh).into_values().collect();
-        events.sort_by_key(|event| event.first_at);
+        events.sort_by_key(|event| (event.last_at, event.seq));
         events
     }
 }

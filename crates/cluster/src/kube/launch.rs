@@ -45,7 +45,7 @@ pub(super) async fn launch(inner: Arc<Inner>, instance: InstanceId) {
     };
     if launch.adopted && !is_missing(&inner, instance).await {
         // It may have been stopped before it was seen.
-        return inner.begun(instance, None);
+        return inner.begun(instance, Vec::new());
     }
     let name = make::name(&launch.model.id, instance);
     let (mut pause, mut quota) = (DefaultBackoff::default(), QUOTA);
@@ -53,7 +53,7 @@ pub(super) async fn launch(inner: Arc<Inner>, instance: InstanceId) {
         let failed = {
             let Ok(_one_of_some) = inner.creates.acquire().await else { return };
             if !is_wanted(&inner, instance) {
-                return inner.begun(instance, None);
+                return inner.begun(instance, Vec::new());
             }
             match inner.calls.create_pod(&pod, false).await {
                 Ok(made) => {

@@ -156,7 +156,7 @@ fn a_template_cannot_take_the_restrictions_away_and_a_reason_can() {
         "a volume of the kind hostPath",
         "runAsUser: 0",
         "model: privileged",
-        "model: added capabilities",
+        "model: capabilities beyond",
         "side: hostPort",
     ] {
         assert!(why.contains(part), "{part}: {why}");

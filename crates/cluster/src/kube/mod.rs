@@ -17,15 +17,18 @@ mod pods;
 #[cfg(test)]
 mod pods_tests;
 pub mod read;
+mod scalers;
 mod secure;
 mod show;
 mod sight;
 mod start;
+mod survey;
 mod usage;
 mod watch;
 mod work;
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,7 +45,9 @@ use self::client::Calls;
 pub use self::client::{KubeError, client};
 use self::pods::{Named, Pods};
 use self::sight::Eye;
+pub use self::survey::{Survey, sights};
 use crate::{Cluster, Launch, Now, Work, Written};
+pub use kube::Client;
 
 /// How pods are run.
 #[derive(Clone, Debug)]
@@ -101,6 +106,8 @@ struct Inner {
     deletes: Semaphore,
     followers: Semaphore,
     fakes: Mutex<HashSet<Named>>,
+    /// The last by which this server planned.
+    epoch: AtomicU64,
     runtime: Handle,
     /// All that goes on ends with it.
     halt: CancellationToken,
@@ -130,6 +137,7 @@ impl Kube {
             deletes: Semaphore::new(AT_ONCE),
             followers: Semaphore::new(FOLLOWED),
             fakes: Mutex::default(),
+            epoch: AtomicU64::new(0),
             runtime: Handle::current(),
             halt: CancellationToken::new(),
             config,
@@ -140,6 +148,11 @@ impl Kube {
 }
 
 impl Inner {
+    /// Did a server that planned later than this one say it?
+    fn is_of_later(&self, epoch: u64) -> bool {
+        epoch > self.epoch.load(Ordering::Relaxed)
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let halt = self.halt.clone();
         self.runtime.spawn(async move {
@@ -225,6 +238,22 @@ impl Cluster for Kube {
 
     fn ask(&self, model: &Model, ask: Ask) -> Ask {
         make::ask(&self.0.config, model, ask)
+    }
+
+    fn lead(&self, epoch: u64) {
+        self.0.epoch.fetch_max(epoch, Ordering::Relaxed);
+    }
+
+    fn sweep(&self, instance: InstanceId) -> bool {
+        let made = |entry: &mut pods::Entry| entry.pod.as_ref().map(|seen| pods::epoch(&seen.pod));
+        if let Some(Some(epoch)) = self.0.pods.with(instance, made)
+            && self.0.is_of_later(epoch)
+        {
+            return false;
+        }
+        self.stop(instance, Duration::ZERO);
+        self.forget(instance);
+        true
     }
 
     fn work(&self, instance: InstanceId, work: Work) {

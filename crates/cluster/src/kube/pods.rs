@@ -31,8 +31,8 @@ pub(super) enum Todo {
     Check(InstanceId),
     /// Somebody changed labels that say whose it is.
     Heal(InstanceId),
-    /// It says that it is the hub's, and no instance is this pod.
-    Fake(Named),
+    /// It says that it is the hub's, and no instance is this pod; by the word of this epoch.
+    Fake(Named, u64),
     /// What it works on may not be what it says.
     Mark(InstanceId),
 }
@@ -111,17 +111,17 @@ impl Pods {
     }
 
     /// What the watch shows, or the answer to its making.
-    pub(super) fn saw(&self, pod: Pod, is_answer: bool) -> Option<Todo> {
-        let is = named(&pod)?;
-        if self.lock_buried().contains(&is) {
-            return None;
-        }
-        let Some(instance) = instance_of(&is.name) else { return Some(Todo::Fake(is)) };
+    pub(super) fn saw(&self, pod: Pod, is_answer: bool) -> Vec<Todo> {
+        let Some(is) = named(&pod).filter(|is| !self.lock_buried().contains(is)) else {
+            return Vec::new();
+        };
+        let fake = |is| vec![Todo::Fake(is, epoch(&pod))];
+        let Some(instance) = instance_of(&is.name) else { return fake(is) };
         let now = (self.now)();
         let mut entries = self.lock();
         let entry = entries.entry(instance).or_insert_with(|| Entry::new(instance, now, None));
         if !entry.owns(&is.name, instance) {
-            return Some(Todo::Fake(is));
+            return fake(is);
         }
         let todo = entry.saw(pod, is, is_answer.then(Instant::now), now);
         let is_news = std::mem::take(&mut entry.is_news);
@@ -149,7 +149,7 @@ impl Pods {
     pub(super) fn all(&self, pods: Vec<Pod>, asked: Instant) -> Vec<Todo> {
         let there: HashSet<Named> = pods.iter().filter_map(named).collect();
         self.lock_buried().retain(|buried| there.contains(buried));
-        let mut todo: Vec<Todo> = pods.into_iter().filter_map(|pod| self.saw(pod, false)).collect();
+        let mut todo: Vec<Todo> = pods.into_iter().flat_map(|pod| self.saw(pod, false)).collect();
         for (instance, entry) in self.lock().iter_mut() {
             let Some(seen) = &entry.pod else { continue };
             let is_later = seen.answered.is_some_and(|answered| answered > asked);
@@ -343,8 +343,11 @@ impl Entry {
         let pod = self.pod.as_ref().filter(|_| !is_told);
         News {
             node: self.observed.node.as_ref().map(ToString::to_string),
-            pod: pod
-                .map(|seen| news::Pod { status: seen.state.status.clone(), raw: shown(&seen.pod) }),
+            pod: pod.map(|seen| news::Pod {
+                status: seen.state.status.clone(),
+                message: seen.state.message.clone(),
+                raw: shown(&seen.pod),
+            }),
             usage: std::mem::take(&mut self.usage),
             events: self.events.take(),
         }
@@ -358,24 +361,18 @@ impl Entry {
         expected.or(known).is_none_or(|expected| expected == name)
     }
 
-    fn saw(
-        &mut self,
-        pod: Pod,
-        is: Named,
-        answered: Option<Instant>,
-        now: Timestamp,
-    ) -> Option<Todo> {
+    fn saw(&mut self, pod: Pod, is: Named, answered: Option<Instant>, now: Timestamp) -> Vec<Todo> {
         let instance = self.observed.instance;
         let before = self.pod.as_ref();
         if before.is_some_and(|before| before.is != is) {
             // Another pod has its name, so its own is gone.
             let known = before.map(|before| before.is.clone());
             let ended = known.and_then(|known| self.gone(instance, &known, true));
-            return ended.or(Some(Todo::Fake(is)));
+            return ended.into_iter().chain([Todo::Fake(is, epoch(&pod))]).collect();
         }
         if before.is_some() && answered.is_some() {
             // The watch is ahead of the answer.
-            return None;
+            return Vec::new();
         }
         let labels = pod.metadata.labels.as_ref();
         let says = labels.and_then(|labels| labels.get(make::INSTANCE));
@@ -391,12 +388,13 @@ impl Entry {
         self.pod = Some(seen);
         self.is_told = false;
         let next = self.look(now);
-        match next {
+        let todo = match next {
             Some(todo) => Some(todo),
             None if self.is_over() || self.is_ending() => None,
             None if !is_marked => Some(Todo::Heal(instance)),
             None => self.marks.differ().then_some(Todo::Mark(instance)),
-        }
+        };
+        todo.into_iter().collect()
     }
 
     /// What its pod says becomes what is told of it.
@@ -482,6 +480,13 @@ impl Entry {
 
 pub(super) fn named(pod: &Pod) -> Option<Named> {
     Some(Named { name: pod.metadata.name.clone()?, uid: pod.metadata.uid.clone()? })
+}
+
+/// By whose word it was made: who planned later has a larger number; 0 if it does not say.
+pub(super) fn epoch(pod: &Pod) -> u64 {
+    let annotations = pod.metadata.annotations.as_ref();
+    let epoch = annotations.and_then(|all| all.get(make::EPOCH)?.parse().ok());
+    epoch.unwrap_or(0)
 }
 
 /// The instance that a pod of this name is, if it is one.

@@ -1,92 +1,60 @@
-//! Kubernetes' security level `restricted`: what pods of models get, and what no template may take from it.
-//!
-//! Source: <https://kubernetes.io/docs/concepts/security/pod-security-standards/>
+//! Kubernetes' security level `restricted`, which pods of models get: [`muster_core::restricted`] has what
+//! contradicts it.
 
+use muster_core::restricted::{annotation_contradicts, contradictions};
 use serde_json::{Value, json};
 
-/// Volumes that the level allows.
-const VOLUMES: [&str; 8] = [
-    "configMap",
-    "csi",
-    "downwardAPI",
-    "emptyDir",
-    "ephemeral",
-    "persistentVolumeClaim",
-    "projected",
-    "secret",
-];
 const CONTAINERS: [&str; 2] = ["initContainers", "containers"];
 
 /// Completes a pod to the level `restricted`. Says what in it contradicts the level.
 pub(crate) fn restrict(pod: &mut Value) -> Result<(), String> {
+    let mut wrong: Vec<String> = contradictions(&pod["spec"])
+        .into_iter()
+        .map(|(at, what)| match container_at(&pod["spec"], &at) {
+            Some(container) => format!("{container}: {what}"),
+            None => what,
+        })
+        .collect();
+    let annotations = pod["metadata"]["annotations"].as_object().into_iter().flatten();
+    let bad = annotations.filter(|(name, value)| annotation_contradicts(name, value));
+    wrong.extend(bad.map(|(name, value)| format!("annotation {name}: {value}")));
+    if !wrong.is_empty() {
+        return Err(format!(
+            "the level `restricted` has no {}; a model's `unrestricted` says why it needs that",
+            wrong.join(", ")
+        ));
+    }
     let spec = &mut pod["spec"];
-    let mut wrong = Vec::new();
-    for field in ["hostNetwork", "hostPID", "hostIPC"] {
-        if spec[field] == true {
-            wrong.push(field.to_owned());
-        }
-    }
-    for volume in spec["volumes"].as_array().into_iter().flatten() {
-        let kinds = volume.as_object().into_iter().flatten().map(|(kind, _)| &**kind);
-        let other = kinds.filter(|kind| *kind != "name").find(|kind| !VOLUMES.contains(kind));
-        wrong.extend(other.map(|kind| format!("a volume of the kind {kind}")));
-    }
-    context(&mut spec["securityContext"], "", &mut wrong);
-    fill(&mut spec["securityContext"], "runAsNonRoot", json!(true));
-    fill(&mut spec["securityContext"], "seccompProfile", json!({"type": "RuntimeDefault"}));
+    let context = object(&mut spec["securityContext"]);
+    fill(context, "runAsNonRoot", json!(true));
+    fill(context, "seccompProfile", json!({"type": "RuntimeDefault"}));
     for list in CONTAINERS {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut);
         for container in containers.into_iter().flatten() {
-            let name = container["name"].as_str().unwrap_or_default().to_owned();
-            let prefix = format!("{name}: ");
-            for port in container["ports"].as_array().into_iter().flatten() {
-                if port["hostPort"].as_u64().is_some_and(|port| port > 0) {
-                    wrong.push(format!("{prefix}hostPort"));
-                }
-            }
-            let its = &mut container["securityContext"];
-            context(its, &prefix, &mut wrong);
+            let its = object(&mut container["securityContext"]);
             fill(its, "allowPrivilegeEscalation", json!(false));
-            if !its["capabilities"].is_object() {
-                its["capabilities"] = json!({});
-            }
-            its["capabilities"]["drop"] = json!(["ALL"]);
+            fill(object(&mut its["capabilities"]), "drop", json!(["ALL"]));
         }
     }
-    match &*wrong {
-        [] => Ok(()),
-        wrong => Err(format!(
-            "the level `restricted` has no {}; a model's `unrestricted` says why it needs that",
-            wrong.join(", ")
-        )),
+    Ok(())
+}
+
+/// The name of the container that a pointer into the spec goes through.
+fn container_at<'s>(spec: &'s Value, at: &str) -> Option<&'s str> {
+    let mut parts = at.split('/').skip(1);
+    let list = parts.next().filter(|list| CONTAINERS.contains(list))?;
+    spec[list].get(parts.next()?.parse::<usize>().ok()?)?["name"].as_str()
+}
+
+fn object(value: &mut Value) -> &mut Value {
+    if !value.is_object() {
+        *value = json!({});
     }
+    value
 }
 
 fn fill(context: &mut Value, name: &str, value: Value) {
     if context[name].is_null() {
         context[name] = value;
-    }
-}
-
-/// What of a security context contradicts the level.
-fn context(context: &mut Value, prefix: &str, wrong: &mut Vec<String>) {
-    if !context.is_object() {
-        *context = json!({});
-    }
-    let adds = context["capabilities"]["add"].as_array().into_iter().flatten();
-    let adds = adds.filter(|added| **added != "NET_BIND_SERVICE").count() > 0;
-    let seccomp = &context["seccompProfile"]["type"];
-    for (found, what) in [
-        (context["privileged"] == true, "privileged"),
-        (context["allowPrivilegeEscalation"] == true, "allowPrivilegeEscalation"),
-        (context["runAsNonRoot"] == false, "runAsNonRoot: false"),
-        (context["runAsUser"] == 0, "runAsUser: 0"),
-        (adds, "added capabilities"),
-        (*seccomp == "Unconfined", "seccompProfile Unconfined"),
-        (context["procMount"].as_str().is_some_and(|mount| mount != "Default"), "procMount"),
-    ] {
-        if found {
-            wrong.push(format!("{prefix}{what}"));
-        }
     }
 }

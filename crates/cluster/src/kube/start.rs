@@ -32,7 +32,7 @@ const RIGHTS: [(&str, &str, &str); 6] = [
 const WISHES: [(&str, &str, &str); 3] =
     [("get", "", "pods/log"), ("list", "", "events"), ("watch", "", "events")];
 /// Where Kubernetes writes events of what is in no namespace.
-const NODES_EVENTS: &str = "default";
+pub(super) const NODES_EVENTS: &str = "default";
 
 /// What came of trying a pod.
 pub(super) enum Tried {
@@ -84,34 +84,48 @@ fn unreachable(failed: &Failed) -> Result<(), KubeError> {
 
 /// Which rights are there. A failure if that cannot be asked.
 async fn rights(calls: &Calls, config: &KubeConfig) -> Result<Result<(), Failed>, KubeError> {
-    let all = RIGHTS.into_iter().chain(WISHES);
-    let asked =
-        all.map(|right| async move { (right, calls.may(right, Some(&config.namespace)).await) });
-    let (mut missing, mut wished) = (Vec::new(), Vec::new());
-    for ((verb, group, resource), may) in join_all(asked).await {
-        let words = format!("{verb} {resource}");
-        match may {
-            Ok(true) => {}
-            Ok(false) if RIGHTS.contains(&(verb, group, resource)) => missing.push(words),
-            Ok(false) => wished.push(words),
-            Err(failed) if failed.passes() => return Ok(Err(failed)),
-            Err(failed) => {
-                tracing::warn!(why = %failed, "the cluster does not say what the hub may do");
-                return Ok(Ok(()));
-            }
+    let Missing { needed, wished } = match missing(calls).await {
+        Ok(missing) => missing,
+        Err(failed) if failed.passes() => return Ok(Err(failed)),
+        Err(failed) => {
+            tracing::warn!(why = %failed, "the cluster does not say what the hub may do");
+            return Ok(Ok(()));
         }
-    }
+    };
     if !wished.is_empty() {
         let missing = wished.join(", ");
         tracing::warn!(missing, "the hub may not do all that it could in its namespace");
     }
-    match &*missing {
+    match &*needed {
         [] => Ok(Ok(())),
-        missing => Err(KubeError::Rights {
+        needed => Err(KubeError::Rights {
             namespace: config.namespace.clone(),
-            missing: missing.join(", "),
+            missing: needed.join(", "),
         }),
     }
+}
+
+/// Rights in its namespace that the hub does not have.
+pub(super) struct Missing {
+    /// Without these no pod can be run.
+    pub(super) needed: Vec<String>,
+    /// Without these less is told.
+    pub(super) wished: Vec<String>,
+}
+
+pub(super) async fn missing(calls: &Calls) -> Result<Missing, Failed> {
+    let all = RIGHTS.into_iter().chain(WISHES);
+    let asked =
+        all.map(|right| async move { (right, calls.may(right, Some(&calls.namespace)).await) });
+    let (mut needed, mut wished) = (Vec::new(), Vec::new());
+    for (right, may) in join_all(asked).await {
+        let (verb, _, resource) = right;
+        if !may? {
+            let list = if RIGHTS.contains(&right) { &mut needed } else { &mut wished };
+            list.push(format!("{verb} {resource}"));
+        }
+    }
+    Ok(Missing { needed, wished })
 }
 
 /// Asks the cluster about a pod of a model, which is not made. A quota that is used up says nothing about it.
@@ -149,7 +163,7 @@ pub(super) fn watch(inner: &Arc<Inner>, now: &Now) {
                     Vec::new()
                 }
                 Told::All(asked) => its.pods.all(std::mem::take(&mut listed), asked),
-                Told::Seen(pod) => its.pods.saw(pod, false).into_iter().collect(),
+                Told::Seen(pod) => its.pods.saw(pod, false),
                 Told::Gone(pod) => its.pods.gone(&pod).into_iter().collect(),
             };
             todo.into_iter().for_each(|todo| its.act(todo));

@@ -201,7 +201,7 @@ async fn wait(failed: &Failed, eye: &Eye, pause: &mut DefaultBackoff) {
         }
         return sleep(FORBIDDEN).await;
     }
-    if eye.blind(failed.to_string()) {
+    if eye.blind(failed.in_full()) {
         tracing::warn!(what = eye.what(), why = %failed, "it is not seen any more");
     }
     let own = pause.next().unwrap_or(FORBIDDEN);

@@ -22,6 +22,8 @@ const REQUESTS: &str = "muster.dev/request-ids";
 const PACE: Duration = Duration::from_secs(1);
 /// Most ids of requests that are written; of more only how many.
 const MOST: usize = 20;
+/// How often the same is written: a webhook or a controller may write otherwise each time.
+const TRIES: u32 = 5;
 /// How often it is tried to write what the hub may not write.
 const FORBIDDEN: Duration = Duration::from_secs(60);
 
@@ -34,6 +36,10 @@ pub(super) struct Marks {
     /// The version in which the last patch is: what is older shows nothing new.
     patched: Option<u64>,
     sent: Option<Instant>,
+    /// How often what is wanted was written, and somebody wrote otherwise.
+    tries: u32,
+    /// Somebody writes otherwise again and again, which was told.
+    gave_up: bool,
     /// Somebody sees to it.
     is_seen_to: bool,
 }
@@ -93,6 +99,7 @@ impl Marks {
         let said = Said::of(work);
         if self.wanted.as_ref().is_none_or(|(wanted, _)| *wanted != said) {
             self.wanted = Some((said, Instant::now()));
+            self.tries = 0;
         }
         self.differ()
     }
@@ -107,7 +114,12 @@ impl Marks {
     }
 
     pub(super) fn differ(&self) -> bool {
-        self.wanted.as_ref().is_some_and(|(wanted, _)| *wanted != self.shown)
+        self.tries < self.most_tries()
+            && self.wanted.as_ref().is_some_and(|(wanted, _)| *wanted != self.shown)
+    }
+
+    fn most_tries(&self) -> u32 {
+        if self.gave_up { 1 } else { TRIES }
     }
 }
 
@@ -122,7 +134,16 @@ fn next(entry: &mut Entry) -> Next {
     let ours = entry.pod.as_ref().filter(|seen| !seen.gone).map(|seen| seen.is.clone());
     let is_over = entry.is_over() || entry.is_ending() || entry.stop.is_some();
     let marks = &mut entry.marks;
-    let wanted = marks.wanted.clone().filter(|(wanted, _)| !is_over && *wanted != marks.shown);
+    let is_otherwise = marks.wanted.as_ref().is_some_and(|(wanted, _)| *wanted != marks.shown);
+    if marks.tries >= TRIES && is_otherwise && !marks.gave_up && !is_over {
+        marks.gave_up = true;
+        let pod = ours.as_ref().map_or("", |is| &is.name);
+        tracing::warn!(
+            pod,
+            "somebody writes the marks of what it works on otherwise; each is written once from now on"
+        );
+    }
+    let wanted = marks.wanted.clone().filter(|_| !is_over && marks.differ());
     let (Some(is), Some((wanted, since))) = (ours, wanted) else {
         marks.is_seen_to = false;
         return Next::Nothing;
@@ -132,6 +153,7 @@ fn next(entry: &mut Entry) -> Next {
     match idle.saturating_sub(since.elapsed()).max(paced) {
         Duration::ZERO => {
             marks.sent = Some(Instant::now());
+            marks.tries += 1;
             Next::Send(is, wanted)
         }
         later => Next::Later(later),
@@ -173,6 +195,10 @@ async fn write(inner: &Inner, instance: InstanceId) {
                 return;
             }
             Err(failed) => {
+                // Nothing was written.
+                inner.pods.with(instance, |entry| {
+                    entry.marks.tries = entry.marks.tries.saturating_sub(1)
+                });
                 let own = pause.next().unwrap_or(PACE);
                 let own = if failed.is(403) { FORBIDDEN } else { own };
                 tracing::warn!(instance.id = %instance, why = %failed, "what it works on is not written at its pod yet");

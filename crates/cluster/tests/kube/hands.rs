@@ -137,3 +137,59 @@ async fn a_name_that_somebody_else_has_is_told() {
     until("what the hub deletes later is gone", || !is_there()).await;
     assert!(world.pod(id).is_some(), "it is left alone");
 }
+
+#[tokio::test]
+async fn what_a_later_planning_hub_made_is_left_to_it() {
+    let world = world().await;
+    world.kube.lead(4);
+    let (stray, mine) = (new_id(), new_id());
+    let labels = |id| json!({"muster.dev/hub": "h1", "muster.dev/instance": format!("{id}")});
+    let make = |named: &str, id, epoch: &str| {
+        let mut pod = pod(named, labels(id));
+        pod["metadata"]["annotations"] = json!({"muster.dev/epoch": epoch});
+        world.fake.objects().create(&Resource::pods(), pod).expect("a pod");
+    };
+    make(&name(stray), stray, "5");
+    make(&name(mine), mine, "4");
+    make("fake-of-5", new_id(), "5");
+    make("fake-of-4", new_id(), "4");
+    until("both are told", || world.kube.find(stray).is_some() && world.kube.find(mine).is_some())
+        .await;
+    assert!(world.kube.sweep(mine), "its own go");
+    assert!(!world.kube.sweep(stray), "it is not this hub's to end");
+    let is_there =
+        |named: &str| world.fake.objects().get(&Resource::pods(), Some(NAMESPACE), named).is_some();
+    until("those of its own time are gone", || !is_there(&name(mine)) && !is_there("fake-of-4"))
+        .await;
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    assert!(is_there(&name(stray)) && is_there("fake-of-5"));
+    assert!(world.kube.find(stray).is_some());
+    // It plans again, and its books are the newest.
+    world.kube.lead(6);
+    assert!(world.kube.sweep(stray));
+    until("all are gone", || world.pods() == 0).await;
+}
+
+/// A hub that hears nothing of nodes any more does not know those that came since.
+#[tokio::test]
+async fn a_pod_on_a_node_that_no_watch_showed_gets_its_grace() {
+    let world = world().await;
+    world.settled().await;
+    let id = world.ready().await;
+    until("nodes are watched", || world.calls("watch", "nodes") > 0).await;
+    world
+        .fake
+        .faults()
+        .set(fake_kube::Fault::new(fake_kube::What::Freeze).verb("watch").resource("nodes"));
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}});
+    world.fake.objects().create(&Resource::nodes(), node).expect("a node");
+    world.write(id, |pod| pod["metadata"]["finalizers"] = json!(["example.org/test"]));
+    world.kube.stop(id, Duration::from_secs(30));
+    let deletes = || world.calls("delete", "pods");
+    until("it is asked to end", || deletes() == 1).await;
+    // It is looked every ten seconds whether its node is there.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(deletes(), 1, "its node is there");
+    world.fake.objects().remove(&Resource::nodes(), None, "node-1").expect("a node");
+    until("it is ended without its node", || deletes() == 2).await;
+}

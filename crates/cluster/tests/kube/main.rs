@@ -6,4 +6,5 @@ mod hands;
 mod life;
 mod marks;
 mod rights;
+mod survey;
 mod world;

@@ -62,3 +62,23 @@ async fn a_mark_that_could_not_be_written_is_written_later() {
     world.kube.work(id, work(1..2));
     until("it is busy", || annotation(&world, id, SAFE) == "false").await;
 }
+
+#[tokio::test]
+async fn marks_that_somebody_writes_otherwise_each_time_are_given_up() {
+    let world = world().await;
+    let id = world.ready().await;
+    let before = world.calls("patch", "pods");
+    world.kube.work(id, work(1..2));
+    let began = Instant::now();
+    // At most one a second is written, and five of the same.
+    while began.elapsed() < Duration::from_secs(8) {
+        if annotation(&world, id, SAFE) == "false" {
+            world.write(id, |pod| pod["metadata"]["annotations"][SAFE] = json!("true"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(world.calls("patch", "pods") - before, 5);
+    assert!(world.is_ready(id));
+    world.kube.work(id, work(2..3));
+    until("what is new is written once", || world.calls("patch", "pods") - before == 6).await;
+}

@@ -50,7 +50,7 @@ fn read(file: &str) -> Row {
     let pod: Pod = serde_json::from_value(recorded(file)).expect("a pod");
     let state = pod_state(&pod);
     let (phase, user) = match &state.phase {
-        Phase::Starts { waits, .. } => ("starts", waits.to_string()),
+        Phase::Starts { waits, .. } => ("starts", waits.for_users().to_owned()),
         Phase::Ready { .. } => ("ready", String::new()),
         Phase::Stuck { cause } => ("stuck", cause.to_string()),
         Phase::Leaves { cause } => ("leaves", cause.to_string()),

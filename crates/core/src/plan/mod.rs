@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::instance::{EndCause, StartFault};
 use crate::room::{GroupId, NodeId, NodeStage, NodeView, Place, Rooms, TenantId};
+use crate::waits::Waits;
 use crate::{Amounts, InstanceId, ModelId, Timestamp};
 
 pub use held::{Held, Why};
@@ -321,8 +322,12 @@ impl<'w> Planner<'w> {
                     free += 1;
                     live += 1;
                 }
-                Stage::Starting { doing, .. } => {
-                    booting = Some(doing.clone());
+                Stage::Starting { doing, waits, .. } => {
+                    booting = Some(match waits {
+                        // A cluster's words are an administrator's.
+                        Some((Waits::Program, _)) | None => doing.clone(),
+                        Some((waits, _)) => waits.for_users().to_owned(),
+                    });
                     free += 1;
                     live += 1;
                 }
@@ -405,11 +410,15 @@ impl<'w> Planner<'w> {
         };
         self.counted += u32::from(!view.is_external());
         let why = match view.queue {
-            // No more than that is counted.
-            Some(queue) if queue.inputs >= view.model.limits.most_at_once() => {
-                format!("{} inputs wait, or more", queue.inputs)
+            Some(queue) => {
+                // No more than that is counted.
+                let or_more = queue.inputs >= view.model.limits.most_at_once();
+                let more = if or_more { ", or more" } else { "" };
+                match queue.inputs {
+                    1 => format!("1 input waits{more}"),
+                    inputs => format!("{inputs} inputs wait{more}"),
+                }
             }
-            Some(queue) => format!("{} inputs wait", queue.inputs),
             None => "its model keeps a minimum of instances".to_owned(),
         };
         let model = view.id().clone();

@@ -17,6 +17,7 @@ mod neighbours;
 mod node;
 mod pod;
 mod rooms;
+mod scaler;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -40,3 +41,4 @@ pub use node::{
 };
 pub use pod::{Container, PodAsk};
 pub use rooms::{NoPlace, NodeRoom, Rooms};
+pub use scaler::Scaler;

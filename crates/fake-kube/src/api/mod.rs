@@ -23,7 +23,8 @@ mod validate;
 mod watch;
 mod write;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode, header};
@@ -50,6 +51,8 @@ pub(crate) struct Kube {
     pub logs: Logs,
     pub faults: Faults,
     pub controls: Option<Controls>,
+    /// Tokens that are not good any more.
+    pub revoked: Mutex<HashSet<String>>,
 }
 
 impl Kube {
@@ -194,6 +197,9 @@ fn who(kube: &Kube, headers: &http::HeaderMap) -> Result<User, Status> {
         None => User::admin(),
         Some(text) => {
             let token = text.strip_prefix("Bearer ").ok_or_else(Status::unauthorized)?;
+            if kube.revoked.lock().unwrap_or_else(PoisonError::into_inner).contains(token) {
+                return Err(Status::unauthorized());
+            }
             let known = kube.config.tokens.get(token).cloned();
             let admin = || (token == ADMIN).then(User::admin);
             known.or_else(admin).ok_or_else(Status::unauthorized)?

@@ -10,6 +10,19 @@ use super::cores;
 use crate::human;
 
 #[derive(Deserialize)]
+pub struct Autoscalers {
+    pub items: Vec<Autoscaler>,
+    pub unseen: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct Autoscaler {
+    pub name: String,
+    pub present: Option<bool>,
+    pub says: Vec<String>,
+}
+
+#[derive(Deserialize)]
 pub struct Node {
     pub id: String,
     pub group: Option<String>,

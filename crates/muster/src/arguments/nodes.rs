@@ -49,6 +49,12 @@ Examples:
   muster nodes groups
   muster nodes groups --json | jq '.items[].failures'")]
     Groups(NodeGroups),
+    /// Say who else makes nodes of the Kubernetes cluster, and what they say
+    #[command(after_help = "\
+Examples:
+  muster nodes autoscalers
+  muster nodes autoscalers --json | jq '.items[] | select(.present)'")]
+    Autoscalers(NodeGroups),
     /// Let a node get nothing new; what runs there stays
     #[command(after_help = "\
 Examples:
@@ -76,7 +82,9 @@ impl Nodes {
             None => self.json,
             Some(NodesVerb::Explain(arguments) | NodesVerb::Uncordon(arguments)) => arguments.json,
             Some(NodesVerb::Cordon(arguments) | NodesVerb::Drain(arguments)) => arguments.json,
-            Some(NodesVerb::Groups(arguments)) => arguments.json,
+            Some(NodesVerb::Groups(arguments) | NodesVerb::Autoscalers(arguments)) => {
+                arguments.json
+            }
         }
     }
 }

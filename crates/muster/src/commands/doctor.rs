@@ -10,6 +10,7 @@ use muster_store::{Clock, Database, Objects, StoreConfig, examine_database, exam
 use crate::arguments::Doctor;
 use crate::commands::settings;
 use crate::config::Environment;
+use crate::config::kubernetes::Kubernetes;
 use crate::config::nodes::Nodes;
 use crate::config::server::Serve;
 use crate::failure::Failure;
@@ -33,6 +34,9 @@ pub async fn examine(arguments: &Doctor, environment: &Environment) -> Result<Ex
         Err(error) => Check::new(machine::ROOM, State::Broken, error.to_string()),
     });
     checks.extend(nodes(&serve.nodes).await);
+    if let Some(kubernetes) = &serve.kubernetes {
+        checks.extend(cluster(kubernetes).await);
+    }
     let broken = checks.iter().any(|check| check.state == State::Broken);
     if arguments.json {
         let said = serde_json::json!({ "good": !broken, "checks": checks });
@@ -75,6 +79,14 @@ async fn nodes(nodes: &Nodes) -> Option<Check> {
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     );
     check(State::Broken, what)
+}
+
+/// Does the cluster answer, may the hub do there what it has to, and who makes its nodes?
+async fn cluster(kubernetes: &Kubernetes) -> Vec<Check> {
+    match kubernetes.survey().await {
+        Ok(survey) => survey.examine().await,
+        Err(error) => vec![Check::new("kubernetes", State::Broken, error.to_string())],
+    }
 }
 
 async fn database(config: &StoreConfig) -> Vec<Check> {

@@ -30,6 +30,9 @@ pub async fn instances(hub: &Hub, arguments: &Instances) -> Result<(), Failure> 
 }
 
 fn listed(instances: Vec<Instance>, ended: bool, now: Timestamp) -> String {
+    let starting = instances.iter().filter(|it| it.state == "starting");
+    let said = starting.filter_map(|it| Some(format!("{}: {}", it.id, it.pod_message.as_ref()?)));
+    let said: Vec<String> = said.collect();
     let rows = instances.into_iter().map(|it| {
         let state = match (&it.end, &it.pod_status) {
             (Some(end), _) => end.message.clone(),
@@ -56,7 +59,12 @@ fn listed(instances: Vec<Instance>, ended: bool, now: Timestamp) -> String {
         return table::table(&header, rows, &[4, 5, 6]);
     }
     let header = ["id", "model", "runs", "state", "launched", "jobs", "cpu", "MiB"];
-    table::table(&header, rows, &[5, 6, 7])
+    let text = table::table(&header, rows, &[5, 6, 7]);
+    match &*said {
+        [] => text,
+        // Long as they are, they are no column.
+        said => format!("{text}\n\nWhat the cluster says of pods that wait:\n{}", said.join("\n")),
+    }
 }
 
 fn cores(cores: f64) -> String {
@@ -90,6 +98,7 @@ fn details(details: &InstanceDetails) -> String {
         ("State", it.state.clone()),
         ("Runs", it.runs.clone()),
         ("Pod", it.pod_status.clone().unwrap_or_default()),
+        ("It says", it.pod_message.clone().unwrap_or_default()),
         ("Node", it.node.clone().unwrap_or_default()),
         ("Asks for", it.asked.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("Devices", it.devices.join(", ")),
@@ -201,15 +210,26 @@ mod tests {
 
     #[test]
     fn a_list_fits_a_terminal() {
-        let one: Instance = serde_json::from_str(
-            r#"{"id": "0193a1b2-0000-7000-8000-000000000001", "model": "rdkit", "model_version": "1",
-            "state": "ready", "runs": "elsewhere", "pod_status": null, "node": null, "launch_cause": "",
+        let one = || -> Instance {
+            serde_json::from_str(
+                r#"{"id": "0193a1b2-0000-7000-8000-000000000001", "model": "rdkit", "model_version": "1",
+            "state": "ready", "runs": "elsewhere", "pod_status": null, "pod_message": null, "node": null, "launch_cause": "",
             "launched_at": "1970-01-01T00:00:00Z", "start_seconds": 1.5, "idle_share": 0.5,
             "jobs": 1200, "requests": [], "resources": {"cpu": {"now": 1.25, "peak": 2, "average": 1},
             "memory": {"now": 104857600, "peak": 1, "average": 1}}, "stop": null, "end": null}"#,
-        )
-        .expect("an instance");
-        let text = listed(vec![one], false, Timestamp(0));
+            )
+            .expect("an instance")
+        };
+        let waits = Instance {
+            id: "019".into(),
+            state: "starting".into(),
+            pod_status: Some("Pending".into()),
+            pod_message: Some("0/9 nodes are available: 9 Insufficient cpu.".into()),
+            ..one()
+        };
+        let text = listed(vec![one(), waits], false, Timestamp(0));
+        assert!(text.ends_with("019: 0/9 nodes are available: 9 Insufficient cpu."), "{text}");
+        assert!(text.contains("(Pending)"), "{text}");
         assert!(text.contains("1,200") && text.contains("1.25") && text.contains("100"), "{text}");
         assert!(text.contains("elsewhere"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

@@ -7,7 +7,7 @@ use muster_store::Clock;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::answer::{Device, Node, NodeDetails, NodeGroup, NodeMarked, Planned, Room};
+use crate::answer::{Autoscalers, Device, Node, NodeDetails, NodeGroup, NodeMarked, Planned, Room};
 use crate::arguments::{MarkNode, NodeGroups, Nodes, NodesVerb, OneNode};
 use crate::failure::Failure;
 use crate::hub::{Hub, parse};
@@ -27,6 +27,7 @@ pub async fn nodes(hub: &Hub, arguments: &Nodes) -> Result<(), Failure> {
         None => list(hub, arguments).await,
         Some(NodesVerb::Explain(node)) => explain(hub, node).await,
         Some(NodesVerb::Groups(arguments)) => groups(hub, arguments).await,
+        Some(NodesVerb::Autoscalers(arguments)) => autoscalers(hub, arguments.json).await,
         Some(NodesVerb::Cordon(arguments)) => mark(hub, "cordon", arguments).await,
         Some(NodesVerb::Drain(arguments)) => mark(hub, "drain", arguments).await,
         Some(NodesVerb::Uncordon(OneNode { id, json })) => {
@@ -228,6 +229,30 @@ async fn groups(hub: &Hub, arguments: &NodeGroups) -> Result<(), Failure> {
         return table::print("no groups");
     }
     table::print(&grouped(items, Clock::system().now()))
+}
+
+async fn autoscalers(hub: &Hub, json: bool) -> Result<(), Failure> {
+    let body = hub.get("/api/v1/autoscalers").await?;
+    if json {
+        return table::print_json(&body);
+    }
+    let Autoscalers { items, unseen } = parse(&body)?;
+    if let Some(why) = unseen {
+        return Err(Failure::failed(format!("the cluster cannot be asked: {why}")));
+    }
+    if items.is_empty() {
+        return table::print("none: instances of this hub are no pods of a cluster");
+    }
+    let lines = items.into_iter().map(|it| {
+        let is_there = match it.present {
+            Some(true) => "is there",
+            Some(false) => "is not there",
+            None => "not known",
+        };
+        let says: String = it.says.iter().map(|line| format!("  {line}\n")).collect();
+        format!("{}: {is_there}\n{says}", it.name)
+    });
+    table::put(&lines.collect::<String>())
 }
 
 fn grouped(groups: Vec<NodeGroup>, now: Timestamp) -> String {

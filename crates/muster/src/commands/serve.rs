@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_cluster::kube::{self, Kube, KubeConfig, KubeError};
+use muster_cluster::kube::{Kube, KubeConfig, KubeError};
 use muster_cluster::machine::Facts;
 use muster_cluster::provider::Command;
 use muster_cluster::{Cluster, ExternalServers, LocalConfig, LocalProcesses, Now};
@@ -27,6 +27,7 @@ use crate::config::server::Serve;
 use crate::failure::{Failure, io_failure};
 use crate::folders::{Folders, Versions, keep_up, versions};
 use crate::store::{data_dir, store_config, store_failure};
+use crate::surroundings::Surroundings;
 use crate::{table, telemetry, walls};
 
 /// Open files that connections, databases and models may need.
@@ -76,6 +77,10 @@ async fn run(
     let store = opened.map_err(|error| store_failure(&error))?;
     let facts = Facts::start(serve.machine.clone()).await.map_err(io_failure("this machine"))?;
     tracing::info!(machine = %crate::machine::room(&facts.now()).what, "what instances may have");
+    let surroundings = match &serve.kubernetes {
+        Some(kubernetes) => Some(Surroundings::of(kubernetes).await?),
+        None => None,
+    };
     let config = ServerConfig {
         listen: serve.listen,
         metrics: serve.metrics,
@@ -95,7 +100,8 @@ async fn run(
         },
         quotas: serve.quotas,
         clearing: serve.clearing,
-        machine: machine(serve, environment, &data, Arc::clone(&facts)),
+        machine: machine(serve, environment, &data, Arc::clone(&facts), surroundings.clone()),
+        scalers: surroundings.as_ref().map(Surroundings::scalers).unwrap_or_default(),
         sessions: SessionLimits {
             a_minute: serve.sessions,
             a_minute_each: serve.network_sessions,
@@ -115,13 +121,16 @@ async fn run(
     let server = Server::bind(ServerConfig { upload_bytes, cookie, ..config }, store.clone())
         .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", serve.listen)))?;
     let starting = start_engine(serve, environment, &data, &store, facts, here.subscribe());
-    let (engine, instances) = tokio::select! {
+    let (engine, instances, pods) = tokio::select! {
         started = starting => started?,
         () = signals.first() => {
             store.close().await;
             return Ok(());
         }
     };
+    if let (Some(surroundings), Some(pods)) = (surroundings, pods) {
+        surroundings.watched_by(&pods);
+    }
     let watching =
         folders.map(|folders| tokio::spawn(keep_up(folders, here, store.clone(), instances)));
 
@@ -153,11 +162,18 @@ async fn run(
 }
 
 /// What administrators are told of this machine.
-fn machine(serve: &Serve, environment: &Environment, data: &Path, facts: Arc<Facts>) -> Machine {
+fn machine(
+    serve: &Serve,
+    environment: &Environment,
+    data: &Path,
+    facts: Arc<Facts>,
+    surroundings: Option<Surroundings>,
+) -> Machine {
     let (serve, environment, data) = (serve.clone(), environment.clone(), data.to_owned());
     Machine::new(move || {
         let mut checks = crate::machine::examine(&serve, &environment, &data);
         checks.push(crate::machine::room(&facts.now()));
+        checks.extend(surroundings.iter().flat_map(Surroundings::examine));
         checks
     })
 }
@@ -207,7 +223,7 @@ async fn start_engine(
     store: &Store,
     facts: Arc<Facts>,
     here: watch::Receiver<Versions>,
-) -> Result<(Engine, watch::Receiver<u64>), Failure> {
+) -> Result<(Engine, watch::Receiver<u64>, Option<Arc<dyn Cluster>>), Failure> {
     let timed = store.clone();
     let now: Now = Arc::new(move || timed.now());
     let external = ExternalServers::new(Arc::clone(&now))
@@ -230,9 +246,10 @@ async fn start_engine(
         provider: Arc::new(Command::new(command)),
         groups: serve.nodes.groups.clone(),
     });
+    let pods = clusters.pods.clone();
     let (store, clearing) = (store.clone(), serve.clearing);
     let config = EngineConfig { store, clusters, policy, node, groups, clearing };
-    Ok((Engine::start(config), instances))
+    Ok((Engine::start(config), instances, pods))
 }
 
 /// Instances are processes of this machine.
@@ -266,8 +283,7 @@ async fn pods(
     now: Now,
 ) -> Result<Arc<dyn Cluster>, Failure> {
     let failed = |error: KubeError| Failure::failed(error.to_string());
-    let (kubeconfig, context) = (kubernetes.kubeconfig.as_deref(), kubernetes.context.as_deref());
-    let client = kube::client(kubeconfig, context).await.map_err(failed)?;
+    let client = kubernetes.client().await.map_err(failed)?;
     let namespace = kubernetes.namespace.clone();
     let config = KubeConfig {
         namespace: namespace.unwrap_or_else(|| client.default_namespace().to_owned()),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use muster_cluster::kube::{self, Client, KubeError, Survey};
 use serde_json::Value;
 
 use super::settings::Settings;
@@ -17,6 +18,17 @@ pub struct Kubernetes {
     pub template: Value,
     /// Nodes and pods of others are looked at.
     pub sees_cluster: bool,
+}
+
+impl Kubernetes {
+    pub async fn client(&self) -> Result<Client, KubeError> {
+        kube::client(self.kubeconfig.as_deref(), self.context.as_deref()).await
+    }
+
+    /// Asks the cluster how it is.
+    pub async fn survey(&self) -> Result<Survey, KubeError> {
+        Ok(Survey::new(self.client().await?, self.namespace.as_deref(), self.sees_cluster))
+    }
 }
 
 /// Nothing if instances are processes.

@@ -21,6 +21,7 @@ mod mail;
 mod nodes;
 mod people;
 mod pods;
+mod pods_faults;
 mod processes;
 mod providers;
 mod releases;

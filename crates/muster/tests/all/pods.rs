@@ -16,22 +16,26 @@ use tokio::runtime::Runtime;
 use crate::cluster;
 use crate::support::{Hub, LENGTHS, MUSTER, Output, PASSWORD, PATIENCE, World, until};
 
-const NAMESPACE: &str = "models";
+pub const NAMESPACE: &str = "models";
 /// An image as the field publishes them, ours, and one that takes two seconds a job.
-const PUBLISHED: &str = "registry.example.org/lab/published:1";
+pub const PUBLISHED: &str = "registry.example.org/lab/published:1";
 const OURS: &str = "registry.example.org/lab/ours:1";
-const SLOW: &str = "registry.example.org/lab/slow:1";
+pub const SLOW: &str = "registry.example.org/lab/slow:1";
 
 /// A cluster and its place.
-struct Kube {
-    fake: FakeKube,
+pub struct Kube {
+    pub fake: FakeKube,
     images: BTreeMap<String, Image>,
     _runtime: Runtime,
 }
 
 impl Kube {
     /// With nodes of so many cores.
-    fn start(world: &World, nodes: &[(&str, &str)]) -> Self {
+    pub fn start(world: &World, nodes: &[(&str, &str)]) -> Self {
+        Self::start_with(world, nodes, Config::default())
+    }
+
+    pub fn start_with(world: &World, nodes: &[(&str, &str)], config: Config) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/all/contract_a.py");
         let server = |more: &[&str]| {
             let run = [&["python3", script, "{ip}", "{port}"], more].concat();
@@ -55,7 +59,7 @@ impl Kube {
         let kubelet = kubelet::Settings { images, ..kubelet::Settings::default() };
         let actors = Some(Actors { kubelet, ..Actors::default() });
         let runtime = Runtime::new().expect("a runtime");
-        let started = runtime.block_on(FakeKube::start(Config { actors, ..Config::default() }));
+        let started = runtime.block_on(FakeKube::start(Config { actors, ..config }));
         let fake = started.expect("a cluster");
         let kube = Self { fake, images: known, _runtime: runtime };
         let namespace = json!({"metadata": {"name": NAMESPACE}, "status": {"phase": "Active"}});
@@ -67,15 +71,15 @@ impl Kube {
         kube
     }
 
-    fn create(&self, of: &Resource, object: Value) {
+    pub fn create(&self, of: &Resource, object: Value) {
         self.fake.objects().create(of, object).expect("it is created");
     }
 
-    fn add_node(&self, name: &str, cores: &str) {
+    pub fn add_node(&self, name: &str, cores: &str) {
         self.create(&Resource::nodes(), node(name, cores, "8Gi", &[], &[]));
     }
 
-    fn pods(&self) -> Vec<Arc<Value>> {
+    pub fn pods(&self) -> Vec<Arc<Value>> {
         self.fake.objects().list(&Resource::pods()).1
     }
 
@@ -83,12 +87,12 @@ impl Kube {
         self.images[name].clone()
     }
 
-    fn order(&self, order: Order) {
+    pub fn order(&self, order: Order) {
         self.fake.controls().expect("actors").order(order).expect("it is done");
     }
 
     /// The name of the pod that runs, once one does.
-    fn running(&self) -> String {
+    pub fn running(&self) -> String {
         let mut name = String::new();
         until("a pod runs", || {
             let pods = self.pods();
@@ -100,12 +104,12 @@ impl Kube {
         name
     }
 
-    fn until_pods(&self, count: usize) {
+    pub fn until_pods(&self, count: usize) {
         until(&format!("there are {count} pods"), || self.pods().len() == count);
     }
 
     /// A hub whose pods are here, with this as its only model.
-    fn hub<'w>(&self, world: &'w World, model: &Value) -> Hub<'w> {
+    pub fn hub<'w>(&self, world: &'w World, model: &Value) -> Hub<'w> {
         assert_eq!(world.create_admin("root").code, 0);
         let hub = world.hub_with(&["--cluster", "kubernetes"], |command| fill(world, command));
         hub.good(&["login", "root", "--password-file", "password"]);
@@ -114,18 +118,18 @@ impl Kube {
     }
 }
 
-fn fill(world: &World, command: &mut Command) {
+pub fn fill(world: &World, command: &mut Command) {
     command.env("MUSTER_KUBERNETES_KUBECONFIG", world.path("kubeconfig"));
     command.env("MUSTER_KUBERNETES_NAMESPACE", NAMESPACE);
     command.env("MUSTER_MODEL_IMAGES", "registry.example.org/lab/");
 }
 
-fn add(hub: &Hub, model: &Value) {
+pub fn add(hub: &Hub, model: &Value) {
     hub.world.write("model.json", model.to_string());
     hub.good(&["models", "add", "model.json"]);
 }
 
-fn model(image: &str, limits: Value) -> Value {
+pub fn model(image: &str, limits: Value) -> Value {
     json!({
         "id": "lengths", "image": image, "version": "1",
         "input": {"name": "input", "description": "A text"},
@@ -137,7 +141,7 @@ fn model(image: &str, limits: Value) -> Value {
     })
 }
 
-fn world() -> World {
+pub fn world() -> World {
     World::new(&[])
 }
 
@@ -145,7 +149,7 @@ fn run(hub: &Hub) -> String {
     hub.good(&["run", "lengths", "--input", "abc", "--quiet"]).text
 }
 
-fn instances(hub: &Hub) -> Vec<Value> {
+pub fn instances(hub: &Hub) -> Vec<Value> {
     let all = hub.good(&["instances", "--json"]).json();
     all["items"].as_array().expect("items").clone()
 }

@@ -41,6 +41,8 @@ async fn write(app: &App, counts: &Counts) -> Result<String, Problem> {
         ("objects_removed", "Objects of deleted requests removed", &stored.objects_removed),
         ("objects_missing", "Objects that are not there and are needed", &stored.objects_missing),
         ("stale_writes_refused", "Writes of attempts that were over", &stored.stale_writes_refused),
+        ("looks", "Looks at what there is, by which it is planned", &stored.looks),
+        ("look_microseconds", "Time that these looks took", &stored.look_micros),
     ] {
         registry.register(name, help, ConstCounter::new(count.get()));
     }

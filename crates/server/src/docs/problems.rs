@@ -122,6 +122,7 @@ const OPERATIONS: &[(&str, Body, &[Kind])] = {
         ("uncordon_node", Body::None, &[NotFound, NobodyPlans]),
         ("drain_node", Body::Json, &[NotFound, NobodyPlans]),
         ("list_node_groups", Body::None, &[NobodyPlans]),
+        ("list_autoscalers", Body::None, &[]),
         ("find_plan", Body::None, &[BadParameter, NobodyPlans]),
         ("list_catalogue", Body::None, &[BadParameter]),
         ("find_in_catalogue", Body::None, &[UnknownModel]),

@@ -30,6 +30,7 @@ const SQLITE: &[(i64, &str)] = &[
     (19, include_str!("../../migrations/sqlite/0019_planned.sql")),
     (20, include_str!("../../migrations/sqlite/0020_pods.sql")),
     (21, include_str!("../../migrations/sqlite/0021_usage.sql")),
+    (22, include_str!("../../migrations/sqlite/0022_pod_words.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -53,6 +54,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (19, include_str!("../../migrations/postgres/0019_planned.sql")),
     (20, include_str!("../../migrations/postgres/0020_pods.sql")),
     (21, include_str!("../../migrations/postgres/0021_usage.sql")),
+    (22, include_str!("../../migrations/postgres/0022_pod_words.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

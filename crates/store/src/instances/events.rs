@@ -10,14 +10,15 @@ use crate::writer::Tx;
 use crate::{Error, Store};
 
 const NOTE: &str = "INSERT INTO instance_event (instance_id, source, uid, kind, level, message, count, \
-     first_at, last_at, raw) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+     first_at, last_at, seq, raw) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
      ON CONFLICT (instance_id, source, uid) DO UPDATE SET kind = excluded.kind, \
      level = excluded.level, message = excluded.message, count = excluded.count, \
-     last_at = excluded.last_at, raw = excluded.raw";
+     last_at = excluded.last_at, seq = excluded.seq, raw = excluded.raw";
 
-const EVENTS: &str = "SELECT source, uid, kind, level, message, count, first_at, last_at, raw \
-     FROM instance_event WHERE instance_id = $1 AND ($2 IS NULL OR (last_at, source, uid) < ($2, $3, $4)) \
-     ORDER BY last_at DESC, source DESC, uid DESC LIMIT $5";
+const EVENTS: &str = "SELECT source, uid, kind, level, message, count, first_at, last_at, seq, raw \
+     FROM instance_event WHERE instance_id = $1 \
+     AND ($2 IS NULL OR (last_at, seq, source, uid) < ($2, $3, $4, $5)) \
+     ORDER BY last_at DESC, seq DESC, source DESC, uid DESC LIMIT $6";
 
 /// An instance has a hundred of these at most.
 const PHASES: &str = "SELECT kind, first_at, message FROM instance_event \
@@ -28,8 +29,8 @@ const PHASES: &str = "SELECT kind, first_at, message FROM instance_event \
 #[derive(Clone, Debug)]
 pub struct WhichEvents {
     pub instance: InstanceId,
-    /// Only older ones: `last_at`, `source` and `uid` of the last that was seen.
-    pub after: Option<(Timestamp, String, String)>,
+    /// Only older ones: `last_at`, `seq`, `source` and `uid` of the last that was seen.
+    pub after: Option<(Timestamp, u64, String, String)>,
     pub limit: u32,
 }
 
@@ -53,6 +54,7 @@ named_row! {
         count: i64,
         first_at: Ts,
         last_at: Ts,
+        seq: i64,
         raw: Option<String>,
     }
 }
@@ -61,14 +63,15 @@ impl Store {
     /// The newest first.
     pub async fn instance_events(&self, which: &WhichEvents) -> Result<Vec<Event>, Error> {
         let after = which.after.as_ref();
-        let source = after.map(|(_, source, _)| text::exact(source)).transpose()?;
-        let uid = after.map(|(_, _, uid)| text::exact(uid)).transpose()?;
+        let source = after.map(|(.., source, _)| text::exact(source)).transpose()?;
+        let uid = after.map(|(.., uid)| text::exact(uid)).transpose()?;
         let mut conn = self.inner.db.read().await?;
         let found: Vec<EventRow> = rows!(
             &mut conn,
             EVENTS,
             which.instance.0,
             after.map(|(at, ..)| Ts(*at)),
+            after.map(|(_, seq, ..)| *seq as i64),
             source,
             uid,
             i64::from(which.limit),
@@ -100,13 +103,14 @@ pub(crate) async fn note(tx: &mut Tx, id: InstanceId, event: &Event) -> Result<(
         event.count as i64,
         Ts(event.first_at),
         Ts(event.last_at),
+        event.seq as i64,
         &raw,
     );
     Ok(())
 }
 
 fn event(row: EventRow) -> Result<Event, Error> {
-    let EventRow { source, uid, kind, level, message, count, first_at, last_at, raw } = row;
+    let EventRow { source, uid, kind, level, message, count, first_at, last_at, seq, raw } = row;
     let raw = raw.map(|raw| serde_json::from_str(&raw)).transpose();
     Ok(Event {
         source,
@@ -117,6 +121,7 @@ fn event(row: EventRow) -> Result<Event, Error> {
         count: count as u64,
         first_at: first_at.0,
         last_at: last_at.0,
+        seq: seq as u64,
         raw: raw.map_err(|_| Error::Corrupt("an event".into()))?,
     })
 }

@@ -94,6 +94,8 @@ pub struct Stop {
 pub struct Seen {
     pub node: Option<String>,
     pub pod_status: Option<String>,
+    /// What the cluster says of its pod.
+    pub pod_message: Option<String>,
     pub pod: Option<Value>,
     /// Microseconds that it worked.
     pub busy: u64,
@@ -127,6 +129,7 @@ named_row! {
         asked: Option<String>,
         devices: Option<String>,
         pod_status: Option<String>,
+        pod_message: Option<String>,
         pod: Option<String>,
         busy: Option<i64>,
         samples: Option<i64>,
@@ -288,6 +291,7 @@ fn read(row: RecordRow) -> Result<InstanceRecord, Error> {
         seen: Seen {
             node: row.node,
             pod_status: row.pod_status,
+            pod_message: row.pod_message.filter(|message| !message.is_empty()),
             pod: pod.map_err(|_| corrupt("a pod"))?,
             busy: number(row.busy),
             usage,

@@ -20,12 +20,13 @@ use crate::{Change, Error, Store};
 /// Of each instance so many of the newest requests that it worked on are kept.
 const REQUESTS: i64 = 1_000;
 
-const SEEN: &str = "INSERT INTO instance_seen (instance_id, node, pod_status, pod, busy, samples, \
+const SEEN: &str = "INSERT INTO instance_seen (instance_id, node, pod_status, pod_message, pod, busy, samples, \
      cpu_now, cpu_peak, cpu_sum, memory_now, memory_peak, memory_sum, inputs, model_id, model_version) \
-     SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+     SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
      model_id, model_version FROM instance WHERE id = $1 \
      ON CONFLICT (instance_id) DO UPDATE SET node = COALESCE(excluded.node, instance_seen.node), \
      pod_status = COALESCE(excluded.pod_status, instance_seen.pod_status), \
+     pod_message = COALESCE(excluded.pod_message, instance_seen.pod_message), \
      pod = COALESCE(excluded.pod, instance_seen.pod), busy = instance_seen.busy + excluded.busy, \
      samples = instance_seen.samples + excluded.samples, \
      cpu_now = CASE WHEN excluded.samples > 0 THEN excluded.cpu_now ELSE instance_seen.cpu_now END, \
@@ -114,6 +115,7 @@ async fn write(tx: &mut Tx, notes: &InstanceNotes, now: Timestamp) -> Result<(),
         id.0,
         notes.node.as_deref().map(text::words),
         pod.map(|pod| text::words(&pod.status)),
+        pod.map(|pod| text::words(&pod.message)),
         pod.map(|pod| text::words(&pod.raw.to_string())),
         i64::try_from(notes.busy.as_micros()).unwrap_or(i64::MAX),
         number(used.samples),

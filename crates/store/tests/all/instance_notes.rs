@@ -59,7 +59,11 @@ async fn list(lab: &Lab, filter: InstanceFilter) -> Vec<InstanceId> {
 async fn notes_add_up(lab: Lab) {
     let id = ready(&lab).await;
     assert_eq!(find(&lab, id).await.seen, muster_store::Seen::default());
-    let pod = Pod { status: "Running".into(), raw: json!({"phase": "Running"}) };
+    let pod = Pod {
+        status: "Running".into(),
+        message: "not ready\0".into(),
+        raw: json!({"phase": "Running"}),
+    };
     let busy = Duration::from_millis(1500);
     let (node, usage) = (Some("one\0".into()), Usage::of(500, 10 << 30));
     note(&lab, InstanceNotes { node, pod: Some(pod), usage, busy, ..notes(id) }).await;
@@ -78,6 +82,10 @@ async fn notes_add_up(lab: Lab) {
         (Some("one\u{fffd}"), Some("Running"))
     );
     assert_eq!(seen.pod, Some(json!({"phase": "Running"})));
+    assert_eq!(seen.pod_message.as_deref(), Some("not ready\u{fffd}"));
+    let pod = Pod { status: "Running".into(), message: String::new(), raw: json!({}) };
+    note(&lab, InstanceNotes { pod: Some(pod), ..notes(id) }).await;
+    assert_eq!(find(&lab, id).await.seen.pod_message, None, "it says nothing any more");
 }
 
 async fn the_largest_memory_of_a_version_is_known(lab: Lab) {
@@ -143,17 +151,20 @@ async fn an_event_that_happens_again_is_the_same_one(lab: Lab) {
 
 async fn events_come_in_pages_the_newest_first(lab: Lab) {
     let id = ready(&lab).await;
-    let all: Vec<Event> = (0..7).map(|n| event(&format!("e{n}"), 1, n / 3)).collect();
+    // Of three of one time a later one was written earlier.
+    let of = |n: i64| Event { seq: 100 - n as u64, ..event(&format!("e{n}"), 1, n / 3) };
+    let all: Vec<Event> = (0..7).map(of).collect();
     note(&lab, InstanceNotes { events: all, ..notes(id) }).await;
     let whole = events(&lab, id, 100).await;
     assert_eq!(whole.len(), 9);
-    assert!(whole.is_sorted_by(|a, b| a.last_at >= b.last_at));
+    let when = |event: &Event| (event.last_at, event.seq);
+    assert!(whole.is_sorted_by(|a, b| when(a) >= when(b)));
     let (mut paged, mut after) = (Vec::new(), None);
     loop {
         let which = WhichEvents { instance: id, after, limit: 2 };
         let page = lab.store.instance_events(&which).await.expect("an answer");
         let Some(last) = page.last() else { break };
-        after = Some((last.last_at, last.source.clone(), last.uid.clone()));
+        after = Some((last.last_at, last.seq, last.source.clone(), last.uid.clone()));
         paged.extend(page);
     }
     assert_eq!(paged, whole);
@@ -189,7 +200,7 @@ async fn those_that_run_and_those_that_ended_are_two_lists(lab: Lab) {
     for id in &ids[..2] {
         lab.store.instance_ended(*id, &EndCause::Idle).await.expect("an answer");
     }
-    let pod = Pod { status: "Evicted".into(), raw: json!({}) };
+    let pod = Pod { status: "Evicted".into(), message: String::new(), raw: json!({}) };
     note(&lab, InstanceNotes { pod: Some(pod), ..notes(ids[3]) }).await;
     let all = InstanceFilter::default();
     assert_eq!(list(&lab, all.clone()).await, [ids[4], ids[3], ids[2]]);

@@ -48,6 +48,11 @@ export function statusOf(one: Instance): string {
   return one.stop && one.state !== 'ended' ? 'stopping' : (one.pod_status ?? one.state);
 }
 
+/** What the cluster says of a pod that does not run yet, in its own words. */
+export function podSays({ state, pod_message }: Pick<Instance, 'state' | 'pod_message'>): string {
+  return state === 'starting' ? (pod_message ?? '') : '';
+}
+
 /** The same and more, where there is room. */
 export function stateInWords(one: Instance): string {
   if (one.state === 'ended') return `ended: ${one.end?.cause ?? ''}`;
@@ -64,7 +69,7 @@ export function waitsFor({ runs, state, phases }: Pick<Details, 'runs' | 'state'
 
 /** Why it was launched, when that is over; the hub says it of the moment. */
 export function launchedInWords(cause: string): string {
-  const waited = /^(\d+) inputs wait(, or more)?$/.exec(cause);
+  const waited = /^(\d+) inputs? waits?(, or more)?$/.exec(cause);
   return waited ? `${counted(Number(waited[1]), 'input')}${waited[2] ? ' or more' : ''} waited` : cause;
 }
 

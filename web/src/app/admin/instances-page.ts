@@ -16,7 +16,7 @@ import { asList, asText, queryChanger } from '../ui/query';
 import { Failed, Void } from '../ui/void';
 import { When } from '../ui/when';
 import { InstanceDrawer } from './instance-drawer';
-import { markOf, percent, statusOf } from './instance-words';
+import { markOf, percent, podSays, statusOf } from './instance-words';
 import { Meter } from './meter';
 import { Filters } from './people';
 
@@ -42,7 +42,7 @@ const STATES: Option[] = ['preparing', 'starting', 'ready', 'draining', 'Pending
         @for (row of rows(); track row.id) {
           <tr [class.on]="opened() === row.id">
             <td class="ttl"><a class="tx" [routerLink]="[]" [queryParams]="{ open: row.id }" queryParamsHandling="merge">{{ catalogue.title(row.model) }}</a>&ngsp;<span class="mono id" [title]="row.id">{{ tail(row.id) }}</span></td>
-            <td class="sta"><m-phase [is]="markOf(row)" [said]="statusOf(row)" /></td>
+            <td class="sta"><m-phase [is]="markOf(row)" [said]="statusOf(row)" />@if (podSays(row); as says) {<p class="mut wrap">{{ says }}</p>}</td>
             <td class="num" data-l="Started"><span class="v"><m-when [at]="row.launched_at" [relative]="false" /></span></td>
             <td class="p2" data-l="Node"><span class="v">@if (row.node; as node) {<a class="tx" routerLink="/admin/nodes" [queryParams]="{ open: node }">{{ node }}</a>} @else {<span class="z">–</span>}</span></td>
             <td class="r" data-l="CPU"><span class="v"><m-meter [now]="row.resources?.cpu?.now" [peak]="row.resources?.cpu?.peak" kind="cores" /></span></td>
@@ -79,6 +79,7 @@ export class InstancesPage {
   protected readonly markOf = markOf;
   protected readonly statusOf = statusOf;
   protected readonly percent = percent;
+  protected readonly podSays = podSays;
   protected readonly read = read('/api/v1/instances', () => ({ query: { ended: false, model: [...this.model()], status: [...this.status()], ...launched(this.days(), untracked(this.#clock.now)), limit: 200, ...(this.after() ? { after: this.after() } : {}) } }));
   protected readonly rows = computed(() => this.read.value()?.items ?? []);
   protected readonly filtered = computed(() => !!(this.days() || this.model().length + this.status().length));

@@ -88,6 +88,17 @@ export function sumInWords(nodes: readonly Node[]): string {
   return `${counted(nodes.length, 'node')}: ${parts.join(', ')} held.`;
 }
 
+/** An autoscaler and whether it is there. */
+export function scalerHead({ name, present }: Pick<Schemas['Autoscaler'], 'name' | 'present'>): string {
+  const what = name === 'others' ? 'Others' : name;
+  if (present == null) return name === 'others' ? 'Whether there are others is not known' : `${what}: not known whether it is there`;
+  return present ? what : `${what} is not there`;
+}
+
+export function scalerMark({ present }: Pick<Schemas['Autoscaler'], 'present'>): string {
+  return present == null ? 'warn' : present ? 'info' : 's-waiting';
+}
+
 export type NodeAct = 'cordon' | 'drain' | 'uncordon';
 
 /** What an administrator may do with it now. */

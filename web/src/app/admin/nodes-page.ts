@@ -17,7 +17,7 @@ import { GroupScale } from './group-scale';
 import { NodeDialog } from './node-dialog';
 import { NodeDrawer } from './node-drawer';
 import { NodeRoom } from './node-room';
-import { ACTS, actsOf, MARKS, type Node, type NodeAct, roomInWords, styleOf, sumInWords } from './node-words';
+import { ACTS, actsOf, MARKS, type Node, type NodeAct, roomInWords, scalerHead, scalerMark, styleOf, sumInWords } from './node-words';
 
 const STAGES: Option[] = Object.keys(MARKS).map((value) => ({ value, label: value }));
 const MODES = { delegate: 'Nodes are left to somebody else.', advise: 'Nodes are somebody else’s: the hub says what it would do.', own: 'The hub makes nodes and takes them away.' };
@@ -30,7 +30,7 @@ const MODES = { delegate: 'Nodes are left to somebody else.', advise: 'Nodes are
   <div [class.split]="opened()"><div>
     <header class="head dup"><div class="ht"><h1>Nodes</h1><p class="sub">@if (nodes().length > 0) {{{ sum() }}&ngsp;}@if (plan.value(); as it) {{{ modes[it.words.mode] }} The last plan is of <m-when [at]="it.now" [relative]="false" />.}</p></div>
       <div class="acts"><m-live /><a class="btn" href="api/v1/plan" download="plan.json"><m-icon name="download" />World and plan</a></div></header>
-    @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="again()" />} @else if (plan.failure() ?? groups.failure(); as failure) {<m-failed [failure]="failure" (again)="again()" />}
+    @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="again()" />} @else if (plan.failure() ?? groups.failure() ?? scalers.failure(); as failure) {<m-failed [failure]="failure" (again)="again()" />}
     @if (plan.value()?.words?.unseen; as why) {<div class="note w mb5"><m-icon name="warn" /><span>{{ why }}</span></div>}
     @if (told().length > 0) {
       <div class="h2r first"><h2>Plan</h2><span class="mut">what is done, who waits, what is advised</span></div>
@@ -39,6 +39,11 @@ const MODES = { delegate: 'Nodes are left to somebody else.', advise: 'Nodes are
     @if (groups.value()?.items; as all) {@if (all.length > 0) {
       <div class="h2r"><h2>Groups</h2></div>
       <div class="sheet grpc">@for (group of all; track group.id) {<div><m-group-scale [group]="group" /></div>}</div>
+    }}
+    @if (scalers.value(); as asked) {@if (asked.unseen || asked.items.length > 0) {
+      <div class="h2r"><h2>Autoscalers</h2><span class="mut no-phone">who else makes nodes, and what they say</span></div>
+      @if (asked.unseen; as why) {<div class="note w mb5"><m-icon name="warn" /><span>The cluster cannot be asked: {{ why }}</span></div>}
+      @else {<div class="sheet">@for (one of asked.items; track one.name) {<div class="adv"><m-icon [name]="scalerMark(one)" /><div><b>{{ scalerHead(one) }}</b>@for (line of one.says; track $index) {<p>{{ line }}</p>}</div></div>}</div>}
     }}
     <div class="h2r"><h2>Nodes</h2><span class="mut no-phone">what instances asked for, of what the node has</span>
       <span class="end lg"><span><i class="ok l62"></i>works</span><span><i class="ok l24"></i>idle</span><span><i class="ldr"></i>drains</span><span><i class="lot"></i>others</span></span></div>
@@ -90,9 +95,12 @@ export class NodesPage {
   protected readonly styleOf = styleOf;
   protected readonly acts = ACTS;
   protected readonly actsOf = actsOf;
+  protected readonly scalerHead = scalerHead;
+  protected readonly scalerMark = scalerMark;
   protected readonly asking = signal<{ readonly id: string; readonly act: NodeAct } | null>(null);
   protected readonly read = read('/api/v1/nodes', () => ({ query: { group: [...this.group()], stage: [...this.stage()] as Node['stage']['name'][], limit: 200, ...(this.after() ? { after: this.after() } : {}) } }));
   protected readonly groups = read('/api/v1/node-groups', () => ({ quiet: true }));
+  protected readonly scalers = read('/api/v1/autoscalers', () => ({ quiet: true }));
   protected readonly plan = read('/api/v1/plan', () => ({ query: { world: false }, quiet: true }));
   protected readonly nodes = computed(() => this.read.value()?.items ?? []);
   /** As it is now, not as it was when somebody asked. */
@@ -112,11 +120,11 @@ export class NodesPage {
   });
 
   constructor() {
-    follow(inject(Feed).nodes, [this.read, this.groups, this.plan]);
+    follow(inject(Feed).nodes, [this.read, this.groups, this.plan, this.scalers]);
   }
 
   protected again(): void {
-    for (const one of [this.read, this.groups, this.plan]) one.again();
+    for (const one of [this.read, this.groups, this.plan, this.scalers]) one.again();
   }
 
   protected meta(node: Node): string {

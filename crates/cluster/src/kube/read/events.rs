@@ -5,6 +5,7 @@ use muster_core::Timestamp;
 use muster_core::news::{Event, Level};
 use serde_json::Value;
 
+use super::super::watch::number;
 use super::{pod, time};
 
 /// The event. What Kubernetes counts up is the same event with a higher count.
@@ -27,6 +28,8 @@ pub fn event(it: &ItsEvent) -> Event {
         count: u64::try_from(count).unwrap_or(1).max(1),
         first_at,
         last_at: last.unwrap_or_default().max(first_at),
+        // Grows with each write; times may have seconds only.
+        seq: it.metadata.resource_version.as_deref().and_then(number).unwrap_or(0),
         raw: raw(it),
     }
 }

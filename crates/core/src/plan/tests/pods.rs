@@ -155,3 +155,37 @@ fn an_old_pod_goes_while_it_is_idle_and_not_while_it_works() {
         assert_eq!(early.next_look == Some(now), goes);
     }
 }
+
+#[test]
+fn who_waits_for_a_pod_reads_no_words_of_the_cluster() {
+    let reasons = vec![Reason { nodes: 9, why: "Insufficient nvidia.com/gpu".into() }];
+    for (waits_for, words) in [
+        (
+            Waits::Scheduler(Scheduler::Unschedulable(reasons)),
+            "The model is starting: no machine has room for it now.",
+        ),
+        (
+            Waits::Scheduler(Scheduler::Gated(vec!["kueue.x-k8s.io/admission".into()])),
+            "The model is starting: it waits for its turn in the cluster.",
+        ),
+        (
+            Waits::Scheduler(Scheduler::Broken("pv-7: context deadline exceeded".into())),
+            "The model is starting: the cluster gives it no place; an administrator can see why.",
+        ),
+        (
+            failing(ImageFault::Unreachable, None),
+            "The model is starting: its image could not be fetched; it is tried again.",
+        ),
+        (Waits::Program, "The model is starting: its program is starting."),
+    ] {
+        let view = image("m", ModelLimits { batch_size: 10, ..ModelLimits::default() });
+        let world = World {
+            instances: vec![instance(1, "m", waits(waits_for.clone()))],
+            models: vec![waiting(view, 5)],
+            ..World::default()
+        };
+        let held = plan(&world, &Policy::default(), at(101)).held;
+        let said: Vec<String> = held.iter().map(|held| held.why.to_string()).collect();
+        assert_eq!(said, [words], "{waits_for:?}");
+    }
+}

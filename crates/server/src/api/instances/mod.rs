@@ -153,7 +153,7 @@ async fn find(app: &App, id: InstanceId) -> Result<InstanceRecord, Problem> {
 }
 
 pub struct ListEvents {
-    after: Option<(Timestamp, String, String)>,
+    after: Option<(Timestamp, u64, String, String)>,
     limit: u32,
 }
 
@@ -162,9 +162,9 @@ impl Parameters for ListEvents {
 
     fn read(pairs: &mut Pairs) -> Result<Self, Problem> {
         let after = pairs.text("after").filter(|text| !text.is_empty());
-        let after = after.map(|text| serde_json::from_str::<(i64, String, String)>(&text));
+        let after = after.map(|text| serde_json::from_str::<(i64, u64, String, String)>(&text));
         let after = after.transpose().map_err(|_| bad_mark())?;
-        let after = after.map(|(at, source, uid)| (Timestamp(at), source, uid));
+        let after = after.map(|(at, seq, source, uid)| (Timestamp(at), seq, source, uid));
         Ok(Self { after, limit: pairs.limit()? })
     }
 }
@@ -194,7 +194,7 @@ pub async fn list_instance_events(
     let which = WhichEvents { instance: id, after, limit: limit + 1 };
     let found = app.store.instance_events(&which).await?;
     let mark = |event: &muster_core::news::Event| {
-        let mark = (event.last_at.micros(), &event.source, &event.uid);
+        let mark = (event.last_at.micros(), event.seq, &event.source, &event.uid);
         serde_json::to_string(&mark).unwrap_or_default()
     };
     json(StatusCode::OK, &PageView::cut(found, limit, mark, EventView::from))

@@ -30,6 +30,10 @@ pub struct InstanceView {
     /// What the cluster says of its pod, in a word; null if it is none.
     #[schema(example = "Running")]
     pub pod_status: Option<String>,
+    /// What the cluster says of a pod that waits or did not end well, in its own words: its scheduler, its node
+    /// or its image's registry; null if it says nothing.
+    #[schema(example = "0/9 nodes are available: 9 Insufficient nvidia.com/gpu.")]
+    pub pod_message: Option<String>,
     /// The machine it runs on, if that is known.
     #[schema(example = "compute-3")]
     pub node: Option<String>,
@@ -288,6 +292,7 @@ impl InstanceView {
             state: record.state.name(),
             runs: record.runs.name(),
             pod_status: record.seen.pod_status,
+            pod_message: record.seen.pod_message,
             node: record.seen.node,
             asked: record.asked.map(AskedView::from),
             devices: record.devices.into_iter().map(|device| device.0).collect(),

@@ -4,6 +4,7 @@
 mod group_view;
 mod marks;
 pub mod plan;
+mod scalers;
 mod view;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use marks::{
     uncordon_node,
 };
 use plan::PlanDocument;
+pub use scalers::{__path_list_autoscalers, list_autoscalers};
 use view::{NodeDetails, NodeDocument, Shown};
 
 /// Most parts of a question.

@@ -24,7 +24,7 @@ macro_rules! record {
             $crate::db::dialect::instance_state!(),
             ", i.why, \
          i.launched_at, i.ready_at, i.idle_since, i.ended_at, i.end_cause, i.jobs, i.stop_work, \
-         i.stop_reason, i.stop_actor, i.stop_asked_at, i.stop_until, COALESCE(s.node, i.node), i.asked, i.devices, s.pod_status, s.pod, \
+         i.stop_reason, i.stop_actor, i.stop_asked_at, i.stop_until, COALESCE(s.node, i.node), i.asked, i.devices, s.pod_status, s.pod_message, s.pod, \
          s.busy, s.samples, s.cpu_now, s.cpu_peak, s.cpu_sum, s.memory_now, s.memory_peak, \
          s.memory_sum, s.log_object IS NOT NULL, \
          (SELECT name FROM account WHERE principal_id = i.stop_actor) \
