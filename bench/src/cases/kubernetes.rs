@@ -73,7 +73,7 @@ impl World {
         let model = json!({
             "id": id, "image": "registry.example.org/echo:1", "port": port, "version": "1",
             "input": {"name": "input", "description": "A text"},
-            "outputs": [{"name": "echo", "kind": "text"}],
+            "outputs": [{"name": "echo", "kind": "string"}],
             "limits": {"batch_size": 10, "min_instances": instances, "max_instances": instances.max(1),
                 "idle_seconds": 3600},
             "resources": {"cpu": 0.1, "memory_mib": 128},
@@ -238,9 +238,9 @@ async fn large(bench: &Bench) -> Result<Vec<Line>> {
         ),
         line(
             "calls of the API while nothing changes",
-            // One list of what pods use is due each 15 seconds, if the cluster measures that.
+            // The cluster does not measure what pods use; that would be a list each 15 seconds.
             format!("{calls} in {seconds:.0} s"),
-            "0, beside watches that end by themselves".to_owned(),
+            "0, but for watches that are opened anew".to_owned(),
             calls == 0,
             json!({"calls": calls, "seconds": seconds}),
         ),
