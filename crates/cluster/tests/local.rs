@@ -62,6 +62,7 @@ fn config(root: &Path) -> LocalConfig {
         program: PathBuf::from(FAKE),
         run_dir: root.join("run-dir"),
         environments: root.to_owned(),
+        folders: root.join("folders"),
         scratch: root.join("scratch"),
         walls: vec![],
         environment: vec![("PATH".into(), path), ("LANG".into(), "C".into())],

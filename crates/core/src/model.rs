@@ -79,6 +79,14 @@ impl Network {
 pub enum Source {
     /// A folder that `muster model-server` serves, one process an instance.
     Folder { path: String },
+    /// A folder that was pushed to the hub: each hub has it unpacked under the hash of its archive, and serves
+    /// it like any other folder.
+    Pushed {
+        content: String,
+        /// A version that is tried before it takes the place of the last good one: the model's own id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trial_of: Option<ModelId>,
+    },
     /// An external server: it outlives the hub. One instance.
     Server { url: String },
     /// An image that serves the model-server contract at a port: each instance is a pod, which outlives
@@ -97,10 +105,17 @@ impl Source {
     /// Where instances of it run.
     pub fn runs(&self) -> Runs {
         match self {
-            Self::Folder { .. } => Runs::Process,
+            Self::Folder { .. } | Self::Pushed { .. } => Runs::Process,
             Self::Server { .. } => Runs::Elsewhere,
             Self::Image { .. } => Runs::Pod,
         }
+    }
+}
+
+impl Model {
+    /// Is it a version that is being tried? Only its example is run.
+    pub fn is_trial(&self) -> bool {
+        matches!(self.source, Source::Pushed { trial_of: Some(_), .. })
     }
 }
 

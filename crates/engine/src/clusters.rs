@@ -52,7 +52,7 @@ impl Clusters {
         }
         Some(match runs {
             Runs::Process => {
-                "it is a folder, and this hub runs images as pods; an administrator can give it an image"
+                "it is a folder, and this hub runs images as pods; `muster model image` makes one of it, which an administrator adds"
             }
             Runs::Elsewhere | Runs::Pod => "it is an image, and this hub runs no pods",
         })

@@ -22,6 +22,7 @@ mod running;
 mod save;
 mod supervisor;
 mod tidy;
+mod trials;
 
 use std::time::Duration;
 
@@ -58,6 +59,7 @@ pub struct Engine {
 impl Engine {
     pub fn start(config: EngineConfig) -> Self {
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+        tokio::spawn(trials::settle(config.store.clone(), stop.clone()));
         let look = look::Loop::new(config, stop.clone(), abort.clone());
         Self { stop, abort, task: tokio::spawn(look.run()) }
     }

@@ -294,6 +294,23 @@ pub struct CatalogueModel {
     pub resources: Needs,
 }
 
+/// A version of a model that was pushed.
+#[derive(Deserialize)]
+pub struct ModelVersion {
+    pub version: String,
+    pub state: String,
+    pub served: bool,
+    pub reason: Option<String>,
+    pub waiting_reason: Option<String>,
+    pub request: Option<String>,
+    pub pushed_at: Timestamp,
+    pub pushed_by: String,
+    pub pushed_by_name: Option<String>,
+    pub bytes: u64,
+    pub files: u64,
+    pub notes: Vec<String>,
+}
+
 /// What an administrator says of a model's pods.
 #[derive(Deserialize)]
 pub struct ModelPod {

@@ -1,19 +1,25 @@
 //! The hub's public API, as the client commands use it.
 
 use std::cell::{Cell, RefCell};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_RANGE, RANGE, RETRY_AFTER};
+use futures::TryFutureExt;
+use futures::TryStreamExt;
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_RANGE, RANGE, RETRY_AFTER,
+};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio_util::io::ReaderStream;
 
 use crate::config::{Environment, client};
 use crate::credentials::{Credentials, Token};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, io_failure};
 use crate::path::parameter;
 
 /// Longest time for a connection, and without a byte of an answer. The longest long-poll is 60 s.
@@ -138,6 +144,30 @@ impl Hub {
     ) -> Result<Bytes, Failure> {
         let build =
             |http: &Client, url: &str| fill(http.request(Method::POST, format!("{url}{path}")));
+        self.whole(As::Us, build).await
+    }
+
+    /// Sends a file as the body of a `POST`; `sent` is told how many bytes more are under way.
+    pub async fn post_file(
+        &self,
+        path: &str,
+        (file, content_type): (&Path, &str),
+        sent: impl Fn(u64) + Clone + Send + Sync + 'static,
+    ) -> Result<Bytes, Failure> {
+        let unreadable = io_failure("the file that is sent");
+        let length = std::fs::metadata(file).map_err(&unreadable)?.len();
+        // Opened anew for each try: it fails as a request does.
+        let build = |http: &Client, url: &str| {
+            let (sent, file) = (sent.clone(), file.to_owned());
+            let pieces = async move { tokio::fs::File::open(file).await }
+                .map_ok(|file| ReaderStream::with_capacity(file, 256 << 10))
+                .try_flatten_stream()
+                .inspect_ok(move |piece| sent(piece.len() as u64));
+            let post = http.post(format!("{url}{path}"));
+            post.header(CONTENT_TYPE, content_type)
+                .header(CONTENT_LENGTH, length)
+                .body(reqwest::Body::wrap_stream(pieces))
+        };
         self.whole(As::Us, build).await
     }
 

@@ -16,6 +16,7 @@ mod machine;
 mod node;
 mod password;
 mod path;
+mod pushed;
 mod screen;
 mod store;
 mod surroundings;
@@ -32,8 +33,8 @@ use muster_cluster::child::Child;
 
 use crate::arguments::{AdminVerb, Cli, Command, ModelVerb, StatsVerb};
 use crate::commands::{
-    admin, audit, clean, doctor, folder, instances, login, models, nodes, oversight, plan,
-    requests, run, serve, settings, stats, users,
+    admin, audit, clean, doctor, folder, image, instances, login, models, nodes, oversight, plan,
+    push, requests, run, serve, settings, stats, users,
 };
 use crate::config::Environment;
 use crate::download::Format;
@@ -118,6 +119,10 @@ impl Cli {
             Command::Model(command) => match command.verb {
                 ModelVerb::Check(arguments) => return folder::check(&arguments, environment),
                 ModelVerb::Prepare(arguments) => folder::prepare(&arguments, environment),
+                ModelVerb::Image(arguments) => image::image(&arguments, environment),
+                ModelVerb::Push(arguments) => return client(push::push(&hub()?, &arguments)),
+                ModelVerb::Versions(arguments) => client(push::versions(&hub()?, &arguments)),
+                ModelVerb::Rollback(arguments) => client(push::roll_back(&hub()?, &arguments)),
             },
             Command::Config(arguments) => settings::show(&arguments, environment),
             Command::Doctor(arguments) => return client(doctor::examine(&arguments, environment)),
@@ -156,6 +161,7 @@ impl Command {
             Self::Plan(arguments) => arguments.json,
             Self::Config(arguments) => arguments.json,
             Self::Doctor(arguments) => arguments.json,
+            Self::Model(command) => command.verb.wants_json(),
             Self::Admin(command) => match &command.verb {
                 AdminVerb::Requests(arguments) => arguments.json,
                 AdminVerb::Request(arguments) => arguments.verb.wants_json(),

@@ -13,12 +13,19 @@ use tokio::sync::watch;
 use crate::config::server::Serve;
 use crate::folders::Versions;
 
-pub fn this_node(serve: &Serve, facts: Arc<Facts>, here: watch::Receiver<Versions>) -> ThisNode {
+/// `here`: folders of the configuration, and those that were pushed.
+pub fn this_node(
+    serve: &Serve,
+    facts: Arc<Facts>,
+    here: (watch::Receiver<Versions>, watch::Receiver<Versions>),
+) -> ThisNode {
     let name = serve.node.clone().or_else(proc::host);
     let id = NodeId(name.unwrap_or_else(|| "this-machine".to_owned()));
     let labels = serve.labels.clone();
     Arc::new(move || {
         let machine = facts.now();
+        let mut folders = here.0.borrow().clone();
+        folders.extend(here.1.borrow().clone());
         NodeView {
             id: id.clone(),
             group: None,
@@ -26,7 +33,7 @@ pub fn this_node(serve: &Serve, facts: Arc<Facts>, here: watch::Receiver<Version
             taints: Vec::new(),
             allocatable: allocatable(&machine),
             devices: machine.gpus.iter().map(device).collect(),
-            folders: Some(here.borrow().clone()),
+            folders: Some(folders),
             stage: NodeStage::Ready,
             price: 0,
             keep: None,

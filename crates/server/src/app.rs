@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::FromRef;
 use muster_core::PrincipalId;
 use muster_store::{Format, Store};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::ServerConfig;
 use crate::http::listen::{Life, until_stopping};
@@ -30,6 +30,8 @@ const SMALL_DOWNLOAD: u64 = 128 << 10;
 const LARGE_DOWNLOAD: u64 = 1 << 20;
 /// A workbook is also a file on disk for as long as it is sent, so there are fewer at a time.
 const WORKBOOK: u64 = 8 << 20;
+/// Each takes as much of the disk as a folder and its archive may have.
+const PUSHED_AT_ONCE: usize = 2;
 /// Inputs of a request whose download is small.
 const FEW: u64 = 100;
 
@@ -46,6 +48,8 @@ pub struct App {
     pub reader: Reader,
     /// Memory of downloads, bytes.
     downloads: Arc<Share>,
+    /// Folders that are taken in at a time.
+    pub pushing: Arc<Semaphore>,
     pub streams: Arc<Streams>,
     pub overview: Overview,
     pub examined: Examined,
@@ -78,6 +82,7 @@ impl App {
             uses: Arc::new(Uses::new(config.quotas)),
             reader,
             downloads: Share::new(config.download_bytes, config.download_bytes_each),
+            pushing: Arc::new(Semaphore::new(PUSHED_AT_ONCE)),
             streams: Arc::new(streams),
             overview: Overview::default(),
             examined: Examined::default(),

@@ -1,7 +1,9 @@
 //! What an operator may set of the HTTP API.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -9,7 +11,7 @@ use muster_core::image::ImagePrefix;
 use muster_core::input::InputLimits;
 use muster_core::quota::Quotas;
 use muster_core::room::Scaler;
-use muster_core::{Check, Clearing, Retention};
+use muster_core::{Check, Clearing, Model, ModelId, Retention};
 
 use crate::http::network::Addresses;
 use crate::http::pace::Times;
@@ -67,6 +69,89 @@ impl fmt::Debug for Scalers {
     }
 }
 
+/// A folder that was pushed, as it was read.
+pub struct PushedFolder {
+    pub model: Model,
+    pub files: u64,
+    /// What is no fault, but should be known.
+    pub notes: Vec<String>,
+}
+
+/// Why a folder is not taken.
+pub enum FolderRefused {
+    /// Its archive cannot be unpacked.
+    Archive(String),
+    /// It is not the folder of a model.
+    Faults(Vec<String>),
+    /// This machine cannot have it.
+    Io(io::Error),
+}
+
+impl From<io::Error> for FolderRefused {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl fmt::Display for FolderRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Archive(what) => f.write_str(what),
+            Self::Faults(faults) => f.write_str(&faults.join("; ")),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+type ReadFolder =
+    dyn Fn(&ModelId, &str, &Path) -> Result<PushedFolder, FolderRefused> + Send + Sync;
+
+/// How folders are taken in that are pushed. By default none are.
+#[derive(Clone, Default)]
+pub struct Pushes {
+    /// Of an archive.
+    pub most_bytes: u64,
+    /// Where archives are kept while they come.
+    pub place: PathBuf,
+    /// Models run inside walls here; else only administrators push.
+    pub walls: bool,
+    read: Option<Arc<ReadFolder>>,
+}
+
+impl Pushes {
+    /// `read` takes a model's id, the hash of an archive and the file that it is in: it unpacks and reads it, and
+    /// runs nothing. It may take a while.
+    pub fn new(
+        most_bytes: u64,
+        place: PathBuf,
+        walls: bool,
+        read: impl Fn(&ModelId, &str, &Path) -> Result<PushedFolder, FolderRefused>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self { most_bytes, place, walls, read: Some(Arc::new(read)) }
+    }
+
+    pub fn read(
+        &self,
+        id: &ModelId,
+        content: &str,
+        archive: &Path,
+    ) -> Result<PushedFolder, FolderRefused> {
+        match &self.read {
+            Some(read) => read(id, content, archive),
+            None => Err(FolderRefused::Archive("this hub takes no folders".to_owned())),
+        }
+    }
+}
+
+impl fmt::Debug for Pushes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pushes").field("most_bytes", &self.most_bytes).finish_non_exhaustive()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// Where the API listens; port 0 takes a free one.
@@ -99,6 +184,8 @@ pub struct ServerConfig {
     pub model_addresses: Vec<Origin>,
     /// Images that models of the API may be, by how their names begin.
     pub model_images: Vec<ImagePrefix>,
+    /// How folders are taken in that are pushed.
+    pub pushes: Pushes,
     /// Most instances of all models together.
     pub max_instances: u32,
     pub times: Times,
@@ -159,6 +246,7 @@ impl Default for ServerConfig {
             sessions: SessionLimits::default(),
             model_addresses: Vec::new(),
             model_images: Vec::new(),
+            pushes: Pushes::default(),
             max_instances: 16,
             times: Times::default(),
             connections: 4_096,

@@ -26,7 +26,7 @@ pub use crate::http::network::Addresses;
 pub use crate::http::pace::Times;
 pub use crate::http::problem;
 pub use api::nodes::plan::{plan_document, plan_of_file};
-pub use config::{Machine, Scalers, ServerConfig};
+pub use config::{FolderRefused, Machine, PushedFolder, Pushes, Scalers, ServerConfig};
 pub use identity::mail::{Mail, PASSWORD_PAGE, link};
 pub use identity::password::hash as hash_password;
 pub use identity::rate::SessionLimits;

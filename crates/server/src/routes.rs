@@ -8,6 +8,10 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::api::catalogue::versions::{
+    __path_list_model_versions, __path_push_model_version, __path_roll_back_model,
+    list_model_versions, push_model_version, roll_back_model,
+};
 use crate::api::catalogue::{
     __path_clear_model_cache, __path_create_model, __path_delete_model, __path_disable_model,
     __path_edit_model, __path_enable_model, __path_find_in_catalogue, __path_list_catalogue,
@@ -144,6 +148,8 @@ fn catalogue() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(enable_model))
         .routes(routes!(disable_model))
         .routes(routes!(clear_model_cache))
+        .routes(routes!(list_model_versions, push_model_version))
+        .routes(routes!(roll_back_model))
 }
 
 fn administration() -> OpenApiRouter<Arc<App>> {

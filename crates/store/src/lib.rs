@@ -36,6 +36,9 @@ use tokio::task::JoinHandle;
 pub use aside::{INLINE, aside, aside_if};
 pub use catalogue::edits::{Entry, ModelAct, ModelDone, Owner};
 pub use catalogue::images::SeenImage;
+pub use catalogue::versions::{
+    ModelVersion, NewVersion, Pushed, RolledBack, VersionState, trial_id,
+};
 pub use clearing::{Clear, Cleared, ClearedBy};
 pub use counters::{Counter, Counters};
 pub use crash::crash_point;

@@ -43,6 +43,7 @@ async fn hub(run_dir: &std::path::Path, folder: &std::path::Path) {
         program: std::env::current_exe().expect("its own path"),
         run_dir: run_dir.to_owned(),
         environments: run_dir.to_owned(),
+        folders: run_dir.join("folders"),
         scratch: run_dir.join("scratch"),
         walls: vec![],
         environment: vec![("PATH".into(), path)],

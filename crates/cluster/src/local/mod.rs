@@ -39,6 +39,8 @@ pub struct LocalConfig {
     pub run_dir: PathBuf,
     /// Prepared Python environments.
     pub environments: PathBuf,
+    /// Where folders that were pushed are unpacked, each under the hash of its archive.
+    pub folders: PathBuf,
     /// A scratch folder for each instance, gone when it ends; one hub at a time.
     pub scratch: PathBuf,
     /// What `model-server` is told besides: which walls its model gets.
@@ -56,6 +58,7 @@ pub struct LocalConfig {
 pub struct LocalProcesses {
     book: Arc<Book<Running>>,
     launches: mpsc::Sender<Started>,
+    folders: PathBuf,
     /// The name of this machine.
     host: Option<String>,
     /// Held for as long as instances may run here.
@@ -117,7 +120,8 @@ impl LocalProcesses {
         std::thread::Builder::new()
             .name("instances".to_owned())
             .spawn(move || spawner.run(&received, &runtime))?;
-        Ok(Arc::new(Self { book, launches, host: proc::host(), _lock: lock }))
+        let (folders, host) = (config.folders, proc::host());
+        Ok(Arc::new(Self { book, launches, folders, host, _lock: lock }))
     }
 }
 
@@ -134,11 +138,17 @@ impl Cluster for LocalProcesses {
         if !self.book.enter(instance, starting, known) {
             return;
         }
-        if !matches!(model.source, Source::Folder { .. }) {
+        let folder = match &model.source {
+            Source::Folder { path } => Some(PathBuf::from(path)),
+            Source::Pushed { content, .. } => Some(self.folders.join(content)),
+            Source::Server { .. } | Source::Image { .. } => None,
+        };
+        let Some(folder) = folder else {
             let cause = EndCause::not_started("it is not a folder");
             return self.book.see(instance, ObservedState::Ended { cause });
-        }
-        if self.launches.send(Started { instance, model, devices, orders: received }).is_err() {
+        };
+        let started = Started { instance, model, folder, devices, orders: received };
+        if self.launches.send(started).is_err() {
             let cause = EndCause::not_started("the hub cannot start processes any more");
             self.book.see(instance, ObservedState::Ended { cause });
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use muster_core::instance::{EndCause, StartFault};
 use muster_core::news::Usage;
-use muster_core::{InstanceId, Model, ObservedState, Source};
+use muster_core::{InstanceId, Model, ObservedState};
 use tokio::process::Command;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -46,6 +46,7 @@ pub(super) struct Spawner {
 pub(super) struct Started {
     pub instance: InstanceId,
     pub model: Arc<Model>,
+    pub folder: PathBuf,
     pub devices: Vec<String>,
     pub orders: UnboundedReceiver<Order>,
 }
@@ -82,13 +83,11 @@ impl Spawner {
     }
 
     fn start(&self, started: Started, isolation: Isolation, runtime: &Handle) {
-        let Started { instance, model, devices, orders } = started;
-        if !matches!(model.source, Source::Folder { .. }) {
-            return;
-        }
+        let Started { instance, model, folder, devices, orders } = started;
         let socket = self.sockets.join(format!("{instance}.sock"));
         let scratch = self.scratch.join(instance.to_string());
-        let mut command = self.command(instance, &model, (&socket, &scratch), isolation);
+        let places = (folder.as_path(), socket.as_path(), scratch.as_path());
+        let mut command = self.command(instance, &model, places, isolation);
         let mut child = match self.with_devices(&mut command, &devices).spawn() {
             Ok(child) => child,
             Err(error) => {
@@ -123,12 +122,9 @@ impl Spawner {
         &self,
         instance: InstanceId,
         model: &Model,
-        (socket, scratch): (&Path, &Path),
+        (folder, socket, scratch): (&Path, &Path, &Path),
         isolation: Isolation,
     ) -> Command {
-        let Source::Folder { path: folder } = &model.source else {
-            unreachable!("it has a folder")
-        };
         let mut listen = OsString::from("unix:");
         listen.push(socket);
         let mut command: Vec<OsString> = vec![

@@ -78,8 +78,6 @@ pub struct TestCluster {
     /// Those that are stopped go on.
     pub stubborn: AtomicBool,
     now: OnceLock<Now>,
-    /// What runs here was made by the word of a later plan.
-    pub of_later: AtomicBool,
     /// Instances that answer nothing any more.
     pub deaf: Mutex<Vec<InstanceId>>,
 }
@@ -106,7 +104,6 @@ impl TestCluster {
             never_ready: AtomicBool::new(false),
             stubborn: AtomicBool::new(false),
             now: OnceLock::new(),
-            of_later: AtomicBool::new(false),
             deaf: Mutex::default(),
         })
     }
@@ -138,22 +135,6 @@ impl TestCluster {
         }
         self.changed.send_modify(|n| *n += 1);
         self.happened.send_replace(());
-    }
-
-    /// It may have news.
-    pub fn touch(&self) {
-        self.changed.send_modify(|n| *n += 1);
-    }
-
-    pub fn known(&self) -> usize {
-        self.instances.lock().expect("no panic").len()
-    }
-
-    /// One that nobody launched here.
-    pub fn appear(&self, id: InstanceId) {
-        let starting = ObservedState::starting("made by somebody");
-        self.instances.lock().expect("no panic").insert(id, (starting.clone(), None));
-        self.set(id, starting);
     }
 
     pub fn kill(&self, id: InstanceId) {
@@ -240,15 +221,6 @@ impl Cluster for Handle {
         Written { position: from, bytes: all[skip..].to_vec() }
     }
 
-    fn sweep(&self, id: InstanceId) -> bool {
-        if self.0.of_later.load(Ordering::SeqCst) {
-            return false;
-        }
-        self.stop(id, Duration::ZERO);
-        self.forget(id);
-        true
-    }
-
     fn news(&self, _id: InstanceId) -> News {
         News { node: Some("here".into()), usage: Usage::of(500, 1000), ..News::default() }
     }
@@ -306,8 +278,6 @@ pub struct Hub {
     pub store: Store,
     pub engine: Engine,
     pub cluster: Arc<TestCluster>,
-    /// Where instances of images run.
-    pub pods: Arc<TestCluster>,
     pub model: Arc<Model>,
     pub principal: PrincipalId,
 }
@@ -336,8 +306,6 @@ pub struct Setup {
     /// Who makes nodes, and what is wanted of them.
     pub groups: Option<GroupsConfig>,
     pub nodes: NodesPolicy,
-    /// Instances of images are run too.
-    pub pods: bool,
 }
 
 impl Default for Setup {
@@ -355,7 +323,6 @@ impl Default for Setup {
             further: vec![],
             groups: None,
             nodes: NodesPolicy::default(),
-            pods: false,
         }
     }
 }
@@ -420,28 +387,23 @@ impl Hub {
         let token = *store.clock().id().as_bytes();
         let token = std::array::from_fn(|n| token[n % 16]);
         let session = store.create_session(token, Duration::from_secs(3600)).await;
-        let pods = TestCluster::new(Arc::new(echo), None);
         let cluster = TestCluster::new(Arc::new(behaviour), start_fails);
         let timed = store.clone();
         let now: Now = Arc::new(move || timed.now());
-        assert!(
-            cluster.now.set(Arc::clone(&now)).is_ok() && pods.now.set(Arc::clone(&now)).is_ok()
-        );
-        let runs_pods: Arc<dyn Cluster> = Arc::new(Handle(Arc::clone(&pods)));
+        assert!(cluster.now.set(Arc::clone(&now)).is_ok());
         let engine = Engine::start(EngineConfig {
             store: store.clone(),
             clusters: Clusters {
                 local: Some(Arc::new(Handle(Arc::clone(&cluster)))),
                 external: ExternalServers::new(now).expect("a client"),
-                pods: setup.pods.then_some(runs_pods),
+                pods: None,
             },
             policy: Policy { nodes: setup.nodes, ..Policy::default() },
             groups: setup.groups,
             node: setup.node.map(|node| -> ThisNode { Arc::new(move || node.clone()) }),
             clearing: muster_core::Clearing::NEVER,
         });
-        let principal = session.expect("a session").principal;
-        Self { store, engine, cluster, pods, model, principal }
+        Self { store, engine, cluster, model, principal: session.expect("a session").principal }
     }
 
     /// Why the model's requests wait, once that is so.

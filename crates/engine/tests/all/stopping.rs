@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use muster_core::instance::{EndCause, StopWork};
 use muster_core::{InstanceId, Request};
-use muster_store::{Clock, InstanceRecord, StopWish, Stopped, Submitted, WhichEvents};
+use muster_store::{InstanceRecord, StopWish, Stopped, Submitted, WhichEvents};
 use tokio::sync::watch;
 
-use crate::hub::{Hub, Reply, Setup, echo, echoes, limits};
+use crate::hub::{Hub, Reply, echo, echoes, limits};
 
 const LONG: Duration = Duration::from_secs(20);
 const A_MINUTE: Duration = Duration::from_secs(60);
@@ -212,37 +212,4 @@ async fn what_an_instance_did_used_and_wrote_is_noted() {
     .await;
     let log = hub.store.instance_log(id, 0).await.expect("an answer").expect("the instance");
     assert_eq!((log.bytes, log.is_last), (format!("log of {id}\n").into(), true));
-}
-
-/// A row comes before its pod, so a pod without one is nobody's; a row may be read a moment later.
-#[tokio::test]
-async fn a_pod_that_is_in_no_books_goes_after_a_minute_unless_a_later_plan_made_it() {
-    let clock = Clock::system();
-    let setup = Setup { pods: true, clock: clock.clone(), ..Setup::default() };
-    let hub = Hub::on(setup, echo).await;
-    let looks = || hub.store.counters().looks.get();
-    // What is seen of the pods is looked at.
-    let looked = async || {
-        for _ in 0..3 {
-            let before = looks();
-            hub.pods.touch();
-            while looks() == before {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
-    };
-    let stray = InstanceId(clock.id());
-    hub.pods.appear(stray);
-    looked().await;
-    clock.advance(Duration::from_secs(58));
-    looked().await;
-    assert_eq!(hub.pods.live(), [stray]);
-    hub.pods.of_later.store(true, Ordering::SeqCst);
-    clock.advance(Duration::from_secs(120));
-    looked().await;
-    assert_eq!(hub.pods.live(), [stray], "whoever made it knows more");
-    hub.pods.of_later.store(false, Ordering::SeqCst);
-    clock.advance(Duration::from_secs(61));
-    looked().await;
-    assert!(hub.pods.live().is_empty() && hub.pods.known() == 0);
 }

@@ -54,6 +54,11 @@ impl Snapshot {
         self.0.iter().filter(|(_, seen)| seen.link.is_none()).map(|(path, _)| &**path)
     }
 
+    /// All that counts: each path, and whether it is a link.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Path, bool)> {
+        self.0.iter().map(|(path, seen)| (&**path, seen.link.is_some()))
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -137,7 +142,7 @@ fn look(dir: &Path, inside: &Path, files: &mut BTreeMap<PathBuf, Seen>) -> io::R
         let entry = entry?;
         let name = entry.file_name();
         let bytes = name.as_bytes();
-        if bytes.starts_with(b".") || bytes == b"__pycache__" || bytes.ends_with(b".pyc") {
+        if !counts(bytes) {
             continue;
         }
         let (kind, path) = (entry.file_type()?, inside.join(&name));
@@ -157,6 +162,11 @@ fn look(dir: &Path, inside: &Path, files: &mut BTreeMap<PathBuf, Seen>) -> io::R
         files.insert(path, seen);
     }
     Ok(())
+}
+
+/// Is a file or folder of this name a part of the model?
+pub(super) fn counts(name: &[u8]) -> bool {
+    !(name.starts_with(b".") || name == b"__pycache__" || name.ends_with(b".pyc"))
 }
 
 fn hash_of(file: &Path) -> io::Result<String> {

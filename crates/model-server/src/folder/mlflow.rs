@@ -139,7 +139,7 @@ fn dependencies(dir: &Path, flavour: &Yaml, description: &Yaml) -> Result<Depend
     let python = flavour.get("python_version").and_then(Yaml::text).map(str::to_owned);
     let mut found = Dependencies::find(dir, None, python)?;
     found.notes.retain(|note| !note.about.file.starts_with("conda."));
-    let named = std::fs::read_to_string(dir.join("requirements.txt")).unwrap_or_default();
+    let named = file_text(dir, "requirements.txt").map(|file| file.text).unwrap_or_default();
     if !named.contains("mlflow") && !format!("{:?}", found.steps).contains("mlflow") {
         // That loads every flavour; all of MLflow is a server with a web page, and hundreds of megabytes.
         let version = description.get("mlflow_version").and_then(Yaml::text).unwrap_or_default();

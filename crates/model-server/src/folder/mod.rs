@@ -1,6 +1,7 @@
 //! Reading a model folder: `model.toml`, the eos-template layout as it is in the wild, an MLflow model, or
 //! a `predict.py` alone.
 
+pub mod archive;
 mod content;
 mod mlflow;
 mod scan;
@@ -19,6 +20,9 @@ use crate::dependencies::Dependencies;
 
 pub use content::Snapshot;
 pub(crate) use scan::script_text;
+
+/// A text that describes a model, bytes: who reads folders of others does not hold more in memory.
+const LONGEST_TEXT: u64 = 8 << 20;
 
 /// How often a folder is read that changes meanwhile.
 const TRIES: usize = 5;
@@ -207,7 +211,15 @@ pub(crate) struct Source {
 
 /// Reads a text: without a byte order mark, with line ends as they are here.
 pub(crate) fn file_text(dir: &Path, name: &str) -> Result<Source, Fault> {
-    let bytes = std::fs::read(dir.join(name)).map_err(|e| Fault::new(name, e.to_string()))?;
+    let path = dir.join(name);
+    let length = path.metadata().map_or(0, |file| file.len());
+    if length > LONGEST_TEXT {
+        return Err(Fault::new(
+            name,
+            format!("it has {length} bytes; at most {LONGEST_TEXT} are read"),
+        ));
+    }
+    let bytes = std::fs::read(path).map_err(|e| Fault::new(name, e.to_string()))?;
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(Fault::new(name, "it is UTF-16; save it as UTF-8"));
     }

@@ -1,5 +1,6 @@
 //! Model servers as a client meets them: folders as they are in the wild, real processes, real HTTP.
 
+mod archives;
 mod batches;
 mod checking;
 mod commands;

@@ -24,7 +24,8 @@ pub use self::audit::Audit;
 pub use self::clean::Clean;
 pub use self::doctor::Doctor;
 pub use self::folder::{
-    ModelCommand, ModelFolder, ModelServer, ModelVerb, PrepareFolder, WallFlags, Walls,
+    ImageFolder, ModelCommand, ModelFolder, ModelServer, ModelVerb, PrepareFolder, PushFolder,
+    Rollback, Versions, WallFlags, Walls,
 };
 pub use self::instances::{
     InstanceCommand, InstanceEvents, InstanceLogs, InstanceVerb, Instances, OneInstance,

@@ -26,6 +26,7 @@ use crate::config::kubernetes::Kubernetes;
 use crate::config::server::Serve;
 use crate::failure::{Failure, io_failure};
 use crate::folders::{Folders, Versions, keep_up, versions};
+use crate::pushed::{self, PushedFolders};
 use crate::store::{data_dir, store_config, store_failure};
 use crate::surroundings::Surroundings;
 use crate::{table, telemetry, walls};
@@ -75,6 +76,8 @@ async fn run(
         () = signals.first() => return Ok(()),
     };
     let store = opened.map_err(|error| store_failure(&error))?;
+    let pushed =
+        PushedFolders::open(&data, serve.push_most).map_err(io_failure("the data folder"))?;
     let facts = Facts::start(serve.machine.clone()).await.map_err(io_failure("this machine"))?;
     tracing::info!(machine = %crate::machine::room(&facts.now()).what, "what instances may have");
     let surroundings = match &serve.kubernetes {
@@ -87,6 +90,7 @@ async fn run(
         hosts: serve.allowed_hosts.clone(),
         model_addresses: serve.model_addresses.clone(),
         model_images: serve.model_images.clone(),
+        pushes: pushed.takes(serve.push_bytes, serve.model_walls),
         max_instances: serve.max_instances,
         proxies: serve.trusted_proxies.clone(),
         public_url: serve.public_url.clone(),
@@ -120,7 +124,9 @@ async fn run(
     let upload_bytes = config.upload_bytes.max(serve.body_bytes);
     let server = Server::bind(ServerConfig { upload_bytes, cookie, ..config }, store.clone())
         .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", serve.listen)))?;
-    let starting = start_engine(serve, environment, &data, &store, facts, here.subscribe());
+    let unpacked = watch::Sender::new(Versions::new());
+    let both = (here.subscribe(), unpacked.subscribe());
+    let starting = start_engine(serve, environment, &data, &store, facts, both);
     let (engine, instances, pods) = tokio::select! {
         started = starting => started?,
         () = signals.first() => {
@@ -131,6 +137,10 @@ async fn run(
     if let (Some(surroundings), Some(pods)) = (surroundings, pods) {
         surroundings.watched_by(&pods);
     }
+    let keeping = match serve.kubernetes {
+        None => Some(tokio::spawn(pushed.keep(store.clone(), unpacked))),
+        Some(_) => None,
+    };
     let watching =
         folders.map(|folders| tokio::spawn(keep_up(folders, here, store.clone(), instances)));
 
@@ -151,8 +161,8 @@ async fn run(
         hurry.spawn(signals.second());
     };
     let answered = server.run(shutdown).await;
-    if let Some(watching) = watching {
-        watching.abort();
+    for task in watching.into_iter().chain(keeping) {
+        task.abort();
     }
     engine.stop(serve.stop).await;
     store.close().await;
@@ -205,7 +215,7 @@ async fn open_with(config: StoreConfig, clock: &Clock, models: Vec<Model>) -> Re
     match store.sync_models(models).await {
         Ok(taken) => {
             for model in taken {
-                tracing::error!(model.id = %model, "a model of the API has this id: the folder is left out");
+                tracing::error!(model.id = %model, "a model that was pushed or made with the API has this id: the folder is left out");
             }
             Ok(store)
         }
@@ -222,7 +232,7 @@ async fn start_engine(
     data: &Path,
     store: &Store,
     facts: Arc<Facts>,
-    here: watch::Receiver<Versions>,
+    here: (watch::Receiver<Versions>, watch::Receiver<Versions>),
 ) -> Result<(Engine, watch::Receiver<u64>, Option<Arc<dyn Cluster>>), Failure> {
     let timed = store.clone();
     let now: Now = Arc::new(move || timed.now());
@@ -264,6 +274,7 @@ fn processes(
         program: std::env::current_exe().map_err(io_failure("the path of this program"))?,
         run_dir: data.join("run"),
         environments: environments(data),
+        folders: pushed::place(data),
         scratch: data.join("scratch"),
         walls: walls::arguments(serve, data),
         environment: environment.for_models(&serve.model_variables),

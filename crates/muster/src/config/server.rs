@@ -9,6 +9,7 @@ use muster_cluster::machine::{CUDA, MachineConfig};
 use muster_core::image::ImagePrefix;
 use muster_core::quota::{Amounts, Quotas};
 use muster_core::{Clearing, Retention};
+use muster_model_server::folder::archive::Most;
 use muster_server::{Addresses, Mail};
 
 use super::kubernetes::{self, Kubernetes};
@@ -31,6 +32,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("models", None, "A folder of model folders"),
     setting("model_addresses", None, "Servers that models of the API may run on, with commas"),
     setting("model_images", None, "How images of models of the API may begin, with commas"),
+    setting(
+        "push.archive_bytes",
+        Some("2GiB"),
+        "Most bytes of a folder's archive that is pushed; 0: none is",
+    ),
+    setting("push.folder_bytes", Some("8GiB"), "Most bytes of a pushed folder, unpacked"),
+    setting("push.files", Some("10000"), "Most files of a pushed folder"),
     setting("allowed_hosts", None, "Host names that requests may be for, with commas between"),
     setting("public_url", None, "Where browsers reach the hub, also below a path of its host"),
     setting(
@@ -149,6 +157,9 @@ pub struct Serve {
     pub models: Option<PathBuf>,
     pub model_addresses: Vec<muster_server::Origin>,
     pub model_images: Vec<ImagePrefix>,
+    /// Of an archive that is pushed; 0: nobody pushes.
+    pub push_bytes: u64,
+    pub push_most: Most,
     pub allowed_hosts: Vec<String>,
     pub public_url: Option<String>,
     pub cors_origins: Vec<String>,
@@ -303,6 +314,12 @@ impl Serve {
             model_addresses: model_addresses
                 .map_err(|wrong| format!("model_addresses: {wrong}"))?,
             model_images: model_images.map_err(|wrong| format!("model_images: {wrong}"))?,
+            push_bytes: settings
+                .read("push.archive_bytes", "a size such as 2GiB, or 0", |text| {
+                    if text == "0" { Some(0) } else { size(text) }
+                })?
+                .unwrap_or(0),
+            push_most: Most { bytes: bytes("push.folder_bytes")?, files: number("push.files", 1)? },
             allowed_hosts: list("allowed_hosts"),
             public_url,
             cors_origins,

@@ -66,7 +66,9 @@ pub async fn list_models(
     let (seen, models) = (app.overview.look(&app.store).await?, app.store.models());
     let disabled = |model: &Model| app.store.disabled(&model.id).is_some();
     let rest = models.iter().filter(|model| {
-        query.after.as_ref().is_none_or(|after| model.id > *after) && !disabled(model)
+        query.after.as_ref().is_none_or(|after| model.id > *after)
+            && !disabled(model)
+            && !model.is_trial()
     });
     let found: Vec<_> = rest.take(query.limit as usize + 1).collect();
     let id = |model: &&Arc<Model>| model.id.to_string();

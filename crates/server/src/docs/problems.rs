@@ -16,6 +16,8 @@ enum Body {
     Submission,
     /// Inputs as the lines of a file in JSON.
     Entries,
+    /// A folder as tar.gz.
+    Archive,
 }
 
 impl Body {
@@ -25,6 +27,7 @@ impl Body {
         match self {
             Self::None => &[],
             Self::Json => &[BadJson, TooSlow, BodyTooLarge, UnsupportedMediaType, NotUtf8],
+            Self::Archive => &[TooSlow, BodyTooLarge, UnsupportedMediaType, BadArchive, BadFolder],
             Self::Submission => &[
                 BadJson,
                 TooSlow,
@@ -140,6 +143,13 @@ const OPERATIONS: &[(&str, Body, &[Kind])] = {
         ("enable_model", Body::None, &[UnknownModel, ChangedMeanwhile]),
         ("disable_model", Body::Json, &[UnknownModel, ChangedMeanwhile]),
         ("clear_model_cache", Body::None, &[UnknownModel]),
+        ("list_model_versions", Body::None, &[UnknownModel]),
+        (
+            "push_model_version",
+            Body::Archive,
+            &[BadParameter, UnknownModel, ModelTaken, VersionTrying, NoPushes, BadModel],
+        ),
+        ("roll_back_model", Body::Json, &[UnknownModel, NotFound, VersionNotGood]),
         ("list_instances", Body::None, &[BadParameter]),
         ("find_instance", Body::None, &[NotFound]),
         ("list_instance_events", Body::None, &[BadParameter, NotFound]),

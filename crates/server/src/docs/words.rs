@@ -9,7 +9,7 @@ use muster_core::rule::Rule;
 use muster_core::session::EndReason;
 use muster_core::stats::{AuthType, By, Dimension};
 use muster_core::{Cause, CheckState, Direction, Permission, PhaseName};
-use muster_store::{AuditAction, Format, Owner, SessionKind};
+use muster_store::{AuditAction, Format, Owner, SessionKind, VersionState};
 use serde_json::Value;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ArrayItems, Object, Schema, SchemaType, Type};
@@ -97,7 +97,8 @@ fn sets() -> Vec<(&'static str, &'static str, Words)> {
             "auth_type",
             words([AuthType::Account, AuthType::Anonymous], AuthType::name),
         ),
-        ("CatalogueModel", "owner", words([Owner::Folder, Owner::Api], owner)),
+        ("CatalogueModel", "owner", words([Owner::Folder, Owner::Push, Owner::Api], owner)),
+        ("ModelVersion", "state", words(VersionState::ALL, VersionState::name)),
         ("CatalogueModel", "network", words(Network::ALL, Network::as_str)),
         ("ModelChange", "network", words(Network::ALL, Network::as_str)),
         ("WorkRequest", "request_status", words(STATUSES, |it| it)),

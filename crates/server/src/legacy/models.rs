@@ -24,7 +24,8 @@ pub async fn legacy_list_models(
     _: Anybody,
 ) -> Result<Response, Detail> {
     let models = app.store.models();
-    let items = models.iter().map(|model| ModelView::new(model)).collect();
+    let items = models.iter().filter(|model| !model.is_trial());
+    let items = items.map(|model| ModelView::new(model)).collect();
     Ok(json(StatusCode::OK, &ItemsView { items })?)
 }
 

@@ -64,6 +64,8 @@ pub struct Upload {
     paid: u64,
     deadline: Instant,
     reserved: Reserved,
+    /// Its pieces go on to a disk: they are not in memory together.
+    passes_on: bool,
     hash: Option<Sha256>,
 }
 
@@ -102,8 +104,14 @@ impl Upload {
             paid: 0,
             deadline: Instant::now() + times.body,
             reserved,
+            passes_on: false,
             hash: None,
         })
+    }
+
+    /// Says that nobody keeps its pieces in memory.
+    pub fn pass_on(&mut self) {
+        self.passes_on = true;
     }
 
     /// From now on hashes what comes, after `salt`.
@@ -139,7 +147,9 @@ impl Upload {
             if self.got > self.limit {
                 return Err(too_large(self.limit));
             }
-            self.reserved.grow(self.got)?;
+            if !self.passes_on {
+                self.reserved.grow(self.got)?;
+            }
             if !piece.is_empty() {
                 if let Some(hash) = &mut self.hash {
                     hash.update(&piece);

@@ -121,6 +121,7 @@ fn body(route: &str, name: &str) -> Option<Value> {
     let person = json!({"name": name, "first_name": "Eve", "last_name": "Adams",
         "email": "eve@example.org", "password": PASSWORD});
     Some(match route {
+        "POST /api/v1/catalogue/{id}/rollback" => json!({"version": "1"}),
         "POST /api/v1/catalogue" => json!({"id": name, "address": "http://127.0.0.1:9",
             "version": "1", "input": {"name": "smiles", "description": ""}}),
         "POST /api/v1/catalogue pod" => json!({"id": name, "image": "lab/model:1", "version": "1",

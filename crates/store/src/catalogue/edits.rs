@@ -2,10 +2,11 @@
 
 use futures::FutureExt;
 use muster_core::model::merge;
-use muster_core::{Model, ModelId, PrincipalId};
+use muster_core::{Model, ModelId, PrincipalId, Source};
 use serde_json::Value;
 
 use crate::catalogue::restart;
+use crate::catalogue::versions::forget;
 use crate::db::Ts;
 use crate::db::statement::{named_row, row, rows, run};
 use crate::db::text;
@@ -34,7 +35,7 @@ named_row! {
 const ALL: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    " FROM model WHERE $1 IS NULL OR id > $1 ORDER BY id LIMIT $2"
+    " FROM model WHERE ($1 IS NULL OR id > $1) AND NOT trial ORDER BY id LIMIT $2"
 );
 
 pub(super) const ONE: &str = concat!("SELECT ", entry_columns!(), " FROM model WHERE id = $1");
@@ -67,6 +68,8 @@ pub enum Owner {
     Folder,
     /// Whoever uses the API.
     Api,
+    /// A folder that was pushed; edits are a layer over it too.
+    Push,
 }
 
 /// A model as administrators see it.
@@ -127,7 +130,7 @@ impl Entry {
     fn with(&self, patch: &Value) -> (Value, Value) {
         let (mut spec, mut edits) = (self.spec.clone(), self.edits.clone());
         match self.owner {
-            Owner::Folder => layer(&mut edits, patch),
+            Owner::Folder | Owner::Push => layer(&mut edits, patch),
             Owner::Api => merge(&mut spec, patch),
         }
         (spec, edits)
@@ -149,7 +152,7 @@ fn prune(edits: &mut Value) {
     });
 }
 
-fn read(spec: &Value, edits: &Value) -> Result<Model, String> {
+pub(super) fn read(spec: &Value, edits: &Value) -> Result<Model, String> {
     let mut whole = spec.clone();
     merge(&mut whole, edits);
     serde_json::from_value(whole).map_err(|error| error.to_string())
@@ -164,7 +167,11 @@ pub(crate) fn entry(row: EntryRow) -> Result<Entry, Error> {
     // A folder that changed may not fit its edits any more.
     let model = read(&spec, &edits).or_else(|_| read(&spec, &Value::Null));
     let model = model.map_err(|_| Error::Corrupt("a model".into()))?;
-    let owner = if owner == "api" { Owner::Api } else { Owner::Folder };
+    let owner = match (&model.source, owner.as_str()) {
+        (Source::Pushed { .. }, _) => Owner::Push,
+        (_, "api") => Owner::Api,
+        _ => Owner::Folder,
+    };
     Ok(Entry { model, owner, edits, disabled, revision, offered, spec })
 }
 
@@ -317,6 +324,9 @@ pub(super) async fn change(
     };
     let written = if action == AuditAction::DeleteModel {
         run!(&mut tx.conn, FORGET_IMAGES, id.as_str());
+        if before.owner == Owner::Push {
+            forget(tx, id).await?;
+        }
         run!(&mut tx.conn, REMOVE, id.as_str(), revision)
     } else {
         let (now, spec, edits) = (tx.now, spec.to_string(), edits.to_string());
@@ -360,7 +370,7 @@ fn told(description: &Value) -> String {
     }
 }
 
-async fn write_down(
+pub(super) async fn write_down(
     tx: &mut Tx,
     id: uuid::Uuid,
     actor: Option<PrincipalId>,

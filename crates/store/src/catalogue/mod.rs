@@ -2,6 +2,7 @@
 
 pub mod edits;
 pub mod images;
+pub mod versions;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -149,6 +150,12 @@ impl Store {
         // Nobody may be listening.
         drop(self.inner.changes.send(Change::Models));
         Ok(())
+    }
+
+    /// Tells this server's listeners that its node can run other models than before.
+    pub fn tell_node(&self) {
+        // Nobody may be listening.
+        drop(self.inner.changes.send(Change::Nodes));
     }
 
     pub(crate) async fn load_models(&self) -> Result<(), Error> {

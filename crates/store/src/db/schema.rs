@@ -31,6 +31,7 @@ const SQLITE: &[(i64, &str)] = &[
     (20, include_str!("../../migrations/sqlite/0020_pods.sql")),
     (21, include_str!("../../migrations/sqlite/0021_usage.sql")),
     (22, include_str!("../../migrations/sqlite/0022_pod_words.sql")),
+    (23, include_str!("../../migrations/sqlite/0023_versions.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -55,6 +56,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (20, include_str!("../../migrations/postgres/0020_pods.sql")),
     (21, include_str!("../../migrations/postgres/0021_usage.sql")),
     (22, include_str!("../../migrations/postgres/0022_pod_words.sql")),
+    (23, include_str!("../../migrations/postgres/0023_versions.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

@@ -17,6 +17,8 @@ use object_store::{
     BackoffConfig, ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
 };
 use sha2::{Digest, Sha256};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
 use tokio::sync::Mutex;
 
 use crate::{Error, Objects};
@@ -70,11 +72,7 @@ impl ObjectFolder {
         } else {
             self.put_in_parts(&path, &bytes).await
         };
-        put.map_err(|error| match error {
-            // No bucket, or no such upload any more: nothing that was stored is missing.
-            object_store::Error::NotFound { .. } => Error::unavailable(error),
-            error => error.into(),
-        })
+        put.map_err(not_stored)
     }
 
     async fn put_in_parts(&self, path: &Path, bytes: &Bytes) -> object_store::Result<()> {
@@ -97,6 +95,41 @@ impl ObjectFolder {
             tracing::debug!(%error, %path, "the parts of an object stay");
         }
         done
+    }
+
+    /// The same of what a file has, piece by piece: it may be larger than memory.
+    pub(crate) async fn put_file(&self, path: &str, file: &std::path::Path) -> Result<(), Error> {
+        let mut file = File::open(file).await.map_err(Error::unavailable)?;
+        if file.metadata().await.map_err(Error::unavailable)?.len() <= PART as u64 {
+            let bytes = read_part(&mut file).await.map_err(Error::unavailable)?;
+            return self.put(path, bytes).await;
+        }
+        let path = Path::from(path);
+        let mut upload = self.store.put_multipart(&path).await.map_err(not_stored)?;
+        let sent = async {
+            loop {
+                let part = read_part(&mut file).await.map_err(Error::unavailable)?;
+                if part.is_empty() {
+                    return upload.complete().await.map(|_| ()).map_err(not_stored);
+                }
+                upload.put_part(PutPayload::from_bytes(part)).await.map_err(not_stored)?;
+            }
+        }
+        .await;
+        if sent.is_err()
+            && let Err(error) = upload.abort().await
+        {
+            tracing::debug!(%error, %path, "the parts of an object stay");
+        }
+        sent
+    }
+
+    /// An object piece by piece.
+    pub(crate) async fn stream(
+        &self,
+        path: &str,
+    ) -> Result<BoxStream<'static, object_store::Result<Bytes>>, Error> {
+        Ok(self.store.get(&Path::from(path)).await?.into_stream())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Bytes, Error> {
@@ -178,6 +211,21 @@ impl ObjectFolder {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// No bucket, or no such upload any more: nothing that was stored is missing.
+fn not_stored(error: object_store::Error) -> Error {
+    match error {
+        object_store::Error::NotFound { .. } => Error::unavailable(error),
+        error => error.into(),
+    }
+}
+
+/// The next part of a file; nothing at its end.
+async fn read_part(file: &mut File) -> std::io::Result<Bytes> {
+    let mut part = Vec::new();
+    file.take(PART as u64).read_to_end(&mut part).await?;
+    Ok(part.into())
 }
 
 /// What stands behind a range of an object: says that these bytes belong there.

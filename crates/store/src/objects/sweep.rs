@@ -41,12 +41,20 @@ const POINTED: &str = "SELECT input_object FROM request \
 const LOG_NEEDED: &str =
     "SELECT EXISTS (SELECT 1 FROM instance_seen WHERE instance_id = $1 AND log_object = $2)";
 
+const FOLDER_NEEDED: &str = "SELECT EXISTS (SELECT 1 FROM model_version WHERE content = $1)";
+
 /// Whose object it is, by its name.
 #[derive(Debug, PartialEq, Eq)]
 enum Owner {
     Request(Uuid),
     Instance(Uuid),
-    Task { request: Uuid, position: i64, attempt: i64 },
+    Task {
+        request: Uuid,
+        position: i64,
+        attempt: i64,
+    },
+    /// Versions of models with this content.
+    Folder(String),
 }
 
 impl Store {
@@ -136,6 +144,9 @@ async fn is_needed(conn: &mut Conn, owner: &Owner, path: &str) -> Result<bool, E
         Owner::Instance(id) => on!(conn, c => {
             sqlx::query_scalar(LOG_NEEDED).bind(id).bind(path).fetch_one(c).await?
         }),
+        Owner::Folder(content) => on!(conn, c => {
+            sqlx::query_scalar(FOLDER_NEEDED).bind(content).fetch_one(c).await?
+        }),
         Owner::Task { request, position, attempt } => on!(conn, c => {
             sqlx::query_scalar(RESULT_NEEDED)
                 .bind(request)
@@ -154,6 +165,10 @@ fn owner(path: &str) -> Option<Owner> {
     }
     if let Some(id) = path.strip_prefix("logs/") {
         return id.parse().ok().map(Owner::Instance);
+    }
+    if let Some(name) = path.strip_prefix("folders/") {
+        let content = name.strip_suffix(".tar.gz").filter(|content| content.len() == 64)?;
+        return Some(Owner::Folder(content.to_owned()));
     }
     let (request, part) = path.strip_prefix("results/")?.split_once('/')?;
     let (position, attempt) = part.strip_suffix(".parquet")?.split_once('-')?;
@@ -175,7 +190,10 @@ mod tests {
         assert_eq!(owner(&format!("logs/{id}")), Some(Owner::Instance(id)));
         let task = Owner::Task { request: id, position: 12, attempt: 3 };
         assert_eq!(owner(&format!("results/{id}/12-3.parquet")), Some(task));
+        let folder = "0f".repeat(32);
+        assert_eq!(owner(&format!("folders/{folder}.tar.gz")), Some(Owner::Folder(folder)));
         for other in [
+            "folders/0f.tar.gz",
             "inputs/x",
             "inputs",
             "results/1-2.parquet",

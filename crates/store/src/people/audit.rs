@@ -39,6 +39,9 @@ pub enum AuditAction {
     DisableModel,
     DeleteModel,
     ClearCache,
+    PushModel,
+    PublishModel,
+    RollBackModel,
     CordonNode,
     DrainNode,
     UncordonNode,
@@ -46,7 +49,7 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Create,
         Self::Grant,
         Self::Revoke,
@@ -65,6 +68,9 @@ impl AuditAction {
         Self::DisableModel,
         Self::DeleteModel,
         Self::ClearCache,
+        Self::PushModel,
+        Self::PublishModel,
+        Self::RollBackModel,
         Self::CordonNode,
         Self::DrainNode,
         Self::UncordonNode,
@@ -91,6 +97,9 @@ impl AuditAction {
             Self::DisableModel => "disable-model",
             Self::DeleteModel => "delete-model",
             Self::ClearCache => "clear-cache",
+            Self::PushModel => "push-model",
+            Self::PublishModel => "publish-model",
+            Self::RollBackModel => "roll-back-model",
             Self::CordonNode => "cordon-node",
             Self::DrainNode => "drain-node",
             Self::UncordonNode => "uncordon-node",

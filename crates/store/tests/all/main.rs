@@ -45,6 +45,7 @@ mod planned;
 mod plans;
 mod pods;
 mod pooler;
+mod pushing;
 mod queue;
 mod recount;
 mod requests;

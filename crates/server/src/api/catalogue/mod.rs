@@ -3,6 +3,7 @@
 
 mod reading;
 mod schema;
+pub mod versions;
 mod view;
 
 use std::sync::Arc;
@@ -228,7 +229,8 @@ pub async fn clear_model_cache(
 }
 
 async fn find(app: &App, id: &ModelId) -> Result<Entry, Problem> {
-    app.store.find_entry(id).await?.ok_or_else(Problem::unknown_model)
+    let found = app.store.find_entry(id).await?.filter(|entry| !entry.model.is_trial());
+    found.ok_or_else(Problem::unknown_model)
 }
 
 fn etag(entry: &Entry) -> String {
@@ -299,7 +301,7 @@ async fn change(
 fn url(entry: &Entry) -> Option<&str> {
     match &entry.model.source {
         Source::Server { url } => Some(url),
-        Source::Folder { .. } | Source::Image { .. } => None,
+        Source::Folder { .. } | Source::Pushed { .. } | Source::Image { .. } => None,
     }
 }
 
@@ -307,5 +309,6 @@ pub fn owner(owner: Owner) -> &'static str {
     match owner {
         Owner::Folder => "folder",
         Owner::Api => "api",
+        Owner::Push => "push",
     }
 }

@@ -131,7 +131,7 @@ pub async fn read_change(
     let mut patch = read_object(app, request).await?;
     for_administrators(editor, patch.contains_key("pod"))?;
     let known = match (seen.owner, &seen.model.source) {
-        (Owner::Folder, _) => LAYER.to_vec(),
+        (Owner::Folder | Owner::Push, _) => LAYER.to_vec(),
         (Owner::Api, Source::Image { .. }) => [&OF_IMAGE[..], &ALL[..]].concat(),
         (Owner::Api, _) => [&ELSEWHERE[..], &ALL[..]].concat(),
     };
@@ -245,7 +245,7 @@ fn allowed_image(app: &App, name: &str) -> Result<(), Problem> {
     Err(refused(&format!("the operator does not allow {name}; the setting is model_images")))
 }
 
-fn check(app: &App, model: &Model) -> Result<(), Problem> {
+pub(super) fn check(app: &App, model: &Model) -> Result<(), Problem> {
     let faults = model.faults();
     if !faults.is_empty() {
         let resources = model.resources.faults(model.limits.memory_mib);

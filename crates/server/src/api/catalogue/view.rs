@@ -18,7 +18,7 @@ pub struct CatalogueView<'m> {
     pub id: &'m ModelId,
     #[schema(example = "1.0.0+3fa9c1d2")]
     pub version: &'m str,
-    /// Who describes it: a folder on the hub's machine, or the API.
+    /// Who describes it: a folder on the hub's machine, one that was pushed, or the API.
     #[schema(example = "folder")]
     pub owner: &'static str,
     /// False: its folder is gone.
@@ -96,7 +96,7 @@ impl<'m> CatalogueView<'m> {
         let model = &entry.model;
         let (image, port) = match &model.source {
             Source::Image { image, port } => (Some(&**image), Some(*port)),
-            Source::Server { .. } | Source::Folder { .. } => (None, None),
+            Source::Server { .. } | Source::Folder { .. } | Source::Pushed { .. } => (None, None),
         };
         Self {
             id: &model.id,
@@ -117,7 +117,7 @@ impl<'m> CatalogueView<'m> {
             limits: FullLimitsView::new(&model.limits),
             resources: ResourcesView::new(&model.resources),
             cache: model.cache,
-            network: (entry.owner == Owner::Folder).then(|| model.network.as_str()),
+            network: (entry.owner != Owner::Api).then(|| model.network.as_str()),
             edits: &entry.edits,
         }
     }

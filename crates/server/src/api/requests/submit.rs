@@ -57,7 +57,8 @@ async fn admit(
     model: &mut Arc<Model>,
     more: Amounts,
 ) -> Result<Admitted, Problem> {
-    let now = app.store.find_model(&model.id).ok_or_else(Problem::unknown_model)?;
+    let now = app.store.find_model(&model.id).filter(|now| !now.is_trial());
+    let now = now.ok_or_else(Problem::unknown_model)?;
     if let Some(reason) = app.store.disabled(&model.id) {
         return Err(Problem::model_disabled(&reason));
     }

@@ -1,0 +1,266 @@
+//! Folders that were pushed: read and checked when they come, and unpacked on each hub, from object storage, under
+//! the hash of their archive.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use muster_core::{Model, ModelId, Source};
+use muster_model_server::Kind;
+use muster_model_server::folder::archive::{ArchiveError, Most, unpack};
+use muster_model_server::folder::{self, Folder};
+use muster_server::{FolderRefused, PushedFolder, Pushes};
+use muster_store::Store;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+
+use crate::folders::Versions;
+
+/// How often it is looked which folders are needed, beside the times when the catalogue changes; and sooner while
+/// one could not be had.
+const LOOK: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(2);
+const GLANCE: Duration = Duration::from_millis(100);
+/// A folder that no version of the catalogue needs goes after this: instances of it may still finish their work.
+const KEPT: Duration = Duration::from_secs(3600);
+
+/// Where each is unpacked.
+pub fn place(data: &Path) -> PathBuf {
+    data.join("folders")
+}
+
+#[derive(Clone)]
+pub struct PushedFolders {
+    place: PathBuf,
+    most: Most,
+}
+
+impl PushedFolders {
+    /// What was left half unpacked goes.
+    pub fn open(data: &Path, most: Most) -> io::Result<Self> {
+        let place = place(data);
+        DirBuilder::new().recursive(true).mode(0o711).create(&place)?;
+        let parts = place.join(".parts");
+        match fs::remove_dir_all(&parts) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        DirBuilder::new().mode(0o700).create(parts)?;
+        Ok(Self { place, most })
+    }
+
+    /// How the API takes folders in.
+    pub fn takes(&self, most_bytes: u64, walls: bool) -> Pushes {
+        let folders = self.clone();
+        let read = move |id: &ModelId, content: &str, archive: &Path| {
+            let (dir, folder, pushed) = folders.unpack(id, archive)?;
+            let (files, refused) = (pushed, check(id, &folder));
+            refused?;
+            let mut model = folder.model;
+            model.source = Source::Pushed { content: content.to_owned(), trial_of: None };
+            let notes = folder.notes.iter().map(ToString::to_string).collect();
+            folders.put(&dir, &folder.dir, content)?;
+            Ok(PushedFolder { model, files, notes })
+        };
+        Pushes::new(most_bytes, self.place.join(".parts"), walls, read)
+    }
+
+    /// Unpacks and reads an archive, in a folder that goes by itself.
+    fn unpack(
+        &self,
+        id: &ModelId,
+        archive: &Path,
+    ) -> Result<(tempfile::TempDir, Folder, u64), FolderRefused> {
+        let dir = tempfile::tempdir_in(self.place.join(".parts"))?;
+        // The name of a folder is that of its model, where it says no other.
+        let into = dir.path().join(id.as_str());
+        fs::create_dir(&into)?;
+        let unpacked =
+            unpack(File::open(archive)?, &into, self.most).map_err(|error| match error {
+                ArchiveError::Bad(what) => FolderRefused::Archive(what),
+                ArchiveError::Io(error) => error.into(),
+            })?;
+        let mut at = unpacked.dir;
+        if at != into {
+            let named = dir.path().join("inner").join(id.as_str());
+            fs::create_dir(dir.path().join("inner"))?;
+            fs::rename(&at, &named)?;
+            at = named;
+        }
+        match folder::read(&at) {
+            Ok(folder) => Ok((dir, folder, unpacked.files)),
+            Err(faults) => {
+                let shown = |fault: &folder::Fault| {
+                    fault
+                        .to_string()
+                        .replace(&format!("{}/", at.display()), "")
+                        .replace(&*at.to_string_lossy(), id.as_str())
+                };
+                Err(FolderRefused::Faults(faults.iter().map(shown).collect()))
+            }
+        }
+    }
+
+    /// Gives a folder that was unpacked its place. Who comes second finds it there.
+    fn put(&self, _kept: &tempfile::TempDir, folder: &Path, content: &str) -> io::Result<()> {
+        let place = self.place.join(content);
+        match fs::rename(folder, &place) {
+            Err(_) if place.is_dir() => Ok(()),
+            renamed => renamed,
+        }
+    }
+
+    /// Has what the catalogue needs unpacked, tells what is there, and removes what is not needed any more.
+    pub async fn keep(self, store: Store, here: watch::Sender<Versions>) {
+        let (mut checked, mut unneeded) = (BTreeSet::new(), BTreeMap::new());
+        loop {
+            let (mut missing, seen) = (false, store.models());
+            let needed = needed(&store);
+            for (content, model) in &needed {
+                if !checked.contains(content) {
+                    match self.have(&store, content, model).await {
+                        Ok(()) => drop(checked.insert(content.clone())),
+                        Err(error) => {
+                            missing = true;
+                            tracing::warn!(model.id = %model.id, error, "a pushed folder is not here yet; it is tried again");
+                        }
+                    }
+                }
+                let there = here_now(&store, &checked);
+                tell(&store, &here, there);
+            }
+            tell(&store, &here, here_now(&store, &checked));
+            self.remove_unneeded(&needed, &mut checked, &mut unneeded);
+            // Only memory is looked at: the catalogue may have been read again.
+            let looked = Instant::now();
+            let pause = if missing { AGAIN } else { LOOK };
+            while looked.elapsed() < pause && (missing || Arc::ptr_eq(&seen, &store.models())) {
+                tokio::time::sleep(GLANCE).await;
+            }
+        }
+    }
+
+    /// Has a folder unpacked, of just that version.
+    async fn have(&self, store: &Store, content: &str, model: &Model) -> Result<(), String> {
+        let place = self.place.join(content);
+        let version = model.version.clone();
+        let is_right = {
+            let place = place.clone();
+            move || folder::read(&place).is_ok_and(|folder| folder.model.version == version)
+        };
+        if place.is_dir() {
+            if beside(is_right.clone()).await? {
+                return Ok(());
+            }
+            tracing::error!(folder = %place.display(), "an unpacked folder was changed; it is unpacked again");
+            fs::remove_dir_all(&place).map_err(|error| error.to_string())?;
+        }
+        let part = tempfile::NamedTempFile::new_in(self.place.join(".parts"));
+        let mut part = part.map_err(|error| error.to_string())?;
+        let mut hash = Sha256::new();
+        let mut stream = store.get_folder(content).await.map_err(|error| error.to_string())?;
+        while let Some(piece) = stream.try_next().await.map_err(|error| error.to_string())? {
+            hash.update(&piece);
+            part.write_all(&piece).map_err(|error| error.to_string())?;
+        }
+        if hex(&hash.finalize()) != content {
+            return Err("its archive in object storage is damaged".to_owned());
+        }
+        let (folders, id, content) = (self.clone(), model.id.clone(), content.to_owned());
+        let unpacked = beside(move || {
+            let unpacked = folders.unpack(&id, part.path());
+            muster_store::crash_point("while-unpacking");
+            let put = unpacked
+                .and_then(|(dir, folder, _)| Ok(folders.put(&dir, &folder.dir, &content)?));
+            put.map_err(|error| error.to_string())
+        });
+        unpacked.await??;
+        match beside(is_right).await? {
+            true => Ok(()),
+            false => Err("its folder is of another version than its archive was".to_owned()),
+        }
+    }
+
+    fn remove_unneeded(
+        &self,
+        needed: &BTreeMap<String, Model>,
+        checked: &mut BTreeSet<String>,
+        unneeded: &mut BTreeMap<String, Instant>,
+    ) {
+        let Ok(all) = fs::read_dir(&self.place) else { return };
+        let names = all.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let old: Vec<String> =
+            names.filter(|name| !name.starts_with('.') && !needed.contains_key(name)).collect();
+        unneeded.retain(|name, _| old.contains(name));
+        for name in old {
+            let since = *unneeded.entry(name.clone()).or_insert_with(Instant::now);
+            if since.elapsed() < KEPT {
+                continue;
+            }
+            checked.remove(&name);
+            match fs::remove_dir_all(self.place.join(&name)) {
+                Ok(()) => {
+                    tracing::info!(folder = name, "an unpacked folder that nobody needs is removed")
+                }
+                Err(error) => tracing::warn!(%error, folder = name, "an unpacked folder stays"),
+            }
+        }
+    }
+}
+
+/// The content of each pushed version that the catalogue has, and one of its models.
+fn needed(store: &Store) -> BTreeMap<String, Model> {
+    let models = store.models();
+    let content = |model: &Model| match &model.source {
+        Source::Pushed { content, .. } => Some(content.clone()),
+        _ => None,
+    };
+    models.iter().filter_map(|model| Some((content(model)?, Model::clone(model)))).collect()
+}
+
+fn here_now(store: &Store, checked: &BTreeSet<String>) -> Versions {
+    let models = store.models();
+    let here = models.iter().filter(|model| match &model.source {
+        Source::Pushed { content, .. } => checked.contains(content),
+        _ => false,
+    });
+    here.map(|model| (model.id.clone(), model.version.clone())).collect()
+}
+
+/// Tells which versions are here, and that the plan may look again.
+fn tell(store: &Store, here: &watch::Sender<Versions>, there: Versions) {
+    if *here.borrow() != there {
+        here.send_replace(there);
+        store.tell_node();
+    }
+}
+
+/// What a folder may be of a machine's own, and not of one that is pushed.
+fn check(id: &ModelId, folder: &Folder) -> Result<(), FolderRefused> {
+    let mut faults = Vec::new();
+    if folder.model.id != *id {
+        faults.push(format!(
+            "model.toml: its id is {}; push it as that, or take `id` out",
+            folder.model.id
+        ));
+    }
+    if matches!(folder.kind, Kind::Http { .. }) {
+        let what = "model.toml: a server elsewhere is no folder to push; it is added with its address (POST /api/v1/catalogue)";
+        faults.push(what.to_owned());
+    }
+    faults.extend(folder.model.faults());
+    if faults.is_empty() { Ok(()) } else { Err(FolderRefused::Faults(faults)) }
+}
+
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
