@@ -12,26 +12,29 @@ import { Failed, Void } from '../ui/void';
 import { stateOf } from './catalogue-page';
 import { ModelForm } from './model-form';
 import { Typed } from './typed';
+import { Versions } from './versions';
 
 type Asked = 'disable' | 'clear' | 'delete';
 
 /** A model: its fields, and whether it takes requests. */
 @Component({
   selector: 'm-catalogue-model-page',
-  imports: [Dialog, Failed, ModelForm, Phase, RouterLink, Typed, Void],
+  imports: [Dialog, Failed, ModelForm, Phase, RouterLink, Typed, Versions, Void],
   template: `@if (read.value(); as model) {
       <header class="head"><div class="ht"><div class="crumbs"><a routerLink="/admin/catalogue">Catalogue</a></div>
         <h1>{{ model.card.title || model.id }}<m-phase [is]="mark()" [said]="state()" /></h1>
-        <p class="sub"><span class="mono">{{ model.id }}</span> {{ model.version }}, described by {{ model.owner === 'folder' ? 'a folder' : 'the API' }}.&ngsp;@if (state() === 'offered') {<a [routerLink]="['/models', model.id]">As people see it</a>}</p></div>
+        <p class="sub"><span class="mono">{{ model.id }}</span> {{ model.version }}, described by {{ model.owner === 'folder' ? 'a folder' : model.owner === 'push' ? 'a folder that was pushed' : 'the API' }}.&ngsp;@if (state() === 'offered') {<a [routerLink]="['/models', model.id]">As people see it</a>}</p></div>
         <div class="acts">
           <button type="button" class="btn" (click)="asked.set('clear')">Forget predictions…</button>
           @if (model.disabled == null) {<button type="button" class="btn" (click)="asked.set('disable')">Disable…</button>} @else {<button type="button" class="btn" [disabled]="busy()" (click)="enable()">Enable</button>}
-          @if (model.owner === 'api') {<button type="button" class="btn danger" (click)="asked.set('delete')">Delete…</button>}
+          @if (model.owner === 'push') {<a class="btn" routerLink="/admin/catalogue" [queryParams]="{ push: model.id }">Push a version</a>}
+          @if (model.owner !== 'folder') {<button type="button" class="btn danger" (click)="asked.set('delete')">Delete…</button>}
         </div></header>
       @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
       @if (failure() && !asked()) {<m-failed [failure]="failure()!" (again)="enable()" />}
       @if (model.disabled != null) {<div class="note w mb5"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-off" /></svg><span><b class="strong">It takes no new requests.</b> {{ model.disabled || 'No reason was given.' }}</span></div>}
       @if (!model.offered) {<div class="note w mb5"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-warn" /></svg><span><b class="strong">Its folder is gone.</b> Put it back, and it is offered again with what was edited here.</span></div>}
+      @if (model.owner === 'push') {<m-versions [id]="model.id" (changed)="$event ? read.set($event) : read.again()" />}
       <m-model-form [model]="model" (saved)="saved($event)" (found)="read.set($event)" />
     } @else if (read.failure(); as failure) {
       @if (failure.kind === 'unknown-model') {<div class="sheet"><m-void title="There is no such model">It may have been deleted.<a step class="btn pri" routerLink="/admin/catalogue">Catalogue</a></m-void></div>} @else {<m-failed [failure]="failure" (again)="read.again()" />}

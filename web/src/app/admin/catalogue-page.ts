@@ -1,4 +1,4 @@
-import { Component, computed, inject, input } from '@angular/core';
+import { Component, computed, inject, input, viewChild } from '@angular/core';
 import { Router, RouterLink } from '@angular/router';
 
 import { Api, type Schemas } from '../api/api';
@@ -12,6 +12,8 @@ import { asText, queryChanger } from '../ui/query';
 import { Toasts } from '../ui/toasts';
 import { Failed, Void } from '../ui/void';
 import { ModelForm } from './model-form';
+import { PushForm } from './push-form';
+import { Versions } from './versions';
 
 type Model = Schemas['CatalogueModel'];
 
@@ -19,6 +21,7 @@ const STATES: Option[] = [{ value: '', label: 'any' }, ...['offered', 'disabled'
 const OWNERS: Option[] = [
   { value: '', label: 'any' },
   { value: 'folder', label: 'a folder' },
+  { value: 'push', label: 'a pushed folder' },
   { value: 'api', label: 'the API' },
 ];
 
@@ -29,12 +32,17 @@ export function stateOf(model: Model): 'offered' | 'disabled' | 'gone' {
 /** All models with how they are run: what editors of models see of them. */
 @Component({
   selector: 'm-catalogue-page',
-  imports: [Choice, Failed, Icon, ModelForm, Phase, RouterLink, Void],
-  template: `@if (add()) {
+  imports: [Choice, Failed, Icon, ModelForm, Phase, PushForm, RouterLink, Versions, Void],
+  template: `@if (push()) {
+      <header class="head"><div class="ht"><div class="crumbs"><a routerLink="/admin/catalogue">Catalogue</a></div><h1>{{ pushed() || 'Push a folder' }}</h1><p class="sub">{{ pushed() ? 'It is a model of the catalogue as soon as its example has predictions.' : 'A folder with a model becomes a model of this hub. What is wrong with it is said before anything runs.' }}</p></div>
+        @if (pushed()) {<div class="acts"><a class="btn" [routerLink]="['/admin/catalogue', pushed()]">To the model</a></div>}</header>
+      @if (pushed()) {<m-versions [id]="pushed()" />}
+      <m-push-form [id]="pushed()" (pushed)="pushedIt($event.id)" />
+    } @else if (add()) {
       <header class="head"><div class="ht"><div class="crumbs"><a routerLink="/admin/catalogue">Catalogue</a></div><h1>Add a model</h1><p class="sub">A server elsewhere or an image; either speaks the API of model servers. Models of this machine are folders: they appear by themselves.</p></div></header>
       <m-model-form (saved)="added($event)" />
     } @else {
-      <header class="head dup"><div class="ht"><h1>Catalogue</h1><p class="sub">Every model, also disabled ones, and how it is run.</p></div><div class="acts"><a class="btn pri" [routerLink]="[]" [queryParams]="{ add: 'yes' }">Add a model</a></div></header>
+      <header class="head dup"><div class="ht"><h1>Catalogue</h1><p class="sub">Every model, also disabled ones, and how it is run.</p></div><div class="acts"><a class="btn" [routerLink]="[]" [queryParams]="{ add: 'yes' }">Add a model</a><a class="btn pri" [routerLink]="[]" [queryParams]="{ push: 'yes' }">Push a folder</a></div></header>
       <div class="bar">
         <label class="ctl inp"><m-icon name="search" /><input #search type="search" placeholder="Title, id or tag" aria-label="Search the models" [value]="q()" (input)="go({ q: search.value }, true)" /></label>
         <m-choice label="State" [options]="states" [value]="state()" (valueChange)="go({ state: $event })" />
@@ -48,7 +56,7 @@ export function stateOf(model: Model): 'offered' | 'disabled' | 'gone' {
             <tr><td class="ttl"><a class="tx" [routerLink]="['/admin/catalogue', one.id]">{{ one.card.title || one.id }}</a>&ngsp;@if (one.card.title) {<span class="mono id">{{ one.id }}</span>}</td>
               <td class="sta"><m-phase [is]="mark(one)" [said]="stateOf(one)" /></td>
               <td class="mono full" data-l="Version"><span class="v">{{ one.version }}</span></td>
-              <td class="p2" data-l="Described by"><span class="v">{{ one.owner === 'folder' ? 'a folder' : one.runs === 'pod' ? 'the API, an image' : 'the API' }}</span></td>
+              <td class="p2" data-l="Described by"><span class="v">{{ one.owner === 'folder' ? 'a folder' : one.owner === 'push' ? 'a pushed folder' : one.runs === 'pod' ? 'the API, an image' : 'the API' }}</span></td>
               <td class="num" data-l="Instances"><span class="v">{{ one.limits.min_instances }} to {{ one.limits.max_instances }}</span></td>
               <td class="num p3" data-l="In one call"><span class="v">{{ count(one.limits.batch_size) }}</span></td>
               <td class="num p3" data-l="MiB"><span class="v">{{ count(one.limits.memory_mib) }}</span></td>
@@ -58,7 +66,7 @@ export function stateOf(model: Model): 'offered' | 'disabled' | 'gone' {
         </tbody></table></div>
         <div class="under"><span>{{ counted(rows().length, 'model') }}{{ filtered() ? ' of ' + count(read.value()?.length ?? 0) : '' }}</span></div>
       } @else if (read.value()) {
-        <div class="sheet">@if (filtered()) {<m-void title="No model is like that">The search and the filters leave none of {{ count(read.value()?.length ?? 0) }}.<button step type="button" class="btn" (click)="clear()">Clear the filters</button></m-void>} @else {<m-void title="There is no model yet">A folder with a <span class="mono">model.toml</span> below the hub’s folder of models appears here by itself; one that runs elsewhere is added by its address, one that is an image by its name.<a step class="btn" [routerLink]="[]" [queryParams]="{ add: 'yes' }">Add a model</a></m-void>}</div>
+        <div class="sheet">@if (filtered()) {<m-void title="No model is like that">The search and the filters leave none of {{ count(read.value()?.length ?? 0) }}.<button step type="button" class="btn" (click)="clear()">Clear the filters</button></m-void>} @else {<m-void title="There is no model yet">A folder with a <span class="mono">model.toml</span> below the hub’s folder of models appears here by itself, and one of yours when you push it; one that runs elsewhere is added by its address, one that is an image by its name.<a step class="btn pri" [routerLink]="[]" [queryParams]="{ push: 'yes' }">Push a folder</a><a step class="btn" [routerLink]="[]" [queryParams]="{ add: 'yes' }">Add a model</a></m-void>}</div>
       } @else if (read.loading()) {
         <div class="tw" aria-busy="true"><table class="t compact"><tbody>@for (n of [1, 2, 3]; track n) {<tr><td><i class="sk a"></i></td><td><i class="sk b"></i></td><td class="num"><i class="sk d"></i></td></tr>}</tbody></table></div>
       }
@@ -69,6 +77,10 @@ export class CataloguePage {
   readonly state = input('', { transform: asText });
   readonly owner = input('', { transform: asText });
   readonly add = input('', { transform: asText });
+  /** `yes`, or the id of the model that was pushed. */
+  readonly push = input('', { transform: asText });
+  protected readonly pushed = computed(() => (this.push() === 'yes' ? '' : this.push()));
+  protected readonly versions = viewChild(Versions);
   readonly #api = inject(Api);
   readonly #router = inject(Router);
   readonly #toasts = inject(Toasts);
@@ -108,6 +120,11 @@ export class CataloguePage {
 
   protected clear(): void {
     this.go({ q: null, state: null, owner: null });
+  }
+
+  protected pushedIt(id: string): void {
+    this.versions()?.again();
+    this.go({ push: id });
   }
 
   protected added(model: Model): void {

@@ -85,7 +85,7 @@ export class ModelForm {
   protected readonly failure = signal<Failure | null>(null);
   protected readonly busy = signal(false);
   protected readonly number = computed(() => Object.keys(this.errors()).length);
-  protected readonly groups = computed(() => groupsOf({ owner: this.model()?.owner ?? 'api', runs: this.draft()['runs'] ?? '', isNew: !this.model() }, this.#session.may('ADMIN')));
+  protected readonly groups = computed(() => groupsOf({ owner: ownerOf(this.model()), runs: this.draft()['runs'] ?? '', isNew: !this.model() }, this.#session.may('ADMIN')));
   protected readonly changed = computed(() => Object.keys(this.#changes()).length);
   protected readonly both = computed<Difference[]>(() => {
     const theirs = this.theirs();
@@ -102,7 +102,7 @@ export class ModelForm {
 
   protected edited(field: Field): boolean {
     const seen = this.#seen();
-    return seen?.owner === 'folder' && isEdited(seen, field.id);
+    return seen?.owner !== 'api' && !!seen && isEdited(seen, field.id);
   }
 
   protected isWide({ kind, id }: Field): boolean {
@@ -189,4 +189,9 @@ export class ModelForm {
       this.busy.set(false);
     }
   }
+}
+
+/** A folder is edited alike, whether it was pushed or lies on the hub's machine. */
+function ownerOf(model: Model | null): string {
+  return model?.owner === 'push' ? 'folder' : (model?.owner ?? 'api');
 }
