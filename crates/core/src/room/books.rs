@@ -102,6 +102,17 @@ pub struct GroupBooks {
     /// How long its nodes usually take, seconds.
     pub boot_seconds: Option<u32>,
     pub resized_by_others: Option<Timestamp>,
+    /// What one of its nodes had, where its provider had told more of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
+}
+
+/// What a node turned out to have: machines have more than what is left of them for pods.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// What its provider told of nodes of the group then.
+    pub of: Template,
+    pub allocatable: Amounts,
 }
 
 /// A machine as it was last told of.
@@ -123,6 +134,12 @@ pub struct Known {
 impl PlacedOrder {
     fn grows(&self) -> bool {
         self.to > self.from
+    }
+
+    /// It was taken, and the group has a size that is not on the way to what was ordered: somebody else's.
+    fn is_overtaken(&self, target: u32) -> bool {
+        let way = self.from.min(self.to)..=self.from.max(self.to);
+        self.stage == OrderStage::Answered && !way.contains(&target)
     }
 
     fn known(&self) -> Order {
@@ -232,6 +249,11 @@ impl GroupBooks {
     pub fn hear(&mut self, told: Told, nodes: &[NodeView], boot_limit: Duration, now: Timestamp) {
         let before = self.told.as_ref().map(|told| told.target);
         let ours = self.is_done_by(&told);
+        if before != Some(told.target)
+            && let Some(order) = self.order.as_mut().filter(|order| order.is_overtaken(told.target))
+        {
+            order.stage = OrderStage::Done;
+        }
         if let Some(order) = self.open()
             && order.at + boot_limit <= now
         {
@@ -259,7 +281,10 @@ impl GroupBooks {
             }
         }
         self.machines = machines;
-        let template = told.template.clone().or_else(|| self.learned(nodes, &told));
+        let template = match &told.template {
+            Some(template) => Some(self.found(template, nodes, &told)),
+            None => self.learned(nodes, &told),
+        };
         self.told = Some(Told { template, ..told });
     }
 
@@ -299,6 +324,29 @@ impl GroupBooks {
             sent_away: again.and_then(|old| old.sent_away),
             state,
         }
+    }
+
+    /// What its nodes are as its provider says, and never more than one that was seen had: else nodes would be
+    /// ordered again and again for what does not fit on them.
+    fn found(&mut self, of: &Template, nodes: &[NodeView], told: &Told) -> Template {
+        let its = |node: &&NodeView| {
+            let mut its = told.machines.iter().filter_map(|machine| machine.node.as_ref());
+            node.stage == NodeStage::Ready && its.any(|id| *id == node.id)
+        };
+        let least = nodes.iter().filter(its).map(|node| &node.allocatable);
+        let least = least.min_by_key(|has| (has.memory, has.cpu));
+        if let Some(has) = least {
+            self.found = Some(Found { of: of.clone(), allocatable: has.clone() });
+        }
+        let mut template = of.clone();
+        if let Some(found) = self.found.as_ref().filter(|found| found.of == *of) {
+            let (amounts, had) = (&mut template.allocatable, &found.allocatable);
+            amounts.cpu = amounts.cpu.min(had.cpu);
+            amounts.memory = amounts.memory.min(had.memory);
+            amounts.storage = amounts.storage.min(had.storage);
+            amounts.pods = amounts.pods.min(had.pods);
+        }
+        template
     }
 
     /// What its nodes are, if its provider does not say: as one that was seen.

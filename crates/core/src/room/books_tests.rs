@@ -241,3 +241,46 @@ fn what_a_node_is_is_learned_if_nobody_says_it() {
     let template = view(&books, 11).template.expect("it was seen");
     assert_eq!(template.allocatable.of("nvidia.com/gpu"), 2);
 }
+
+/// A machine of 8 GiB is a node with less: what asks for all of it must not have nodes ordered again and again.
+#[test]
+fn a_node_that_was_seen_says_how_large_they_are_as_long_as_the_same_is_told() {
+    let sized = |memory: u64| -> Template {
+        let allocatable = json!({"cpu": 4000, "memory": memory, "storage": 100, "pods": 110});
+        serde_json::from_value(json!({"allocatable": allocatable})).expect("a template")
+    };
+    let telling = |memory, machines: &[(&str, MachineState)]| Told {
+        template: Some(sized(memory)),
+        ..told(1, machines)
+    };
+    let has = |books: &GroupBooks| view(books, 0).template.expect("one").allocatable.memory;
+    let running = [("m1", MachineState::Running)];
+    let mut books = books(telling(800, &running));
+    assert_eq!(has(&books), 800, "none was seen");
+    let is = |stage| {
+        let allocatable = json!({"cpu": 3900, "memory": 700, "storage": 100, "pods": 110});
+        let node = json!({"id": "m1", "stage": stage, "allocatable": allocatable});
+        serde_json::from_value::<NodeView>(node).expect("a node")
+    };
+    let boots = is(json!({"is": "booting", "since": "2026-01-01T00:00:00Z", "lacks": ["x"]}));
+    books.hear(telling(800, &running), &[boots], LIMIT, at(1));
+    assert_eq!(has(&books), 800, "it is not what it will be");
+    books.hear(telling(800, &running), &[is(json!({"is": "ready"}))], LIMIT, at(2));
+    assert_eq!((has(&books), view(&books, 2).template.expect("one").allocatable.cpu), (700, 3900));
+    books.hear(telling(800, &[]), &[], LIMIT, at(3));
+    assert_eq!(has(&books), 700, "it is remembered when there is none");
+    books.hear(telling(1600, &[]), &[], LIMIT, at(4));
+    assert_eq!(has(&books), 1600, "somebody takes larger machines now");
+}
+
+#[test]
+fn a_size_that_is_not_on_the_way_of_an_order_is_somebody_elses() {
+    let mut books = books(told(4, &[]));
+    assert!(books.place(order(1, Wanted::Size, (4, 2), 10)));
+    books.answered(Uuid::from_u128(1), Ok(()), at(11));
+    books.hear(told(3, &[]), &[], LIMIT, at(12));
+    assert_eq!(view(&books, 12).only_advised, None, "it goes down step by step");
+    books.hear(told(5, &[]), &[], LIMIT, at(13));
+    assert!(view(&books, 13).only_advised.is_some_and(|words| words.contains("somebody else")));
+    assert_eq!(view(&books, 13).target, 5, "what was ordered is not waited for");
+}

@@ -26,8 +26,8 @@ pub use ask::{
     Ask, Condition, Folder, Labels, NODE_NAME, Neighbours, Port, Requirement, Spread, Toleration,
 };
 pub use books::{
-    GroupBooks, GroupSettings, Known, Mark, MarkKind, OrderStage, PlacedOrder, Refusal, Told,
-    ToldMachine, Wanted,
+    Found, GroupBooks, GroupSettings, Known, Mark, MarkKind, OrderStage, PlacedOrder, Refusal,
+    Told, ToldMachine, Wanted,
 };
 pub use fit::{Lack, amount, fits_when_empty, suits};
 pub use group::{

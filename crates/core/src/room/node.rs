@@ -160,6 +160,12 @@ pub struct Tenant {
     /// May it be moved by an eviction, and if not: why?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stays_because: Option<String>,
+    /// It is being deleted: it holds room until it has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaves: bool,
+    /// What came of asking it to go elsewhere, as long as it is still there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// Who makes it again when it goes.

@@ -23,6 +23,17 @@ const LOOKED_AT: usize = 10;
 /// Of a node that may be emptied no more than this is used, thousandths.
 const HALF: u64 = 500;
 
+/// How far a node is with moving what others run there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drain {
+    /// It only might be emptied.
+    Not,
+    /// They were asked to go. Whoever is asked looks at the budgets.
+    Goes,
+    /// Their time for that is over.
+    Late,
+}
+
 /// What may still go in this plan.
 struct Budgets<'w> {
     nodes: usize,
@@ -190,7 +201,9 @@ impl<'w> Planner<'w> {
         left: &mut Budgets<'w>,
     ) {
         let why = "nobody needs it".to_owned();
-        let moved = self.moves(node, rooms, left);
+        let late = since + self.policy.nodes.drain_limit();
+        let drain = if late > self.now { Drain::Goes } else { Drain::Late };
+        let moved = self.moves(node, drain, rooms, left);
         if moved.is_ok() && self.is_empty(node, rooms) {
             let removals = left.removals.entry(&group.id).or_default();
             let Some(fewer) = removals.checked_sub(1) else {
@@ -208,6 +221,9 @@ impl<'w> Planner<'w> {
         match moved {
             Ok(tenants) => {
                 self.plan.unneeded.push(node.id.clone());
+                if !tenants.is_empty() {
+                    self.look_at(late);
+                }
                 for tenant in tenants {
                     self.act_on(&group.id, Action::Evict { tenant, why: why.clone() });
                 }
@@ -232,7 +248,7 @@ impl<'w> Planner<'w> {
         if size <= group.min {
             return self.keep(&node.id, KeptWhy::AtMinimum { min: group.min });
         }
-        if let Err(why) = self.moves(node, rooms, left) {
+        if let Err(why) = self.moves(node, Drain::Not, rooms, left) {
             return self.keep(&node.id, why);
         }
         self.plan.unneeded.push(node.id.clone());
@@ -259,6 +275,7 @@ impl<'w> Planner<'w> {
     fn moves(
         &self,
         node: &'w NodeView,
+        drain: Drain,
         rooms: &mut Rooms<'w>,
         left: &mut Budgets<'w>,
     ) -> Result<Vec<TenantId>, KeptWhy> {
@@ -272,9 +289,9 @@ impl<'w> Planner<'w> {
                 Who::Planned => return Err(KeptWhy::Needed),
                 Who::Instance(id) if self.need_not_move(id) => {}
                 Who::Instance(_) => moving.push(holder.ask),
-                Who::Tenant(tenant) if tenant.goes_with_node() => {}
+                Who::Tenant(tenant) if tenant.goes_with_node() || goes(tenant, drain) => {}
                 Who::Tenant(tenant) => {
-                    self.may_be_evicted(tenant, &mut disruptions)?;
+                    self.may_be_evicted(tenant, drain, &mut disruptions)?;
                     moving.push(holder.ask);
                     evicted.push(tenant.id.clone());
                 }
@@ -342,6 +359,7 @@ impl<'w> Planner<'w> {
     fn may_be_evicted(
         &self,
         tenant: &'w Tenant,
+        drain: Drain,
         left: &mut BTreeMap<&'w str, u32>,
     ) -> Result<(), KeptWhy> {
         let blocked = |why: String| KeptWhy::Blocked { by: tenant.id.0.clone(), why };
@@ -350,6 +368,16 @@ impl<'w> Planner<'w> {
         }
         if tenant.owner == Owner::None {
             return Err(blocked("nobody would start it again".to_owned()));
+        }
+        match (drain, &tenant.refused) {
+            (Drain::Goes, _) => return Ok(()),
+            (Drain::Not | Drain::Late, Some(why)) => return Err(blocked(why.clone())),
+            (Drain::Late, None) => {
+                let seconds = self.policy.nodes.drain_limit_seconds;
+                let why = format!("it was asked to go elsewhere, and is there after {seconds} s");
+                return Err(blocked(why));
+            }
+            (Drain::Not, None) => {}
         }
         let budgets = self.world.budgets.iter().filter(|budget| {
             budget.namespace == tenant.ask.namespace
@@ -419,4 +447,14 @@ impl<'w> Planner<'w> {
             )
         })
     }
+}
+
+/// Does it leave by itself, so that it need not be moved? Whoever makes it again finds a place for that one.
+fn goes(tenant: &Tenant, drain: Drain) -> bool {
+    let is_in_time = match drain {
+        Drain::Not => tenant.refused.is_none(),
+        Drain::Goes => true,
+        Drain::Late => false,
+    };
+    tenant.leaves && is_in_time && tenant.stays_because.is_none()
 }

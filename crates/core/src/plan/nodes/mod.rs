@@ -27,6 +27,8 @@ pub struct NodesPolicy {
     pub empty_seconds: u32,
     /// How long an ordered node may take until it is ready.
     pub boot_limit_seconds: u32,
+    /// How long what others run on a node may take until it has gone elsewhere; then the node is used again.
+    pub drain_limit_seconds: u32,
     /// Most nodes of all together, those that are not ours included.
     pub most_nodes: Option<u32>,
     /// The most of what all nodes together may have; what is zero or not named has no limit.
@@ -40,6 +42,7 @@ impl Default for NodesPolicy {
             unneeded_seconds: 600,
             empty_seconds: 300,
             boot_limit_seconds: 900,
+            drain_limit_seconds: 600,
             most_nodes: None,
             most: Amounts::default(),
         }
@@ -56,6 +59,10 @@ impl NodesPolicy {
 
     pub fn boot_limit(&self) -> Duration {
         Duration::from_secs(u64::from(self.boot_limit_seconds))
+    }
+
+    pub fn drain_limit(&self) -> Duration {
+        Duration::from_secs(u64::from(self.drain_limit_seconds))
     }
 }
 
