@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use muster_core::news::News;
 use muster_core::plan::Unseen;
-use muster_core::room::{Ask, Budget, Daemon, NodeView, Place, Tenant};
+use muster_core::room::{Ask, Budget, Daemon, NodeId, NodeView, Place, Tenant, TenantId};
 use muster_core::{Address, Amounts, EndCause, InstanceId, Model, Observed, RequestId, Timestamp};
 use tokio::sync::watch;
 
@@ -65,6 +65,9 @@ pub struct Work {
     pub requests: Vec<RequestId>,
 }
 
+/// What a watch of nodes is called.
+pub const NODES: &str = "nodes";
+
 /// What is around the instances of a cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Around {
@@ -96,6 +99,15 @@ pub enum Sight {
 }
 
 impl Around {
+    /// Why it is not known which nodes there are.
+    pub fn blind(&self) -> Option<String> {
+        let nodes = self.watches.iter().find(|watched| watched.what == NODES)?;
+        match &nodes.sight {
+            Sight::Fresh { .. } => None,
+            Sight::Blind { why, .. } | Sight::Forbidden { why } => Some(format!("nodes: {why}")),
+        }
+    }
+
     /// What makes it impossible to tell where there is room.
     pub fn unseen(&self) -> Option<Unseen> {
         self.watches.iter().find_map(|watched| match &watched.sight {
@@ -106,6 +118,13 @@ impl Around {
             Sight::Fresh { .. } | Sight::Forbidden { .. } => None,
         })
     }
+}
+
+/// A node that gets nothing new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cordon {
+    pub node: NodeId,
+    pub why: String,
 }
 
 /// A place where instances run. Commands return at once; what comes of them is observed.
@@ -172,6 +191,18 @@ pub trait Cluster: Send + Sync {
         self.forget(instance);
         true
     }
+
+    /// These nodes get nothing new, and no other one because of this hub; told as often as it is looked. None: it is
+    /// another hub that says so. That a node is cordoned is seen around.
+    fn cordon(&self, _nodes: Option<Vec<Cordon>>) {}
+
+    /// Asks somebody who runs on a node that is cordoned to go elsewhere, until they have gone. What comes of it is
+    /// seen around.
+    fn evict(&self, _tenant: &TenantId) {}
+
+    /// So many further instances of each of these models shall find room at once; told as often as it is looked.
+    /// None: it is another hub that says so.
+    fn spare(&self, _models: Option<Vec<(Arc<Model>, u32)>>) {}
 
     /// The instance begins to work on something, or is idle. Nothing is waited for.
     fn work(&self, _instance: InstanceId, _work: Work) {}

@@ -11,6 +11,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::{Api, Resource};
 use muster_core::room::{Budget, Daemon, NodeId, NodeStage, NodeView, Tenant};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::read::budgets::budget;
 use super::read::daemons::daemon;
@@ -18,8 +19,8 @@ use super::read::node::node;
 use super::read::tenants::{Controllers, is_instance, tenant};
 use super::sight::Eye;
 use super::watch::{Scope, Told, follow};
-use super::{Inner, KubeConfig};
-use crate::{Now, Sight, Watched};
+use super::{Inner, KubeConfig, cordons};
+use crate::{NODES, Now, Sight, Watched};
 
 /// Pods that hold room or wait for it.
 const LIVING: &str = "status.phase!=Succeeded,status.phase!=Failed";
@@ -47,7 +48,11 @@ impl<T: Clone + PartialEq> Shelf<T> {
         self.lock().things.contains_key(name)
     }
 
-    fn all(&self) -> Arc<Vec<T>> {
+    pub(super) fn get(&self, name: &str) -> Option<T> {
+        self.lock().things.get(name).cloned().flatten()
+    }
+
+    pub(super) fn all(&self) -> Arc<Vec<T>> {
         let mut state = self.lock();
         let State { things, all, .. } = &mut *state;
         Arc::clone(
@@ -102,11 +107,36 @@ fn key<K: Resource>(object: &K) -> String {
     }
 }
 
+/// A node, and what of the hub's is on it.
+#[derive(Clone, PartialEq)]
+pub(super) struct SeenNode {
+    pub(super) view: NodeView,
+    /// It has the hub's mark.
+    pub(super) is_marked: bool,
+}
+
+/// A node as the hub sees it that may have cordoned it.
+fn see(it: &Node, hub: &str) -> Result<SeenNode, String> {
+    let mut view = node(it)?;
+    let mark = cordons::mark(it, hub);
+    if let Some(since) = mark {
+        view.taints.retain(|taint| taint.key != cordons::TAINT || taint.value != hub);
+        match view.stage {
+            NodeStage::Cordoned { .. } => view.stage = NodeStage::Cordoned { ours: true, since },
+            NodeStage::Ready => view.keep = Some("somebody uncordoned it".to_owned()),
+            _ => {}
+        }
+    }
+    Ok(SeenNode { view, is_marked: mark.is_some() })
+}
+
 /// All that is around the hub's pods.
 pub(super) struct Around {
-    pub(super) nodes: Shelf<NodeView>,
+    pub(super) nodes: Shelf<SeenNode>,
+    /// Changes whenever a node does.
+    pub(super) nodes_change: watch::Sender<()>,
     pub(super) nodes_eye: Eye,
-    tenants: Shelf<Tenant>,
+    pub(super) tenants: Shelf<Tenant>,
     tenants_eye: Eye,
     budgets: Shelf<Budget>,
     budgets_eye: Eye,
@@ -122,7 +152,8 @@ impl Around {
         };
         Self {
             nodes: Shelf::new(),
-            nodes_eye: eye("nodes"),
+            nodes_change: watch::Sender::default(),
+            nodes_eye: eye(NODES),
             tenants: Shelf::new(),
             tenants_eye: eye("pods of others"),
             budgets: Shelf::new(),
@@ -139,7 +170,8 @@ impl Around {
         }
         let nodes = self.nodes.all();
         // One that is there and cannot be read is not gone.
-        match nodes.iter().find(|view| view.id == *node).map(|view| &view.stage) {
+        let seen = nodes.iter().find(|seen| seen.view.id == *node);
+        match seen.map(|seen| &seen.view.stage) {
             None if self.nodes.has(&node.0) => None,
             None => Some("it is not in the cluster any more".to_owned()),
             Some(NodeStage::Unready { .. }) => Some("it is not ready".to_owned()),
@@ -154,7 +186,7 @@ impl Around {
         let is_shut = |eye: &Eye| matches!(eye.watched().sight, Sight::Forbidden { .. });
         let nodes = match eyes.into_iter().any(is_shut) {
             true => Vec::new(),
-            false => self.nodes.all().to_vec(),
+            false => self.nodes.all().iter().map(|seen| seen.view.clone()).collect(),
         };
         crate::Around {
             nodes,
@@ -190,7 +222,9 @@ impl Inner {
         let inner = Arc::clone(self);
         self.spawn(async move {
             let hear = |told| {
-                if inner.around.nodes.hear(told, |it| understood("node", it, node(it))) {
+                let read = |it: &_| understood("node", it, see(it, &inner.config.hub));
+                if inner.around.nodes.hear(told, read) {
+                    inner.around.nodes_change.send_replace(());
                     inner.pods.bump();
                 }
             };

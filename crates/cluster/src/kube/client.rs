@@ -31,6 +31,11 @@ pub enum KubeError {
          (docs/kubernetes.md has the role)"
     )]
     Rights { namespace: String, missing: String },
+    #[error(
+        "nodes.mode = \"own\" needs rights in the whole cluster that the hub's account lacks: {missing} \
+         (docs/kubernetes.md has the role)"
+    )]
+    NodeRights { missing: String },
     #[error("the template of pods cannot be used: {0}")]
     Template(String),
     #[error("namespace {namespace}: {why}; make it, or name another one")]
@@ -65,7 +70,7 @@ pub async fn client(
 
 /// What came of a call that did not do what it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failed {
+pub(crate) enum Failed {
     Answer {
         code: u16,
         reason: String,
@@ -79,12 +84,12 @@ pub(super) enum Failed {
 }
 
 impl Failed {
-    pub(super) fn is(&self, wanted: u16) -> bool {
+    pub(crate) fn is(&self, wanted: u16) -> bool {
         matches!(self, Self::Answer { code, .. } if *code == wanted)
     }
 
     /// Can the same call succeed later, although nobody changes what is asked?
-    pub(super) fn passes(&self) -> bool {
+    pub(crate) fn passes(&self) -> bool {
         match self {
             Self::Lost { .. } => true,
             Self::Answer { code, reason, .. } => {
@@ -93,7 +98,7 @@ impl Failed {
         }
     }
 
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Answer { retry_after, .. } => *retry_after,
             Self::Lost { .. } => None,
@@ -157,9 +162,9 @@ impl Failed {
 
 /// Calls of one namespace.
 #[derive(Clone)]
-pub(super) struct Calls {
-    pub(super) client: kube::Client,
-    pub(super) namespace: String,
+pub(crate) struct Calls {
+    pub(crate) client: kube::Client,
+    pub(crate) namespace: String,
 }
 
 impl Calls {
@@ -202,7 +207,7 @@ impl Calls {
     }
 
     /// May the hub do it? None in `namespace`: in all of them.
-    pub(super) async fn may(
+    pub(crate) async fn may(
         &self,
         (verb, group, resource): (&str, &str, &str),
         namespace: Option<&str>,
@@ -225,14 +230,16 @@ impl Calls {
         format!("/api/v1/namespaces/{}/pods", self.namespace)
     }
 
-    /// One call, with what the client of the library does not show of an answer: `Retry-After`.
-    pub(super) async fn call<T: DeserializeOwned>(
+    /// One call, with what the client of the library does not show of an answer: `Retry-After`. A patch that is a
+    /// list is one of single steps.
+    pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, Failed> {
         let kind = match method {
+            Method::PATCH if body.is_some_and(Value::is_array) => "application/json-patch+json",
             Method::PATCH => "application/merge-patch+json",
             _ => "application/json",
         };
@@ -258,7 +265,13 @@ impl Calls {
         let after: Option<u64> = after.and_then(|seconds| seconds.trim().parse().ok());
         let status: Value = serde_json::from_slice(&body).unwrap_or_default();
         let after = after.or_else(|| status["details"]["retryAfterSeconds"].as_u64());
-        let message = status["message"].as_str().map(str::to_owned);
+        let message = status["message"].as_str().map(|message| {
+            let causes = status["details"]["causes"].as_array().into_iter().flatten();
+            // Which budget it is stands beside the message.
+            let budgets = causes.filter(|cause| cause["reason"] == "DisruptionBudget");
+            let budgets = budgets.filter_map(|cause| cause["message"].as_str());
+            std::iter::once(message).chain(budgets).collect::<Vec<_>>().join(" ")
+        });
         Err(Failed::Answer {
             code: parts.status.as_u16(),
             reason: status["reason"].as_str().unwrap_or_default().to_owned(),

@@ -20,7 +20,7 @@ pub(crate) const MODEL: &str = "muster.dev/model";
 pub(crate) const VERSION: &str = "muster.dev/version";
 pub(crate) const EPOCH: &str = "muster.dev/epoch";
 const UNRESTRICTED: &str = "muster.dev/unrestricted";
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// Longest name of a pod: it is a host's name as well.
 const NAME: usize = 63;

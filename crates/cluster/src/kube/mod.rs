@@ -4,9 +4,12 @@
 //! cluster places them.
 
 mod around;
-mod client;
+mod buffers;
+pub(crate) mod client;
+mod cordons;
 mod ending;
 mod events;
+mod evict;
 mod launch;
 mod logs;
 mod make;
@@ -33,7 +36,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use muster_core::news::News;
-use muster_core::room::Ask;
+use muster_core::room::{Ask, TenantId};
 use muster_core::{Address, EndCause, InstanceId, Model, Observed};
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -41,12 +44,15 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::around::Around;
+use self::buffers::Buffers;
 use self::client::Calls;
 pub use self::client::{KubeError, client};
+use self::cordons::Cordons;
+use self::evict::Evictions;
 use self::pods::{Named, Pods};
 use self::sight::Eye;
 pub use self::survey::{Survey, sights};
-use crate::{Cluster, Launch, Now, Work, Written};
+use crate::{Cluster, Cordon, Launch, Now, Work, Written};
 pub use kube::Client;
 
 /// How pods are run.
@@ -62,6 +68,10 @@ pub struct KubeConfig {
     pub template: Value,
     /// Nodes, pods of others, budgets and daemon sets are watched.
     pub observe_cluster: bool,
+    /// Nodes are cordoned and others are moved away from them if the hub says so.
+    pub owns_nodes: bool,
+    /// An autoscaler is asked to keep room free for models that say so.
+    pub buffers: bool,
     /// How often it is asked what pods use.
     pub measures: Duration,
     /// A watch that says nothing for so long is opened anew.
@@ -79,6 +89,8 @@ impl Default for KubeConfig {
             hub: "muster".to_owned(),
             template: Value::Null,
             observe_cluster: true,
+            owns_nodes: false,
+            buffers: false,
             measures: Duration::from_secs(15),
             silence: Duration::from_secs(360),
             looked_for: launch::DEFAULT_LOOKED_FOR,
@@ -101,6 +113,9 @@ struct Inner {
     pods: Pods,
     pods_eye: Eye,
     around: Around,
+    cordons: Cordons,
+    evictions: Evictions,
+    buffers: Buffers,
     creates: Semaphore,
     patches: Semaphore,
     deletes: Semaphore,
@@ -132,6 +147,9 @@ impl Kube {
             pods: Pods::new(Arc::clone(&now)),
             pods_eye: Eye::new("pods", Arc::clone(&now)),
             around: Around::new(&config, &now),
+            cordons: Cordons::new(Arc::clone(&now)),
+            evictions: Evictions::default(),
+            buffers: Buffers::default(),
             creates: Semaphore::new(AT_ONCE),
             patches: Semaphore::new(AT_ONCE),
             deletes: Semaphore::new(AT_ONCE),
@@ -218,7 +236,23 @@ impl Cluster for Kube {
     }
 
     fn around(&self) -> crate::Around {
-        self.0.around.look(self.0.pods_eye.watched())
+        let mut around = self.0.around.look(self.0.pods_eye.watched());
+        around.tenants = self.0.evictions.tell(around.tenants);
+        around
+    }
+
+    fn cordon(&self, nodes: Option<Vec<Cordon>>) {
+        self.0.cordons.want(nodes);
+    }
+
+    fn evict(&self, tenant: &TenantId) {
+        self.0.evict(tenant);
+    }
+
+    fn spare(&self, models: Option<Vec<(Arc<Model>, u32)>>) {
+        // What was made before somebody switched it off goes.
+        let models = models.map(|all| if self.0.config.buffers { all } else { Vec::new() });
+        self.0.buffers.want(models);
     }
 
     fn is_at(&self, instance: InstanceId, address: &Address) -> bool {

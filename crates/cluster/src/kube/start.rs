@@ -16,7 +16,7 @@ use super::read::events::event;
 use super::read::time;
 use super::sight::Eye;
 use super::watch::{Scope, Told, follow};
-use super::{Inner, KubeConfig, ending, make, usage};
+use super::{Inner, KubeConfig, buffers, cordons, ending, make, usage};
 use crate::{Launch, Now};
 
 /// Without these no pod can be run.
@@ -31,6 +31,13 @@ const RIGHTS: [(&str, &str, &str); 6] = [
 /// Without these less is told.
 const WISHES: [(&str, &str, &str); 3] =
     [("get", "", "pods/log"), ("list", "", "events"), ("watch", "", "events")];
+/// Without these, in all of the cluster, no node can be given back.
+const OWNS: [(&str, &str, &str); 4] = [
+    ("get", "", "nodes"),
+    ("patch", "", "nodes"),
+    ("get", "", "pods"),
+    ("create", "", "pods/eviction"),
+];
 /// Where Kubernetes writes events of what is in no namespace.
 pub(super) const NODES_EVENTS: &str = "default";
 
@@ -48,6 +55,9 @@ pub(super) async fn check(calls: &Calls, config: &KubeConfig) -> Result<(), Kube
     }
     if let Err(failed) = rights(calls, config).await? {
         return unreachable(&failed);
+    }
+    if config.owns_nodes {
+        of_nodes(calls).await?;
     }
     let any = make::any_model().map_err(|error| KubeError::Template(error.to_string()))?;
     match try_pod(calls, config, &any).await {
@@ -128,6 +138,20 @@ pub(super) async fn missing(calls: &Calls) -> Result<Missing, Failed> {
     Ok(Missing { needed, wished })
 }
 
+/// May it do with nodes what it has to?
+async fn of_nodes(calls: &Calls) -> Result<(), KubeError> {
+    let asked = OWNS.map(|right| async move { (right, calls.may(right, None).await) });
+    let missing = join_all(asked).await.into_iter();
+    // Where that cannot be asked, the first call says it.
+    let missing = missing.filter(|(_, may)| *may == Ok(false));
+    let missing: Vec<String> =
+        missing.map(|((verb, _, resource), _)| format!("{verb} {resource}")).collect();
+    match &*missing {
+        [] => Ok(()),
+        missing => Err(KubeError::NodeRights { missing: missing.join(", ") }),
+    }
+}
+
 /// Asks the cluster about a pod of a model, which is not made. A quota that is used up says nothing about it.
 pub(super) async fn try_pod(
     calls: &Calls,
@@ -184,6 +208,10 @@ pub(super) fn watch(inner: &Arc<Inner>, now: &Now) {
     if inner.config.observe_cluster {
         inner.look_around();
     }
+    if inner.config.observe_cluster {
+        inner.spawn(cordons::keep(Arc::clone(inner)));
+    }
+    inner.spawn(buffers::keep(Arc::clone(inner)));
     inner.spawn(usage::measure(Arc::clone(inner)));
     inner.spawn(ending::give_up(Arc::clone(inner)));
 }

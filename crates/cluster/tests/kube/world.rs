@@ -99,7 +99,11 @@ impl World {
     }
 
     pub async fn another_as(&self, token: &str, config: KubeConfig) -> Arc<Kube> {
-        hub(&self.fake, &self.dir, Some(token), config).await.expect("a hub")
+        self.join_as(token, config).await.expect("a hub")
+    }
+
+    pub async fn join_as(&self, token: &str, config: KubeConfig) -> Result<Arc<Kube>, KubeError> {
+        hub(&self.fake, &self.dir, Some(token), config).await
     }
 
     pub fn launch(&self) -> InstanceId {

@@ -100,6 +100,8 @@ pub fn tenant(pod: &Pod, controllers: &Controllers) -> Option<Tenant> {
         ask: ask::of_pod(pod),
         owner,
         stays_because: stays(pod, reference, owner),
+        leaves: pod.metadata.deletion_timestamp.is_some(),
+        refused: None,
     })
 }
 
