@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::{Answer, Provider};
+use super::{Answer, Groups, Provider};
 use crate::program;
 
 /// Longest answer: some hundred bytes for each of ten thousand machines.
@@ -89,7 +89,7 @@ impl Command {
 }
 
 impl Provider for Command {
-    fn groups(&self) -> Answer<'_, Vec<(GroupId, Told)>> {
+    fn groups(&self) -> Answer<'_, Groups> {
         Box::pin(async {
             let said = self.call(json!({"do": "groups"})).await?;
             let reply: GroupsReply = serde_json::from_str(&said).map_err(|e| self.garbled(&e))?;
@@ -97,7 +97,7 @@ impl Provider for Command {
             for group in reply.groups {
                 let id = GroupId(group.id.clone());
                 let told = told(group).map_err(|wrong| other(format!("group {id}: {wrong}")))?;
-                if groups.insert(id.clone(), told).is_some() {
+                if groups.insert(id.clone(), Ok(told)).is_some() {
                     return Err(other(format!("it names the group {id} twice")));
                 }
             }

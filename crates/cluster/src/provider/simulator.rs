@@ -7,7 +7,7 @@ use muster_core::room::{FailureClass, GroupId, MachineState, NodeId, Refusal, To
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Answer, Provider};
+use super::{Answer, Groups, Provider};
 
 /// Its groups, what becomes of the next orders, and which orders it got.
 #[derive(Default)]
@@ -103,10 +103,10 @@ fn empty() -> Told {
 }
 
 impl Provider for SimProvider {
-    fn groups(&self) -> Answer<'_, Vec<(GroupId, Told)>> {
+    fn groups(&self) -> Answer<'_, Groups> {
         Box::pin(async {
             let groups = &self.lock().groups;
-            Ok(groups.iter().map(|(id, told)| (id.clone(), told.clone())).collect())
+            Ok(groups.iter().map(|(id, told)| (id.clone(), Ok(told.clone()))).collect())
         })
     }
 

@@ -24,7 +24,8 @@ fn program(body: &str) -> (TempDir, Command) {
 
 async fn groups(answer: &str) -> Result<Vec<(GroupId, Told)>, Refusal> {
     let (_folder, command) = program(&format!("cat <<'END'\n{answer}\nEND"));
-    command.groups().await
+    let groups = command.groups().await?;
+    Ok(groups.into_iter().map(|(id, told)| (id, told.expect("a group"))).collect())
 }
 
 fn group(more: &str) -> String {
