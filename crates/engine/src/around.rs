@@ -31,6 +31,8 @@ pub(crate) struct Around {
     pods: Option<Arc<dyn Cluster>>,
     /// The nodes of their cluster, as they were seen last.
     seen: Vec<NodeView>,
+    /// Why they are not known, if they are not.
+    blind: Option<String>,
     /// What pods of models ask for: their pods have to be made up to know it.
     asks: Mutex<HashMap<ModelId, Asks>>,
     /// Models of which a pod ran out of memory, as they were then and with more of it.
@@ -50,6 +52,7 @@ impl Around {
     /// Looks at what is around the pods; their nodes are among [`Self::nodes`] from then on.
     pub fn look(&mut self) -> muster_cluster::Around {
         let mut around = self.pods.as_ref().map(|pods| pods.around()).unwrap_or_default();
+        self.blind = around.blind();
         self.seen = std::mem::take(&mut around.nodes);
         around
     }
@@ -67,6 +70,11 @@ impl Around {
             }
         }
         nodes
+    }
+
+    /// Why it is not known which nodes there are.
+    pub fn blind(&self) -> Option<&str> {
+        self.blind.as_deref()
     }
 
     /// The server that launches on the node: this one if it is its own.

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_cluster::provider::Provider;
+use muster_cluster::provider::{Groups as Told, Provider};
+use muster_cluster::{Cluster, Cordon};
 use muster_core::Timestamp;
 use muster_core::plan::{Action, NewOrder, NodesMode, NodesPolicy, Plan, World, orders};
 use muster_core::room::{
     GroupBooks, GroupId, GroupSettings, GroupView, Mark, MarkKind, NodeId, NodeStage, NodeView,
-    OrderStage, Refusal, Told, Wanted,
+    OrderStage, Refusal, Wanted,
 };
 use muster_store::{Error, GroupRow, Store, crash_point};
 use tokio::sync::mpsc;
@@ -30,7 +31,7 @@ pub struct GroupsConfig {
 
 /// What became of a call.
 pub(crate) enum Heard {
-    Groups(Result<Vec<(GroupId, Told)>, Refusal>),
+    Groups(Result<Told, Refusal>),
     Order { group: GroupId, id: Uuid, answer: Result<(), Refusal> },
 }
 
@@ -53,6 +54,10 @@ pub(crate) struct Groups {
     boot_limit: Duration,
     /// Nodes are the hub's to order and give back.
     owns: bool,
+    /// It cordons its nodes itself, if they are not machines that run hubs.
+    cluster: Option<Arc<dyn Cluster>>,
+    /// Why it is not known which nodes there are.
+    blind: Option<String>,
     /// Nothing before this server plans, and once it does not any more.
     rows: Option<BTreeMap<GroupId, GroupRow>>,
     /// Why the provider, or one group of it, cannot be asked.
@@ -90,9 +95,13 @@ impl Calls {
 }
 
 impl Groups {
-    pub fn new(config: Option<GroupsConfig>, policy: &NodesPolicy) -> Self {
+    pub fn new(
+        config: Option<GroupsConfig>,
+        policy: &NodesPolicy,
+        cluster: Option<Arc<dyn Cluster>>,
+    ) -> Self {
         let owns = policy.mode == NodesMode::Own && config.is_some();
-        Self { config, boot_limit: policy.boot_limit(), owns, ..Self::default() }
+        Self { config, boot_limit: policy.boot_limit(), owns, cluster, ..Self::default() }
     }
 
     /// Is there anything to carry out of what a plan says of nodes?
@@ -106,14 +115,31 @@ impl Groups {
         self.calling.clear();
         self.calls.waiting.clear();
         self.unneeded.clear();
+        if let Some(cluster) = &self.cluster {
+            cluster.cordon(None);
+        }
+    }
+
+    /// Tells the cluster which of its nodes get nothing new.
+    pub fn tell(&self) {
+        let Some(cluster) = &self.cluster else { return };
+        let marks = self.marks.iter().filter(|_| self.owns);
+        let cordon = |mark: &Mark| Cordon { node: mark.node.clone(), why: mark.why.clone() };
+        cluster.cordon(Some(marks.map(cordon).collect()));
     }
 
     /// Takes in what was heard, asks again when it is time, and makes the calls of orders that stand in the
-    /// books. `nodes` are those that are there.
-    pub async fn go_on(&mut self, store: &Store, nodes: &[NodeView]) -> Result<(), Error> {
+    /// books. `nodes` are those that are there; `blind`: why that is not known.
+    pub async fn go_on(
+        &mut self,
+        store: &Store,
+        nodes: &[NodeView],
+        blind: Option<&str>,
+    ) -> Result<(), Error> {
         if self.config.is_none() {
             return Ok(());
         }
+        self.blind = blind.map(str::to_owned);
         self.read(store).await?;
         for heard in std::mem::take(&mut self.calls.waiting) {
             match heard {
@@ -155,7 +181,7 @@ impl Groups {
     /// When there is something to do here without anything being heard.
     pub fn next(&self) -> Option<Duration> {
         // What was asked will be heard.
-        self.config.as_ref().filter(|_| !self.asking)?;
+        self.config.as_ref().filter(|_| !self.asking && self.blind.is_none())?;
         Some(self.asked.map_or(Duration::ZERO, |at| self.pause().saturating_sub(at.elapsed())))
     }
 
@@ -170,7 +196,8 @@ impl Groups {
 
     fn ask(&mut self) {
         let due = self.asked.is_none_or(|at| at.elapsed() >= self.pause());
-        let Some(config) = self.config.as_ref().filter(|_| due && !self.asking) else { return };
+        let may = due && !self.asking && self.blind.is_none();
+        let Some(config) = self.config.as_ref().filter(|_| may) else { return };
         (self.asked, self.asking) = (Some(Instant::now()), true);
         let (provider, ended) = (Arc::clone(&config.provider), self.calls.ended.clone());
         tokio::spawn(async move {
@@ -182,7 +209,7 @@ impl Groups {
     async fn hear(
         &mut self,
         store: &Store,
-        told: Result<Vec<(GroupId, Told)>, Refusal>,
+        told: Result<Told, Refusal>,
         nodes: &[NodeView],
     ) -> Result<(), Error> {
         self.asking = false;
@@ -195,12 +222,21 @@ impl Groups {
             }
         };
         self.unseen = None;
+        if self.blind.is_some() {
+            // All machines would look as if they had no nodes.
+            return Ok(());
+        }
         let (now, limit) = (store.now(), self.boot_limit);
         let names: Vec<GroupId> =
             self.config.iter().flat_map(|config| config.groups.keys().cloned()).collect();
         for name in names {
             match told.iter().find(|(id, _)| *id == name) {
-                Some((_, told)) => {
+                Some((_, Err(why))) => {
+                    if self.missing.insert(name.clone(), why.clone()).as_ref() != Some(why) {
+                        tracing::warn!(group = %name, why, "a group cannot be seen");
+                    }
+                }
+                Some((_, Ok(told))) => {
                     self.missing.remove(&name);
                     let told = told.clone();
                     let changed = |books: &mut GroupBooks| {
@@ -287,7 +323,8 @@ impl Groups {
             let nobody = GroupBooks::default();
             let books = self.rows.as_ref().and_then(|rows| rows.get(id));
             let books = books.map_or(&nobody, |row| &row.books);
-            let unseen = self.unseen.as_deref().or(self.missing.get(id).map(String::as_str));
+            let unseen = self.unseen.as_deref().or(self.blind.as_deref());
+            let unseen = unseen.or(self.missing.get(id).map(String::as_str));
             let view = books.view(id, settings, unseen, now);
             books.mark_nodes(&view, nodes, self.boot_limit, now);
             views.push(view);
@@ -295,12 +332,18 @@ impl Groups {
         for node in nodes {
             node.unneeded_since = self.unneeded.get(&node.id).copied();
             let mark = self.marks.iter().find(|mark| mark.node == node.id);
-            if let (Some(mark), NodeStage::Ready) = (mark, &node.stage) {
-                let (ours, since) = (mark.ours, mark.since);
-                node.stage = match mark.kind {
-                    MarkKind::Cordoned => NodeStage::Cordoned { ours, since },
-                    MarkKind::Drained => NodeStage::Drained { since },
-                };
+            match (mark, &node.stage) {
+                // Until the cluster shows it, something may still come.
+                (Some(mark), NodeStage::Ready) if self.owns && self.cluster.is_some() => {
+                    node.stage = marked(mark, if mark.ours { now } else { mark.since });
+                }
+                (Some(mark), NodeStage::Ready) => node.stage = marked(mark, mark.since),
+                (Some(mark), NodeStage::Cordoned { ours: true, since }) => {
+                    node.stage = marked(mark, mark.since.max(*since));
+                }
+                // Its mark in the cluster is on its way out.
+                (None, NodeStage::Cordoned { ours: true, .. }) => node.stage = NodeStage::Ready,
+                _ => {}
             }
         }
         views
@@ -336,7 +379,12 @@ impl Groups {
                     acted |= store.uncordon(&node).await?.is_done();
                 }
                 Action::Evict { tenant, why } => {
-                    tracing::error!(%tenant, why, "nobody here moves what others run");
+                    match self.cluster.as_ref().filter(|_| self.owns) {
+                        Some(cluster) => cluster.evict(&tenant),
+                        None => {
+                            tracing::error!(%tenant, why, "nobody here moves what others run");
+                        }
+                    }
                 }
                 _ => {}
             }
@@ -348,7 +396,8 @@ impl Groups {
     async fn forget_gone(&self, store: &Store, there: &BTreeSet<NodeId>) -> Result<bool, Error> {
         // Where the hub does not own nodes, nobody goes on with what was begun.
         let alone = !self.owns;
-        let gone = |mark: &&Mark| mark.ours && (alone || !there.contains(&mark.node));
+        let knows = self.blind.is_none();
+        let gone = |mark: &&Mark| mark.ours && (alone || (knows && !there.contains(&mark.node)));
         let mut acted = false;
         for mark in self.marks.iter().filter(gone) {
             acted |= store.uncordon(&mark.node).await?.is_done();
@@ -374,5 +423,12 @@ impl Groups {
             self.call_orders(store);
         }
         Ok(placed && kept)
+    }
+}
+
+fn marked(mark: &Mark, since: Timestamp) -> NodeStage {
+    match mark.kind {
+        MarkKind::Cordoned => NodeStage::Cordoned { ours: mark.ours, since },
+        MarkKind::Drained => NodeStage::Drained { since },
     }
 }

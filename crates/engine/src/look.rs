@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_core::instance::Runs;
 use muster_core::plan::{
-    Action, InstanceView, ModelView, Planned, Policy, QueueView, Stage, Starts, Stranded, World,
+    Action, InstanceView, ModelView, NodesMode, Planned, Policy, QueueView, Stage, Starts,
+    Stranded, World,
 };
 use muster_core::{Clearing, EndCause, InstanceId, Model, ModelId, Timestamp, Waits};
 use muster_store::{Change, Error, Heard, Instance, InstanceState, Store, crash_point};
@@ -124,7 +126,7 @@ impl Loop {
             recorder: Recorder::new(store.clone()),
             stops_at: None,
             store,
-            groups: Groups::new(groups, &policy.nodes),
+            groups: Groups::new(groups, &policy.nodes, clusters.pods.clone()),
             policy,
             around: Around::new(node, clusters.pods.clone()),
             clusters,
@@ -210,9 +212,14 @@ impl Loop {
             self.stranded.clear();
             self.store.set_planned(None);
             self.groups.rest();
+            if let Some(pods) = &self.clusters.pods {
+                pods.spare(None);
+            }
             return Ok(Looked { acted: false, rest: tick });
         }
-        self.groups.go_on(&self.store, &self.around.nodes()).await?;
+        self.groups.tell();
+        self.tell_spare();
+        self.groups.go_on(&self.store, &self.around.nodes(), self.around.blind()).await?;
         let world = self.world(&instances).await?;
         // The database's, as all times in the world are: this machine's may be off.
         let now = self.store.now();
@@ -286,6 +293,20 @@ impl Loop {
             self.rolling_up = Some(tokio::spawn(roll_up(self.store.clone())));
         }
         Ok(self.leads)
+    }
+
+    /// Where others make nodes, they are told for whom room shall be free.
+    fn tell_spare(&self) {
+        let Some(pods) = &self.clusters.pods else { return };
+        let delegates = self.policy.nodes.mode == NodesMode::Delegate;
+        let models = self.store.models();
+        let models = models.iter().filter(|model| {
+            let keeps = model.limits.spare_instances > 0 && model.source.runs() == Runs::Pod;
+            delegates && keeps && model.is_read()
+        });
+        let models =
+            models.map(|model| (self.around.with_memory(model), model.limits.spare_instances));
+        pods.spare(Some(models.collect()));
     }
 
     async fn world(&mut self, instances: &[Instance]) -> Result<World, Error> {

@@ -17,9 +17,10 @@ const ADD: &str = "INSERT INTO node_group (id, version, books) VALUES ($1, 1, $2
 const CHANGE: &str = "UPDATE node_group SET version = version + 1, books = $1 \
      WHERE id = $2 AND version = $3";
 
-/// Nothing new comes to a node that the plan cordoned, and nothing is on it.
+/// Nothing new comes to a node that the plan cordoned, and nothing is on it. Of pods the books have only a wish
+/// where they are: their cluster says where, and lets nothing new come.
 const IS_EMPTY: &str = "SELECT CAST(1 AS BIGINT) FROM node_mark m WHERE m.node = $1 AND m.ours \
-     AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.node = m.node AND i.state <> 'ended')";
+     AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.node = m.node AND i.state <> 'ended' AND i.runs <> 'pod')";
 
 /// A group as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
