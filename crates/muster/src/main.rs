@@ -13,6 +13,7 @@ mod hub;
 mod human;
 mod list;
 mod machine;
+mod makers;
 mod node;
 mod password;
 mod path;

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use muster_cluster::machine::Machine;
-use muster_cluster::provider::{Command, Provider};
 use muster_core::{Check, CheckState as State};
 use muster_store::{Clock, Database, Objects, StoreConfig, examine_database, examine_objects};
 
@@ -11,9 +10,10 @@ use crate::arguments::Doctor;
 use crate::commands::settings;
 use crate::config::Environment;
 use crate::config::kubernetes::Kubernetes;
-use crate::config::nodes::Nodes;
+use crate::config::nodes::{Maker, Nodes};
 use crate::config::server::Serve;
 use crate::failure::Failure;
+use crate::makers::provider;
 use crate::store::store_config;
 use crate::{machine, table};
 
@@ -58,27 +58,36 @@ pub async fn examine(arguments: &Doctor, environment: &Environment) -> Result<Ex
 
 /// Does who makes nodes answer, and know the groups that are the hub's?
 async fn nodes(nodes: &Nodes) -> Option<Check> {
-    let command = Command::new(nodes.command.clone()?);
-    let check = |state, what| Some(Check::new("nodes", state, what));
-    let told = match command.groups().await {
-        Ok(told) => told,
-        Err(refusal) => return check(State::Broken, refusal.message),
+    let (maker, who) = match nodes.maker.as_ref()? {
+        it @ Maker::Command(_) => (it, "nodes.command"),
+        it @ Maker::ClusterApi(_) => (it, "Cluster API"),
     };
-    let missing = nodes.groups.keys().filter(|id| told.iter().all(|(other, _)| other != *id));
-    let missing: Vec<String> = missing.map(ToString::to_string).collect();
-    if missing.is_empty() {
-        let sizes = told.iter().filter(|(id, _)| nodes.groups.contains_key(id));
-        let sizes: Vec<String> =
-            sizes.map(|(id, told)| format!("{id} has {}", told.target)).collect();
-        return check(State::Good, format!("nodes.command answers: {}", sizes.join(", ")));
+    let check = |state, what| Some(Check::new("nodes", state, what));
+    let told = match provider(maker).await {
+        Ok(provider) => provider.groups().await.map_err(|refusal| refusal.message),
+        Err(why) => Err(why),
+    };
+    let told = match told {
+        Ok(told) => told,
+        Err(why) => return check(State::Broken, why),
+    };
+    let names: Vec<&str> = told.iter().map(|(id, _)| id.0.as_str()).collect();
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let (mut wrong, mut sizes) = (Vec::new(), Vec::new());
+    for (id, settings) in &nodes.groups {
+        match told.iter().find(|(other, _)| other == id) {
+            None => wrong.push(format!("it does not name {id}, it names {names}")),
+            Some((_, Err(why))) => wrong.push(format!("{id}: {why}")),
+            Some((_, Ok(told))) => match settings.max.or(told.max) {
+                None => wrong.push(format!("nobody says how many nodes {id} may have")),
+                Some(max) => sizes.push(format!("{id} has {} of at most {max}", told.target)),
+            },
+        }
     }
-    let names: Vec<String> = told.iter().map(|(id, _)| id.to_string()).collect();
-    let what = format!(
-        "nodes.command does not name {}, it names {}",
-        missing.join(", "),
-        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-    );
-    check(State::Broken, what)
+    match &*wrong {
+        [] => check(State::Good, format!("{who} answers: {}", sizes.join(", "))),
+        wrong => check(State::Broken, format!("{who}: {}", wrong.join("; "))),
+    }
 }
 
 /// Does the cluster answer, may the hub do there what it has to, and who makes its nodes?

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use muster_cluster::kube::{Kube, KubeConfig, KubeError};
 use muster_cluster::machine::Facts;
-use muster_cluster::provider::Command;
 use muster_cluster::{Cluster, ExternalServers, LocalConfig, LocalProcesses, Now};
 use muster_core::Model;
 use muster_core::input::InputLimits;
-use muster_core::plan::Policy;
+use muster_core::plan::{NodesMode, Policy};
 use muster_engine::{Clusters, Engine, EngineConfig, GroupsConfig};
 use muster_model_server::known_files;
 use muster_server::{Cookie, Machine, Server, ServerConfig, SessionLimits, Times, WebFiles};
@@ -26,6 +25,7 @@ use crate::config::kubernetes::Kubernetes;
 use crate::config::server::Serve;
 use crate::failure::{Failure, io_failure};
 use crate::folders::{Folders, Versions, keep_up, versions};
+use crate::makers::provider;
 use crate::pushed::{self, PushedFolders};
 use crate::store::{data_dir, store_config, store_failure};
 use crate::surroundings::Surroundings;
@@ -240,7 +240,8 @@ async fn start_engine(
         .map_err(|error| Failure::failed(format!("an HTTP client cannot be made: {error}")))?;
     let (clusters, node, instances) = match &serve.kubernetes {
         Some(kubernetes) => {
-            let pods = pods(kubernetes, store, now).await?;
+            let owns = serve.nodes.policy.mode == NodesMode::Own;
+            let pods = pods(kubernetes, owns, store, now).await?;
             let changed = pods.changed();
             (Clusters { local: None, external, pods: Some(pods) }, None, changed)
         }
@@ -252,10 +253,13 @@ async fn start_engine(
         }
     };
     let policy = Policy { max_instances: serve.max_instances, nodes: serve.nodes.policy.clone() };
-    let groups = serve.nodes.command.clone().map(|command| GroupsConfig {
-        provider: Arc::new(Command::new(command)),
-        groups: serve.nodes.groups.clone(),
-    });
+    let groups = match &serve.nodes.maker {
+        Some(maker) => {
+            let provider = provider(maker).await.map_err(Failure::failed)?;
+            Some(GroupsConfig { provider, groups: serve.nodes.groups.clone() })
+        }
+        None => None,
+    };
     let pods = clusters.pods.clone();
     let (store, clearing) = (store.clone(), serve.clearing);
     let config = EngineConfig { store, clusters, policy, node, groups, clearing };
@@ -290,6 +294,7 @@ fn processes(
 /// Instances are pods.
 async fn pods(
     kubernetes: &Kubernetes,
+    owns_nodes: bool,
     store: &Store,
     now: Now,
 ) -> Result<Arc<dyn Cluster>, Failure> {
@@ -301,6 +306,8 @@ async fn pods(
         hub: store.hub().await.map_err(|error| store_failure(&error))?,
         template: kubernetes.template.clone(),
         observe_cluster: kubernetes.sees_cluster,
+        owns_nodes,
+        buffers: kubernetes.buffers,
         ..KubeConfig::default()
     };
     tracing::info!(namespace = config.namespace, hub = config.hub, "instances are pods");

@@ -18,6 +18,8 @@ pub struct Kubernetes {
     pub template: Value,
     /// Nodes and pods of others are looked at.
     pub sees_cluster: bool,
+    /// An autoscaler is asked to keep room free.
+    pub buffers: bool,
 }
 
 impl Kubernetes {
@@ -67,6 +69,9 @@ pub fn read(settings: &Settings) -> Result<Option<Kubernetes>, String> {
         context: settings.text("kubernetes.context").map(str::to_owned),
         template,
         sees_cluster: sees.unwrap_or(true),
+        buffers: settings
+            .read("kubernetes.capacity_buffers", "true or false", |text| text.parse().ok())?
+            .unwrap_or(false),
     }))
 }
 
@@ -141,6 +146,7 @@ mod tests {
         for (variable, text, what) in [
             ("MUSTER_KUBERNETES_NAMESPACE", "Models", "kubernetes.namespace"),
             ("MUSTER_KUBERNETES_SEES", "all", "cluster or namespace"),
+            ("MUSTER_KUBERNETES_CAPACITY_BUFFERS", "2", "true or false"),
             ("MUSTER_KUBERNETES_KUBECONFIG", "/nowhere", "there is no file /nowhere"),
             ("MUSTER_KUBERNETES_POD_TEMPLATE", "/nowhere", "/nowhere"),
         ] {

@@ -100,6 +100,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("kubernetes.pod_template", None, "A file with metadata and spec that all pods get"),
     setting("kubernetes.sees", Some("cluster"), "cluster: nodes and pods of others; or namespace"),
     setting(
+        "kubernetes.capacity_buffers",
+        Some("false"),
+        "true: spare_instances become CapacityBuffers of an autoscaler",
+    ),
+    setting(
         "local.node",
         None,
         "Name of this machine among those that run hubs; absent: its host name",
@@ -125,12 +130,16 @@ pub const SETTINGS: &[Setting] = &[
         Some("delegate"),
         "Who makes nodes: delegate (others), advise, own (hub)",
     ),
+    setting("nodes.provider", Some("command"), "Who makes nodes: command, or cluster-api"),
     setting("nodes.command", None, "The program that makes nodes; see docs/providers.md"),
     setting("nodes.command_seconds", Some("60"), "Longest time for one of its calls"),
     setting("nodes.groups", None, "Groups that are the hub's, with commas; the first goes first"),
     setting("nodes.unneeded_seconds", Some("600"), "How long nobody needs a node before it goes"),
     setting("nodes.empty_seconds", Some("300"), "The same of a node on which nothing runs"),
     setting("nodes.boot_seconds", Some("900"), "Longest time from an order to a node"),
+    setting("nodes.drain_seconds", Some("600"), "Longest time for others to leave a node"),
+    setting("nodes.namespace", None, "Where MachineDeployments are that are groups"),
+    setting("nodes.kubeconfig", None, "The cluster that has them; absent: that of the pods"),
     setting("nodes.most", None, "Most of all nodes, such as nodes=10,cpu=64,memory=256GiB"),
     setting("model_variables", None, "Further variables that models get, with commas between"),
     setting("model_reads", None, "Further folders that models may read, with commas between"),
@@ -259,6 +268,7 @@ impl Serve {
             None => None,
         };
         let shared = database.is_some();
+        let kubernetes = kubernetes::read(settings)?;
         let like = "like https://hub.example.org or https://example.org/hub";
         let public_url = settings.read("public_url", like, |text| {
             let url = web_address(text)?;
@@ -359,8 +369,8 @@ impl Serve {
                 .read("local.labels", "labels such as disk=fast,zone=a", machine::labels)?
                 .unwrap_or_default(),
             machine: machine::read(settings, environment)?,
-            kubernetes: kubernetes::read(settings)?,
-            nodes: nodes::read(settings, environment, shared)?,
+            nodes: nodes::read(settings, environment, shared, kubernetes.as_ref())?,
+            kubernetes,
             model_variables: list("model_variables"),
             model_reads: list("model_reads").into_iter().map(PathBuf::from).collect(),
             model_writes: list("model_writes").into_iter().map(PathBuf::from).collect(),

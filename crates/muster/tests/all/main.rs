@@ -7,6 +7,7 @@ mod clearing;
 #[path = "../../../store/tests/all/cluster.rs"]
 #[expect(dead_code, reason = "only the store's own tests break it")]
 mod cluster;
+mod cluster_api;
 mod commands;
 mod crashes;
 mod documents;

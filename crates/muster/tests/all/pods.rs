@@ -57,7 +57,8 @@ impl Kube {
         ]);
         let known = images.clone();
         let kubelet = kubelet::Settings { images, ..kubelet::Settings::default() };
-        let actors = Some(Actors { kubelet, ..Actors::default() });
+        let actors = config.actors.clone().unwrap_or_default();
+        let actors = Some(Actors { kubelet, ..actors });
         let runtime = Runtime::new().expect("a runtime");
         let started = runtime.block_on(FakeKube::start(Config { actors, ..config }));
         let fake = started.expect("a cluster");
@@ -110,8 +111,20 @@ impl Kube {
 
     /// A hub whose pods are here, with this as its only model.
     pub fn hub<'w>(&self, world: &'w World, model: &Value) -> Hub<'w> {
+        self.hub_with(world, model, |_| {})
+    }
+
+    pub fn hub_with<'w>(
+        &self,
+        world: &'w World,
+        model: &Value,
+        more: impl Fn(&mut Command),
+    ) -> Hub<'w> {
         assert_eq!(world.create_admin("root").code, 0);
-        let hub = world.hub_with(&["--cluster", "kubernetes"], |command| fill(world, command));
+        let hub = world.hub_with(&["--cluster", "kubernetes"], |command| {
+            fill(world, command);
+            more(command);
+        });
         hub.good(&["login", "root", "--password-file", "password"]);
         add(&hub, model);
         hub
