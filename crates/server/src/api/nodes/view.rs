@@ -351,7 +351,7 @@ impl TenantView {
         Self {
             id: tenant.id.0.clone(),
             owner: tenant.owner.name(),
-            stays_because: tenant.stays_because.clone(),
+            stays_because: tenant.stays_because.clone().or_else(|| tenant.refused.clone()),
             asked: RoomView::new(&tenant.ask.amounts, of),
         }
     }
