@@ -41,8 +41,8 @@ const STATES: Option[] = ['preparing', 'starting', 'ready', 'draining', 'Pending
       <div class="tw cards"><table class="t compact"><thead><tr><th>Model</th><th>Status</th><th class="num">Started</th><th class="p2">Node</th><th class="num">CPU</th><th class="num">Memory</th><th class="num p3">Idle</th><th class="num p3">Jobs</th><th>Works on</th></tr></thead><tbody>
         @for (row of rows(); track row.id) {
           <tr [class.on]="opened() === row.id">
-            <td class="ttl"><a class="tx" [routerLink]="[]" [queryParams]="{ open: row.id }" queryParamsHandling="merge">{{ catalogue.title(row.model) }}</a>&ngsp;<span class="mono id" [title]="row.id">{{ tail(row.id) }}</span></td>
-            <td class="sta"><m-phase [is]="markOf(row)" [said]="statusOf(row)" />@if (podSays(row); as says) {<p class="mut wrap">{{ says }}</p>}</td>
+            <td class="ttl"><a class="tx" [routerLink]="[]" [queryParams]="{ open: row.id }" queryParamsHandling="merge">{{ catalogue.title(row.model) }}</a>&ngsp;<span class="mono id" [title]="row.id">{{ tail(row.id) }}</span>@if (podSays(row); as says) {<p class="says">{{ says }}</p>}</td>
+            <td class="sta"><m-phase [is]="markOf(row)" [said]="statusOf(row)" /></td>
             <td class="num" data-l="Started"><span class="v"><m-when [at]="row.launched_at" [relative]="false" /></span></td>
             <td class="p2" data-l="Node"><span class="v">@if (row.node; as node) {<a class="tx" routerLink="/admin/nodes" [queryParams]="{ open: node }">{{ node }}</a>} @else {<span class="z">–</span>}</span></td>
             <td class="r" data-l="CPU"><span class="v"><m-meter [now]="row.resources?.cpu?.now" [peak]="row.resources?.cpu?.peak" kind="cores" /></span></td>
