@@ -1,8 +1,11 @@
 // What administrators and editors of models change: the catalogue, people, instances; and who sees none of it.
 import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 
-import { enter, PASSWORD, table, world } from './world.mjs';
+import { enter, faults, PASSWORD, table, world } from './world.mjs';
 
 const ADDRESS = 'http://127.0.0.1:9';
 let hub, eyes, admin;
@@ -96,6 +99,57 @@ test('a model is disabled with a reason that people read, and enabled', async ()
   await page.getByRole('button', { name: 'Forget predictions…' }).click();
   await page.getByRole('button', { name: 'Forget them' }).click();
   await page.getByText(/\d predictions? (is|are) forgotten/).waitFor();
+  check();
+});
+
+test('an editor pushes a folder and reads its first predictions; what fails does not take its place', async () => {
+  const { page, check } = await eyes.person(hub, { expected: [/422/, /404/] });
+  const folder = mkdtempSync(join(tmpdir(), 'pushed-'));
+  const dir = join(folder, 'Letter counts');
+  const put = (version, body) => {
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(join(dir, 'model.toml'), `version = "${version}"\nkind = "python"\nexample = ["CCO", "benzene"]\n[card]\ntitle = "Letters"\n[[outputs]]\nname = "letters"\nkind = "integer"\n`);
+    writeFileSync(join(dir, 'predict.py'), body);
+  };
+  const push = async () => {
+    await page.getByLabel('Choose a folder').setInputFiles(dir);
+    await page.getByRole('heading', { name: 'Letter counts' }).waitFor();
+    await page.getByRole('button', { name: 'Push', exact: true }).click();
+  };
+  const counting = (factor) => `def predict(inputs):\n    return [{"letters": ${factor} * len(text)} for text in inputs]\n`;
+  await enter(page, 'edith');
+  await page.goto('/admin/catalogue');
+  await page.getByRole('link', { name: 'Push a folder' }).click();
+  // What is wrong with it is said, and nothing is lost.
+  put('one', 'x = 1\n');
+  writeFileSync(join(dir, 'model.toml'), 'kind = "java"\n');
+  await push();
+  await page.getByRole('alert').filter({ hasText: 'java' }).waitFor();
+  assert.equal(await page.getByLabel('Id', { exact: true }).inputValue(), 'letter-counts');
+  await page.getByRole('button', { name: 'Remove' }).click();
+  put('1.0', counting(1));
+  await push();
+  await page.waitForURL('**/admin/catalogue?push=letter-counts');
+  await page.getByText(/^1\.0\+\w+ is served\./).waitFor();
+  assert.deepEqual(await faults(page), []);
+  await page.getByRole('link', { name: 'Its first predictions' }).click();
+  await page.getByText('benzene').first().waitFor();
+  await page.getByRole('cell', { name: '7', exact: true }).waitFor();
+  // A version that fails: the reason is there, and the one before is served.
+  await page.goto('/admin/catalogue/letter-counts');
+  await page.getByRole('link', { name: 'Push a version' }).click();
+  put('1.1', 'def predict(inputs):\n    raise RuntimeError("the weights are gone")\n');
+  await push();
+  await page.getByRole('alert').filter({ hasText: 'the weights are gone' }).waitFor();
+  put('1.2', counting(2));
+  await push();
+  await page.getByText(/^1\.2\+\w+ is served\./).waitFor();
+  await page.getByRole('link', { name: 'To the model' }).click();
+  await page.getByRole('button', { name: 'Roll back…' }).click();
+  await page.getByRole('button', { name: 'Roll back', exact: true }).click();
+  await page.getByText(/1\.0\+\w+ is served\./).waitFor();
+  assert.match((await hub.call('catalogue/letter-counts', { token: admin })).version, /^1\.0\+/);
+  rmSync(folder, { recursive: true });
   check();
 });
 

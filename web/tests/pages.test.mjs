@@ -46,6 +46,7 @@ before(async () => {
     ['admin/catalogue', /^\d+ models/],
     ['admin/catalogue?q=nothing', 'No model is like that'],
     ['admin/catalogue?add=yes', 'Add the model'],
+    ['admin/catalogue?push=yes', 'Drop the model’s folder here'],
     ['admin/catalogue/atoms', 'Nothing was changed'],
     ['admin/users', /\d users? on this page/],
     [`admin/users?open=${grace_.id}`, 'Lost password'],

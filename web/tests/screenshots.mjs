@@ -56,6 +56,7 @@ try {
     ['instance-page', `admin/instances/${instance.id}`, 'Time to ready'],
     ['instance-log', `admin/instances/${instance.id}?tab=logs`, 'Download'],
     ['catalogue', 'admin/catalogue', /^\d+ models/],
+    ['push', 'admin/catalogue?push=yes', 'Drop the model’s folder here'],
     ['catalogue-model', 'admin/catalogue/rdkit-descriptors', 'Nothing was changed'],
     ['users', 'admin/users', 'on this page'],
     ['user', `admin/users?open=${user.id}`, 'Lost password'],

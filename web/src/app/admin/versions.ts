@@ -27,19 +27,20 @@ const LOOK = 2_000;
     }
     @if (last(); as version) {
       @if (version.state === 'failed') {<div class="note f mb5" role="alert"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-warn" /></svg><span><b class="strong">{{ version.version }} is not served.</b> {{ version.reason }}</span></div>}
-      @if (version.served && mine(version) && version.request) {<div class="note c mb5" role="status"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-s-completed" /></svg><span><b class="strong">{{ version.version }} is served.</b> <a [routerLink]="['/requests', version.request]">Its first predictions</a></span></div>}
+      @if (version.served && mine(version) && version.request) {<div class="note c mb5" role="status"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-s-completed" /></svg><span><b class="strong">{{ version.version }} is served.</b>&ngsp;<a [routerLink]="['/requests', version.request]">Its first predictions</a></span></div>}
     }
     @if (all().length > 0) {
-      <div class="tw cards mb5"><table class="t compact"><thead><tr><th>Version</th><th>State</th><th class="num">Pushed</th><th>By</th><th class="num p3">Files</th><th class="num p3">Size</th><th><span class="vh">Act</span></th></tr></thead><tbody>
+      <div class="tw cards mb5"><table class="t compact"><thead><tr><th>Version</th><th>State</th><th>Why</th><th class="num">Pushed</th><th>By</th><th class="num p3">Files</th><th class="num p3">Size</th><th><span class="vh">Act</span></th></tr></thead><tbody>
         @for (one of all(); track one.version) {
           <tr><td class="ttl mono">{{ one.version }}</td>
-            <td class="sta"><m-phase [is]="mark(one)" [said]="one.served ? 'served' : one.state" />@if (one.reason) {<span class="mut"> {{ one.reason }}</span>}</td>
+            <td class="sta"><m-phase [is]="mark(one)" [said]="one.served ? 'served' : one.state" /></td>
+            <td class="full wrap mut" [attr.data-l]="one.reason ? 'Why' : null"><span class="v">{{ one.reason }}</span></td>
             <td class="num" data-l="Pushed"><span class="v"><m-when [at]="one.pushed_at" /></span></td>
             <td data-l="By"><span class="v">{{ one.pushed_by_name ?? one.pushed_by }}</span></td>
             <td class="num p3" data-l="Files"><span class="v">{{ count(one.files) }}</span></td>
             <td class="num p3" data-l="Size"><span class="v">{{ binary(one.bytes) }}</span></td>
             <td class="act">@if (one.state === 'good' && !one.served && read.value()) {<button type="button" class="btn txt" (click)="asked.set(one)">Roll back…</button>}</td></tr>
-          @if (one === all()[0] && one.notes.length > 0) {<tr><td colspan="7" class="wrap mut">@for (note of one.notes; track $index) {{{ note }}<br />}</td></tr>}
+          @if (one === all()[0] && one.notes.length > 0) {<tr><td colspan="8" class="wrap mut">@for (note of one.notes; track $index) {{{ note }}<br />}</td></tr>}
         }
       </tbody></table></div>
     }
