@@ -34,7 +34,7 @@ const LOOK = 2_000;
         @for (one of all(); track one.version) {
           <tr><td class="ttl mono">{{ one.version }}</td>
             <td class="sta"><m-phase [is]="mark(one)" [said]="one.served ? 'served' : one.state" /></td>
-            <td class="full wrap mut" [attr.data-l]="one.reason ? 'Why' : null"><span class="v">{{ one.reason }}</span></td>
+            <td class="full wrap mut">{{ one.reason }}</td>
             <td class="num" data-l="Pushed"><span class="v"><m-when [at]="one.pushed_at" /></span></td>
             <td data-l="By"><span class="v">{{ one.pushed_by_name ?? one.pushed_by }}</span></td>
             <td class="num p3" data-l="Files"><span class="v">{{ count(one.files) }}</span></td>
