@@ -54,6 +54,10 @@ known! {
     deployments = "apps" "v1" "deployments";
     stateful_sets = "apps" "v1" "statefulsets";
     jobs = "batch" "v1" "jobs";
+    cron_jobs = "batch" "v1" "cronjobs";
+    claims = "" "v1" "persistentvolumeclaims";
+    ingresses = "networking.k8s.io" "v1" "ingresses";
+    network_policies = "networking.k8s.io" "v1" "networkpolicies";
     disruption_budgets = "policy" "v1" "poddisruptionbudgets";
     leases = "coordination.k8s.io" "v1" "leases";
     new_events = "events.k8s.io" "v1" "events";
@@ -120,7 +124,7 @@ impl Kind {
 }
 
 /// Columns: group, plural, kind, short names, then `n`amespaced, `s`tatus, s`c`ale.
-const BUILTIN: [(&str, &str, &str, &str, &str); 25] = [
+const BUILTIN: [(&str, &str, &str, &str, &str); 29] = [
     ("", "pods", "Pod", "po", "ns"),
     ("", "nodes", "Node", "no", "s"),
     ("", "events", "Event", "ev", "n"),
@@ -136,6 +140,10 @@ const BUILTIN: [(&str, &str, &str, &str, &str); 25] = [
     ("apps", "deployments", "Deployment", "deploy", "nsc"),
     ("apps", "statefulsets", "StatefulSet", "sts", "nsc"),
     ("batch", "jobs", "Job", "", "ns"),
+    ("batch", "cronjobs", "CronJob", "cj", "ns"),
+    ("", "persistentvolumeclaims", "PersistentVolumeClaim", "pvc", "ns"),
+    ("networking.k8s.io", "ingresses", "Ingress", "ing", "ns"),
+    ("networking.k8s.io", "networkpolicies", "NetworkPolicy", "netpol", "n"),
     ("policy", "poddisruptionbudgets", "PodDisruptionBudget", "pdb", "ns"),
     ("coordination.k8s.io", "leases", "Lease", "", "n"),
     ("events.k8s.io", "events", "Event", "ev", "n"),

@@ -12,7 +12,9 @@ pub mod node;
 mod orders;
 pub(crate) mod quantity;
 pub mod scheduler;
+pub mod services;
 mod shapes;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -34,6 +36,7 @@ pub struct Actors {
     pub kubelet: kubelet::Settings,
     pub lifecycle: lifecycle::Settings,
     pub machines: machines::Settings,
+    pub services: services::Settings,
 }
 
 /// Dropped, all of them end, and every process that they started.
@@ -63,6 +66,8 @@ pub fn start(objects: &Objects, logs: &Logs, actors: Actors) -> std::io::Result<
     tasks.spawn(scheduler::Scheduler::new(objects, settings).run());
     tasks.spawn(kubelet::Kubelet::new(&shared).run());
     tasks.spawn(lifecycle::Lifecycle::new(&shared, actors.lifecycle).run());
+    tasks.spawn(workloads::run(objects.clone()));
+    tasks.spawn(services::run(shared.clone(), actors.services));
     let (machines, settings) = watch::channel(actors.machines);
     tasks.spawn(machines::Machines::new(objects, settings).run());
     let controls = Controls { objects: objects.clone(), shared, scheduler, machines };

@@ -71,6 +71,8 @@ pub struct PodSpec {
     pub active_deadline_seconds: Option<i64>,
     pub termination_grace_period_seconds: Option<u64>,
     pub service_account_name: Option<String>,
+    pub image_pull_secrets: Vec<Named>,
+    pub volumes: Vec<Value>,
 }
 
 #[derive(Deserialize, Default, Clone, Debug, PartialEq)]
@@ -118,6 +120,7 @@ pub struct Container {
     pub liveness_probe: Option<Probe>,
     pub startup_probe: Option<Probe>,
     pub lifecycle: Value,
+    pub volume_mounts: Vec<Mount>,
 }
 
 impl Container {
@@ -125,6 +128,13 @@ impl Container {
     pub fn is_sidecar(&self) -> bool {
         self.restart_policy.as_deref() == Some("Always")
     }
+}
+
+#[derive(Deserialize, Default, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Mount {
+    pub name: String,
+    pub mount_path: String,
 }
 
 #[derive(Deserialize, Default, Clone, Debug, PartialEq)]

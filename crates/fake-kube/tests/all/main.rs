@@ -6,4 +6,5 @@ mod ending;
 mod faults;
 mod reading;
 mod rights;
+mod workloads;
 mod writing;

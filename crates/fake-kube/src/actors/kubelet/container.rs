@@ -21,7 +21,9 @@ use super::{
     probe::{self, Found, Target},
     process::{Exit, Process, Program},
     status::{Role, State},
+    volumes,
 };
+use crate::Resource;
 
 /// What runs in a container: a process, or nothing that waits for its end.
 pub enum Runner {
@@ -131,6 +133,7 @@ impl Worker {
         let spec = self.board().containers[at].spec.clone();
         let (name, backoff) = (&spec.image, self.shared.settings.backoff);
         let mut rest = backoff;
+        self.miss_secrets();
         loop {
             let Some(reference) = Reference::parse(name) else {
                 let said = format!(
@@ -182,6 +185,22 @@ impl Worker {
             self.wait_for(at, "ImagePullBackOff", &format!("{back}: ErrImagePull: {said}"));
             sleep(rest).await;
             rest = (rest * 2).min(backoff * 30);
+        }
+    }
+
+    /// Secrets for pulls that are not there are told; the pull is tried all the same.
+    fn miss_secrets(&self) {
+        let there = |name: &str| {
+            self.shared.objects.get(&Resource::secrets(), Some(&self.key.0), name).is_some()
+        };
+        let named = self.pod.spec.image_pull_secrets.iter().map(|it| it.name.as_str());
+        let missing: Vec<&str> = named.filter(|name| !there(name)).collect();
+        if !missing.is_empty() {
+            let said = format!(
+                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                missing.join(", ")
+            );
+            self.say(WARNING, "FailedToRetrieveImagePullSecret", &said);
         }
     }
 
@@ -284,8 +303,15 @@ impl Worker {
         };
         let place = Place { object: &object, pod: &self.pod, ip: &ip, host_ip: &host_ip };
         let mut all = self.shared.image(&spec.image).unwrap_or_default().env;
-        all.extend(env(&self.shared.objects, &place, &spec)?);
+        let mounted = self.mounted(at)?;
+        let own = env(&self.shared.objects, &place, &spec)?;
+        all.extend(own.into_iter().map(|(name, value)| (name, volumes::place(&mounted, &value))));
         Ok(all)
+    }
+
+    fn mounted(&self, at: usize) -> Result<Vec<volumes::Mounted>, String> {
+        let spec = self.board().containers[at].spec.clone();
+        volumes::mount(&self.shared, (&self.key.0, &self.dir()), &self.pod.spec.volumes, &spec)
     }
 
     fn port(&self, at: usize) -> u16 {
@@ -305,7 +331,10 @@ impl Worker {
                 .replace("{pod}", &self.key.1)
                 .replace("{namespace}", &self.key.0)
         };
-        let expanded = |all: &[String]| all.iter().map(|one| expand(one, &env)).collect::<Vec<_>>();
+        let mounted = self.mounted(at)?;
+        let expanded = |all: &[String]| -> Vec<String> {
+            all.iter().map(|one| volumes::place(&mounted, &expand(one, &env))).collect()
+        };
         let mut line = match spec.command.is_empty() {
             true => {
                 self.shared.image(&spec.image).unwrap_or_default().run.iter().map(filled).collect()

@@ -14,6 +14,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod volumes;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -37,6 +38,7 @@ use super::{
 };
 use crate::{Change, Happened, Resource};
 
+pub(super) use self::image::hex as hash;
 pub use self::{
     admit::Refusal,
     image::{Image, ImageFault},

@@ -104,8 +104,12 @@ async fn http(target: &Target<'_>, get: &HttpGet) -> Result<(), String> {
         .map_err(|error| failed(error.to_string()))?;
     let connection = tokio::spawn(connection);
     let path = get.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
-    let mut request = http::Request::get(path)
-        .header("host", format!("{host}:{port}"))
+    let named = get.http_headers.iter().any(|header| header.name.eq_ignore_ascii_case("host"));
+    let mut request = http::Request::get(path);
+    if !named {
+        request = request.header("host", format!("{host}:{port}"));
+    }
+    request = request
         .header("user-agent", "kube-probe/1.36")
         .header("accept", "*/*")
         .header("connection", "close");
