@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -187,12 +189,17 @@ async fn connection<S: Service>(
     }
     let pace = Arc::new(Pace::new(accepted, times));
     let io = TokioIo::new(Refusals::new(Paced::new(stream, pace.clone())));
+    let leaves = life.clone();
     let answer = service_fn(|mut request: http::Request<Incoming>| {
-        let (service, pace) = (&service, &pace);
+        let (service, pace, leaves) = (&service, &pace, &leaves);
         async move {
             pace.busy();
             request.extensions_mut().insert(peer);
             let mut response = service.call(request, pace, place).await;
+            // Whoever comes again comes to another hub: one that is sent just before the end is lost.
+            if *leaves.borrow() != Life::Serving {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             let hold = response.extensions_mut().remove::<Arc<Hold>>();
             let answer = |body| Answer::new(body, pace.clone(), hold);
             Ok::<_, std::convert::Infallible>(response.map(answer))
