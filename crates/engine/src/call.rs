@@ -49,10 +49,15 @@ impl ModelServer {
             .no_proxy()
             .connect_timeout(Duration::from_secs(10))
             .pool_max_idle_per_host(2);
+        // Where nothing is encrypted the system's certificates are not read: that takes a while, and as much
+        // memory for each of a thousand instances.
+        let client = match address {
+            Address::Url(url) if is_encrypted(url) => client,
+            Address::Url(_) | Address::Socket(_) => client.tls_certs_only([]),
+        };
         Ok(match address {
             Address::Socket(path) => Self {
-                // Nothing is encrypted, and reading the system's certificates takes a while.
-                http: client.unix_socket(path.as_str()).tls_certs_only([]).build()?,
+                http: client.unix_socket(path.as_str()).build()?,
                 base: "http://instance".to_owned(),
                 proof: Some(instance),
                 silent: CancellationToken::new(),
@@ -275,9 +280,19 @@ fn error_text(body: &[u8]) -> String {
     }
 }
 
+fn is_encrypted(url: &str) -> bool {
+    url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_encrypted_needs_certificates() {
+        assert!(is_encrypted("https://a") && is_encrypted("HTTPS://a"));
+        assert!(!is_encrypted("http://https:80") && !is_encrypted("http:"));
+    }
 
     #[tokio::test]
     async fn a_server_that_is_not_there_fails_nobodys_attempt() {
