@@ -34,8 +34,8 @@ use muster_cluster::child::Child;
 
 use crate::arguments::{AdminVerb, Cli, Command, ModelVerb, StatsVerb};
 use crate::commands::{
-    admin, audit, clean, doctor, folder, image, instances, login, models, nodes, oversight, plan,
-    push, requests, run, serve, settings, stats, users,
+    admin, audit, canary, clean, doctor, folder, image, instances, login, models, nodes, oversight,
+    plan, push, requests, run, serve, settings, stats, users,
 };
 use crate::config::Environment;
 use crate::download::Format;
@@ -127,6 +127,7 @@ impl Cli {
             },
             Command::Config(arguments) => settings::show(&arguments, environment),
             Command::Doctor(arguments) => return client(doctor::examine(&arguments, environment)),
+            Command::Canary(arguments) => return client(canary::fly(&arguments.verb)),
             Command::Walls(arguments) => folder::walls(&arguments),
             Command::Openapi => table::print(muster_server::openapi().trim_end()),
             Command::Man(arguments) => clap_mangen::generate_to(Cli::command(), &arguments.folder)

@@ -206,19 +206,20 @@ impl Calls {
         Ok(found["items"].as_array().is_some_and(|items| !items.is_empty()))
     }
 
-    /// May the hub do it? None in `namespace`: in all of them.
+    /// May the hub do it? None in `namespace`: in all of them. A resource may be one by its name, `pods=a`.
     pub(crate) async fn may(
         &self,
         (verb, group, resource): (&str, &str, &str),
         namespace: Option<&str>,
     ) -> Result<bool, Failed> {
+        let (resource, name) = resource.split_once('=').unwrap_or((resource, ""));
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {
                 "namespace": namespace.unwrap_or_default(), "verb": verb, "group": group,
-                "resource": resource, "subresource": subresource,
+                "resource": resource, "subresource": subresource, "name": name,
             }},
         });
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";

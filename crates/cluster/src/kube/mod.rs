@@ -5,11 +5,13 @@
 
 mod around;
 mod buffers;
+pub mod canary;
 pub(crate) mod client;
 mod cordons;
 mod ending;
 mod events;
 mod evict;
+mod examine;
 mod launch;
 mod logs;
 mod make;
@@ -20,6 +22,7 @@ mod pods;
 #[cfg(test)]
 mod pods_tests;
 pub mod read;
+mod rights;
 mod scalers;
 mod secure;
 mod show;
@@ -49,6 +52,7 @@ use self::client::Calls;
 pub use self::client::{KubeError, client};
 use self::cordons::Cordons;
 use self::evict::Evictions;
+pub use self::examine::{Canary, examine};
 use self::pods::{Named, Pods};
 use self::sight::Eye;
 pub use self::survey::{Survey, sights};

@@ -14,23 +14,12 @@ use super::client::{Calls, Failed, KubeError};
 use super::pods::instance_of;
 use super::read::events::event;
 use super::read::time;
+use super::rights::{Place, RIGHTS};
 use super::sight::Eye;
 use super::watch::{Scope, Told, follow};
 use super::{Inner, KubeConfig, buffers, cordons, ending, make, usage};
 use crate::{Launch, Now};
 
-/// Without these no pod can be run.
-const RIGHTS: [(&str, &str, &str); 6] = [
-    ("create", "", "pods"),
-    ("get", "", "pods"),
-    ("list", "", "pods"),
-    ("watch", "", "pods"),
-    ("patch", "", "pods"),
-    ("delete", "", "pods"),
-];
-/// Without these less is told.
-const WISHES: [(&str, &str, &str); 3] =
-    [("get", "", "pods/log"), ("list", "", "events"), ("watch", "", "events")];
 /// Without these, in all of the cluster, no node can be given back.
 const OWNS: [(&str, &str, &str); 4] = [
     ("get", "", "nodes"),
@@ -77,7 +66,7 @@ pub(super) async fn check(calls: &Calls, config: &KubeConfig) -> Result<(), Kube
 }
 
 /// A policy may be about images, and what is tried has none of a model: then it says nothing of the template.
-fn is_of_a_policy(failed: &Failed) -> bool {
+pub(super) fn is_of_a_policy(failed: &Failed) -> bool {
     let words = failed.to_string();
     ["admission webhook ", "ValidatingAdmissionPolicy "].iter().any(|it| words.contains(it))
 }
@@ -124,15 +113,17 @@ pub(super) struct Missing {
 }
 
 pub(super) async fn missing(calls: &Calls) -> Result<Missing, Failed> {
-    let all = RIGHTS.into_iter().chain(WISHES);
-    let asked =
-        all.map(|right| async move { (right, calls.may(right, Some(&calls.namespace)).await) });
+    let here = RIGHTS.iter().filter(|right| right.place == Place::Models);
+    let each = here.flat_map(|right| right.verbs.iter().map(move |verb| (right, *verb)));
+    let asked = each.map(|(right, verb)| async move {
+        let wish = (verb, right.group, right.resource);
+        (right, verb, calls.may(wish, Some(&calls.namespace)).await)
+    });
     let (mut needed, mut wished) = (Vec::new(), Vec::new());
-    for (right, may) in join_all(asked).await {
-        let (verb, _, resource) = right;
+    for (right, verb, may) in join_all(asked).await {
         if !may? {
-            let list = if RIGHTS.contains(&right) { &mut needed } else { &mut wished };
-            list.push(format!("{verb} {resource}"));
+            let list = if right.is_needed() { &mut needed } else { &mut wished };
+            list.push(format!("{verb} {}", right.named()));
         }
     }
     Ok(Missing { needed, wished })

@@ -106,7 +106,7 @@ pub fn sights(watches: &[Watched]) -> Check {
     }
 }
 
-fn autoscalers(told: Result<Vec<Scaler>, String>) -> Check {
+pub(super) fn autoscalers(told: Result<Vec<Scaler>, String>) -> Check {
     let told = match told {
         Ok(told) => told,
         Err(why) => return check("autoscalers", State::Note, format!("not known: {why}")),

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod canary;
 mod clean;
 mod doctor;
 mod folder;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use self::audit::Audit;
+pub use self::canary::{Canary, CanaryVerb};
 pub use self::clean::Clean;
 pub use self::doctor::Doctor;
 pub use self::folder::{
@@ -95,6 +97,8 @@ pub enum Command {
     Doctor(Doctor),
     #[command(hide = true)]
     Walls(Walls),
+    #[command(hide = true)]
+    Canary(Canary),
     /// Print the API as OpenAPI 3.1
     Openapi,
     Completions(Completions),
@@ -147,8 +151,8 @@ mod tests {
     #[test]
     fn every_command_has_examples() {
         for command in Cli::command().get_subcommands() {
-            let simple =
-                ["help", "model", "admin", "openapi", "walls"].contains(&command.get_name());
+            let simple = ["help", "model", "admin", "openapi", "walls", "canary"]
+                .contains(&command.get_name());
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(simple || help.contains("Examples:"), "{}", command.get_name());
         }

@@ -41,8 +41,9 @@ pub struct ServeFlags {
     /// A folder of model folders
     #[arg(long, value_name = "DIR")]
     pub models: Option<String>,
-    /// What instances are: processes, or pods of kubernetes [default: processes]
-    #[arg(long, value_name = "KIND")]
+    /// What instances are: processes, or pods of kubernetes [default: processes; kubernetes if no
+    /// KIND is given]
+    #[arg(long, value_name = "KIND", num_args = 0..=1, default_missing_value = "kubernetes")]
     pub cluster: Option<String>,
     /// Host names that requests may be for, with commas between
     #[arg(long, value_name = "NAMES")]

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use muster_cluster::kube::{self, Canary, KubeConfig};
 use muster_cluster::machine::Machine;
 use muster_core::{Check, CheckState as State};
 use muster_store::{Clock, Database, Objects, StoreConfig, examine_database, examine_objects};
@@ -28,15 +29,19 @@ pub async fn examine(arguments: &Doctor, environment: &Environment) -> Result<Ex
     if let Some(mail) = &serve.mail {
         checks.push(mail.examine().await);
     }
-    checks.extend(machine::examine(&serve, environment, &data));
-    checks.push(match Machine::find(&serve.machine).await {
-        Ok(found) => machine::room(&found),
-        Err(error) => Check::new(machine::ROOM, State::Broken, error.to_string()),
-    });
-    checks.extend(nodes(&serve.nodes).await);
-    if let Some(kubernetes) = &serve.kubernetes {
-        checks.extend(cluster(kubernetes).await);
+    match &serve.kubernetes {
+        Some(kubernetes) => {
+            checks.extend(cluster(kubernetes, arguments.no_canary).await);
+        }
+        None => {
+            checks.extend(machine::examine(&serve, environment, &data));
+            checks.push(match Machine::find(&serve.machine).await {
+                Ok(found) => machine::room(&found),
+                Err(error) => Check::new(machine::ROOM, State::Broken, error.to_string()),
+            });
+        }
     }
+    checks.extend(nodes(&serve.nodes).await);
     let broken = checks.iter().any(|check| check.state == State::Broken);
     if arguments.json {
         let said = serde_json::json!({ "good": !broken, "checks": checks });
@@ -54,6 +59,27 @@ pub async fn examine(arguments: &Doctor, environment: &Environment) -> Result<Ex
         table::print(&table::table(&["what", "state", "found"], rows, &[]))?;
     }
     Ok(if broken { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// What pods of models stand on.
+async fn cluster(kubernetes: &Kubernetes, no_canary: bool) -> Vec<Check> {
+    let client = match kubernetes.client().await {
+        Ok(client) => client,
+        Err(error) => return vec![Check::new("kubernetes", State::Broken, error.to_string())],
+    };
+    let namespace = kubernetes.namespace.clone();
+    let config = KubeConfig {
+        namespace: namespace.unwrap_or_else(|| client.default_namespace().to_owned()),
+        template: kubernetes.template.clone(),
+        observe_cluster: kubernetes.sees_cluster,
+        ..KubeConfig::default()
+    };
+    let canary = match &kubernetes.hub_image {
+        _ if no_canary => Canary::Unwanted,
+        Some(image) => Canary::Image { image, word: Clock::system().id() },
+        None => Canary::Unknown,
+    };
+    kube::examine(client, &config, canary).await
 }
 
 /// Does who makes nodes answer, and know the groups that are the hub's?
@@ -87,14 +113,6 @@ async fn nodes(nodes: &Nodes) -> Option<Check> {
     match &*wrong {
         [] => check(State::Good, format!("{who} answers: {}", sizes.join(", "))),
         wrong => check(State::Broken, format!("{who}: {}", wrong.join("; "))),
-    }
-}
-
-/// Does the cluster answer, may the hub do there what it has to, and who makes its nodes?
-async fn cluster(kubernetes: &Kubernetes) -> Vec<Check> {
-    match kubernetes.survey().await {
-        Ok(survey) => survey.examine().await,
-        Err(error) => vec![Check::new("kubernetes", State::Broken, error.to_string())],
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod audit;
+pub mod canary;
 pub mod clean;
 pub mod doctor;
 pub mod dump;

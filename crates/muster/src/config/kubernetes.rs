@@ -20,6 +20,8 @@ pub struct Kubernetes {
     pub sees_cluster: bool,
     /// An autoscaler is asked to keep room free.
     pub buffers: bool,
+    /// The hub's own image.
+    pub hub_image: Option<String>,
 }
 
 impl Kubernetes {
@@ -72,6 +74,7 @@ pub fn read(settings: &Settings) -> Result<Option<Kubernetes>, String> {
         buffers: settings
             .read("kubernetes.capacity_buffers", "true or false", |text| text.parse().ok())?
             .unwrap_or(false),
+        hub_image: settings.text("kubernetes.hub_image").map(str::to_owned),
     }))
 }
 

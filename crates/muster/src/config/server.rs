@@ -99,6 +99,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("kubernetes.context", None, "The context of the kubeconfig; absent: its current one"),
     setting("kubernetes.pod_template", None, "A file with metadata and spec that all pods get"),
     setting("kubernetes.sees", Some("cluster"), "cluster: nodes and pods of others; or namespace"),
+    setting("kubernetes.hub_image", None, "The hub's own image, for pods of the doctor"),
     setting(
         "kubernetes.capacity_buffers",
         Some("false"),

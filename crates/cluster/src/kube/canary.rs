@@ -1,0 +1,256 @@
+//! Pods that are made to see what only pods can tell: whether the hub reaches them, and whether they reach each other.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use http::Method;
+use k8s_openapi::api::core::v1::Pod;
+use muster_core::{Check, CheckState as State};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use super::client::{Calls, Failed};
+use super::merge::merge;
+use super::read::pod::{is_true, pod_state};
+use super::{KubeConfig, secure};
+
+pub(super) const REACHED: &str = "pods";
+const APART: &str = "network policy";
+const PULL_SECRETS: &str = "pull secrets";
+
+/// How long a node may take to come for it, and its image.
+const START: Duration = Duration::from_secs(180);
+const LOOK: Duration = Duration::from_millis(500);
+const CALL: Duration = Duration::from_secs(10);
+/// One that the doctor could not delete ends by itself.
+const DEADLINE_SECONDS: u64 = 600;
+const PORT: u16 = 8080;
+/// The exit code of a canary that came where it should not come.
+pub const CAME_THROUGH: u8 = 3;
+
+/// Sends two, and deletes them whatever becomes of them, also when the doctor is interrupted.
+pub(super) async fn send(
+    calls: &Calls,
+    config: &KubeConfig,
+    (image, word): (&str, Uuid),
+) -> Vec<Check> {
+    let word = word.simple().to_string();
+    let names = [format!("muster-doctor-{word}-a"), format!("muster-doctor-{word}-b")];
+    let mut checks = tokio::select! {
+        checks = look(calls, config, image, (&word, &names)) => checks,
+        _ = tokio::signal::ctrl_c() => vec![Check::new(REACHED, State::Note, "interrupted")],
+    };
+    for name in &names {
+        if let Err(failed) = delete(calls, name).await {
+            let what = format!(
+                "the pod {name} is left: {failed}; kubectl -n {} delete pod {name}",
+                calls.namespace
+            );
+            checks.push(Check::new(REACHED, State::Broken, what));
+        }
+    }
+    checks
+}
+
+async fn look(
+    calls: &Calls,
+    config: &KubeConfig,
+    image: &str,
+    (word, names): (&str, &[String; 2]),
+) -> Vec<Check> {
+    let began = Instant::now();
+    let listens = json!(["canary", "listen", "$(POD_IP)", PORT.to_string(), word]);
+    let first = run(calls, config, image, (&names[0], listens)).await;
+    let mut checks = Vec::from_iter(secrets(calls, config, &names[0]).await);
+    let address = match first {
+        Ok(Ended::Ready(address)) => SocketAddr::new(address, PORT),
+        Ok(Ended::Over(code)) => {
+            let what = format!(
+                "the program of {image} ended with exit code {code}; kubernetes.hub_image names the hub's own image"
+            );
+            checks.push(Check::new(REACHED, State::Broken, what));
+            return checks;
+        }
+        Err(why) => {
+            checks.push(Check::new(
+                REACHED,
+                State::Broken,
+                format!("a pod of {image} does not run: {why}"),
+            ));
+            return checks;
+        }
+    };
+    let ready = began.elapsed();
+    checks.push(match call(address, word).await {
+        Ok(()) => {
+            let what = format!("one was ready after {:.1} s and answers the hub at {address}", ready.as_secs_f64());
+            Check::new(REACHED, State::Good, what)
+        }
+        Err(why) => {
+            let what = format!(
+                "one is ready and does not answer here at {address}: {why}; hubs call pods at their addresses: run the hub \
+                 in the cluster, with a network policy that lets it through"
+            );
+            Check::new(REACHED, State::Broken, what)
+        }
+    });
+    let reaches = json!(["canary", "reach", address.ip().to_string(), PORT.to_string()]);
+    let check = |state, what: String| Check::new(APART, state, what);
+    checks.push(match run(calls, config, image, (&names[1], reaches)).await {
+        Ok(Ended::Over(0)) => check(State::Good, "a pod of a model does not reach another one".to_owned()),
+        Ok(Ended::Over(code)) if code == i32::from(CAME_THROUGH) => check(
+            State::Note,
+            "a pod of a model reaches another one: the namespace has no policy (the chart's networkPolicy.models), or the \
+             cluster's network does not enforce any (Calico, Cilium and others do)"
+                .to_owned(),
+        ),
+        Ok(Ended::Over(code)) => check(State::Note, format!("not known: the canary ended with exit code {code}")),
+        Ok(Ended::Ready(_)) => check(State::Note, "not known: the canary did not end".to_owned()),
+        Err(why) => check(State::Note, format!("not known: a second pod does not run: {why}")),
+    });
+    checks
+}
+
+enum Ended {
+    Ready(IpAddr),
+    /// With this exit code.
+    Over(i32),
+}
+
+/// Until it is ready or over.
+async fn run(
+    calls: &Calls,
+    config: &KubeConfig,
+    image: &str,
+    (name, args): (&str, Value),
+) -> Result<Ended, String> {
+    let listens = args[1] == "listen";
+    let made = pod(config, image, (name, args))?;
+    calls.create_pod(&made, false).await.map_err(|failed| failed.to_string())?;
+    let began = Instant::now();
+    loop {
+        sleep(LOOK).await;
+        let seen = calls.get_pod(name).await;
+        let words = match &seen {
+            Ok(pod) => match ended(pod, listens) {
+                Some(ended) => return Ok(ended),
+                None => pod_state(pod).for_admin(),
+            },
+            Err(failed) if failed.passes() => failed.to_string(),
+            Err(failed) => return Err(failed.to_string()),
+        };
+        if began.elapsed() > START {
+            return Err(format!("after {} s it is still {words}", START.as_secs()));
+        }
+    }
+}
+
+/// One that listens is ready once, one that does not is over once.
+fn ended(pod: &Pod, listens: bool) -> Option<Ended> {
+    let status = pod.status.as_ref()?;
+    let containers = status.container_statuses.iter().flatten();
+    let mut over = containers.filter_map(|it| it.state.as_ref()?.terminated.as_ref());
+    if let Some(over) = over.next() {
+        return Some(Ended::Over(over.exit_code));
+    }
+    let address = status.pod_ip.as_ref()?.parse().ok()?;
+    (listens && is_true(pod, "Ready")).then_some(Ended::Ready(address))
+}
+
+fn pod(config: &KubeConfig, image: &str, (name, args): (&str, Value)) -> Result<Value, String> {
+    let listens = args[1] == "listen";
+    let mut pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "labels": {"app.kubernetes.io/managed-by": "muster", "app.kubernetes.io/component": "canary"},
+        },
+        "spec": {
+            "containers": [{
+                "name": "model", "args": args,
+                "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+                "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
+                "securityContext": {"readOnlyRootFilesystem": true},
+            }],
+            "enableServiceLinks": false,
+            "terminationGracePeriodSeconds": 1,
+        },
+    });
+    if listens {
+        let container = &mut pod["spec"]["containers"][0];
+        container["ports"] = json!([{"containerPort": PORT, "protocol": "TCP"}]);
+        container["readinessProbe"] = json!({"tcpSocket": {"port": PORT}, "periodSeconds": 1});
+    }
+    if !config.template.is_null() {
+        merge(&mut pod, &config.template)?;
+    }
+    secure::restrict(&mut pod)?;
+    pod["metadata"]["name"] = json!(name);
+    pod["metadata"]["namespace"] = json!(config.namespace);
+    pod["spec"]["restartPolicy"] = json!("Never");
+    pod["spec"]["automountServiceAccountToken"] = json!(false);
+    pod["spec"]["activeDeadlineSeconds"] = json!(DEADLINE_SECONDS);
+    pod["spec"]["containers"][0]["image"] = json!(image);
+    Ok(pod)
+}
+
+/// Is it this canary that answers there?
+async fn call(address: SocketAddr, word: &str) -> Result<(), String> {
+    let asked = timeout(CALL, async {
+        let mut stream = TcpStream::connect(address).await?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).await?;
+        Ok::<String, std::io::Error>(said)
+    });
+    match asked.await {
+        Err(_) => Err(format!("no answer within {} s", CALL.as_secs())),
+        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Ok(said)) if said.trim() == word => Ok(()),
+        Ok(Ok(_)) => Err("somebody else answers there".to_owned()),
+    }
+}
+
+/// What the kubelet says of the secrets with which it pulls.
+async fn secrets(calls: &Calls, config: &KubeConfig, name: &str) -> Option<Check> {
+    let named = config.template["spec"]["imagePullSecrets"].as_array()?;
+    let named: Vec<&str> = named.iter().filter_map(|it| it["name"].as_str()).collect();
+    let check = |state, what: String| Some(Check::new(PULL_SECRETS, state, what));
+    let path = format!(
+        "/api/v1/namespaces/{}/events?fieldSelector=involvedObject.name%3D{name}%2Creason%3DFailedToRetrieveImagePullSecret",
+        calls.namespace
+    );
+    let told: Result<Value, Failed> = calls.call(Method::GET, &path, None).await;
+    match told {
+        Ok(events) => match events["items"].as_array().and_then(|all| all.first()) {
+            Some(event) => {
+                let words = event["message"].as_str().unwrap_or_default();
+                let what = format!(
+                    "{words} Make it in the namespace {}, or leave it out of spec.imagePullSecrets of \
+                     kubernetes.pod_template",
+                    calls.namespace
+                );
+                check(State::Broken, what)
+            }
+            None => check(State::Good, named.join(", ")),
+        },
+        Err(failed) => check(
+            State::Note,
+            format!("{}: not known whether they are there: {failed}", named.join(", ")),
+        ),
+    }
+}
+
+async fn delete(calls: &Calls, name: &str) -> Result<(), Failed> {
+    let gone = |done: Result<(), Failed>| match done {
+        Err(failed) if failed.is(404) => Ok(()),
+        done => done,
+    };
+    let pod = match calls.get_pod(name).await {
+        Ok(pod) => pod,
+        Err(failed) => return gone(Err(failed)),
+    };
+    let uid = pod.metadata.uid.unwrap_or_default();
+    gone(calls.delete_pod(name, &uid, None).await)
+}
