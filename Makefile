@@ -46,6 +46,7 @@ test:
 	scripts/need-nginx
 	scripts/need-clients
 	scripts/need-kubectl
+	scripts/need-helm
 	scripts/need-chromium
 	scripts/web
 	$(CARGO) fmt --check

@@ -3,6 +3,7 @@
 mod canaries;
 mod cases;
 mod cases_folders;
+mod chart;
 mod clearing;
 #[path = "../../../store/tests/all/cluster.rs"]
 #[expect(dead_code, reason = "only the store's own tests break it")]
@@ -10,6 +11,7 @@ mod cluster;
 mod cluster_api;
 mod commands;
 mod crashes;
+mod doctor;
 mod documents;
 mod dumps;
 mod existing;
@@ -34,5 +36,6 @@ mod serving;
 #[path = "../../../server/tests/all/smtp.rs"]
 mod smtp;
 mod support;
+mod upgrade;
 mod uploads;
 mod walls;

@@ -158,7 +158,7 @@ fn administrators_are_told_of_the_cluster_and_of_who_makes_its_nodes() {
         };
         assert!(checks.iter().any(is_so), "{state} {words}: {said}");
     };
-    doctor("good", "namespace models: it may do all that it has to");
+    doctor("good", "all 23 that the hub uses");
     doctor("good", "claim gpu-1");
     kube.fake.faults().set(Fault::new(What::Unauthorized));
     doctor("broken", "its token ran out");
