@@ -10,14 +10,19 @@ use tokio_util::sync::CancellationToken;
 /// some.
 const LOOK: Duration = Duration::from_millis(500);
 const LOOK_ANYWAY: Duration = Duration::from_secs(30);
+const AFTER_TROUBLE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn settle(store: Store, stop: CancellationToken) {
     let mut changes = store.changes();
     loop {
-        let left = store.settle_trials().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "versions are not tried; they are in a moment");
-            true
-        });
+        let (left, pause) = match store.settle_trials().await {
+            Ok(true) => (true, LOOK),
+            Ok(false) => (false, LOOK_ANYWAY),
+            Err(error) => {
+                tracing::warn!(%error, "versions are not tried; they are in a moment");
+                (true, AFTER_TROUBLE)
+            }
+        };
         let news = async {
             loop {
                 match changes.recv().await {
@@ -29,7 +34,7 @@ pub(crate) async fn settle(store: Store, stop: CancellationToken) {
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(if left { LOOK } else { LOOK_ANYWAY }) => {}
+            () = tokio::time::sleep(pause) => {}
             () = news, if !left => {}
         }
     }
