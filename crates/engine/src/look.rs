@@ -10,7 +10,7 @@ use muster_core::plan::{
     Stranded, World,
 };
 use muster_core::{Clearing, EndCause, InstanceId, Model, ModelId, Timestamp, Waits};
-use muster_store::{Change, Error, Heard, Instance, InstanceState, Store, crash_point};
+use muster_store::{Change, Error, Heard, Instance, InstanceState, Queue, Store, crash_point};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -181,9 +181,14 @@ impl Loop {
                 tokio::time::sleep(pause).await;
                 queue.changed().await
             };
+            let unseen_after_pause = async {
+                tokio::time::sleep(SHORTEST_PAUSE).await;
+                self.store.unseen().await;
+            };
             tokio::select! {
                 () = stop.cancelled() => break,
                 Ok(()) = queue_after_pause => {}
+                () = unseen_after_pause => {}
                 () = seen.hear() => {}
                 Some(instance) = self.gone.1.recv() => self.forget(instance),
                 () = self.groups.calls.hear() => {}
@@ -209,6 +214,7 @@ impl Loop {
         let tick = self.stops_at.map_or(tick, |at| at.since(now).min(tick));
         let tick = tick.max(Duration::from_millis(1));
         if !leads {
+            self.tell_seen(&instances, &[]);
             self.stranded.clear();
             self.store.set_planned(None);
             self.groups.rest();
@@ -309,8 +315,16 @@ impl Loop {
         pods.spare(Some(models.collect()));
     }
 
+    /// Work of other models than these is looked at without a pause.
+    fn tell_seen(&self, instances: &[Instance], queues: &[Queue]) {
+        let queued = queues.iter().filter(|queue| queue.tasks > 0).map(|queue| &queue.model);
+        let seen = instances.iter().map(|instance| &instance.model).chain(queued);
+        self.store.set_seen(seen.cloned().collect());
+    }
+
     async fn world(&mut self, instances: &[Instance]) -> Result<World, Error> {
         let queues = self.store.queues().await?;
+        self.tell_seen(instances, &queues);
         let models = self.store.models();
         self.around.learn(&self.store, &models, &queues).await?;
         let pods = self.around.look();
@@ -332,11 +346,11 @@ impl Loop {
         });
         self.stranded = stranded.collect();
         let view = |model: &Arc<Model>| {
-            let is_its = |q: &&muster_store::Queue| {
+            let is_its = |q: &&Queue| {
                 q.model == model.id && q.version == model.version && q.tasks > 0
             };
             let queue = queues.iter().find(is_its);
-            let seen = |q: &muster_store::Queue| QueueView {
+            let seen = |q: &Queue| QueueView {
                 inputs: q.inputs,
                 oldest: q.oldest,
                 due: q.due,

@@ -107,6 +107,7 @@ struct Inner {
     waiters: Arc<writer::waiters::Waiters>,
     changes: broadcast::Sender<Change>,
     queue_changed: watch::Sender<u64>,
+    unseen: queue::unseen::Unseen,
     notify: Notify,
     /// Held from a commit of the writer until those who wait are told of it.
     telling: tokio::sync::Mutex<()>,

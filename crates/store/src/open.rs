@@ -94,6 +94,7 @@ impl Store {
             waiters: Arc::default(),
             changes: broadcast::channel(CHANGES).0,
             queue_changed: watch::channel(0).0,
+            unseen: Default::default(),
             notify: Notify::new(),
             telling: Default::default(),
             epoch: Default::default(),

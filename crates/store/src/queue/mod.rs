@@ -4,6 +4,7 @@ pub mod claim;
 pub mod complete;
 pub mod leases;
 pub(crate) mod line;
+pub(crate) mod unseen;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

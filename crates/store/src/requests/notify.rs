@@ -23,6 +23,9 @@ pub(crate) const PLANNED_ASKED: &str = "planned?";
 pub(crate) const PLANNED_TOLD: &str = "planned";
 pub(crate) const PLANNED_NEWS: &str = "planned!";
 
+/// Behind the name of a server: it has work of a model of which it knew none.
+const UNSEEN: &str = " unseen";
+
 /// How often it is looked whether what somebody waits for here has ended elsewhere, if nobody says
 /// anything: a notification may be lost. And while none can come.
 const LOOK: Duration = Duration::from_secs(1);
@@ -37,8 +40,8 @@ const TELL: &str = "SELECT set_config('synchronous_commit', 'off', true), pg_not
 pub(crate) async fn tell(inner: Arc<Inner>, pool: PgPool) {
     loop {
         inner.notify.notified().await;
-        let server = inner.server.to_string();
-        let told = sqlx::query(TELL).bind(CHANNEL).bind(server);
+        let unseen = if inner.unseen.take_untold() { UNSEEN } else { "" };
+        let told = sqlx::query(TELL).bind(CHANNEL).bind(format!("{}{unseen}", inner.server));
         if let Err(error) = told.execute(&pool).await {
             tracing::debug!(%error, "the other servers are not told; they look by themselves");
         }
@@ -66,8 +69,13 @@ pub(crate) async fn listen(inner: Arc<Inner>, pool: PgPool) {
                                     inner.planned.news.send_modify(|n| *n += 1);
                                 }
                             }
-                            Some(server) if server == me => {}
-                            _ => heard(&inner),
+                            Some(server) if server.trim_end_matches(UNSEEN) == me => {}
+                            note => {
+                                heard(&inner);
+                                if note.is_some_and(|note| note.ends_with(UNSEEN)) {
+                                    inner.unseen.hear();
+                                }
+                            }
                         }
                     }
                 }

@@ -395,6 +395,7 @@ impl<S: Subjects> Writer<S> {
         }
         if !after.queued.is_empty() {
             inner.queue_changed.send_modify(|n| *n += 1);
+            inner.unseen.queued(after.queued.iter().map(|(model, _)| model));
         }
         if told || !after.queued.is_empty() {
             inner.notify.notify_one();
