@@ -23,6 +23,7 @@ on_both!(
     whoever_waits_is_told_the_end,
     waiting_ends_with_the_time,
     what_happens_is_told_to_listeners,
+    work_of_a_model_that_is_not_seen_is_told_once,
 );
 
 async fn a_submitted_request_is_found_as_it_was_submitted(lab: Lab) {
@@ -212,6 +213,21 @@ async fn waiting_ends_with_the_time(lab: Lab) {
     let short = Duration::from_millis(20);
     let waited = lab.store.wait_ended(lab.me, submitted.request.id, short).await;
     assert_eq!(waited.expect("an answer").expect("the request").phase, Phase::Waiting);
+}
+
+/// A permit is kept for whoever comes later, so nothing is missed; and there is one at most.
+async fn work_of_a_model_that_is_not_seen_is_told_once(lab: Lab) {
+    let told = async || tokio::time::timeout(Duration::ZERO, lab.store.unseen()).await.is_ok();
+    lab.submit(&["a"]).await;
+    lab.submit(&["b"]).await;
+    assert!(told().await);
+    assert!(!told().await, "until the next look it is said once");
+    lab.store.set_seen([lab.model.id.clone()].into());
+    lab.submit(&["c"]).await;
+    assert!(!told().await, "it waits for an instance that is there");
+    lab.store.set_seen(HashSet::new());
+    lab.submit(&["d"]).await;
+    assert!(told().await);
 }
 
 async fn what_happens_is_told_to_listeners(lab: Lab) {

@@ -120,6 +120,34 @@ async fn another_server_hears_of_changes() {
     }
 }
 
+#[tokio::test]
+async fn another_server_hears_of_work_that_this_one_did_not_know() {
+    let lab = Lab::postgres().await;
+    let other = lab.other_server().await;
+    let telling = async {
+        loop {
+            lab.store.set_seen(HashSet::new());
+            lab.submit(&["a"]).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = other.unseen() => {}
+        () = telling => {}
+        () = tokio::time::sleep(LONG) => panic!("nothing was heard"),
+    }
+    // What is known here is no news there. What was said before may still be on its way.
+    lab.store.set_seen([lab.model.id.clone()].into());
+    until("a change without that word", async || {
+        let mut changes = other.changes();
+        lab.submit(&["b"]).await;
+        let heard = async { while !matches!(changes.recv().await, Ok(Change::Elsewhere)) {} };
+        tokio::time::timeout(LONG, heard).await.expect("it hears of the request");
+        tokio::time::timeout(Duration::ZERO, other.unseen()).await.is_err()
+    })
+    .await;
+}
+
 /// The end of a request on one server is known on another one no more than this later.
 const HEARD: Duration = Duration::from_millis(50);
 
