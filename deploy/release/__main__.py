@@ -2,13 +2,14 @@
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from . import archive, chart, deb, image, inside, program, ready, sign, wheel
-from .common import Refused, TARGET, need_tools, settle
+from . import archive, chart, deb, image, inside, kept, program, ready, sign, wheel
+from .common import ROOT, Refused, TARGET, need_tools, settle
 
 EXAMPLES = """
 examples:
@@ -39,15 +40,21 @@ def main():
     unknown = [form for form in forms if form not in FORMS]
     if unknown:
         raise Refused(f"There is no form {', '.join(unknown)}: these are {', '.join(FORMS)}.")
+    # The chart asks for the image, which comes first.
+    forms.sort(key=list(FORMS).index)
     if asked.program and not asked.quick:
         raise Refused("--program goes with --quick only: a release is built from its commit.")
     if asked.key and not asked.key.is_file():
         raise Refused(f"There is no key at {asked.key}. `minisign -G -s FILE` makes one.")
     ready.look(asked.version, asked.quick)
+    if not asked.quick:
+        kept.api_is_kept(asked.version)
     to = (asked.to or TARGET / f"release-{asked.version}").resolve()
     if to.exists():
         raise Refused(f"{to} is there already. Remove it, or name another folder with --to.")
     need_tools(*forms, *([] if asked.program else ["program"]), *(["signature"] if asked.key else []))
+    if not asked.quick:
+        ready.prove()
     # Complete, or not there: the folder gets its name at the end.
     to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".release-", dir=to.parent) as work:
@@ -57,19 +64,27 @@ def main():
         begun = time.monotonic()
         built = program.build(asked.version, work, asked.program)
         ready.drift(built.path)
+        if not asked.quick:
+            kept.settings_are_kept(asked.version, built.path)
         step("licences", begun)
         licences = inside.licences(work)
         for form in forms:
             step(form, begun)
             FORMS[form](asked.version, built, licences, work, out)
+        shutil.copy(built.symbols, out)
         step("what is inside", begun)
         inside.write(asked.version, built, licences, work, out)
         step("sums", begun)
         sign.sums(out)
         if asked.key:
             sign.sign(out, asked.key)
+        if not asked.quick:
+            step("what the next one is held against", begun)
+            kept.write(asked.version, built, out, work / "released", work)
         os.chmod(out, 0o755)
         out.rename(to)
+        if not asked.quick:
+            kept.keep(work / "released")
     said(to, asked)
 
 
@@ -83,6 +98,8 @@ def said(to, asked):
         print(f"  {file.stat().st_size / 1e6:8.2f} MB  {file.name}")
     if not asked.key:
         print("\nIt is not signed: there was no --key.")
+    if not asked.quick:
+        print(f"\nWhat the next release is held against is in {ready.RELEASED.relative_to(ROOT)}: commit it.")
     if asked.quick:
         print("It is no release: no test was run, and the tree was not looked at (--quick).")
 

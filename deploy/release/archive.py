@@ -11,7 +11,6 @@ def make(version, built, licences, work, out):
     tree = work / name
     lay_out(tree, version, built, licences)
     pack(tree, out / f"{name}.tar.zst", 3 if built.is_given else 19)
-    shutil.copy(built.symbols, out / f"{name}.debug")
 
 
 def lay_out(tree, version, built, licences):

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import contextlib
 import hashlib
 import json
 import os
@@ -17,13 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import program
-from .common import ROOT, Refused, TARGET, TRIPLE, read, run
+from . import kept, program, upgrade
+from .common import GLIBC, ROOT, Refused, TARGET, TRIPLE, read, run, tool
+from .hubs import hub, predicts, want, within
+from .image import digest
 
 OLDEST = "bullseye"
-# For the model `primer-tm`, which needs nothing but Python.
-INPUTS = "sequence\nACGTACGTACGTACGTACGT\nGGGCCCATATATGGGCCC\n"
-PREDICTIONS = [["55.22", "50.0", "20"], ["55.92", "66.7", "18"]]
 
 
 def main():
@@ -32,7 +30,7 @@ def main():
     parser.add_argument("--folder", type=Path, help="[default: target/release-VERSION]")
     parser.add_argument("--public-key", help="minisign's; without it the signature is not looked at")
     parser.add_argument("--twice", action="store_true", help="build the program again in another folder: the same bytes?")
-    parser.add_argument("--only", default="sums,archive,old,deb,wheel,image,inside,readme")
+    parser.add_argument("--only", default="sums,archive,old,deb,wheel,image,chart,inside,readme,upgrade,workflows")
     asked = parser.parse_args()
     folder = (asked.folder or TARGET / f"release-{asked.version}").resolve()
     if not folder.is_dir():
@@ -44,8 +42,11 @@ def main():
         "deb": lambda work: deb(folder, asked.version, work),
         "wheel": lambda work: wheel(folder, asked.version, work),
         "image": lambda work: image(folder, asked.version, work),
+        "chart": lambda work: chart(folder, asked.version),
         "inside": lambda work: inside(folder, asked.version),
         "readme": lambda work: readme(folder, work),
+        "upgrade": lambda work: upgraded(folder, asked.version, work),
+        "workflows": lambda work: workflows(),
     }
     for name in asked.only.split(","):
         if name not in checks:
@@ -57,11 +58,6 @@ def main():
         print(f"  {time.monotonic() - begun:5.1f} s  {name}: {said}", flush=True)
     if asked.twice:
         print(f"  twice: {twice(folder, asked.version)}", flush=True)
-
-
-def want(holds, otherwise):
-    if not holds:
-        raise Refused(otherwise)
 
 
 def one(folder, pattern):
@@ -86,39 +82,6 @@ def sums(folder, public_key):
     return f"{len(named)} files; the signature was not looked at (--public-key)"
 
 
-@contextlib.contextmanager
-def hub(call, work, models, user=None):
-    """A hub that listens, from its start to its end; SIGTERM ends it with 0."""
-    data = work / "data"
-    data.mkdir(exist_ok=True)
-    if user:
-        os.chown(data, user, user)
-    port = data / "port"
-    arguments = ["serve", "--data-dir", data, "--models", models, "--listen", "127.0.0.1:0", "--port-file", port]
-    log = (work / "log").open("w")
-    process = subprocess.Popen([str(part) for part in [*call, *arguments]], stdout=log, stderr=log, cwd=work)
-    try:
-        begun = time.monotonic()
-        while not (port.exists() and port.read_text().strip()):
-            want(process.poll() is None and time.monotonic() - begun < 30, f"The hub did not start:\n{(work / 'log').read_text()[-2000:]}")
-            time.sleep(0.02)
-        yield f"http://{port.read_text().strip()}", time.monotonic() - begun
-        process.terminate()
-        want(process.wait(30) == 0, f"The hub did not end well:\n{(work / 'log').read_text()[-2000:]}")
-    finally:
-        process.kill()
-        process.wait()
-
-
-def predicts(program, address, work):
-    """Two primers to a file, from which the predictions are read."""
-    (work / "in.csv").write_text(INPUTS)
-    run(program, "--hub", address, "run", "primer-tm", work / "in.csv", "-o", work / "out.csv", cwd=work, env={**os.environ, "XDG_CONFIG_HOME": str(work / "config")})
-    rows = [line.split(",") for line in (work / "out.csv").read_text().splitlines()]
-    got = [row[1:] for row in rows[1:]]
-    want(got == PREDICTIONS, f"The predictions are {got}, not {PREDICTIONS}.")
-
-
 def unpacked(folder, version, work):
     name = f"muster-{version}-{TRIPLE}"
     run("tar", "--use-compress-program=zstd", "-xf", folder / f"{name}.tar.zst", "-C", work)
@@ -131,9 +94,11 @@ def archive(folder, version, work):
     want(f"muster {version} (" in read(muster, "--version"), f"It says {read(muster, '--version').strip()}.")
     for file in ("share/man/man1/muster-run.1", "share/bash-completion/completions/muster", "share/doc/muster/THIRD-PARTY-LICENCES.txt"):
         want((tree / file).stat().st_size > 500, f"{file} is empty.")
-    want("program" not in read("file", "-b", muster) or "not stripped" not in read("file", "-b", muster), "It has its symbols in it.")
+    want("no symbols" in read("objdump", "--syms", muster), "It has its symbols in it.")
+    debuglink = one(folder, f"muster-{version}-*.debug").name.encode()
+    want(debuglink in muster.read_bytes(), f"A debugger does not find {debuglink.decode()}: the program names another file.")
     with hub([muster], work, tree / "share/muster/models") as (address, took):
-        predicts(muster, address, work)
+        predicts([muster], address, work)
     return f"{muster.stat().st_size / 2**20:.1f} MiB; listens after {took * 1000:.0f} ms; a prediction"
 
 
@@ -141,14 +106,18 @@ def old(folder, version, work):
     """In a root of the oldest Debian that can be had."""
     muster = unpacked(folder, version, work) / "bin/muster"
     newest = program.newest_glibc(muster)
-    want([int(part) for part in newest.split(".")] <= [2, 28], f"It asks for glibc {newest}; 2.28 was promised.")
+    want(not program.is_newer(newest, GLIBC), f"It asks for glibc {newest}; {GLIBC} was promised.")
     root = work / "root"
     run("mmdebstrap", "--mode=root", "--variant=minbase", "--include=python3,python3-venv", "--quiet", OLDEST, root)
     inner = root / "muster"
     shutil.copytree(muster.parents[1], inner)
-    glibc = read("chroot", root, "ldd", "--version").splitlines()[0]
-    said = read("chroot", root, "/muster/bin/muster", "model", "check", "/muster/share/muster/models/primer-tm", "--json", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
-    return f"asks for {newest}; {glibc.rpartition(' ')[2]} runs a model ({'ok' if said else 'says nothing'})"
+    call = within(root)
+    glibc = read(*call, "ldd", "--version").splitlines()[0].rpartition(" ")[2]
+    there = Path("/work")
+    (root / "work").mkdir()
+    with hub([*call, "/muster/bin/muster"], root / "work", "/muster/share/muster/models", seen=there) as (address, _):
+        predicts([*call, "/muster/bin/muster"], address, root / "work", seen=there)
+    return f"asks for glibc {newest}; a prediction on {OLDEST}, which has {glibc}"
 
 
 def deb(folder, version, work):
@@ -164,12 +133,16 @@ def deb(folder, version, work):
     kept = root / "var/lib/muster"
     want(kept.stat().st_uid != 0 and kept.stat().st_mode & 0o777 == 0o750, "/var/lib/muster is not its user's alone.")
     run(*inside, "muster", "config", "--config", "/etc/muster/muster.toml")
-    run(*inside, "runuser", "-u", "muster", "--", "muster", "model", "check", "--read-only", "/usr/share/muster/models/primer-tm")
+    call = [*within(root), "setpriv", "--reuid=muster", "--regid=muster", "--clear-groups", "/usr/bin/muster"]
+    (root / "work").mkdir()
+    shutil.chown(root / "work", kept.stat().st_uid, kept.stat().st_gid)
+    with hub(call, root / "work", "/usr/share/muster/models", seen=Path("/work")) as (address, _):
+        predicts(call, address, root / "work", seen=Path("/work"))
     run(*inside, "dpkg", "-i", "/p.deb")
     want("# mine" in setting.read_text(), "An upgrade took back what was configured.")
     run(*inside, "dpkg", "--purge", "muster-hub")
     want(not kept.exists() and not setting.exists(), "A purge left data or settings.")
-    return f"{package.stat().st_size / 2**20:.1f} MiB; installed, upgraded, purged; unit {exposure(work, package)}"
+    return f"{package.stat().st_size / 2**20:.1f} MiB; installed, a prediction, upgraded, purged; unit {exposure(work, package)}"
 
 
 def exposure(work, package):
@@ -188,7 +161,7 @@ def wheel(folder, version, work):
     muster = work / "venv/bin/muster"
     want(f"muster {version} (" in read(muster, "--version"), "It says another version.")
     with hub([muster], work, ROOT / "models") as (address, _):
-        predicts(muster, address, work)
+        predicts([muster], address, work)
     return "pip installs it; a prediction"
 
 
@@ -243,11 +216,33 @@ def serves(root, environment, models):
         process.wait()
 
 
+def chart(folder, version):
+    """Linted and rendered as a package; its image is the one beside it."""
+    run("scripts/need-helm")
+    helm = TARGET / "tmp/helm/bin/helm"
+    package = one(folder, f"muster-{version}.tgz")
+    values = ["--set", "image.repository=registry.example.org/lab/muster"]
+    run(helm, "lint", "--strict", package, *values)
+    (asked,) = set(re.findall(r"image: .*?(registry\.example\.org\S*?)\"?$", read(helm, "template", "muster", package, "--kube-version", "1.35", *values), re.M))
+    archive = folder / f"muster-{version}.oci.tar"
+    wanted = f"@{digest(archive)}" if archive.exists() else f":{version}"
+    want(asked == f"registry.example.org/lab/muster{wanted}", f"The chart asks for {asked}, not for {wanted}.")
+    return f"asks for its image by {wanted[:20]}"
+
+
+# Its schema, with the formats of what it names.
+VALID = """import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+sys.exit(str(JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read()) or "") or None)"""
+
+
 def inside(folder, version):
     counts = []
     for bill in sorted(folder.glob("*.cdx.json")):
         listed = json.loads(bill.read_text())
-        want(listed["bomFormat"] == "CycloneDX" and listed["components"], f"{bill.name} lists nothing.")
+        want(listed["components"], f"{bill.name} lists nothing.")
+        run(tool("python"), "-c", VALID, bill)
         counts.append(f"{bill.name} {len(listed['components'])}")
     want("MIT" in (folder / "THIRD-PARTY-LICENCES.txt").read_text(), "No licences of others.")
     api = json.loads((folder / "openapi.json").read_text())
@@ -264,6 +259,22 @@ def readme(folder, work):
     run("sh", "-c", lines[0].replace(" -xf ", f" -C '{work}' -xf "), cwd=folder)
     want(len(list(work.glob("muster-*/bin/muster"))) == 1, "README's first line does not unpack the program.")
     return f"{len(lines)} lines name what is there"
+
+
+def upgraded(folder, version, work):
+    """The databases that the last release left."""
+    old = kept.last()
+    if not old:
+        return "nothing was released before"
+    muster = unpacked(folder, version, work) / "bin/muster"
+    return f"{old['version']}: {upgrade.check(muster, kept.databases_of(old['version']), work)}"
+
+
+def workflows():
+    """For services that are not at hand here: they were never run."""
+    run(tool("actionlint"), ROOT / "deploy/ci/github.yml")
+    run(tool("zizmor"), "--offline", "--no-progress", "--strict-collection", ROOT / "deploy/ci/github.yml")
+    return "nothing found by actionlint and zizmor"
 
 
 def twice(folder, version):

@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 TOOLS = TARGET / "tmp" / "release"
 COMPILERS = TARGET / "tmp" / "release-program"
-# The oldest glibc that the program runs with.
-GLIBC = "2.28"
+# The oldest glibc that the program runs with; `machine`: what this machine's linker makes of it.
+GLIBC = os.environ.get("MUSTER_GLIBC", "2.28")
 TRIPLE = "x86_64-unknown-linux-gnu"
 LICENCE = "Apache-2.0"
 SUMMARY = "A hub for scientific models: a CSV in, predictions out"

@@ -103,6 +103,11 @@ def put(folder, root, name, built, licences, version, environment):
         subprocess.run(["buildah", "rm", container], capture_output=True)
 
 
+def digest(archive):
+    """What a registry calls it."""
+    return read("skopeo", "inspect", "--format", "{{.Digest}}", f"oci-archive:{archive}").strip()
+
+
 def repack(archive, folder):
     """The archive's own names and times, so that it is the same bytes twice."""
     tree = folder / "repacked"

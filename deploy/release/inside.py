@@ -62,12 +62,10 @@ def licences(work):
 
 def web_licences():
     """What the build of the web app gathered of its packages."""
-    for name in ("3rdpartylicenses.txt", "licences.txt"):
-        for place in (ROOT / "web/dist", ROOT / "web/dist/.."):
-            path = place / name
-            if path.is_file():
-                return "The web app has these packages in it.\n\n" + path.read_text()
-    return ""
+    path = ROOT / "web/.build/app/3rdpartylicenses.txt"
+    if not path.is_file():
+        raise Refused(f"There is no {path.relative_to(ROOT)}, which the build of the web app writes: run `make web`.")
+    return "The web app has these packages in it.\n\n" + path.read_text()
 
 
 def write(version, built, licences, work, out):

@@ -3,6 +3,7 @@
 import datetime
 import os
 import re
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +20,25 @@ class Program:
 
 
 def build(version, work, given=None):
-    if not given:
+    if given:
+        compiled = given
+    else:
         run("scripts/web")
-        given = compile_it()
+        compiled = compile_it()
     bare = work / "muster"
-    shutil.copy(given, bare)
+    shutil.copy(compiled, bare)
     os.chmod(bare, 0o755)
-    symbols = work / f"muster-{version}.debug"
+    # A debugger looks for the name that stands in the program: the one it is published with.
+    symbols = work / f"muster-{version}-{TRIPLE}.debug"
     run("objcopy", "--only-keep-debug", "--compress-debug-sections=zlib", bare, symbols)
     run("strip", bare)
     run("objcopy", f"--add-gnu-debuglink={symbols}", bare)
     glibc = newest_glibc(bare)
+    if not given and is_newer(glibc, GLIBC):
+        raise Refused(
+            f"The program asks for glibc {glibc}, and {GLIBC} is promised. Where it cannot be linked for that, say what it needs: "
+            f"MUSTER_GLIBC={glibc}, or MUSTER_GLIBC=machine to link as this machine does. The names of wheel and package then state it."
+        )
     said = read(bare, "--version")
     if f"muster {version} (" not in said:
         raise Refused(f"The program says `{said.strip()}`, not {version}.")
@@ -38,9 +47,11 @@ def build(version, work, given=None):
 
 def compile_it():
     environment = {**os.environ, **settings(), "PATH": f"{COMPILERS}/bin:{os.environ['PATH']}"}
-    environment.pop("RUSTC_WORKSPACE_WRAPPER", None)
+    for ours in ("RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS"):
+        environment.pop(ours, None)
+    linked = ["build", "--target", TRIPLE] if GLIBC == "machine" else ["zigbuild", "--target", f"{TRIPLE}.{GLIBC}"]
     # Our own crates get the list of what is linked into them; the others are built as they are.
-    run("cargo", "auditable", "zigbuild", "--release", "--locked", "-p", "muster", "--target", f"{TRIPLE}.{GLIBC}", env=environment)
+    run("cargo", "auditable", *linked, "--release", "--locked", "-p", "muster", env=environment)
     return TARGET / TRIPLE / "release" / "muster"
 
 
@@ -50,9 +61,13 @@ def settings():
     crates = next((home / "registry/src").glob("*"), home / "registry/src")
     rust = Path(read("rustc", "--print", "sysroot").strip()) / "lib/rustlib/src/rust"
     day = datetime.datetime.fromtimestamp(committed_at(), datetime.timezone.utc).date()
+    # Of several that fit the last one counts, and the target folder may be in the tree.
+    places = {crates: "/crates", rust: "/rust", ROOT: "/muster", TARGET: "/target"}
     return {
-        "RUSTFLAGS": f"--remap-path-prefix={crates}=/crates --remap-path-prefix={ROOT}=/muster --remap-path-prefix={rust}=/rust",
-        "CFLAGS": f"-ffile-prefix-map={crates}=/crates",
+        # Apart by a character that no path has: folders may have spaces in their names.
+        "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(f"--remap-path-prefix={place}={name}" for place, name in places.items()),
+        "CFLAGS": " ".join(shlex.quote(f"-ffile-prefix-map={place}={name}") for place, name in places.items()),
+        "CC_SHELL_ESCAPED_FLAGS": "1",
         "SOURCE_DATE_EPOCH": str(committed_at()),
         "CARGO_INCREMENTAL": "0",
         "MUSTER_COMMIT": commit(),
@@ -63,4 +78,13 @@ def settings():
 def newest_glibc(program):
     """Of the versions that its symbols ask for."""
     versions = re.findall(r"\(GLIBC_(\d+(?:\.\d+)+)\)", read("objdump", "-T", program))
-    return max(versions, key=lambda text: [int(part) for part in text.split(".")])
+    return max(versions, key=numbers)
+
+
+def numbers(text):
+    return [int(part) for part in text.split(".")]
+
+
+def is_newer(glibc, promised):
+    """Than what is promised; a program that is linked as the machine does promises nothing else."""
+    return promised != "machine" and numbers(glibc) > numbers(promised)

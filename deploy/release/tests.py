@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from . import archive, check, ready, sign, wheel
+from . import api, archive, check, kept, program, ready, sign, upgrade, wheel
 from .common import ROOT, Refused, settle, version_of_workspace
 from .program import Program
 
@@ -68,6 +68,39 @@ class Refusals(unittest.TestCase):
             self.assertEqual(code, 1)
             self.assertIn(words, said)
 
+    def test_what_breaks_clients_stands_in_the_changelog(self):
+        before = json.loads((ROOT / "openapi.json").read_text())
+        now = json.loads((ROOT / "openapi.json").read_text())
+        self.assertEqual(api.breaking(before, now), {})
+        schemas = before["components"]["schemas"]
+        schemas["ModelSummary"]["properties"]["colour"] = {"type": "string"}
+        schemas["SessionInfo"]["properties"]["id"] = {"type": "integer"}
+        schemas["NewRequest"]["properties"]["colour"] = {"type": "string"}
+        schemas["NewRequest"]["required"] = []
+        before["paths"]["/api/v1/gone"] = {"get": {"responses": {}}}
+        changes = {
+            "ModelSummary.colour": "is gone",
+            "NewRequest.colour": "is gone",
+            "NewRequest.model": "is asked for",
+            "SessionInfo.id": "may be string",
+            "GET /api/v1/gone": "is gone",
+        }
+        self.assertEqual(api.breaking(before, now), changes)
+        with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(ready, RELEASED=Path(folder)), mock.patch.object(kept, "RELEASED", Path(folder)):
+            (Path(folder) / "0.0.1").mkdir()
+            (Path(folder) / "0.0.1/openapi.json").write_text(json.dumps({**now, "paths": {**now["paths"], "/api/v1/gone": {"get": {"responses": {}}}}}))
+            (Path(folder) / "0.0.1.json").write_text(json.dumps({"version": "0.0.1"}))
+            words = "names `GET /gone`"
+            self.refused(words, kept.api_is_kept, VERSION)
+            with mock.patch.object(kept, "section", lambda version: ("", "- `GET /gone` is no more.\n- Breaking: others.")):
+                self.refused(words, kept.api_is_kept, VERSION)
+            with mock.patch.object(kept, "section", lambda version: ("", "- **Breaking**: `GET /gone` is no more.\n- Others.")):
+                kept.api_is_kept(VERSION)
+
+    def test_a_newer_glibc_than_was_promised(self):
+        for glibc, promised, newer in (("2.28", "2.28", False), ("2.4", "2.28", False), ("2.34", "2.28", True), ("2.36", "machine", False)):
+            self.assertEqual(program.is_newer(glibc, promised), newer, (glibc, promised))
+
     def test_a_folder_that_is_there(self):
         with tempfile.TemporaryDirectory() as folder:
             code, said = command(VERSION, "--quick", "--to", folder)
@@ -84,6 +117,27 @@ class Refusals(unittest.TestCase):
             self.refused("a is not what SHA256SUMS says", check.sums, out, None)
             (out / "b").write_bytes(b"")
             self.refused("SHA256SUMS names ['b']", check.sums, out, None)
+
+
+@unittest.skipUnless(os.environ.get("MUSTER"), "MUSTER names no program")
+class Upgrades(unittest.TestCase):
+    def test_databases_of_a_release_are_taken_along_and_losses_are_seen(self):
+        with tempfile.TemporaryDirectory(prefix="a place ") as work:
+            work = Path(work)
+            for name in ("filled", "old"):
+                (work / name).mkdir()
+            texts = upgrade.dumps(Path(os.environ["MUSTER"]), work / "filled")
+            self.assertNotIn(str(work), "".join(texts.values()))
+            said = upgrade.check(Path(os.environ["MUSTER"]), texts, work / "old")
+            self.assertRegex(said, r"^sqlite \d\d rows, postgres \d\d rows$")
+        rows = {"account": 2, "request": 2, "migration": 23}
+        upgrade.lost(rows, {**rows, "migration": 24, "new": 5})
+        for after, words in {
+            (("account", 2), ("migration", 24)): "request is gone after the upgrade, and 2 rows",
+            (("account", 1), ("request", 2), ("migration", 24)): "account had 2 rows, and has 1 after",
+        }.items():
+            with self.assertRaisesRegex(Refused, words):
+                upgrade.lost(rows, dict(after))
 
 
 class Same(unittest.TestCase):

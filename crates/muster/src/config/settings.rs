@@ -15,9 +15,8 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// `database.url` is `MUSTER_DATABASE_URL`.
     pub fn variable(&self) -> String {
-        format!("MUSTER_{}", self.key.to_ascii_uppercase().replace('.', "_"))
+        variable(self.key)
     }
 
     /// `data_dir` is `--data-dir`.
@@ -25,6 +24,10 @@ impl Setting {
         format!("--{}", self.key.replace(['.', '_'], "-"))
     }
 }
+
+/// Settings that releases had and that are gone, and what to use instead; `make release` refuses to lose one
+/// that is not here. None yet.
+const RETIRED: &[(&str, &str)] = &[];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +100,7 @@ impl Settings {
                 found.values.insert(setting.key, value);
             }
         }
+        refuse_retired(RETIRED, environment, (&name, &in_file))?;
         for (key, text) in in_file {
             let value = Value { text, origin: Origin::File(name.clone()) };
             if let Some(option) = key.strip_prefix(OPTIONS) {
@@ -134,6 +138,27 @@ impl Settings {
             || format!("{key} = {:?} (from {}) must be {must_be}", value.text, value.origin);
         read(&value.text).map(Some).ok_or_else(wrong)
     }
+}
+
+/// Who still sets one of them is told, also in the environment, where other names are nobody's business.
+fn refuse_retired(
+    retired: &[(&str, &str)],
+    environment: &Environment,
+    (name, in_file): (&str, &BTreeMap<String, String>),
+) -> Result<(), String> {
+    for &(key, instead) in retired {
+        let variable = variable(key);
+        let in_file = in_file.contains_key(key).then_some(name);
+        if let Some(from) = in_file.or(environment.get(&variable).map(|_| &*variable)) {
+            return Err(format!("{from}: {key} is no setting any more: {instead}"));
+        }
+    }
+    Ok(())
+}
+
+/// `database.url` is `MUSTER_DATABASE_URL`.
+fn variable(key: &str) -> String {
+    format!("MUSTER_{}", key.to_ascii_uppercase().replace('.', "_"))
 }
 
 /// The values of a TOML file as texts, by dotted key; lists of texts are joined with commas.
@@ -239,6 +264,21 @@ mod tests {
         let file = file("lisen = 'x'");
         let wrong = Settings::resolve(&KNOWN, &[], &environment(&[]), Some(file.path()));
         assert!(wrong.is_err_and(|text| text.contains("no setting \"lisen\"")));
+    }
+
+    #[test]
+    fn a_setting_that_is_gone_is_named_with_what_replaces_it() {
+        let retired = [("web.port", "listen has the port too")];
+        let from = |variables: &[(&str, &str)], keys: &[&str]| {
+            let in_file = keys.iter().map(|&key| (key.to_owned(), "80".to_owned())).collect();
+            refuse_retired(&retired, &environment(variables), ("hub.toml", &in_file))
+        };
+        let words = |from: &str| {
+            Err(format!("{from}: web.port is no setting any more: listen has the port too"))
+        };
+        assert_eq!(from(&[], &["web.port"]), words("hub.toml"));
+        assert_eq!(from(&[("MUSTER_WEB_PORT", "80")], &[]), words("MUSTER_WEB_PORT"));
+        assert_eq!(from(&[], &["listen"]), Ok(()));
     }
 
     #[test]
