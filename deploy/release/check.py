@@ -9,14 +9,13 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from . import kept, program, upgrade
+from . import check_image, kept, program, upgrade
 from .common import GLIBC, ROOT, Refused, TARGET, TRIPLE, read, run, tool
 from .hubs import hub, predicts, want, within
 from .image import digest
@@ -30,7 +29,7 @@ def main():
     parser.add_argument("--folder", type=Path, help="[default: target/release-VERSION]")
     parser.add_argument("--public-key", help="minisign's; without it the signature is not looked at")
     parser.add_argument("--twice", action="store_true", help="build the program again in another folder: the same bytes?")
-    parser.add_argument("--only", default="sums,archive,old,deb,wheel,image,chart,inside,readme,upgrade,workflows")
+    parser.add_argument("--only", default="sums,archive,old,deb,wheel,image,chart,inside,readme,verifying,upgrade,workflows")
     asked = parser.parse_args()
     folder = (asked.folder or TARGET / f"release-{asked.version}").resolve()
     if not folder.is_dir():
@@ -41,10 +40,11 @@ def main():
         "old": lambda work: old(folder, asked.version, work),
         "deb": lambda work: deb(folder, asked.version, work),
         "wheel": lambda work: wheel(folder, asked.version, work),
-        "image": lambda work: image(folder, asked.version, work),
+        "image": lambda work: check_image.image(folder, asked.version, work),
         "chart": lambda work: chart(folder, asked.version),
         "inside": lambda work: inside(folder, asked.version),
         "readme": lambda work: readme(folder, work),
+        "verifying": lambda work: verifying(folder, asked.version, asked.public_key),
         "upgrade": lambda work: upgraded(folder, asked.version, work),
         "workflows": lambda work: workflows(),
     }
@@ -130,18 +130,18 @@ def deb(folder, version, work):
     run(*inside, "dpkg", "-i", "/p.deb")
     setting = root / "etc/muster/muster.toml"
     setting.write_text(setting.read_text() + "\n# mine\n")
-    kept = root / "var/lib/muster"
-    want(kept.stat().st_uid != 0 and kept.stat().st_mode & 0o777 == 0o750, "/var/lib/muster is not its user's alone.")
+    data = root / "var/lib/muster"
+    want(data.stat().st_uid != 0 and data.stat().st_mode & 0o777 == 0o750, "/var/lib/muster is not its user's alone.")
     run(*inside, "muster", "config", "--config", "/etc/muster/muster.toml")
     call = [*within(root), "setpriv", "--reuid=muster", "--regid=muster", "--clear-groups", "/usr/bin/muster"]
     (root / "work").mkdir()
-    shutil.chown(root / "work", kept.stat().st_uid, kept.stat().st_gid)
+    shutil.chown(root / "work", data.stat().st_uid, data.stat().st_gid)
     with hub(call, root / "work", "/usr/share/muster/models", seen=Path("/work")) as (address, _):
         predicts(call, address, root / "work", seen=Path("/work"))
     run(*inside, "dpkg", "-i", "/p.deb")
     want("# mine" in setting.read_text(), "An upgrade took back what was configured.")
     run(*inside, "dpkg", "--purge", "muster-hub")
-    want(not kept.exists() and not setting.exists(), "A purge left data or settings.")
+    want(not data.exists() and not setting.exists(), "A purge left data or settings.")
     return f"{package.stat().st_size / 2**20:.1f} MiB; installed, a prediction, upgraded, purged; unit {exposure(work, package)}"
 
 
@@ -163,57 +163,6 @@ def wheel(folder, version, work):
     with hub([muster], work, ROOT / "models") as (address, _):
         predicts([muster], address, work)
     return "pip installs it; a prediction"
-
-
-def image(folder, version, work):
-    """Unpacked and run as its user over a root that cannot be written."""
-    said = []
-    for name in (f"muster-{version}", f"muster-one-{version}"):
-        packed = folder / f"{name}.oci.tar"
-        about = json.loads(read("skopeo", "inspect", f"oci-archive:{packed}"))
-        labels = about["Labels"]
-        want(labels["org.opencontainers.image.version"] == version, f"{name} is labelled {labels}.")
-        want(len(labels["org.opencontainers.image.revision"]) == 40, f"{name} does not name its commit.")
-        layout = work / f"{name}.oci"
-        layout.mkdir()
-        run("tar", "-xf", packed, "-C", layout)
-        run("umoci", "unpack", "--image", f"{layout}:{version}", work / name)
-        root = work / name / "rootfs"
-        settled = json.loads((work / name / "config.json").read_text())["process"]
-        want((settled["user"]["uid"], settled["args"]) == (65532, ["/usr/bin/muster", "serve"]), f"{name} runs {settled['args']} as {settled['user']}.")
-        took = serves(root, settled["env"], models=name.startswith("muster-one"))
-        said.append(f"{name} {packed.stat().st_size / 2**20:.1f} MiB, ready after {took * 1000:.0f} ms")
-    want(not list((work / f"muster-{version}/rootfs").glob("bin/*sh")), "There is a shell in the hub's image.")
-    return "; ".join(said)
-
-
-def serves(root, environment, models):
-    """Read only but for /data and /tmp, as a user that is nobody there."""
-    data = root / "data"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    setting = f"mount --bind '{root}' '{root}' && mount -o remount,ro,bind '{root}' && mount -t tmpfs tmpfs '{data}' -o mode=0770,uid=1000730000 && mount -t tmpfs tmpfs '{root}/tmp' && mount -t proc proc '{root}/proc' && mount --rbind /dev '{root}/dev'"
-    call = "cd / && exec chroot --userspec=1000730000:0 \"$0\" /usr/bin/muster serve --data-dir /data --listen " + address + (" --models /usr/share/muster/models" if models else "")
-    process = subprocess.Popen(["unshare", "--mount", "sh", "-c", f"{setting} && {call}", str(root)], env=dict(one.split("=", 1) for one in environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        begun = time.monotonic()
-        while subprocess.run(["curl", "-sf", f"http://{address}/readyz"], capture_output=True).returncode != 0:
-            want(process.poll() is None, f"The image's hub ended: {process.stdout.read().decode()[-2000:] if process.poll() is not None else ''}")
-            want(time.monotonic() - begun < 30, "The image's hub does not listen.")
-            time.sleep(0.01)
-        took = time.monotonic() - begun
-        if models:
-            body = json.dumps({"model": "primer-tm", "inputs": ["ACGTACGTACGTACGTACGT"]})
-            token = json.loads(read("curl", "-sf", "-X", "POST", f"http://{address}/api/v1/sessions"))["token"]
-            said = json.loads(read("curl", "-sf", f"http://{address}/api/v1/requests?wait=50", "-H", f"Authorization: Bearer {token}", "-H", "Content-Type: application/json", "-d", body))
-            want(said["phase"] == "completed", f"The image's model said {said}.")
-        process.terminate()
-        want(process.wait(30) == 0, "The image's hub did not end well.")
-        return took
-    finally:
-        process.kill()
-        process.wait()
 
 
 def chart(folder, version):
@@ -259,6 +208,18 @@ def readme(folder, work):
     run("sh", "-c", lines[0].replace(" -xf ", f" -C '{work}' -xf "), cwd=folder)
     want(len(list(work.glob("muster-*/bin/muster"))) == 1, "README's first line does not unpack the program.")
     return f"{len(lines)} lines name what is there"
+
+
+def verifying(folder, version, public_key):
+    """The lines of the page, as they stand there."""
+    count = 0
+    for block in (ROOT / "docs/verifying.md").read_text().split("```")[1::2]:
+        for line in block.strip().splitlines():
+            if not public_key and "MUSTER_PUBLIC_KEY" in line:
+                continue
+            run("bash", "-euo", "pipefail", "-c", line.replace("0.1.0", version), cwd=folder, env={**os.environ, "MUSTER_PUBLIC_KEY": public_key or ""})
+            count += 1
+    return f"{count} lines of docs/verifying.md were run"
 
 
 def upgraded(folder, version, work):

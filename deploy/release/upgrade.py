@@ -6,7 +6,7 @@ import re
 import shutil
 
 from . import databases
-from .common import ROOT, Refused, read, run
+from .common import ROOT, Refused, read
 from .hubs import PREDICTIONS, hub, predicts, want
 
 PASSWORD = "tangible orchard 42 sings"
