@@ -5,7 +5,8 @@ import hashlib
 import json
 import re
 
-from .common import ROOT, Refused, read, run, tool, version_of_workspace
+from . import terms
+from .common import ROOT, Refused, read, run, version_of_workspace
 
 # https://semver.org, without what comes after a plus.
 SEMVER = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?")
@@ -27,8 +28,9 @@ def look(version, quick):
 
 
 def prove():
-    """What takes tools, and half an hour."""
-    dependencies()
+    """What takes longer."""
+    terms.check()
+    terms.advisories()
     print("The tests (make test) ..", flush=True)
     run("make", "test")
 
@@ -92,17 +94,6 @@ def changelog(version):
         raise Refused(f"CHANGELOG.md says `## {version} ({found[0]})`; today is {today}.")
     if not found[1]:
         raise Refused(f"The section of {version} in CHANGELOG.md is empty.")
-
-
-def dependencies():
-    """Licences and sources; advisories where there is a copy of their database."""
-    run(tool("cargo-deny"), "check", "licenses", "bans", "sources")
-    try:
-        run(tool("cargo-deny"), "check", "--disable-fetch", "advisories")
-    except Refused as why:
-        if "failed to load advisory database" not in str(why) and "advisory-db" not in str(why):
-            raise
-        print("Known advisories were not looked at: there is no copy of their database here.", flush=True)
 
 
 def drift(program):

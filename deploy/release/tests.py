@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from . import api, archive, check, kept, program, ready, sign, upgrade, wheel
+from . import api, archive, check, kept, program, ready, sign, terms, upgrade, wheel
 from .common import ROOT, Refused, settle, version_of_workspace
 from .program import Program
 
@@ -96,6 +96,24 @@ class Refusals(unittest.TestCase):
                 self.refused(words, kept.api_is_kept, VERSION)
             with mock.patch.object(kept, "section", lambda version: ("", "- **Breaking**: `GET /gone` is no more.\n- Others.")):
                 kept.api_is_kept(VERSION)
+
+    def test_terms_that_are_not_allowed(self):
+        allowed = ["MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "Unicode-3.0"]
+        for expression, holds in {
+            "MIT": True,
+            "MIT/GPL-3.0": True,
+            "GPL-3.0": False,
+            "(MIT OR GPL-3.0) AND Unicode-3.0": True,
+            "MIT AND GPL-3.0 OR GPL-2.0": False,
+            "GPL-2.0 OR Apache-2.0 WITH LLVM-exception": True,
+            "MIT WITH LLVM-exception": False,
+        }.items():
+            self.assertEqual(terms.is_allowed(expression, allowed), holds, expression)
+        terms.check()
+        rules = {"bans": {"deny": [{"crate": "openssl-sys"}]}, "licenses": {"allow": allowed}}
+        crate = {"name": "openssl-sys", "version": "1.0.0", "source": "git+https://example.org", "license": None, "license_file": None}
+        words = ["is from git+https://example.org", "is banned", "says no terms"]
+        self.assertEqual(list(terms.faults(crate, rules)), [f"openssl-sys 1.0.0 {word}" for word in words])
 
     def test_a_newer_glibc_than_was_promised(self):
         for glibc, promised, newer in (("2.28", "2.28", False), ("2.4", "2.28", False), ("2.34", "2.28", True), ("2.36", "machine", False)):
