@@ -73,7 +73,9 @@ export function readBy<T>(
       return call();
     };
     const opening = feed.opening();
-    (opening ? opening.then(() => abort.signal.throwIfAborted()).then(ask) : ask()).then(
+    const press = !quiet && untracked(value) !== undefined ? painted() : undefined;
+    const read = opening ? opening.then(() => abort.signal.throwIfAborted()).then(ask) : ask();
+    (press ? read.then((answer) => press.then(() => answer)) : read).then(
       (answer) => {
         if (abort.signal.aborted) return;
         wait = FIRST_WAIT;
@@ -102,6 +104,11 @@ export function readBy<T>(
     again: () => turn.update((n) => n + 1),
     set: (answer) => value.set(answer),
   };
+}
+
+/** What was pressed looks pressed before a table of its answer takes the page's time. */
+function painted(): Promise<void> {
+  return new Promise((done) => (document.hidden ? done() : requestAnimationFrame(() => setTimeout(done))));
 }
 
 /** Of what is asked for: whatever changes in an address makes its lists anew, and they say the same. */
