@@ -161,4 +161,5 @@ release-quick:
 	scripts/release $(VERSION) --quick $(if $(FORMS),--only $(FORMS)) $(if $(PROGRAM),--program $(PROGRAM))
 
 release-check:
-	scripts/release-check $(VERSION) $(if $(PUBLIC_KEY),--public-key $(PUBLIC_KEY)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),,--twice)
+	scripts/release-check $(VERSION) $(if $(PUBLIC_KEY),--public-key $(PUBLIC_KEY)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(BEFORE),--before $(BEFORE)) $(if $(QUICK),,--twice)

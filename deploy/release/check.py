@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import check_image, kept, program, upgrade
+from . import check_image, kept, program, roll, upgrade
 from .common import GLIBC, ROOT, Refused, TARGET, TRIPLE, read, run, tool
 from .hubs import hub, predicts, want, within
 from .image import digest
@@ -28,6 +28,7 @@ def main():
     parser.add_argument("version")
     parser.add_argument("--folder", type=Path, help="[default: target/release-VERSION]")
     parser.add_argument("--public-key", help="minisign's; without it the signature is not looked at")
+    parser.add_argument("--before", type=Path, metavar="FILE", help="the program of the release before: its hubs are replaced under load")
     parser.add_argument("--twice", action="store_true", help="build the program again in another folder: the same bytes?")
     parser.add_argument("--only", default="sums,archive,old,deb,wheel,image,chart,inside,readme,verifying,upgrade,workflows")
     asked = parser.parse_args()
@@ -45,7 +46,7 @@ def main():
         "inside": lambda work: inside(folder, asked.version),
         "readme": lambda work: readme(folder, work),
         "verifying": lambda work: verifying(folder, asked.version, asked.public_key),
-        "upgrade": lambda work: upgraded(folder, asked.version, work),
+        "upgrade": lambda work: upgraded(folder, asked.version, asked.before, work),
         "workflows": lambda work: workflows(),
     }
     for name in asked.only.split(","):
@@ -222,13 +223,14 @@ def verifying(folder, version, public_key):
     return f"{count} lines of docs/verifying.md were run"
 
 
-def upgraded(folder, version, work):
-    """The databases that the last release left."""
+def upgraded(folder, version, before, work):
+    """The databases that the last release left, and its program if there is one."""
     old = kept.last()
     if not old:
         return "nothing was released before"
     muster = unpacked(folder, version, work) / "bin/muster"
-    return f"{old['version']}: {upgrade.check(muster, kept.databases_of(old['version']), work)}"
+    said = f"{old['version']}: {upgrade.check(muster, kept.databases_of(old['version']), work)}"
+    return f"{said}; {roll.roll(before.resolve(), muster, work)}" if before else said
 
 
 def workflows():
