@@ -241,15 +241,23 @@ def workflows():
 
 
 def twice(folder, version):
-    """Once more, in another folder, from the commit."""
+    """Once more, in another folder, from the commit that the program names."""
     with tempfile.TemporaryDirectory(prefix="muster again ") as work:
         work = Path(work)
         run("git", "clone", "-q", ROOT, work / "tree")
-        run("git", "checkout", "-q", "HEAD", cwd=work / "tree")
+        made_of = re.search(r"\(([0-9a-f]{7}),", read(unpacked(folder, version, work) / "bin/muster", "--version"))
+        want(made_of, "The program names no commit.")
+        run("git", "checkout", "-q", made_of[1], cwd=work / "tree")
+        # The tools are the same.
+        (work / "target").mkdir()
+        (work / "target/tmp").symlink_to(TARGET / "tmp")
         run("make", "release-quick", f"VERSION={version}", "FORMS=archive", cwd=work / "tree", env={**os.environ, "CARGO_TARGET_DIR": str(work / "target")})
         name = f"muster-{version}-{TRIPLE}.tar.zst"
         first, second = folder / name, work / f"target/release-{version}" / name
-        want(first.read_bytes() == second.read_bytes(), f"{name} is not the same when it is built again; `diffoscope` shows where.")
+        if first.read_bytes() != second.read_bytes():
+            kept_at = folder.with_name(f"{folder.name}-again.tar.zst")
+            shutil.copy(second, kept_at)
+            raise Refused(f"{name} is not the same when it is built again: `diffoscope {first} {kept_at}` shows where.")
     return "the same bytes"
 
 
