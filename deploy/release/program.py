@@ -49,10 +49,36 @@ def compile_it():
     environment = {**os.environ, **settings(), "PATH": f"{COMPILERS}/bin:{os.environ['PATH']}"}
     for ours in ("RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS"):
         environment.pop(ours, None)
-    linked = ["build", "--target", TRIPLE] if GLIBC == "machine" else ["zigbuild", "--target", f"{TRIPLE}.{GLIBC}"]
+    if GLIBC == "machine":
+        linked = ["build", "--target", TRIPLE]
+    else:
+        linked = ["zigbuild", "--target", f"{TRIPLE}.{GLIBC}"]
+        environment["ZIG_GLOBAL_CACHE_DIR"] = str(TARGET / "zig")
+        without_lines(linked, environment)
     # Our own crates get the list of what is linked into them; the others are built as they are.
     run("cargo", "auditable", *linked, "--release", "--locked", "-p", "muster", env=environment)
     return TARGET / TRIPLE / "release" / "muster"
+
+
+def without_lines(linked, environment):
+    """What zig itself adds to a program, start files and the unwinder, names folders of this machine in its debug lines. So it is
+    made beforehand, for a program that does nothing, and the lines are taken out of what zig keeps."""
+    nothing, done = TARGET / "nothing", TARGET / "zig/without-lines"
+    if done.exists():
+        return
+    for old in (nothing, TARGET / "zig"):
+        shutil.rmtree(old, ignore_errors=True)
+    (nothing / "src").mkdir(parents=True)
+    (nothing / "Cargo.toml").write_text('[package]\nname = "nothing"\nedition = "2024"\n\n[workspace]\n\n[profile.release]\ndebug = "line-tables-only"\n')
+    (nothing / "src/main.rs").write_text("fn main() {}\n")
+    run("cargo", *linked, "--release", cwd=nothing, env={**environment, "CARGO_TARGET_DIR": str(nothing / "target")})
+    for path in (TARGET / "zig/o").glob("*/*.o"):
+        run("strip", "--strip-debug", path)
+    for path in (TARGET / "zig/o").glob("*/*.a"):
+        members = read("ar", "t", path).splitlines()
+        path.unlink()
+        run("ar", "rcsD", path, *members)
+    done.touch()
 
 
 def settings():
