@@ -346,15 +346,10 @@ impl Loop {
         });
         self.stranded = stranded.collect();
         let view = |model: &Arc<Model>| {
-            let is_its = |q: &&Queue| {
-                q.model == model.id && q.version == model.version && q.tasks > 0
-            };
+            let is_its =
+                |q: &&Queue| q.model == model.id && q.version == model.version && q.tasks > 0;
             let queue = queues.iter().find(is_its);
-            let seen = |q: &Queue| QueueView {
-                inputs: q.inputs,
-                oldest: q.oldest,
-                due: q.due,
-            };
+            let seen = |q: &Queue| QueueView { inputs: q.inputs, oldest: q.oldest, due: q.due };
             let starts = self.starts.get(&key(model)).cloned().unwrap_or_default();
             ModelView {
                 model: Arc::clone(model),
