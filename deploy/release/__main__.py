@@ -53,6 +53,8 @@ def main():
     if to.exists():
         raise Refused(f"{to} is there already. Remove it, or name another folder with --to.")
     need_tools(*forms, *([] if asked.program else ["program"]), *(["signature"] if asked.key else []))
+    if asked.key:
+        sign.can_sign(asked.key)
     if not asked.quick:
         ready.prove()
     # Complete, or not there: the folder gets its name at the end.

@@ -125,6 +125,25 @@ class Refusals(unittest.TestCase):
             self.assertEqual(code, 1)
             self.assertIn("is there already. Remove it", said)
 
+    def test_a_key_that_cannot_sign(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            made = ["minisign", "-G", "-p", folder / "public", "-s", folder / "secret"]
+            subprocess.run([*made, "-W"], check=True, capture_output=True)
+            sign.can_sign(folder / "secret")
+            (folder / "out").mkdir()
+            sign.sums(folder / "out")
+            sign.sign(folder / "out", folder / "secret")
+            self.assertIn("signed", check.sums(folder / "out", (folder / "public").read_text().split()[-1]))
+            with self.assertRaisesRegex(Refused, "minisign did not sign"):
+                sign.can_sign(folder / "public")
+            # With a password, and no terminal to ask for it.
+            subprocess.run([*made, "-f"], check=True, capture_output=True, input=b"word\nword\n")
+            with mock.patch.object(sign, "STDIN", subprocess.DEVNULL), self.assertRaisesRegex(Refused, "no terminal"):
+                sign.can_sign(folder / "secret")
+            with self.assertRaisesRegex(Refused, "key id"):
+                check.sums(folder / "out", (folder / "public").read_text().split()[-1])
+
     def test_a_byte_that_changed_is_found(self):
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder)
