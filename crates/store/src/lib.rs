@@ -36,6 +36,7 @@ use tokio::task::JoinHandle;
 pub use aside::{INLINE, aside, aside_if};
 pub use catalogue::edits::{Entry, ModelAct, ModelDone, Owner};
 pub use catalogue::images::SeenImage;
+pub use catalogue::trials::Trials;
 pub use catalogue::versions::{
     ModelVersion, NewVersion, Pushed, RolledBack, VersionState, trial_id,
 };

@@ -2,6 +2,7 @@
 
 pub mod edits;
 pub mod images;
+pub mod trials;
 pub mod versions;
 
 use std::collections::HashMap;

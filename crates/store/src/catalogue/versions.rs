@@ -3,7 +3,6 @@
 
 use futures::FutureExt;
 use futures::stream::{BoxStream, TryStreamExt};
-use muster_core::request::Reading;
 use muster_core::{Model, ModelId, PrincipalId, RequestId, Source, Timestamp};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -16,7 +15,7 @@ use crate::db::statement::{named_row, row, rows, run};
 use crate::db::text;
 use crate::people::audit::AuditAction;
 use crate::writer::{Tx, work};
-use crate::{Change, Error, NewRequest, Store};
+use crate::{Change, Error, Store};
 
 /// So many versions of a model are kept, beside the one that is served.
 const KEPT: i64 = 10;
@@ -29,8 +28,9 @@ const TRY: &str = "INSERT INTO model (id, version, spec, enabled, updated_at, ow
 
 const IS_TRIAL: &str = "SELECT trial FROM model WHERE id = $1";
 
-const END_TRIAL: &str = "DELETE FROM model WHERE id = $1 AND trial";
+pub(super) const END_TRIAL: &str = "DELETE FROM model WHERE id = $1 AND trial";
 
+/// The trial has the id of the archive's copy.
 const PUT: &str = "INSERT INTO model_version (model_id, version, content, bytes, files, spec, notes, state, \
      pushed_at, pushed_by, try_id) VALUES ($1, $2, $3, $4, $5, $6, $7, 'trying', $8, $9, $10) \
      ON CONFLICT (model_id, version) DO UPDATE SET content = $3, bytes = $4, files = $5, spec = $6, notes = $7, \
@@ -61,15 +61,8 @@ const FIND: &str = concat!(version_columns!(), " AND v.version = $2");
 
 const TRYING: &str = concat!(version_columns!(), " AND v.state = 'trying'");
 
-const TRIALS: &str = "SELECT v.model_id, v.version, v.pushed_by, v.try_id, v.request_id, r.phase, r.reason, \
-     r.inputs, r.failed FROM model_version v LEFT JOIN request r ON r.id = v.request_id \
-     WHERE v.state = 'trying' ORDER BY v.pushed_at";
-
-const SUBMITTED: &str = "UPDATE model_version SET request_id = $1 \
-     WHERE model_id = $2 AND version = $3 AND try_id = $4 AND request_id IS NULL";
-
-const END: &str = "UPDATE model_version SET state = $1, reason = $2, ended_at = $3 \
-     WHERE model_id = $4 AND version = $5 AND try_id = $6 AND state = 'trying'";
+const COPY: &str =
+    "SELECT try_id FROM model_version WHERE content = $1 ORDER BY pushed_at DESC LIMIT 1";
 
 const FIRST: &str = "INSERT INTO model (id, version, spec, enabled, updated_at, owner, revision) \
      VALUES ($1, $2, $3, TRUE, $4, 'api', $5) ON CONFLICT (id) DO NOTHING";
@@ -98,20 +91,6 @@ named_row! {
     }
 }
 
-named_row! {
-    struct TrialRow {
-        model: String,
-        version: String,
-        by: Uuid,
-        try_id: Uuid,
-        request: Option<Uuid>,
-        phase: Option<String>,
-        reason: Option<String>,
-        inputs: Option<i64>,
-        failed: Option<i64>,
-    }
-}
-
 /// A folder that was read and checked, and whose archive is stored.
 #[derive(Clone, Debug)]
 pub struct NewVersion {
@@ -119,6 +98,8 @@ pub struct NewVersion {
     pub model: Model,
     /// The SHA-256 of its archive, in hex digits.
     pub content: String,
+    /// Which copy of it is stored, as [`Store::put_folder`] said.
+    pub copy: Uuid,
     /// Of the archive.
     pub bytes: u64,
     pub files: u64,
@@ -223,9 +204,12 @@ fn version(row: VersionRow) -> Result<ModelVersion, Error> {
 }
 
 impl Store {
-    /// Stores an archive under its hash. When this returns it is there, whole.
-    pub async fn put_folder(&self, content: &str, archive: &Path) -> Result<(), Error> {
-        self.inner.objects.put_file(&object(content), archive).await
+    /// Stores an archive as an object of its own: nobody who removes an earlier copy of the same content removes this
+    /// one. When this returns it is there, whole. Which copy it is.
+    pub async fn put_folder(&self, content: &str, archive: &Path) -> Result<Uuid, Error> {
+        let copy = self.inner.clock.id();
+        self.inner.objects.put_file(&object(content, copy), archive).await?;
+        Ok(copy)
     }
 
     /// The archive that was stored under this hash.
@@ -233,21 +217,33 @@ impl Store {
         &self,
         content: &str,
     ) -> Result<BoxStream<'static, Result<bytes::Bytes, Error>>, Error> {
-        let stream = self.inner.objects.stream(&object(content)).await?;
+        let object = self.folder_object(content).await?;
+        let stream = self.inner.objects.stream(&object).await?;
         Ok(Box::pin(stream.map_err(Error::from)))
+    }
+
+    /// Where the archive with this hash is in object storage.
+    async fn folder_object(&self, content: &str) -> Result<String, Error> {
+        let mut conn = self.inner.db.read().await?;
+        let copy: Option<(Uuid,)> = row!(&mut conn, COPY, content);
+        let (copy,) =
+            copy.ok_or_else(|| Error::Corrupt(format!("no version is of the archive {content}")))?;
+        Ok(object(content, copy))
     }
 
     /// Has a version tried. Its archive is stored before.
     pub async fn push_version(&self, actor: PrincipalId, new: NewVersion) -> Result<Pushed, Error> {
         text::exact(&new.model.version)?;
-        let ids = (self.inner.clock.id(), self.inner.clock.id());
+        let (entry_id, copy) = (self.inner.clock.id(), object(&new.content, new.copy));
         let (op, answer) = work(move |tx: &mut Tx| {
             let new = new.clone();
-            async move { push(tx, actor, ids, &new).await }.boxed()
+            async move { push(tx, actor, entry_id, &new).await }.boxed()
         });
         let pushed = self.answer(op, answer).await?;
         if matches!(pushed, Pushed::New(_)) {
             self.load_models().await?;
+        } else if let Err(error) = self.inner.objects.remove(&copy.into()).await {
+            tracing::debug!(%error, "a copy that no version needs is swept later");
         }
         Ok(pushed)
     }
@@ -276,109 +272,18 @@ impl Store {
         self.load_models().await?;
         Ok(done)
     }
-
-    /// Goes on with what is being tried: submits examples, and ends trials whose example has ended. All servers
-    /// may do so at once. True if there is anything left to try.
-    pub async fn settle_trials(&self) -> Result<bool, Error> {
-        let mut conn = self.inner.db.read().await?;
-        let trials: Vec<TrialRow> = rows!(&mut conn, TRIALS);
-        drop(conn);
-        let (mut left, mut changed) = (false, false);
-        for trial in trials {
-            let Ok(id) = trial.model.parse::<ModelId>() else { continue };
-            let outcome = match (trial.request, trial.phase.as_deref()) {
-                (None, _) => match self.submit_example(&id, &trial).await? {
-                    None => {
-                        left = true;
-                        continue;
-                    }
-                    Some(why) => Err(why),
-                },
-                (Some(_), None) => Err("The request with its example was deleted.".to_owned()),
-                (Some(_), Some("completed")) if trial.failed < trial.inputs => Ok(()),
-                (Some(_), Some("completed")) => {
-                    Err("No input of its example has a prediction; the request's result says why."
-                        .to_owned())
-                }
-                (Some(_), Some("failed")) => Err(format!(
-                    "Its example failed: {}",
-                    trial.reason.as_deref().unwrap_or("no reason is known")
-                )),
-                (Some(_), Some("cancelled")) => {
-                    Err("The request with its example was cancelled.".to_owned())
-                }
-                (Some(_), Some(_)) => {
-                    left = true;
-                    continue;
-                }
-            };
-            let ids = (self.inner.clock.id(), trial.try_id);
-            let (by, version) = (PrincipalId(trial.by), trial.version);
-            let (op, answer) = work(move |tx: &mut Tx| {
-                let (id, version, outcome) = (id.clone(), version.clone(), outcome.clone());
-                async move { end_trial(tx, (by, ids), (&id, &version), outcome).await }.boxed()
-            });
-            changed |= self.answer(op, answer).await?;
-        }
-        if changed {
-            self.load_models().await?;
-        }
-        Ok(left)
-    }
-
-    /// Why it cannot be submitted, if it never can.
-    async fn submit_example(
-        &self,
-        id: &ModelId,
-        trial: &TrialRow,
-    ) -> Result<Option<String>, Error> {
-        let Some(trial_id) = trial_id(id) else {
-            return Ok(Some("Its name is too long.".to_owned()));
-        };
-        let find = || self.find_model(&trial_id).filter(|model| model.version == trial.version);
-        if find().is_none() {
-            // Another server took it in.
-            self.load_models().await?;
-        }
-        let Some(model) = find() else {
-            return Ok(Some("It was taken away before it was tried.".to_owned()));
-        };
-        let inputs: muster_core::input::Texts = model.example.iter().map(String::as_str).collect();
-        let reading = Reading { rows: model.example.len() as u64, ..Reading::default() };
-        let new = NewRequest {
-            id: RequestId(self.inner.clock.id()),
-            principal: PrincipalId(trial.by),
-            model,
-            key: Some(format!("trial-{}", trial.try_id)),
-            body_hash: [0; 32],
-            reading,
-            label: Some(format!("Example of {id} {}", trial.version).chars().take(100).collect()),
-            inputs: muster_core::input::InputTable { inputs, records: None },
-            use_cache: false,
-        };
-        let request = match self.submit(new).await {
-            Ok(submitted) => submitted.request.id,
-            Err(Error::NotOffered { .. }) => {
-                return Ok(Some("It was taken away before it was tried.".to_owned()));
-            }
-            Err(error) => return Err(error),
-        };
-        let (id, version, try_id) = (id.clone(), trial.version.clone(), trial.try_id);
-        let (op, answer) = work(move |tx: &mut Tx| {
-            let (id, version) = (id.clone(), version.clone());
-            async move { Ok(run!(&mut tx.conn, SUBMITTED, request.0, id.as_str(), &version, try_id)) }.boxed()
-        });
-        self.answer(op, answer).await?;
-        Ok(None)
-    }
 }
 
-/// Where an archive is in object storage.
-pub(crate) fn object(content: &str) -> String {
-    format!("folders/{content}.tar.gz")
+/// Where a copy of an archive is in object storage.
+fn object(content: &str, copy: Uuid) -> String {
+    format!("folders/{content}/{copy}.tar.gz")
 }
 
-async fn find(tx: &mut Tx, id: &ModelId, wanted: &str) -> Result<Option<ModelVersion>, Error> {
+pub(super) async fn find(
+    tx: &mut Tx,
+    id: &ModelId,
+    wanted: &str,
+) -> Result<Option<ModelVersion>, Error> {
     let found: Option<VersionRow> = row!(&mut tx.conn, FIND, id.as_str(), wanted);
     found.map(version).transpose()
 }
@@ -386,7 +291,7 @@ async fn find(tx: &mut Tx, id: &ModelId, wanted: &str) -> Result<Option<ModelVer
 async fn push(
     tx: &mut Tx,
     actor: PrincipalId,
-    (entry_id, try_id): (Uuid, Uuid),
+    entry_id: Uuid,
     new: &NewVersion,
 ) -> Result<Pushed, Error> {
     let (id, now) = (&new.model.id, tx.now);
@@ -439,7 +344,7 @@ async fn push(
         text::words(&notes),
         Ts(now),
         actor.0,
-        try_id,
+        new.copy,
     );
     let serves = served.map(|served| served.model.version).unwrap_or_default();
     run!(&mut tx.conn, PRUNE, id.as_str(), &serves, KEPT);
@@ -467,39 +372,7 @@ fn on_trial(spec: &Value, edits: &Value, trial: &ModelId, id: &ModelId) -> Resul
     serde_json::to_value(&model).map_err(|error| Error::Refused(error.to_string()))
 }
 
-async fn end_trial(
-    tx: &mut Tx,
-    (by, (entry_id, try_id)): (PrincipalId, (Uuid, Uuid)),
-    (id, version): (&ModelId, &str),
-    outcome: Result<(), String>,
-) -> Result<bool, Error> {
-    let mut outcome = outcome;
-    let Some(tried) = find(tx, id, version).await? else { return Ok(false) };
-    let found: Option<EntryRow> = row!(&mut tx.conn, ONE, id.as_str());
-    let before = found.map(entry).transpose()?;
-    if outcome.is_ok() && before.as_ref().is_some_and(|before| before.owner != Owner::Push) {
-        outcome = Err("Meanwhile there is another model with this name.".to_owned());
-    }
-    let state = if outcome.is_ok() { VersionState::Good } else { VersionState::Failed };
-    let reason = outcome.as_ref().err().map(|why| text::words(why));
-    let ended =
-        run!(&mut tx.conn, END, state.name(), reason, Ts(tx.now), id.as_str(), version, try_id);
-    if ended == 0 {
-        return Ok(false);
-    }
-    if let Some(trial) = trial_id(id) {
-        run!(&mut tx.conn, END_TRIAL, trial.as_str());
-    }
-    tx.after.changes.push(Change::Models);
-    if outcome.is_ok() {
-        serve(tx, id, &tried, before.is_none()).await?;
-        let said = format!("{id} {version}: its example has predictions");
-        write_down(tx, entry_id, Some(by), (AuditAction::PublishModel, said)).await?;
-    }
-    Ok(true)
-}
-
-async fn serve(
+pub(super) async fn serve(
     tx: &mut Tx,
     id: &ModelId,
     version: &ModelVersion,

@@ -41,7 +41,8 @@ const POINTED: &str = "SELECT input_object FROM request \
 const LOG_NEEDED: &str =
     "SELECT EXISTS (SELECT 1 FROM instance_seen WHERE instance_id = $1 AND log_object = $2)";
 
-const FOLDER_NEEDED: &str = "SELECT EXISTS (SELECT 1 FROM model_version WHERE content = $1)";
+const FOLDER_NEEDED: &str =
+    "SELECT EXISTS (SELECT 1 FROM model_version WHERE content = $1 AND try_id = $2)";
 
 /// Whose object it is, by its name.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,8 +54,11 @@ enum Owner {
         position: i64,
         attempt: i64,
     },
-    /// Versions of models with this content.
-    Folder(String),
+    /// The version that was pushed with this copy of its archive.
+    Folder {
+        content: String,
+        copy: Uuid,
+    },
 }
 
 impl Store {
@@ -144,8 +148,8 @@ async fn is_needed(conn: &mut Conn, owner: &Owner, path: &str) -> Result<bool, E
         Owner::Instance(id) => on!(conn, c => {
             sqlx::query_scalar(LOG_NEEDED).bind(id).bind(path).fetch_one(c).await?
         }),
-        Owner::Folder(content) => on!(conn, c => {
-            sqlx::query_scalar(FOLDER_NEEDED).bind(content).fetch_one(c).await?
+        Owner::Folder { content, copy } => on!(conn, c => {
+            sqlx::query_scalar(FOLDER_NEEDED).bind(content).bind(copy).fetch_one(c).await?
         }),
         Owner::Task { request, position, attempt } => on!(conn, c => {
             sqlx::query_scalar(RESULT_NEEDED)
@@ -167,8 +171,8 @@ fn owner(path: &str) -> Option<Owner> {
         return id.parse().ok().map(Owner::Instance);
     }
     if let Some(name) = path.strip_prefix("folders/") {
-        let content = name.strip_suffix(".tar.gz").filter(|content| content.len() == 64)?;
-        return Some(Owner::Folder(content.to_owned()));
+        let (content, copy) = name.strip_suffix(".tar.gz")?.split_once('/')?;
+        return Some(Owner::Folder { content: content.to_owned(), copy: copy.parse().ok()? });
     }
     let (request, part) = path.strip_prefix("results/")?.split_once('/')?;
     let (position, attempt) = part.strip_suffix(".parquet")?.split_once('-')?;
@@ -190,10 +194,11 @@ mod tests {
         assert_eq!(owner(&format!("logs/{id}")), Some(Owner::Instance(id)));
         let task = Owner::Task { request: id, position: 12, attempt: 3 };
         assert_eq!(owner(&format!("results/{id}/12-3.parquet")), Some(task));
-        let folder = "0f".repeat(32);
-        assert_eq!(owner(&format!("folders/{folder}.tar.gz")), Some(Owner::Folder(folder)));
+        let folder = Owner::Folder { content: "0f".into(), copy: id };
+        assert_eq!(owner(&format!("folders/0f/{id}.tar.gz")), Some(folder));
         for other in [
             "folders/0f.tar.gz",
+            "folders/0f/x.tar.gz",
             "inputs/x",
             "inputs",
             "results/1-2.parquet",

@@ -1,5 +1,6 @@
 //! Models that are pushed, on both databases: tried, served, kept and rolled back to.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use futures::TryStreamExt;
 use muster_core::answer::read_records;
 use muster_core::{Model, ModelId, Part, Source};
 use muster_store::{
-    Claim, ModelAct, ModelDone, ModelVersion, NewVersion, Owner, Pushed, RolledBack, Store,
+    Claim, Clock, ModelAct, ModelDone, ModelVersion, NewVersion, Owner, Pushed, RolledBack, Store,
     TaskDone, VersionState,
 };
 use serde_json::json;
@@ -23,7 +24,9 @@ on_both!(
     a_deleted_model_takes_its_versions_along,
     the_last_ten_versions_are_kept,
     a_folder_is_kept_as_long_as_a_version_has_it,
+    a_sweep_that_is_late_removes_nothing_of_a_new_push,
     an_example_whose_request_is_gone_ends_its_trial,
+    one_trial_in_trouble_holds_up_no_other,
 );
 
 fn id() -> ModelId {
@@ -45,6 +48,7 @@ fn version(version: &str) -> NewVersion {
     NewVersion {
         model,
         content: content(version),
+        copy: Clock::system().id(),
         bytes: 7,
         files: 2,
         notes: vec!["a note".into()],
@@ -55,8 +59,11 @@ async fn push(lab: &Lab, text: &str) -> Pushed {
     lab.store.push_version(lab.me, version(text)).await.expect("an answer")
 }
 
+/// Is anything left to try?
 async fn settle(store: &Store) -> bool {
-    store.settle_trials().await.expect("an answer")
+    let trials = store.settle_trials().await.expect("an answer");
+    assert!(trials.troubles.is_empty(), "{trials:?}");
+    trials.left
 }
 
 async fn versions(store: &Store) -> Vec<ModelVersion> {
@@ -247,24 +254,66 @@ async fn the_last_ten_versions_are_kept(lab: Lab) {
     assert_eq!(state(&lab.store, "1").await, (VersionState::Good, true));
 }
 
-async fn a_folder_is_kept_as_long_as_a_version_has_it(lab: Lab) {
+/// An archive of more than one part.
+fn archive(lab: &Lab) -> PathBuf {
     let archive = lab.folder.path().join("archive");
-    // More than one part.
-    let bytes = vec![7; 9 << 20];
-    std::fs::write(&archive, &bytes).expect("a file");
-    for text in ["1", "2"] {
-        lab.store.put_folder(&content(text), &archive).await.expect("it is stored");
-    }
-    push(&lab, "1").await;
-    let removed = lab.store.sweep_objects(Duration::ZERO, 100).await.expect("an answer");
-    assert_eq!(removed, 1, "of what was never written down");
-    let read = async |text: &str| {
+    std::fs::write(&archive, vec![7; 9 << 20]).expect("a file");
+    archive
+}
+
+async fn put(lab: &Lab, text: &str, archive: &Path) -> NewVersion {
+    let copy = lab.store.put_folder(&content(text), archive).await.expect("it is stored");
+    NewVersion { copy, ..version(text) }
+}
+
+async fn is_stored(lab: &Lab, text: &str) -> bool {
+    let read = async {
         let stream = lab.store.get_folder(&content(text)).await?;
         let pieces: Vec<bytes::Bytes> = stream.try_collect().await?;
         Ok::<_, muster_store::Error>(pieces.concat())
     };
-    assert!(read("1").await.expect("it is there") == bytes);
-    assert!(read("2").await.is_err());
+    read.await.is_ok_and(|bytes| bytes == vec![7; 9 << 20])
+}
+
+async fn sweep(lab: &Lab) -> u64 {
+    lab.store.sweep_objects(Duration::ZERO, 100).await.expect("an answer")
+}
+
+async fn a_folder_is_kept_as_long_as_a_version_has_it(lab: Lab) {
+    let archive = archive(&lab);
+    put(&lab, "2", &archive).await;
+    let new = put(&lab, "1", &archive).await;
+    lab.store.push_version(lab.me, new).await.expect("an answer");
+    assert_eq!(sweep(&lab).await, 1, "of what was never written down");
+    assert!(is_stored(&lab, "1").await && !is_stored(&lab, "2").await);
+    let again = put(&lab, "1", &archive).await;
+    let known = lab.store.push_version(lab.me, again).await.expect("an answer");
+    assert!(matches!(known, Pushed::Known(_)));
+    assert_eq!(sweep(&lab).await, 0, "what a push does not need it removes");
+    lab.raw.run("DELETE FROM model_version").await;
+    assert_eq!(sweep(&lab).await, 1);
+    assert!(!is_stored(&lab, "1").await);
+}
+
+/// A sweep judged a copy and stands still, the same is pushed again, and the sweep goes on.
+async fn a_sweep_that_is_late_removes_nothing_of_a_new_push(lab: Lab) {
+    let archive = archive(&lab);
+    put(&lab, "1", &archive).await;
+    let judged = objects_of(&lab, "1");
+    assert_eq!(judged.len(), 1);
+    let new = put(&lab, "1", &archive).await;
+    lab.store.push_version(lab.me, new).await.expect("an answer");
+    for object in judged {
+        std::fs::remove_file(object).expect("it is removed");
+    }
+    assert!(is_stored(&lab, "1").await);
+    assert_eq!(sweep(&lab).await, 0);
+}
+
+fn objects_of(lab: &Lab, text: &str) -> Vec<PathBuf> {
+    let folder = lab.folder.path().join("objects/folders").join(content(text));
+    let found = std::fs::read_dir(folder).expect("a folder");
+    found.map(|entry| entry.expect("an entry").path()).collect()
 }
 
 async fn an_example_whose_request_is_gone_ends_its_trial(lab: Lab) {
@@ -283,6 +332,28 @@ async fn an_example_whose_request_is_gone_ends_its_trial(lab: Lab) {
     assert_eq!(reason.as_deref(), Some("The request with its example was deleted."));
 }
 
+async fn one_trial_in_trouble_holds_up_no_other(lab: Lab) {
+    let mut first = version("1");
+    first.model.id = "damaged".parse().expect("an id");
+    let pushed = lab.store.push_version(lab.me, first).await.expect("an answer");
+    assert!(matches!(pushed, Pushed::New(_)));
+    settle(&lab.store).await;
+    push(&lab, "1").await;
+    assert!(settle(&lab.store).await);
+    answer(&lab, "1", GOOD).await;
+    lab.store.fail_waiting(&"damaged.trial".parse().expect("an id"), "1", "no").await.expect("it");
+    lab.raw.run("UPDATE model_version SET spec = '{' WHERE model_id = 'damaged'").await;
+    for _ in 0..2 {
+        let trials = lab.store.settle_trials().await.expect("an answer");
+        assert!(!trials.left);
+        let [(id, muster_store::Error::Corrupt(_))] = &trials.troubles[..] else {
+            panic!("{trials:?}")
+        };
+        assert_eq!(id.as_str(), "damaged");
+        assert_eq!(state(&lab.store, "1").await, (VersionState::Good, true), "the other goes on");
+    }
+}
+
 #[tokio::test]
 async fn two_servers_that_take_pushes_at_once_have_one_trial() {
     let lab = Lab::postgres().await;
@@ -297,15 +368,15 @@ async fn two_servers_that_take_pushes_at_once_have_one_trial() {
         let new = both.iter().filter(|one| matches!(one, Pushed::New(_))).count();
         let waits = both.iter().filter(|one| matches!(one, Pushed::Trying(_))).count();
         assert_eq!((new, waits), (1, 1), "{both:?}");
-        let (left, also) = futures::join!(lab.store.settle_trials(), other.settle_trials());
-        assert!(left.expect("an answer") && also.expect("an answer"));
+        let (left, also) = futures::join!(settle(&lab.store), settle(&other));
+        assert!(left && also);
         let asked = lab.raw.number("SELECT COUNT(*) FROM request WHERE ended_at IS NULL").await;
         assert_eq!(asked, 1, "its example is submitted once");
         let tried =
             versions(&lab.store).await.into_iter().find(|one| one.state == VersionState::Trying);
         answer(&lab, &tried.expect("one").version, GOOD).await;
-        let (left, also) = futures::join!(lab.store.settle_trials(), other.settle_trials());
-        assert!(!left.expect("an answer") && !also.expect("an answer"));
+        let (left, also) = futures::join!(settle(&lab.store), settle(&other));
+        assert!(!left && !also);
     }
     let published = lab.audit().await.into_iter().filter(|line| line.action == "publish-model");
     assert_eq!(published.count(), 5);

@@ -344,9 +344,10 @@ async fn take(
                       `network`, and ask an administrator to edit that.";
         return Err(Problem::new(Kind::Forbidden, detail));
     }
-    app.store.put_folder(&archive.content, archive.file.path()).await.map_err(not_stored)?;
+    let stored = app.store.put_folder(&archive.content, archive.file.path()).await;
+    let copy = stored.map_err(not_stored)?;
     let Archive { content, bytes, .. } = archive;
-    let new = NewVersion { model, content, bytes, files, notes };
+    let new = NewVersion { model, content, copy, bytes, files, notes };
     Ok(app.store.push_version(editor.id, new).await?)
 }
 
