@@ -54,8 +54,9 @@ impl PushedFolders {
         Ok(Self { place, most })
     }
 
-    /// How the API takes folders in.
-    pub fn takes(&self, most_bytes: u64, walls: bool) -> Pushes {
+    /// How the API takes folders in. `runs_here`: instances run on this machine, so that the folder has its place
+    /// already when the first of them starts.
+    pub fn takes(&self, most_bytes: u64, walls: bool, runs_here: bool) -> Pushes {
         let folders = self.clone();
         let read = move |id: &ModelId, content: &str, archive: &Path| {
             let (dir, folder, pushed) = folders.unpack(id, archive)?;
@@ -64,7 +65,9 @@ impl PushedFolders {
             let mut model = folder.model;
             model.source = Source::Pushed { content: content.to_owned(), trial_of: None };
             let notes = folder.notes.iter().map(ToString::to_string).collect();
-            folders.put(&dir, &folder.dir, content)?;
+            if runs_here {
+                folders.put(&dir, &folder.dir, content)?;
+            }
             Ok(PushedFolder { model, files, notes })
         };
         Pushes::new(most_bytes, self.place.join(".parts"), walls, read)
@@ -263,4 +266,38 @@ async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
 
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_model_server::folder::archive::pack;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_has_its_place_only_where_instances_run() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = dir.path().join("m");
+        fs::create_dir(&folder).expect("a folder");
+        let toml = "version = '1'\nkind = 'python'\nexample = ['a']\n";
+        fs::write(folder.join("model.toml"), toml).expect("a file");
+        fs::write(folder.join("predict.py"), "def predict(inputs): return inputs\n")
+            .expect("a file");
+        let archive = dir.path().join("m.tar.gz");
+        pack(&folder, File::create(&archive).expect("a file")).expect("it is packed");
+        let id: ModelId = "m".parse().expect("an id");
+        for (runs_here, number) in [(false, 0), (true, 1)] {
+            let data = dir.path().join("data");
+            let pushed =
+                PushedFolders::open(&data, Most { files: 100, bytes: 1 << 20 }).expect("a place");
+            let takes = pushed.takes(1 << 20, true, runs_here);
+            let read = takes.read(&id, "c0ffee", &archive).ok().expect("a model");
+            assert_eq!(read.model.version.split('+').next(), Some("1"));
+            let names = fs::read_dir(place(&data)).expect("a folder").flatten();
+            let kept = names.filter(|entry| entry.file_name() == "c0ffee").count();
+            assert_eq!(kept, number);
+            let parts = fs::read_dir(place(&data).join(".parts")).expect("a folder");
+            assert_eq!(parts.count(), 0);
+        }
+    }
 }

@@ -90,7 +90,7 @@ async fn run(
         hosts: serve.allowed_hosts.clone(),
         model_addresses: serve.model_addresses.clone(),
         model_images: serve.model_images.clone(),
-        pushes: pushed.takes(serve.push_bytes, serve.model_walls),
+        pushes: pushed.takes(serve.push_bytes, serve.model_walls, serve.kubernetes.is_none()),
         max_instances: serve.max_instances,
         proxies: serve.trusted_proxies.clone(),
         public_url: serve.public_url.clone(),
