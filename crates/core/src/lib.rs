@@ -21,6 +21,7 @@ pub mod password;
 pub mod person;
 pub mod plan;
 pub mod pod;
+pub mod pointer;
 pub mod quota;
 pub mod rank;
 pub mod request;

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 
 use crate::model::PodSettings;
+use crate::pointer::escaped;
 use crate::resources::names::{label_key, label_value};
-use crate::restricted::{annotation_contradicts, contradictions, escaped};
+use crate::restricted::{annotation_contradicts, contradictions};
 
 const MOST_BYTES: usize = 32 << 10;
 const MOST_REASON: usize = 500;

@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 
+use crate::pointer::escaped;
+
 /// Volumes that the level allows.
 const VOLUMES: [&str; 8] = [
     "configMap",
@@ -135,11 +137,6 @@ fn contradicts(name: &str, value: &Value) -> Option<String> {
         _ => name.to_owned(),
     };
     is_bad.then(words)
-}
-
-/// A name as it stands in a JSON pointer.
-pub(crate) fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::DefaultBackoff;
 use muster_core::Timestamp;
+use muster_core::pointer::escaped;
 use muster_core::room::{NodeId, NodeStage};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -226,7 +227,7 @@ fn others(node: &Value, hub: &str) -> Vec<Value> {
 }
 
 fn annotation(key: &str) -> String {
-    format!("/metadata/annotations/{}", key.replace('~', "~0").replace('/', "~1"))
+    format!("/metadata/annotations/{}", escaped(key))
 }
 
 #[cfg(test)]

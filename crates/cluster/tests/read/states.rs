@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
 use muster_cluster::kube::read::pod::{Phase, pod_state};
+use muster_core::pointer::escaped;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
@@ -133,7 +134,7 @@ fn all_that_the_hub_does_occurs() {
 /// Where something stands in an object.
 fn places(value: &Value, at: &str, into: &mut Vec<String>) {
     let mut deeper = |key: String, value: &Value| {
-        let at = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+        let at = format!("{at}/{}", escaped(&key));
         into.push(at.clone());
         places(value, &at, into);
     };

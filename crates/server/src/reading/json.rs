@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::marker::PhantomData;
 
+use muster_core::pointer::escaped;
 use muster_store::aside_if;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -163,11 +164,6 @@ fn problem<T: Object>(error: &serde_json::Error, fault: Fault) -> Problem {
     }
 }
 
-/// A member's name as it stands in a JSON pointer: RFC 6901.
-pub fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
 /// Reads an object, also one inside another.
 pub struct OneObject<'f, T>(pub &'f mut Fault, pub T);
 
@@ -233,7 +229,7 @@ impl<T: Object> Visitor<'_> for Name<'_, T> {
         let known: Vec<&str> = T::MEMBERS.iter().map(|(name, _)| *name).collect();
         let name: String = name.chars().take(64).collect();
         let detail = format!("There is no member `{name}` here. There are: {}.", known.join(", "));
-        let pointer = format!("/{}", escape(&name));
+        let pointer = format!("/{}", escaped(&name));
         Err(self.0.is(Problem::new(Kind::BadJson, detail).at(At::Pointer(pointer))))
     }
 }

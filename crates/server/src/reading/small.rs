@@ -5,6 +5,7 @@ use std::fmt;
 
 use axum::extract::{FromRequest, Request};
 use muster_core::input::check_text;
+use muster_core::pointer::escaped;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -13,7 +14,6 @@ use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, Object, Schema, SchemaFormat, SchemaType, Type};
 
-use super::json::escape;
 use super::{HasReader, open_json};
 use crate::http::problem::{At, Kind, Problem};
 
@@ -62,7 +62,7 @@ pub fn reason(given: Option<String>) -> Result<Option<String>, Problem> {
 
 /// A member that cannot be used.
 pub fn wrong(member: &str, detail: impl Into<String>) -> Problem {
-    Problem::new(Kind::BadJson, detail).at(At::Pointer(format!("/{}", escape(member))))
+    Problem::new(Kind::BadJson, detail).at(At::Pointer(format!("/{}", escaped(member))))
 }
 
 fn parse<T: DeserializeOwned + ToSchema>(body: &[u8]) -> Result<T, Problem> {

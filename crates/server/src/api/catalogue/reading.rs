@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use axum::extract::Request;
 use muster_core::image;
 use muster_core::model::{Card, InputColumn, ModelLimits, Network, PodSettings, merge};
+use muster_core::pointer::escaped;
 use muster_core::{Column, Model, ModelId, Resources, Source};
 use muster_store::{Entry, Owner};
 use serde::Deserialize;
@@ -16,7 +17,6 @@ use crate::app::App;
 use crate::http::problem::{At, Kind, Problem};
 use crate::identity::ModelEditor;
 use crate::origin;
-use crate::reading::json::escape;
 use crate::reading::open_json;
 
 const MOST_BYTES: u64 = 256 << 10;
@@ -138,7 +138,7 @@ pub async fn read_change(
     if let Some(other) = patch.keys().find(|name| !known.contains(&name.as_str())) {
         let shown: String = other.chars().take(64).collect();
         let detail = format!("{shown:?} cannot be edited here; there are: {}.", known.join(", "));
-        return Err(bad(detail).at(At::Pointer(format!("/{}", escape(other)))));
+        return Err(bad(detail).at(At::Pointer(format!("/{}", escaped(other)))));
     }
     let moved =
         ["address", "image", "port", "version"].iter().any(|name| patch.contains_key(*name));
@@ -216,8 +216,8 @@ fn place(body: &Map<String, Value>, fits: impl Fn(&Value) -> bool) -> At {
     };
     let mut inner = value.as_object().into_iter().flatten();
     let inner = inner.find(|(inner, value)| !fits(&json!({ name: { *inner: value } })));
-    let inner = inner.map(|(inner, _)| format!("/{}", escape(inner))).unwrap_or_default();
-    At::Pointer(format!("/{}{inner}", escape(name)))
+    let inner = inner.map(|(inner, _)| format!("/{}", escaped(inner))).unwrap_or_default();
+    At::Pointer(format!("/{}{inner}", escaped(name)))
 }
 
 /// What comes from elsewhere is another version.
