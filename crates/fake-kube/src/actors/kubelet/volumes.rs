@@ -2,6 +2,8 @@
 //! pod that begins with the place of a mount means its folder.
 
 use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -32,7 +34,7 @@ pub fn mount(
             "" => dir.join("volumes").join(&mount.name),
             claim => shared.scratch.path().join("claims").join(namespace).join(claim),
         };
-        let failed = |error: std::io::Error| {
+        let failed = |error: io::Error| {
             format!("MountVolume.SetUp failed for volume {:?}: {error}", mount.name)
         };
         fs::create_dir_all(&folder).map_err(failed)?;
@@ -57,7 +59,7 @@ pub fn mount(
                         .unwrap_or_default(),
                     _ => content.as_bytes().to_vec(),
                 };
-                fs::write(folder.join(file), bytes).map_err(failed)?;
+                put(&folder.join(file), &bytes).map_err(failed)?;
             }
         }
         mounted.push((mount.mount_path.trim_end_matches('/').to_owned(), folder));
@@ -65,6 +67,19 @@ pub fn mount(
     // The longest first: one may lie within another.
     mounted.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
     Ok(mounted)
+}
+
+/// As a kubelet does it: who reads meanwhile has the old file or the new one, whole.
+fn put(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::read(file).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    let dir = file.parent().unwrap_or(file);
+    let mut beside = tempfile::Builder::new().prefix("..").tempfile_in(dir)?;
+    beside.write_all(bytes)?;
+    beside.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    beside.persist(file)?;
+    Ok(())
 }
 
 /// What a path within a mount is on this machine.
@@ -82,6 +97,27 @@ pub fn place(mounted: &[Mounted], value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_reads_a_file_while_it_is_written_anew_reads_it_whole() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("models.yaml");
+        let texts = ["a", "b"].map(|text| text.repeat(1 << 20).into_bytes());
+        put(&file, &texts[0]).expect("it is written");
+        std::thread::scope(|scope| {
+            let writes = scope.spawn(|| {
+                for at in 1..=200 {
+                    put(&file, &texts[at % 2]).expect("it is written");
+                }
+            });
+            while !writes.is_finished() {
+                let read = fs::read(&file).expect("it is there");
+                assert!(texts.contains(&read), "{} bytes of it", read.len());
+            }
+        });
+        let names = fs::read_dir(dir.path()).expect("a folder");
+        assert_eq!(names.count(), 1, "nothing is left beside it");
+    }
 
     #[test]
     fn paths_within_mounts_are_those_of_their_folders() {

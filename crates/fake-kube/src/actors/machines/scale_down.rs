@@ -28,6 +28,9 @@ const CANDIDATE: &str = "DeletionCandidateOfClusterAutoscaler";
 const GOES: &str = "ToBeDeletedByClusterAutoscaler";
 const SAFE: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 
+/// How it writes when it wrote.
+const WRITTEN: &str = "%Y-%m-%d %H:%M:%S.%9f +0000 UTC";
+
 /// A node with more of its processor or memory asked for is needed.
 const THRESHOLD: f64 = 0.5;
 
@@ -129,8 +132,9 @@ impl Autoscaler {
 
     /// As releases since 1.30 write it, in YAML.
     pub(super) fn tell_status(&self) {
-        let now = seconds(Timestamp::now());
-        let probed = |status: &str| json!({ "status": status, "lastProbeTime": now });
+        let at = Timestamp::now();
+        let (now, probe) = (at.strftime(WRITTEN).to_string(), seconds(at));
+        let probed = |status: &str| json!({ "status": status, "lastProbeTime": probe });
         let mut upscales = false;
         let groups: Vec<Value> = self
             .groups()
