@@ -54,13 +54,27 @@ impl Evictions {
         true
     }
 
-    fn say(&self, tenant: &TenantId, words: String, lasting: bool) {
-        if let Some(it) = self.lock().get_mut(tenant) {
-            if it.said.as_ref() != Some(&words) {
-                tracing::warn!(%tenant, why = words, lasting, "it does not go elsewhere yet");
-            }
-            (it.at, it.said, it.lasting) = (Instant::now(), Some(words), lasting);
+    fn refuse(&self, tenant: &TenantId, words: String, lasting: bool) {
+        let why = words.clone();
+        if self.keep(tenant, words, lasting) {
+            tracing::warn!(%tenant, why, lasting, "it does not go elsewhere yet");
         }
+    }
+
+    fn agree(&self, tenant: &TenantId, node: &NodeId) {
+        let words = "it was asked to go and has not ended yet".to_owned();
+        if self.keep(tenant, words, false) {
+            tracing::info!(%tenant, %node, "it is asked to go elsewhere");
+        }
+    }
+
+    /// True if something else was said before.
+    fn keep(&self, tenant: &TenantId, words: String, lasting: bool) -> bool {
+        let mut all = self.lock();
+        let Some(it) = all.get_mut(tenant) else { return false };
+        let is_new = it.said.as_ref() != Some(&words);
+        (it.at, it.said, it.lasting) = (Instant::now(), Some(words), lasting);
+        is_new
     }
 
     fn end(&self, tenant: &TenantId, is_gone: bool) {
@@ -133,19 +147,17 @@ async fn ask(inner: &Inner, tenant: &TenantId) -> bool {
         let (words, after) = match came {
             (Came::Gone, _) => return true,
             (Came::Goes, _) => {
-                tracing::info!(%tenant, %node, "it is asked to go elsewhere");
-                let words = "it was asked to go and has not ended yet".to_owned();
-                inner.evictions.say(tenant, words, false);
+                inner.evictions.agree(tenant, &node);
                 return false;
             }
             (Came::Never(words), _) => {
-                inner.evictions.say(tenant, words, true);
+                inner.evictions.refuse(tenant, words, true);
                 inner.pods.bump();
                 return false;
             }
             (Came::Later(words), after) => (words, after),
         };
-        inner.evictions.say(tenant, words, false);
+        inner.evictions.refuse(tenant, words, false);
         let own = pause.next().unwrap_or(LATER).min(LATER);
         sleep(after.unwrap_or(own).max(own)).await;
     }
