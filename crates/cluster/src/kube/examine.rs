@@ -1,5 +1,7 @@
 //! What a hub on a cluster stands on, each with what to do: `muster doctor --cluster`.
 
+use std::collections::BTreeSet;
+
 use http::Method;
 use muster_core::{Check, CheckState as State};
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use uuid::Uuid;
 
 use super::canary;
 use super::client::{Calls, Failed};
-use super::rights::{Place, RIGHTS};
+use super::rights::{BUFFERS, MACHINES, OWNS, Place, RIGHTS, Right};
 use super::start::{Tried, is_of_a_policy, try_pod};
 use super::survey::{Survey, autoscalers};
 use super::{KubeConfig, make};
@@ -176,16 +178,52 @@ fn level(words: &str) -> Option<&str> {
 
 /// One line if all are there, else one for each right that is not.
 async fn rights(calls: &Calls, config: &KubeConfig) -> Vec<Check> {
+    let own = [(config.owns_nodes, &OWNS[..]), (config.buffers, &BUFFERS[..])];
+    let own = own.into_iter().filter(|(is_used, _)| *is_used).flat_map(|(_, rights)| rights);
+    let seen = RIGHTS.iter().filter(|it| config.observe_cluster || it.place == Place::Models);
+    let all: Vec<&Right> = seen.chain(own).collect();
+    let count: usize = all.iter().map(|right| right.verbs.len()).sum();
+    let missing = missing(calls, &config.namespace, all.into_iter().map(|it| (it, it.verbs))).await;
+    if !missing.is_empty() {
+        return missing;
+    }
+    let seen =
+        if config.observe_cluster { "" } else { "; of the namespace alone (kubernetes.sees)" };
+    vec![Check::new("rights", State::Good, format!("all {count} that the hub uses{seen}"))]
+}
+
+/// Rights that are missing where machines are, of the cluster that has their deployments. `orders`: nodes are made, and
+/// not only advised.
+pub async fn rights_of_machines(
+    client: kube::Client,
+    namespaces: &BTreeSet<&str>,
+    orders: bool,
+) -> Vec<Check> {
+    let calls = Calls { client, namespace: String::new() };
+    let mut all = Vec::new();
+    for namespace in namespaces {
+        // The last verb of each is that of a change.
+        let verbs = |it: &'static Right| if orders { it.verbs } else { &it.verbs[..1] };
+        let rights = MACHINES.iter().map(|it| (it, verbs(it)));
+        all.extend(missing(&calls, namespace, rights).await);
+    }
+    all
+}
+
+async fn missing(
+    calls: &Calls,
+    own: &str,
+    rights: impl Iterator<Item = (&Right, &[&'static str])>,
+) -> Vec<Check> {
     let name = "rights";
-    let (mut missing, mut count) = (Vec::new(), 0);
-    for right in RIGHTS.iter().filter(|it| config.observe_cluster || it.place == Place::Models) {
-        let namespace = right.place.namespace(&config.namespace);
+    let mut missing = Vec::new();
+    for (right, verbs) in rights {
+        let namespace = right.place.namespace(own);
         let place = match namespace {
             Some(namespace) => format!("in the namespace {namespace}"),
             None => "in the cluster".to_owned(),
         };
-        for verb in right.verbs {
-            count += 1;
+        for verb in verbs {
             match calls.may((verb, right.group, right.resource), namespace).await {
                 Ok(true) => {}
                 Ok(false) => {
@@ -193,8 +231,9 @@ async fn rights(calls: &Calls, config: &KubeConfig) -> Vec<Check> {
                     let on = right.named();
                     let what = format!(
                         "{verb} {on} {place} is missing: without it {}; give it to the hub's account, as the chart's \
-                         roles do (rbac.create)",
-                        right.without
+                         roles do ({})",
+                        right.without,
+                        right.value()
                     );
                     missing.push(Check::new(name, state, what));
                 }
@@ -204,11 +243,6 @@ async fn rights(calls: &Calls, config: &KubeConfig) -> Vec<Check> {
                 }
             }
         }
-    }
-    if missing.is_empty() {
-        let seen =
-            if config.observe_cluster { "" } else { "; of the namespace alone (kubernetes.sees)" };
-        missing.push(Check::new(name, State::Good, format!("all {count} that the hub uses{seen}")));
     }
     missing
 }

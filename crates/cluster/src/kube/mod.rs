@@ -52,7 +52,7 @@ use self::client::Calls;
 pub use self::client::{KubeError, client};
 use self::cordons::Cordons;
 use self::evict::Evictions;
-pub use self::examine::{Canary, examine};
+pub use self::examine::{Canary, examine, rights_of_machines};
 use self::pods::{Named, Pods};
 use self::sight::Eye;
 pub use self::survey::{Survey, sights};

@@ -10,13 +10,15 @@ pub enum Place {
     Default,
     /// In the namespace `kube-system`.
     System,
+    /// In the namespaces of the deployments of machines.
+    Machines,
 }
 
 impl Place {
-    /// The namespace; none of the cluster.
-    pub fn namespace(self, models: &str) -> Option<&str> {
+    /// The namespace; none of the cluster. `own` is that of what the hub has there: pods, or machines.
+    pub fn namespace(self, own: &str) -> Option<&str> {
         match self {
-            Self::Models => Some(models),
+            Self::Models | Self::Machines => Some(own),
             Self::Cluster => None,
             Self::Default => Some("default"),
             Self::System => Some("kube-system"),
@@ -43,9 +45,22 @@ impl Right {
         }
     }
 
-    /// Without it no hub starts.
+    /// With which value of the chart its roles have it.
+    pub fn value(&self) -> &'static str {
+        let is = |other: &Right| std::ptr::eq(other, self);
+        match self.place {
+            Place::Machines => "rbac.clusterApi",
+            _ if OWNS.iter().any(is) => "rbac.ownNodes",
+            _ if BUFFERS.iter().any(is) => "rbac.capacityBuffers",
+            _ => "rbac.create",
+        }
+    }
+
+    /// Without it no hub starts, or makes no nodes that are its own.
     pub fn is_needed(&self) -> bool {
-        self.place == Place::Models && self.resource == "pods" && self.group.is_empty()
+        let is = |own: &Right| std::ptr::eq(own, self);
+        let pods = self.place == Place::Models && self.resource == "pods" && self.group.is_empty();
+        pods || self.place == Place::Machines || OWNS.iter().any(is)
     }
 }
 
@@ -115,6 +130,51 @@ pub const RIGHTS: [Right; 12] = [
     },
 ];
 
+/// Of a hub that owns nodes.
+pub static OWNS: [Right; 3] = [
+    Right {
+        place: Place::Cluster,
+        group: "",
+        resource: "nodes",
+        verbs: &["get", "patch"],
+        without: "no node can be given back",
+    },
+    own("pods", &["get"]),
+    own("pods/eviction", &["create"]),
+];
+
+/// Of a hub that asks an autoscaler to keep room free.
+pub static BUFFERS: [Right; 2] = [
+    spare("", "podtemplates", &["list", "create", "delete"]),
+    spare("autoscaling.x-k8s.io", "capacitybuffers", &["list", "create", "patch", "delete"]),
+];
+
+/// Of a hub whose nodes Cluster API makes, in the cluster that has the deployments. Who only advises patches nothing.
+pub static MACHINES: [Right; 3] = [
+    machines("machinedeployments", &["get", "patch"]),
+    machines("machinedeployments/scale", &["get", "patch"]),
+    machines("machines", &["list", "patch"]),
+];
+
+const fn own(resource: &'static str, verbs: &'static [&'static str]) -> Right {
+    let without = "what others run on a node is not asked to go elsewhere";
+    Right { place: Place::Cluster, group: "", resource, verbs, without }
+}
+
+const fn spare(
+    group: &'static str,
+    resource: &'static str,
+    verbs: &'static [&'static str],
+) -> Right {
+    let without = "no room is kept free for models that say so";
+    Right { place: Place::Models, group, resource, verbs, without }
+}
+
+const fn machines(resource: &'static str, verbs: &'static [&'static str]) -> Right {
+    let without = "no node is made or given back";
+    Right { place: Place::Machines, group: "cluster.x-k8s.io", resource, verbs, without }
+}
+
 const fn seen(group: &'static str, resource: &'static str, without: &'static str) -> Right {
     Right { place: Place::Cluster, group, resource, verbs: SEEN, without }
 }
@@ -134,6 +194,7 @@ mod tests {
                 Place::Cluster => "cluster",
                 Place::Default => "default",
                 Place::System => "kube-system",
+                Place::Machines => unreachable!("it is in no table"),
             };
             let group = if right.group.is_empty() { "core" } else { right.group };
             let (resource, verbs) = (right.resource, right.verbs.join(", "));
@@ -142,5 +203,34 @@ mod tests {
         let expected: Vec<String> = RIGHTS.iter().map(row).collect();
         let found: Vec<&str> = table.trim().lines().skip(2).collect();
         assert_eq!(found, expected);
+    }
+
+    /// Beside the table, as rules that are copied.
+    #[test]
+    fn the_documentation_has_the_rights_of_who_owns_nodes() {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Rule {
+            api_groups: Vec<String>,
+            resources: Vec<String>,
+            verbs: Vec<String>,
+        }
+        let text = include_str!("../../../../docs/kubernetes.md");
+        let text = text.split("### Rights to own nodes").nth(1).expect("it is there");
+        let mut blocks = text.split("```yaml").skip(1);
+        for rights in [&OWNS[..], &MACHINES, &BUFFERS] {
+            let block = blocks.next().and_then(|it| it.split("```").next()).expect("rules");
+            let rules: Vec<Rule> = serde_saphyr::from_str(block).expect("rules");
+            let rule =
+                |it: &Rule| (it.api_groups[0].clone(), it.resources[0].clone(), it.verbs.clone());
+            // Templates of machines have kinds of their own.
+            let found = rules.iter().map(rule).filter(|it| !it.0.starts_with("infrastructure."));
+            let right = |it: &Right| {
+                let verbs: Vec<String> = it.verbs.iter().map(|&verb| verb.to_owned()).collect();
+                (it.group.to_owned(), it.resource.to_owned(), verbs)
+            };
+            let expected: Vec<_> = rights.iter().map(right).collect();
+            assert_eq!(found.collect::<Vec<_>>(), expected);
+        }
     }
 }

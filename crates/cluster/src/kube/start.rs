@@ -14,19 +14,12 @@ use super::client::{Calls, Failed, KubeError};
 use super::pods::instance_of;
 use super::read::events::event;
 use super::read::time;
-use super::rights::{Place, RIGHTS};
+use super::rights::{OWNS, Place, RIGHTS};
 use super::sight::Eye;
 use super::watch::{Scope, Told, follow};
 use super::{Inner, KubeConfig, buffers, cordons, ending, make, usage};
 use crate::{Launch, Now};
 
-/// Without these, in all of the cluster, no node can be given back.
-const OWNS: [(&str, &str, &str); 4] = [
-    ("get", "", "nodes"),
-    ("patch", "", "nodes"),
-    ("get", "", "pods"),
-    ("create", "", "pods/eviction"),
-];
 /// Where Kubernetes writes events of what is in no namespace.
 pub(super) const NODES_EVENTS: &str = "default";
 
@@ -131,7 +124,9 @@ pub(super) async fn missing(calls: &Calls) -> Result<Missing, Failed> {
 
 /// May it do with nodes what it has to?
 async fn of_nodes(calls: &Calls) -> Result<(), KubeError> {
-    let asked = OWNS.map(|right| async move { (right, calls.may(right, None).await) });
+    let each =
+        OWNS.iter().flat_map(|it| it.verbs.iter().map(|verb| (*verb, it.group, it.resource)));
+    let asked = each.map(|right| async move { (right, calls.may(right, None).await) });
     let missing = join_all(asked).await.into_iter();
     // Where that cannot be asked, the first call says it.
     let missing = missing.filter(|(_, may)| *may == Ok(false));

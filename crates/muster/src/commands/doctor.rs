@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use muster_cluster::kube::{self, Canary, KubeConfig};
 use muster_cluster::machine::Machine;
+use muster_core::plan::NodesMode;
 use muster_core::{Check, CheckState as State};
 use muster_store::{Clock, Database, Objects, StoreConfig, examine_database, examine_objects};
 
@@ -31,7 +32,8 @@ pub async fn examine(arguments: &Doctor, environment: &Environment) -> Result<Ex
     }
     match &serve.kubernetes {
         Some(kubernetes) => {
-            checks.extend(cluster(kubernetes, arguments.no_canary).await);
+            let owns_nodes = serve.nodes.policy.mode == NodesMode::Own;
+            checks.extend(cluster(kubernetes, owns_nodes, arguments.no_canary).await);
         }
         None => {
             checks.extend(machine::examine(&serve, environment, &data));
@@ -42,6 +44,7 @@ pub async fn examine(arguments: &Doctor, environment: &Environment) -> Result<Ex
         }
     }
     checks.extend(nodes(&serve.nodes).await);
+    checks.extend(machines(&serve.nodes).await);
     let broken = checks.iter().any(|check| check.state == State::Broken);
     if arguments.json {
         let said = serde_json::json!({ "good": !broken, "checks": checks });
@@ -62,7 +65,7 @@ pub async fn examine(arguments: &Doctor, environment: &Environment) -> Result<Ex
 }
 
 /// What pods of models stand on.
-async fn cluster(kubernetes: &Kubernetes, no_canary: bool) -> Vec<Check> {
+async fn cluster(kubernetes: &Kubernetes, owns_nodes: bool, no_canary: bool) -> Vec<Check> {
     let client = match kubernetes.client().await {
         Ok(client) => client,
         Err(error) => return vec![Check::new("kubernetes", State::Broken, error.to_string())],
@@ -72,6 +75,8 @@ async fn cluster(kubernetes: &Kubernetes, no_canary: bool) -> Vec<Check> {
         namespace: namespace.unwrap_or_else(|| client.default_namespace().to_owned()),
         template: kubernetes.template.clone(),
         observe_cluster: kubernetes.sees_cluster,
+        owns_nodes,
+        buffers: kubernetes.buffers,
         ..KubeConfig::default()
     };
     let canary = match &kubernetes.hub_image {
@@ -114,6 +119,17 @@ async fn nodes(nodes: &Nodes) -> Option<Check> {
         [] => check(State::Good, format!("{who} answers: {}", sizes.join(", "))),
         wrong => check(State::Broken, format!("{who}: {}", wrong.join("; "))),
     }
+}
+
+/// May the hub do with machines what it has to, where Cluster API makes nodes?
+async fn machines(nodes: &Nodes) -> Vec<Check> {
+    let Some(Maker::ClusterApi(of)) = &nodes.maker else { return Vec::new() };
+    // One that cannot be reached is told already.
+    let client = kube::client(of.kubeconfig.as_deref(), of.context.as_deref()).await;
+    let Ok(client) = client else { return Vec::new() };
+    let namespaces = of.groups.values().map(|it| it.namespace.as_str()).collect();
+    let orders = nodes.policy.mode == NodesMode::Own;
+    kube::rights_of_machines(client, &namespaces, orders).await
 }
 
 async fn database(config: &StoreConfig) -> Vec<Check> {

@@ -17,6 +17,8 @@ const IMAGE: &str = "registry.example.org/lab/muster:1";
 /// The same on a network that lets no canary through to another.
 const APART: &str = "registry.example.org/lab/apart:1";
 const ROLE: &str = "hub";
+/// Where deployments of machines are.
+const MACHINES: &str = "machines";
 
 struct Cluster {
     fake: FakeKube,
@@ -68,7 +70,7 @@ impl Cluster {
 
     /// What the chart gives, but for one verb.
     fn give(&self, rights: &[Right], without: Option<&Right>) {
-        for place in ["models", "cluster", "default", "kube-system"] {
+        for place in ["models", "cluster", "default", "kube-system", MACHINES] {
             let its = rights.iter().filter(|right| right.0 == place && Some(*right) != without);
             let rules: Vec<Value> = its
                 .map(|(_, group, on, verb)| {
@@ -132,6 +134,32 @@ fn documented() -> Vec<Right> {
         }
     }
     assert!(rights.len() > 15, "{rights:?}");
+    rights
+}
+
+/// The rules beside it: of who owns nodes, where machines are, and of who keeps room free.
+fn of_nodes() -> Vec<Right> {
+    let text = include_str!("../../../../docs/kubernetes.md");
+    let text = text.split("### Rights to own nodes").nth(1).expect("the rules");
+    let mut rights = Vec::new();
+    for (place, block) in ["cluster", MACHINES, "models"].iter().zip(text.split("```yaml").skip(1))
+    {
+        let block = block.split("```").next().expect("its end");
+        let of = |rule: &str, name: &str| -> Vec<String> {
+            let (_, after) = rule.split_once(&format!("{name}: [")).expect("a member");
+            let (list, _) = after.split_once(']').expect("a list");
+            list.split(", ").map(|word| word.trim_matches('"').to_owned()).collect()
+        };
+        for rule in block.split("- ").skip(1) {
+            let (group, on) = (of(rule, "apiGroups").remove(0), of(rule, "resources").remove(0));
+            for verb in of(rule, "verbs") {
+                rights.push(((*place).to_owned(), group.clone(), on.clone(), verb));
+            }
+        }
+    }
+    // Kinds of templates are the operator's.
+    rights.retain(|right| !right.1.starts_with("infrastructure."));
+    assert_eq!(rights.len(), 17, "{rights:?}");
     rights
 }
 
@@ -230,6 +258,49 @@ fn each_right_that_is_missing_is_named_with_what_does_not_work() {
     let said = doctor(&world, &["--json"], &[("MUSTER_KUBERNETES_HUB_IMAGE", IMAGE)]);
     assert_eq!((said.code, lines(&said, "rights").len()), (1, all.len()), "{said:?}");
     assert_eq!(line(&said, "pods").1, "not looked at, since no pod can be made");
+}
+
+#[test]
+fn rights_to_own_nodes_are_asked_for_where_nodes_are_owned() {
+    let world = World::new(&[]);
+    let cluster = Cluster::start(&world, |_| {});
+    let settings = |mode: &'static str| {
+        [
+            ("MUSTER_NODES_MODE", mode),
+            ("MUSTER_NODES_PROVIDER", "cluster-api"),
+            ("MUSTER_NODES_GROUPS", "workers"),
+            ("MUSTER_NODES_NAMESPACE", MACHINES),
+            ("MUSTER_KUBERNETES_CAPACITY_BUFFERS", "true"),
+        ]
+    };
+    let all = [documented(), of_nodes()].concat();
+    for taken in of_nodes() {
+        cluster.give(&all, Some(&taken));
+        let said = doctor(&world, &["--json", "--no-canary"], &settings("own"));
+        let missing: Vec<_> =
+            lines(&said, "rights").into_iter().filter(|(state, _)| state != "good").collect();
+        let [(state, what)] = &missing[..] else { panic!("{taken:?}: {said:?}") };
+        let (place, group, on, verb) = &taken;
+        let on = if group.is_empty() { on.clone() } else { format!("{on}.{group}") };
+        let (expected, value) = match place.as_str() {
+            "cluster" => ("broken", "rbac.ownNodes"),
+            MACHINES => ("broken", "rbac.clusterApi"),
+            _ => ("note", "rbac.capacityBuffers"),
+        };
+        assert_eq!(state, expected, "{taken:?}: {what}");
+        let named = what.starts_with(&format!("{verb} {on} in"));
+        assert!(named && what.contains(value), "{taken:?}: {what}");
+    }
+    // Who only advises changes nothing.
+    let reads = |it: &Right| match it.0.as_str() {
+        "cluster" => false,
+        MACHINES => it.3 != "patch",
+        _ => true,
+    };
+    let reads = of_nodes().into_iter().filter(reads).collect();
+    cluster.give(&[documented(), reads].concat(), None);
+    let said = doctor(&world, &["--json", "--no-canary"], &settings("advise"));
+    assert!(lines(&said, "rights").iter().all(|(state, _)| state == "good"), "{said:?}");
 }
 
 #[test]
