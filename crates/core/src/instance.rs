@@ -86,6 +86,8 @@ pub enum EndCause {
     Unresponsive,
     /// It used more memory than its model may.
     OutOfMemory { limit_mib: u32 },
+    /// It wrote more to the disk than its pod may; `why` are its node's words.
+    OutOfDisk { why: String },
     /// The files of its model's folder are not those that it was started with; `file` is one of them.
     Changed { file: String },
     /// No node had room for it for so long that it is asked for anew; `why` is what the scheduler said last.
@@ -130,7 +132,7 @@ pub enum StartFault {
 
 impl EndCause {
     /// All that [`EndCause::name`] answers.
-    pub const NAMES: [&str; 17] = [
+    pub const NAMES: [&str; 18] = [
         "idle",
         "retired",
         "stopped",
@@ -139,6 +141,7 @@ impl EndCause {
         "not_started",
         "unresponsive",
         "out_of_memory",
+        "out_of_disk",
         "changed",
         "no_room",
         "evicted",
@@ -171,6 +174,7 @@ impl EndCause {
             Self::NotStarted { .. } => "not_started",
             Self::Unresponsive => "unresponsive",
             Self::OutOfMemory { .. } => "out_of_memory",
+            Self::OutOfDisk { .. } => "out_of_disk",
             Self::Changed { .. } => "changed",
             Self::NoRoom { .. } => "no_room",
             Self::Evicted { .. } => "evicted",
@@ -200,7 +204,7 @@ impl EndCause {
             Self::Image { fault, .. } if fault.is_lasting() => Whose::Model,
             Self::Image { .. } => Whose::Surroundings,
             Self::StartTimeout | Self::Unresponsive => Whose::Model,
-            Self::OutOfMemory { .. } | Self::Exited { .. } => Whose::Model,
+            Self::OutOfMemory { .. } | Self::OutOfDisk { .. } | Self::Exited { .. } => Whose::Model,
         }
     }
 
@@ -213,6 +217,8 @@ impl EndCause {
     pub fn start_fault(&self) -> Option<StartFault> {
         match self {
             Self::NotStarted { fault, .. } | Self::Refused { fault, .. } => Some(*fault),
+            // It would do so on any node.
+            Self::OutOfDisk { .. } => Some(StartFault::Lasting),
             Self::Image { fault, .. } if fault.is_lasting() => Some(StartFault::Lasting),
             cause if cause.whose() != Whose::Model => Some(StartFault::Passing),
             _ => None,
@@ -321,6 +327,7 @@ impl fmt::Display for EndCause {
             Self::OutOfMemory { limit_mib } => {
                 write!(f, "it used more than {limit_mib} MiB of memory")
             }
+            Self::OutOfDisk { why } => write!(f, "it used more of the disk than it may: {why}"),
             Self::Changed { file } => write!(f, "its model's folder was changed: {file}"),
             Self::NoRoom { why } => write!(f, "it got no place: {why}"),
             Self::Evicted { why } => write!(f, "its node took it off: {why}"),

@@ -461,7 +461,8 @@ impl Entry {
         if self.is_over() || self.is_ending() {
             return None;
         }
-        let was_asked = self.stop.is_some() && !matches!(cause, EndCause::OutOfMemory { .. });
+        let was_asked = self.stop.is_some()
+            && !matches!(cause, EndCause::OutOfMemory { .. } | EndCause::OutOfDisk { .. });
         let asked = || EndCause::Retired { why: "it was asked to stop".to_owned() };
         self.ends = Some(if was_asked { asked() } else { cause });
         Some(Todo::End(self.observed.instance))

@@ -8,7 +8,7 @@ type Event = Schemas['InstanceEvent'];
 
 /** Why instances end, by whose doing it is. */
 export const WHOSE: { readonly [whose: string]: readonly string[] } = {
-  model: ['start_timeout', 'not_started', 'unresponsive', 'out_of_memory', 'image', 'refused', 'exited'],
+  model: ['start_timeout', 'not_started', 'unresponsive', 'out_of_memory', 'out_of_disk', 'image', 'refused', 'exited'],
   surroundings: ['server_gone', 'no_room', 'evicted', 'preempted', 'node_gone', 'deadline'],
   operator: ['idle', 'retired', 'stopped', 'changed'],
 };

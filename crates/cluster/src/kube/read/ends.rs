@@ -65,10 +65,7 @@ pub fn leaves(pod: &Pod) -> Option<EndCause> {
 fn of_pod(reason: &str, message: &str) -> Option<EndCause> {
     let why = || short(if message.is_empty() { reason } else { message });
     Some(match reason {
-        // It used more of the disk than it may: it would do so anywhere.
-        "Evicted" if is_over_its_limit(message) => {
-            EndCause::Refused { why: why(), fault: StartFault::Lasting }
-        }
+        "Evicted" if is_over_its_limit(message) => EndCause::OutOfDisk { why: why() },
         "Evicted" => EndCause::Evicted { why: why() },
         // The kubelet made room for a pod that the node itself needs.
         "Preempting" => EndCause::Preempted,

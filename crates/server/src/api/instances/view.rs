@@ -185,8 +185,7 @@ pub struct StopView {
 pub struct EndView {
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// `idle`, `retired`, `stopped`, `server_gone`, `start_timeout`, `not_started`, `unresponsive`,
-    /// `out_of_memory`, `changed` or `exited`
+    /// Why it ended, in a word; docs/instances.md tells whose doing each is
     #[schema(example = "exited")]
     pub cause: &'static str,
     #[schema(example = "its process was killed by signal 9")]

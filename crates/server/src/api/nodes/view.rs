@@ -141,7 +141,7 @@ pub struct TenantView {
     /// `node`
     #[schema(example = "replicated")]
     pub owner: &'static str,
-    /// Why it may not be moved; null if it may.
+    /// Why it may not be moved, or what came of asking it to go elsewhere; null if it may be moved and nobody asked.
     pub stays_because: Option<String>,
     pub asked: RoomView,
 }
