@@ -6,6 +6,7 @@ import { Failure } from '../api/failure';
 import { read } from '../api/read';
 import { Dialog } from '../ui/dialog';
 import { counted } from '../ui/format';
+import { Icon } from '../ui/icon';
 import { Phase } from '../ui/phase';
 import { Toasts } from '../ui/toasts';
 import { Failed, Void } from '../ui/void';
@@ -19,7 +20,7 @@ type Asked = 'disable' | 'clear' | 'delete';
 /** A model: its fields, and whether it takes requests. */
 @Component({
   selector: 'm-catalogue-model-page',
-  imports: [Dialog, Failed, ModelForm, Phase, RouterLink, Typed, Versions, Void],
+  imports: [Dialog, Failed, Icon, ModelForm, Phase, RouterLink, Typed, Versions, Void],
   template: `@if (read.value(); as model) {
       <header class="head"><div class="ht"><div class="crumbs"><a routerLink="/admin/catalogue">Catalogue</a></div>
         <h1>{{ model.card.title || model.id }}<m-phase [is]="mark()" [said]="state()" /></h1>
@@ -32,8 +33,8 @@ type Asked = 'disable' | 'clear' | 'delete';
         </div></header>
       @if (read.failure(); as failure) {<m-failed [failure]="failure" (again)="read.again()" />}
       @if (failure() && !asked()) {<m-failed [failure]="failure()!" (again)="enable()" />}
-      @if (model.disabled != null) {<div class="note w mb5"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-off" /></svg><span><b class="strong">It takes no new requests.</b> {{ model.disabled || 'No reason was given.' }}</span></div>}
-      @if (!model.offered) {<div class="note w mb5"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-warn" /></svg><span><b class="strong">Its folder is gone.</b> Put it back, and it is offered again with what was edited here.</span></div>}
+      @if (model.disabled != null) {<div class="note w mb5"><m-icon name="off" /><span><b class="strong">It takes no new requests.</b> {{ model.disabled || 'No reason was given.' }}</span></div>}
+      @if (!model.offered) {<div class="note w mb5"><m-icon name="warn" /><span><b class="strong">Its folder is gone.</b> Put it back, and it is offered again with what was edited here.</span></div>}
       @if (model.owner === 'push') {<m-versions [id]="model.id" (changed)="$event ? read.set($event) : read.again()" />}
       <m-model-form [model]="model" (saved)="saved($event)" (found)="read.set($event)" />
     } @else if (read.failure(); as failure) {

@@ -51,7 +51,7 @@ const PHASES: Option[] = ['waiting', 'running', 'completed', 'failed', 'cancelle
       @if (filtered()) {<button type="button" class="btn txt" (click)="filter({ who: null, person: null, model: null, days: null, phase: null })">Clear</button>}
     </div>
     <div class="bar noteb">
-      @if (fresh() > 0) {<button type="button" class="chip plain new" (click)="showNew()"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-up" /></svg>{{ fresh() === 50 ? '50 or more' : fresh() }} new</button>}
+      @if (fresh() > 0) {<button type="button" class="chip plain new" (click)="showNew()"><m-icon name="up" />{{ fresh() === 50 ? '50 or more' : fresh() }} new</button>}
       @if (older(); as n) {<span class="lbl">{{ n === 50 ? '50 or more' : n }} older {{ n === 1 ? 'one has' : 'ones have' }} not ended. <button type="button" class="link" (click)="filter({ days: null, phase: open })">Show them</button></span>}
       <span class="lbl end"><b class="strong tx">{{ active() }}</b> active on this page</span>
     </div>

@@ -8,6 +8,7 @@ import { Feed } from '../live/feed';
 import { Session } from '../session/session';
 import { Dialog } from '../ui/dialog';
 import { binary, count } from '../ui/format';
+import { Icon } from '../ui/icon';
 import { Phase } from '../ui/phase';
 import { Toasts } from '../ui/toasts';
 import { Failed } from '../ui/void';
@@ -20,14 +21,14 @@ const LOOK = 2_000;
 /** The versions of a model that was pushed: which is served, which is tried, and a way back. */
 @Component({
   selector: 'm-versions',
-  imports: [Dialog, Failed, Phase, RouterLink, When],
+  imports: [Dialog, Failed, Icon, Phase, RouterLink, When],
   template: `@if (read.failure(); as failure) {@if (failure.kind !== 'unknown-model') {<m-failed [failure]="failure" (again)="read.again()" />}}
     @if (tried(); as version) {
-      <div class="note r mb5" role="status"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-s-running" /></svg><span><b class="strong">{{ version.version }} is being tried.</b> {{ version.waiting_reason ?? 'Its example runs.' }}@if (mine(version) && version.request) {&ngsp;<a [routerLink]="['/requests', version.request]">Its request</a>}</span></div>
+      <div class="note r mb5" role="status"><m-icon name="s-running" /><span><b class="strong">{{ version.version }} is being tried.</b> {{ version.waiting_reason ?? 'Its example runs.' }}@if (mine(version) && version.request) {&ngsp;<a [routerLink]="['/requests', version.request]">Its request</a>}</span></div>
     }
     @if (last(); as version) {
-      @if (version.state === 'failed') {<div class="note f mb5" role="alert"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-warn" /></svg><span><b class="strong">{{ version.version }} is not served.</b> {{ version.reason }}</span></div>}
-      @if (version.served && mine(version) && version.request) {<div class="note c mb5" role="status"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-s-completed" /></svg><span><b class="strong">{{ version.version }} is served.</b>&ngsp;<a [routerLink]="['/requests', version.request]">Its first predictions</a></span></div>}
+      @if (version.state === 'failed') {<div class="note f mb5" role="alert"><m-icon name="warn" /><span><b class="strong">{{ version.version }} is not served.</b> {{ version.reason }}</span></div>}
+      @if (version.served && mine(version) && version.request) {<div class="note c mb5" role="status"><m-icon name="s-completed" /><span><b class="strong">{{ version.version }} is served.</b>&ngsp;<a [routerLink]="['/requests', version.request]">Its first predictions</a></span></div>}
     }
     @if (all().length > 0) {
       <div class="tw cards mb5"><table class="t compact"><thead><tr><th>Version</th><th>State</th><th>Why</th><th class="num">Pushed</th><th>By</th><th class="num p3">Files</th><th class="num p3">Size</th><th><span class="vh">Act</span></th></tr></thead><tbody>
