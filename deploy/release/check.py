@@ -237,7 +237,8 @@ def workflows():
     """For services that are not at hand here: they were never run."""
     run(tool("actionlint"), ROOT / "deploy/ci/github.yml")
     run(tool("zizmor"), "--offline", "--no-progress", "--strict-collection", ROOT / "deploy/ci/github.yml")
-    return "nothing found by actionlint and zizmor"
+    run(tool("check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", ROOT / "deploy/ci/gitlab.yml")
+    return "nothing found by actionlint, zizmor and GitLab's schema"
 
 
 def twice(folder, version):
