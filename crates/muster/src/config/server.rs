@@ -137,6 +137,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("nodes.groups", None, "Groups that are the hub's, with commas; the first goes first"),
     setting("nodes.unneeded_seconds", Some("600"), "How long nobody needs a node before it goes"),
     setting("nodes.empty_seconds", Some("300"), "The same of a node on which nothing runs"),
+    setting(
+        "nodes.settled_seconds",
+        Some("5"),
+        "How long a cordoned node stays empty before it goes",
+    ),
     setting("nodes.boot_seconds", Some("900"), "Longest time from an order to a node"),
     setting("nodes.drain_seconds", Some("600"), "Longest time for others to leave a node"),
     setting("nodes.namespace", None, "Where MachineDeployments are that are groups"),

@@ -61,6 +61,7 @@ fn own(command: &mut Command) {
         ("MUSTER_NODES_GROUPS", "workers"),
         ("MUSTER_NODES_EMPTY_SECONDS", "1"),
         ("MUSTER_NODES_UNNEEDED_SECONDS", "1"),
+        ("MUSTER_NODES_SETTLED_SECONDS", "1"),
     ]);
 }
 

@@ -13,8 +13,6 @@ use crate::room::{
     Who, healthy,
 };
 
-/// How long a cordoned node has to stay empty: what was on its way there has arrived by then.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Most nodes that go at once: this part of them, and no more than that many.
 const PART: usize = 10;
 const MOST: usize = 10;
@@ -211,10 +209,11 @@ impl<'w> Planner<'w> {
                 return self.keep(&node.id, KeptWhy::AtMinimum { min: group.min });
             };
             *removals = fewer;
-            if since + LOOK_AGAIN <= self.now {
+            let settled = since + self.policy.nodes.settled();
+            if settled <= self.now {
                 self.act_on(&group.id, Action::RemoveNode { node: node.id.clone(), why });
             } else {
-                self.look_at(since + LOOK_AGAIN);
+                self.look_at(settled);
             }
             return self.plan.unneeded.push(node.id.clone());
         }

@@ -25,6 +25,8 @@ pub struct NodesPolicy {
     /// How long nobody has to need a node before what is on it is moved; a shorter time if nothing is.
     pub unneeded_seconds: u32,
     pub empty_seconds: u32,
+    /// How long a cordoned node has to stay empty before it goes: what was on its way there has arrived by then.
+    pub settled_seconds: u32,
     /// How long an ordered node may take until it is ready.
     pub boot_limit_seconds: u32,
     /// How long what others run on a node may take until it has gone elsewhere; then the node is used again.
@@ -41,6 +43,7 @@ impl Default for NodesPolicy {
             mode: NodesMode::Delegate,
             unneeded_seconds: 600,
             empty_seconds: 300,
+            settled_seconds: 5,
             boot_limit_seconds: 900,
             drain_limit_seconds: 600,
             most_nodes: None,
@@ -55,6 +58,10 @@ impl NodesPolicy {
     pub fn of_a_moment() -> Self {
         let mode = NodesMode::Advise;
         Self { mode, unneeded_seconds: 0, empty_seconds: 0, ..Self::default() }
+    }
+
+    pub fn settled(&self) -> Duration {
+        Duration::from_secs(u64::from(self.settled_seconds))
     }
 
     pub fn boot_limit(&self) -> Duration {
