@@ -33,6 +33,14 @@ fn main() {
     tell("5,000 asks of 50 shapes wait", 1_000_000, 10, || plan(&busy, &policy, now()));
     tell("nothing to do", 20_000, 50, || plan(&rest, &policy, now()));
     tell("what if one node went", 20_000, 50, || plan(&rest.without(&node), &policy, now()));
+    let none = burst();
+    let first = plan(&none, &policy, now());
+    let ordered = first.actions.iter().map(|action| match action {
+        Action::AddNodes { count, .. } => *count,
+        _ => 0,
+    });
+    println!("1,000 pods wait for nodes: {} ordered", ordered.sum::<u32>());
+    tell("1,000 pods wait and no node is there", 50_000, 20, || plan(&none, &policy, now()));
     let one = machine();
     tell("16 instances on one machine", 200, 2_000, || plan(&one, &Policy::default(), now()));
 }
@@ -166,6 +174,28 @@ fn cluster(waits: bool) -> World {
     read(json!({
         "models": models, "instances": instances.collect::<Vec<_>>(), "nodes": nodes.collect::<Vec<_>>(),
         "tenants": pods.collect::<Vec<_>>(), "groups": groups.collect::<Vec<_>>(),
+    }))
+}
+
+/// A model that was at zero has 1,000 requests, and all its pods wait for a first node.
+fn burst() -> World {
+    let ask = json!({"amounts": {"cpu": 1000, "memory": GIB, "pods": 1}, "priority": 0});
+    let limits = json!({"batch_size": 1, "max_instances": 1_000});
+    let instances = (0..1_000).map(|n| {
+        json!({
+            "id": format!("00000000-0000-0000-0000-{n:012}"), "model": "m", "version": "1", "slot": n,
+            "stage": {"is": "starting", "launched_at": ago(1), "progressed_at": ago(1), "doing": ""}, "ask": ask,
+        })
+    });
+    let groups = (0..GROUPS).map(|g| {
+        json!({
+            "id": format!("g{g}"), "min": 0, "max": 30, "target": 0, "price": 100 + g,
+            "template": {"allocatable": {"cpu": 4_000 * (1 + g), "memory": 64 * GIB, "pods": 110}},
+        })
+    });
+    read(json!({
+        "models": [model("m", &ask, limits, Some(1_000))], "instances": instances.collect::<Vec<_>>(),
+        "groups": groups.collect::<Vec<_>>(),
     }))
 }
 

@@ -1,8 +1,10 @@
 //! Instances that are pods: who gives them a place, and how long each part of their start may take.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::Waits;
-use crate::room::NodeId;
+use crate::room::{GroupId, GroupView, NodeId};
 use crate::waits::{ImageFault, Pull, Reason, Scheduler};
 
 const MINUTE: i64 = 60;
@@ -87,6 +89,48 @@ fn a_burst_makes_all_its_pods_in_one_look_wherever_there_is_room() {
             .collect();
         assert_eq!(places, [true, true, false, false, false], "{mode:?}: no more than its maximum");
     }
+}
+
+/// 1,000 requests for a model at zero, and no node is there.
+#[test]
+fn the_first_look_at_pods_that_wait_orders_the_nodes_of_all_of_them() {
+    let limits = ModelLimits { batch_size: 1, max_instances: 1000, ..ModelLimits::default() };
+    let group = |id: &str, cores: u64, max: u32| -> GroupView {
+        let template = serde_json::json!({"allocatable": {"cpu": 1000 * cores, "memory": cores << 32, "pods": 110}});
+        let group = serde_json::json!({"id": id, "min": 0, "max": max, "target": 0, "price": cores, "template": template});
+        serde_json::from_value(group).expect("a group")
+    };
+    // One alone has not enough for all.
+    let mut world = World {
+        models: vec![waiting(image("m", limits), 1000)],
+        groups: vec![group("small", 4, 100), group("large", 16, 60)],
+        ..World::default()
+    };
+    let nodes = NodesPolicy { mode: NodesMode::Own, ..NodesPolicy::default() };
+    let policy = Policy { max_instances: 2000, nodes };
+    let (mut id, mut orders) = (0, Vec::new());
+    for look in 0..4 {
+        let plan = plan(&world, &policy, at(200 + look));
+        let mut ordered: BTreeMap<GroupId, u32> = BTreeMap::new();
+        for action in &plan.actions {
+            if let Action::AddNodes { group, count, .. } = action {
+                *ordered.entry(group.clone()).or_default() += count;
+            }
+        }
+        if !ordered.is_empty() {
+            orders.push((look, ordered));
+        }
+        world = carry_out(world, &plan, at(200 + look), &mut id);
+        for instance in &mut world.instances {
+            let why = vec![Reason { nodes: 0, why: "no nodes available to schedule pods".into() }];
+            instance.stage = waits(Waits::Scheduler(Scheduler::Unschedulable(why)));
+        }
+        assert_eq!(world.instances.len(), 1000);
+    }
+    let [(1, ordered)] = &orders[..] else { panic!("{orders:?}") };
+    let of = |id: &str| ordered.get(&GroupId::from(id)).copied().unwrap_or(0);
+    let room = 4 * of("small") + 16 * of("large");
+    assert!((1000..1016).contains(&room) && ordered.len() == 2, "{ordered:?}");
 }
 
 #[test]
