@@ -1,6 +1,6 @@
 //! Calling a model server: the client side of the model-server contract.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +10,8 @@ use muster_core::retry::JobFailure;
 use muster_core::{Address, InstanceId};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
+use rustls::client::Resumption;
+use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -24,6 +26,19 @@ const ANSWER_BYTES_AT_MOST: usize = 128 << 20;
 const COME_BACK: Duration = Duration::from_secs(1);
 /// Longest error text that is kept.
 const ERROR_BYTES: usize = 2 << 10;
+
+/// A connection over which nothing was said for so long is closed: shorter than [`HEALTH_INTERVAL`], since each takes
+/// as much memory as the rest of an instance that waits.
+const IDLE_CONNECTION: Duration = Duration::from_secs(2);
+
+/// Where nothing is encrypted the system's certificates are not read and no sessions are remembered: that takes a
+/// while, and as much memory for each of a thousand instances.
+static UNENCRYPTED: LazyLock<ClientConfig> = LazyLock::new(|| {
+    let none = ClientConfig::builder().with_root_certificates(RootCertStore::empty());
+    let mut config = none.with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config
+});
 
 /// One instance's model server.
 #[derive(Clone)]
@@ -48,12 +63,13 @@ impl ModelServer {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(Duration::from_secs(10))
-            .pool_max_idle_per_host(2);
-        // Where nothing is encrypted the system's certificates are not read: that takes a while, and as much
-        // memory for each of a thousand instances.
+            .pool_max_idle_per_host(2)
+            .pool_idle_timeout(IDLE_CONNECTION);
         let client = match address {
             Address::Url(url) if is_encrypted(url) => client,
-            Address::Url(_) | Address::Socket(_) => client.tls_certs_only([]),
+            Address::Url(_) | Address::Socket(_) => {
+                client.tls_backend_preconfigured(UNENCRYPTED.clone())
+            }
         };
         Ok(match address {
             Address::Socket(path) => Self {

@@ -48,23 +48,25 @@ enum Next {
     Adopt,
 }
 
+/// What runs while there is a job stands apart, in memory of its own: most instances wait, and there may be a
+/// thousand of them.
 impl Dispatcher {
     pub(crate) async fn run(mut self) -> Leave {
         let _watched = self.runner.server.watch();
         let mut saving = Saving::new(Arc::clone(&self.runner));
         let mut ahead = Ahead::default();
-        let adopted = self.adopt(&mut saving).await;
+        let adopted = Box::pin(self.adopt(&mut saving)).await;
         saving.begin(adopted);
         let leave = loop {
             saving.has_room().await;
             match saving.beside(self.next(&mut ahead)).await {
                 Ok(Next::Adopt) => {
-                    let adopted = self.adopt(&mut saving).await;
+                    let adopted = Box::pin(self.adopt(&mut saving)).await;
                     saving.begin(adopted);
                 }
                 Ok(Next::Work(held)) => {
                     crash_point("after-claim-before-dispatch");
-                    let mut finished = saving.beside(self.work(held, &mut ahead)).await;
+                    let mut finished = saving.beside(Box::pin(self.work(held, &mut ahead))).await;
                     crash_point("after-answer-before-result");
                     if self.health.took.is_none() {
                         // Something is wrong with it: what it was to get next is for others.
@@ -130,7 +132,9 @@ impl Dispatcher {
                 Ok(tasks) if !tasks.is_empty() => {
                     tracing::info!(job.id = %job.job, instance.id = %self.runner.instance, "a running job is picked up");
                     let held = Held::new(tasks, &self.running);
-                    finished.add(saving.beside(self.work(held, &mut Ahead::default())).await);
+                    let mut ahead = Ahead::default();
+                    let work = Box::pin(self.work(held, &mut ahead));
+                    finished.add(saving.beside(work).await);
                 }
                 Ok(_) => {}
                 Err(error) => {

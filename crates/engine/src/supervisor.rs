@@ -61,11 +61,13 @@ impl Supervisor {
     ) {
         let retired = Arc::clone(&self.retired);
         let halt = self.tokens.halt.clone();
+        // A future that is taken along and then waited for would have its size twice.
+        let work = Box::pin(work);
         tokio::spawn(async move {
             let leave = work.await;
             let instance = ending.instance;
             if !(ending.runs.outlives_its_hub() && ending.stopping.is_cancelled()) {
-                ending.end(leave, (&retired, &halt)).await;
+                Box::pin(ending.end(leave, (&retired, &halt))).await;
             }
             if gone.send(instance).is_err() {
                 tracing::debug!(instance.id = %instance, "the loop ended before its instance");
