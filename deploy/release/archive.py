@@ -10,7 +10,7 @@ def make(version, built, licences, work, out):
     name = f"muster-{version}-{TRIPLE}"
     tree = work / name
     lay_out(tree, version, built, licences)
-    pack(tree, out / f"{name}.tar.zst", 3 if built.is_given else 19)
+    pack(tree, out / f"{name}.tar.zst", f"zstd -{3 if built.is_given else 19} -T1 --no-progress")
 
 
 def lay_out(tree, version, built, licences):
@@ -43,10 +43,10 @@ def lay_out(tree, version, built, licences):
     shutil.copy(ROOT / "examples/molecules.csv", examples / "molecules.csv")
 
 
-def pack(tree, archive, level=19):
+def pack(tree, archive, compress):
     """The same bytes each time: names in order, no owner, one time."""
     run(
         "tar", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mode=u+rwX,go+rX,go-w",
-        f"--mtime=@{committed_at()}", f"--use-compress-program=zstd -{level} -T1 --no-progress", "-cf", archive, tree.name,
+        f"--mtime=@{committed_at()}", f"--use-compress-program={compress}", "-cf", archive, tree.name,
         cwd=tree.parent, env={**os.environ},
     )

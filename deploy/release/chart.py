@@ -3,6 +3,7 @@
 import shutil
 
 from . import image
+from .archive import pack
 from .common import ROOT, Refused, TARGET, run
 
 DIGEST = '  digest: ""\n'
@@ -21,4 +22,9 @@ def make(version, built, licences, work, out):
         if text.count(DIGEST) != 1:
             raise Refused("The chart's values have no place for the digest of the image.")
         values.write_text(text.replace(DIGEST, f'  digest: "{image.digest(archive)}"\n'))
-    run(helm, "package", chart, "--version", version, "--app-version", version, "--destination", out)
+    run(helm, "package", chart, "--version", version, "--app-version", version, "--destination", work)
+    # Helm writes down when it packed.
+    packed = work / "packed"
+    packed.mkdir()
+    run("tar", "-xf", work / f"muster-{version}.tgz", "-C", packed)
+    pack(packed / "muster", out / f"muster-{version}.tgz", "gzip -n -9")

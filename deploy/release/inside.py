@@ -74,22 +74,24 @@ def write(version, built, licences, work, out):
     (out / "CHANGES.md").write_text(f"# Muster {version}\n\n{found[1] if found else 'No section of the changelog yet.'}\n")
     (out / "openapi.json").write_text(read(built.path, "openapi"))
     if not built.is_given:
-        (out / f"muster-{version}.cdx.json").write_text(program_bill(built.path))
+        (out / f"muster-{version}.cdx.json").write_text(program_bill(built.path, version))
     images = work / "image"
     if images.is_dir():
         for folder in sorted(images.glob("*.oci")):
             bill = out / f"{folder.stem.replace(version, f'image-{version}')}.cdx.json"
-            bill.write_text(plain(read(tool("syft"), "scan", f"oci-dir:{folder}", "-q", "-o", "cyclonedx-json@1.6", env=quiet())))
+            bill.write_text(plain(scan(f"oci-dir:{folder}", folder.stem.removesuffix(f"-{version}"), version)))
     web_bill(out, version)
 
 
-def quiet():
-    return {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
+def scan(what, name, version):
+    """A bill of it, by a name that is not the folder it was made in."""
+    quiet = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
+    return read(tool("syft"), "scan", what, "--source-name", name, "--source-version", version, "-q", "-o", "cyclonedx-json@1.6", env=quiet)
 
 
-def program_bill(program):
+def program_bill(program, version):
     """The list that cargo-auditable left in the program, compared with what cargo says it links."""
-    bill = read(tool("syft"), "scan", f"file:{program}", "-q", "-o", "cyclonedx-json@1.6", env=quiet())
+    bill = scan(f"file:{program}", "muster", version)
     listed = {(one["name"], one["version"]) for one in json.loads(bill)["components"] if one["type"] == "library"}
     ours = {member["name"] for member in members()}
     listed = {one for one in listed if one[0] not in ours}

@@ -204,7 +204,7 @@ class Same(unittest.TestCase):
         (tree / "bin").mkdir(parents=True)
         (tree / "bin/muster").write_bytes(path.read_bytes())
         (tree / "bin/muster").chmod(0o755)
-        archive.pack(tree, out / "tree.tar.zst")
+        archive.pack(tree, out / "tree.tar.zst", "zstd -19 -T1 --no-progress")
         return {file.name: file.read_bytes() for file in out.iterdir()}
 
 
