@@ -128,7 +128,8 @@ def plain(bill):
     bill = json.loads(bill)
     bill.pop("serialNumber", None)
     bill.get("metadata", {}).pop("timestamp", None)
-    return json.dumps(bill, indent=2) + "\n"
+    about = bill["metadata"]["component"]
+    return json.dumps(bill, indent=2).replace(f'"{about["bom-ref"]}"', f'"{about["name"]}"') + "\n"
 
 
 def web_bill(out, version):
