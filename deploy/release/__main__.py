@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -108,9 +109,12 @@ def said(to, asked):
 
 if __name__ == "__main__":
     settle()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main()
     except Refused as why:
         sys.exit(f"Refused: {why}")
+    except OSError as why:
+        sys.exit(f"Stopped, nothing was made: {why}")
     except KeyboardInterrupt:
         sys.exit("Stopped: nothing was made.")
