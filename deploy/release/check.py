@@ -110,6 +110,7 @@ def old(folder, version, work):
     want(not program.is_newer(newest, GLIBC), f"It asks for glibc {newest}; {GLIBC} was promised.")
     root = work / "root"
     run("mmdebstrap", "--mode=root", "--variant=minbase", "--include=python3,python3-venv", "--quiet", OLDEST, root)
+    check_image.on_base(root, muster.parents[1], work)
     inner = root / "muster"
     shutil.copytree(muster.parents[1], inner)
     call = within(root)
@@ -118,7 +119,7 @@ def old(folder, version, work):
     (root / "work").mkdir()
     with hub([*call, "/muster/bin/muster"], root / "work", "/muster/share/muster/models", seen=there) as (address, _):
         predicts([*call, "/muster/bin/muster"], address, root / "work", seen=there)
-    return f"asks for glibc {newest}; a prediction on {OLDEST}, which has {glibc}"
+    return f"asks for glibc {newest}; a prediction on {OLDEST}, which has {glibc}, and in an image of it by deploy/Containerfile"
 
 
 def deb(folder, version, work):

@@ -5,10 +5,12 @@ import json
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 from . import databases
 from .common import ROOT, TRIPLE, read, run
 from .hubs import predicts, want
+from .image import settle
 from .upgrade import PASSWORD, Person
 
 USER = 1000730000
@@ -44,6 +46,28 @@ def one_machine(root, environment, folder, version, work):
     with serves(root, environment, "--models", "/usr/share/muster/models") as (address, took):
         predicts([root / "usr/bin/muster"], address, person)
     return took
+
+
+def on_base(base, unpacked, work):
+    """deploy/Containerfile, on a root of somebody's."""
+    settle()
+    made = []
+    try:
+        made.append(read("buildah", "from", "scratch").strip())
+        run("buildah", "add", "-q", made[0], base, "/")
+        run("buildah", "commit", "-q", made[0], "localhost/muster-base:check")
+        run("buildah", "bud", "-q", "-f", ROOT / "deploy/Containerfile", "--build-arg", "BASE=localhost/muster-base:check", "-t", "localhost/muster:check", unpacked)
+        made.append(read("buildah", "from", "localhost/muster:check").strip())
+        root = Path(read("buildah", "mount", made[1]).strip())
+        person = work / "base"
+        person.mkdir()
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "MUSTER_DATA_DIR": "/data"}
+        with serves(root, environment, "--models", "/usr/share/muster/models") as (address, _):
+            predicts([root / "usr/bin/muster"], address, person)
+    finally:
+        for container in made:
+            run("buildah", "rm", container)
+        subprocess.run(["buildah", "rmi", "-f", "localhost/muster:check", "localhost/muster-base:check"], capture_output=True)
 
 
 def shared(root, environment, folder, version, work):
