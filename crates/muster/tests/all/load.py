@@ -1,6 +1,7 @@
-"""Asks a hub a hundred times a second through what stands before it, and counts what comes of it.
+"""Asks a hub so many times a second through what stands before it, whether it has answered or not, and counts what comes of it.
 
-load.py ADDRESS PORT TOKEN FILE: until FILE.stop is there, then FILE has what came of it as JSON.
+load.py ADDRESS PORT TOKEN FILE EACH_SECOND: until FILE.stop is there, then FILE has what came of it as JSON. A
+request is due at its moment, and takes as long as from then to its answer.
 Every second asker keeps its connection. One that breaks or is refused counts as broken, and what was asked is sent again
 under the same key, as the documentation tells clients to.
 """
@@ -11,13 +12,14 @@ import sys
 import threading
 import time
 
-ADDRESS, PORT, TOKEN, FILE = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-ASKERS, EACH_SECOND = 60, 100
+ADDRESS, PORT, TOKEN, FILE, EACH_SECOND = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], float(sys.argv[5])
+# More than are under way at once.
+ASKERS = 120
 LOCK = threading.Lock()
 ANSWERED, BROKEN, WRONG = [], [], []
 
 
-def ask(held, keep, number):
+def ask(held, keep, number, due):
     text = "x" * (number % 50 + 1) + str(number)
     body = json.dumps({"model": "lengths", "inputs": [text]})
     headers = {
@@ -62,7 +64,7 @@ def ask(held, keep, number):
         except (OSError, ValueError, http.client.HTTPException) as error:
             with LOCK:
                 BROKEN.append(f"{time.time():.3f} {error!r}")
-    took = time.monotonic() - begun
+    took = time.monotonic() - due
     if answer.status == 401:
         # What became of the session, by the hub that does not know it.
         renew = http.client.HTTPConnection(ADDRESS, PORT)
@@ -72,18 +74,19 @@ def ask(held, keep, number):
         if answer.status not in (200, 201) or (told.get("result") or [{}])[0].get("length") != len(text):
             WRONG.append(f"{time.time():.3f} {answer.headers.get('x-request-id')} {answer.status} {said[:900]!r}")
         else:
-            ANSWERED.append((time.time(), took, told["id"]))
+            ANSWERED.append((time.time() - took, took, told["id"]))
 
 
 def run(first):
-    held, number, begun = [None], first, time.monotonic()
+    held, number = [None], first
     while not os.path.exists(FILE + ".stop"):
-        due = begun + (number - first) / EACH_SECOND + first / EACH_SECOND
+        due = BEGUN + number / EACH_SECOND
         time.sleep(max(0, due - time.monotonic()))
-        ask(held, first % 2 == 0, number)
+        ask(held, first % 2 == 0, number, due)
         number += ASKERS
 
 
+BEGUN = time.monotonic()
 threads = [threading.Thread(target=run, args=(first,)) for first in range(ASKERS)]
 for thread in threads:
     thread.start()

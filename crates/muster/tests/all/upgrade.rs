@@ -24,6 +24,9 @@ const HUBS: &str = "hubs";
 const HUB: &str = "registry.example.org/lab/muster:0.1.0";
 const BROKEN: &str = "registry.example.org/lab/muster:broken";
 const MODEL: &str = "registry.example.org/lab/lengths:1";
+/// Requests that are sent each second, whether the others are answered or not. Two hubs of a debug build share two cores
+/// with all else here; bench/README.md has what a release build does.
+const EACH_SECOND: u32 = 50;
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/chart");
 
 /// A process that ends with the test.
@@ -281,10 +284,14 @@ fn hubs_of_the_chart_are_rolled_killed_and_rolled_back_under_load_and_lose_nothi
     let token = session["token"].as_str().expect("a token");
     let file = world.path("load.json").display().to_string();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/all/load.py");
-    let load = Command::new("python3").args([script, &address, "80", token, &file]).spawn();
+    let rate = EACH_SECOND.to_string();
+    let load = Command::new("python3").args([script, &address, "80", token, &file, &rate]).spawn();
     let _load = Beside(load.expect("a load"));
     let clock = || Clock::system().now().micros() as f64 / 1e6;
-    std::thread::sleep(Duration::from_secs(5));
+    // What comes first makes connections, and a second instance.
+    std::thread::sleep(Duration::from_secs(4));
+    let steady = clock();
+    std::thread::sleep(Duration::from_secs(10));
 
     let rolled = clock();
     let before = site.hubs();
@@ -334,7 +341,6 @@ fn hubs_of_the_chart_are_rolled_killed_and_rolled_back_under_load_and_lose_nothi
         "{broken:?}: rolled at {rolled}, a bad version at {bad}\n{}",
         site.logs()
     );
-    assert!(answered.len() > 1000, "{} were answered", answered.len());
     let p99 = |from: f64, to: f64| {
         let its =
             answered.iter().filter(|it| it[0].as_f64() >= Some(from) && it[0].as_f64() < Some(to));
@@ -342,16 +348,21 @@ fn hubs_of_the_chart_are_rolled_killed_and_rolled_back_under_load_and_lose_nothi
         took.sort_by(f64::total_cmp);
         took[took.len() * 99 / 100] * 1000.0
     };
+    let (before, during) = (p99(steady, rolled), p99(rolled, bad));
     println!(
-        "ready {:.1} s after helm install; {} answered, {} asked again after the kill; p99 {:.0} ms before, {:.0} ms \
-         while rolled, {:.0} ms while killed",
+        "ready {:.1} s after helm install; {} answered, {} asked again after the kill; p99 {before:.0} ms before, \
+         {during:.0} ms while rolled, {:.0} ms while killed",
         until_ready.as_secs_f64(),
         answered.len(),
         of("broken").len(),
-        p99(0.0, rolled),
-        p99(rolled, bad),
         p99(killed, f64::MAX),
     );
+    let asked = (bad - steady) * f64::from(EACH_SECOND);
+    let in_time =
+        answered.iter().filter(|it| it[0].as_f64().is_some_and(|at| (steady..bad).contains(&at)));
+    let in_time = in_time.count() as f64;
+    assert!((in_time - asked).abs() < 2.0 + asked / 100.0, "{in_time} of {asked} were answered");
+    assert!(during <= 2.0 * before, "p99 {before:.0} ms before, {during:.0} ms while rolled");
     // And all that was acknowledged is there, once.
     let bearer = format!("Authorization: Bearer {token}");
     let list = format!("http://{address}/api/v1/requests?format=csv");
