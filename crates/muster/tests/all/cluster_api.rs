@@ -29,13 +29,17 @@ fn machines() -> machines::Settings {
 
 /// A cluster with these nodes that has Cluster API.
 fn start(world: &World, nodes: &[(&str, &str)]) -> Kube {
+    start_with(world, nodes, machines())
+}
+
+fn start_with(world: &World, nodes: &[(&str, &str)], machines: machines::Settings) -> Kube {
     let kind = |plural, kind| Kind::custom(GROUP, &[VERSION, "v1beta1"], plural, kind).with_scale();
     let kinds = vec![
         kind("machinedeployments", "MachineDeployment"),
         kind("machinesets", "MachineSet"),
         kind("machines", "Machine"),
     ];
-    let actors = Some(Actors { machines: machines(), ..Actors::default() });
+    let actors = Some(Actors { machines, ..Actors::default() });
     Kube::start_with(world, nodes, Config { kinds, actors, ..Config::default() })
 }
 
@@ -301,6 +305,31 @@ fn a_group_at_its_quota_is_passed_over() {
     let groups = hub.good(&["nodes", "groups", "--json"]).json();
     let failures = groups["items"].to_string();
     assert!(failures.contains("quota") && failures.contains("VcpuLimitExceeded"), "{failures}");
+}
+
+/// The Cluster Autoscaler makes the nodes, and writes down how it is.
+#[test]
+fn what_an_autoscaler_does_and_says_is_shown() {
+    let world = World::new(&[]);
+    let unneeded = Duration::from_secs(1);
+    let settings = machines::Settings { autoscaler: true, unneeded, ..machines() };
+    let kube = start_with(&world, &[], settings);
+    add_group(&kube, "workers", 0);
+    let hub = kube.hub(&world, &pods::model(SLOW, limits(1)));
+    let autoscalers = ["nodes", "autoscalers"];
+    let is = "MachineDeployment/clusters/workers is healthy, its target is";
+    let begun = begin(&hub, 1);
+    until("the group grows", || replicas(&kube) == 1);
+    said(&hub, &autoscalers, &format!("{is} 1 of 0 to 4"));
+    all_done(&hub, begun, 1);
+    until("its node goes", || nodes(&kube).is_empty());
+    said(&hub, &autoscalers, &format!("{is} 0 of 0 to 4"));
+    let told = hub.good(&autoscalers).text;
+    for words in
+        ["Cluster Autoscaler: is there", "it wrote down how it is at", "it takes the node away"]
+    {
+        assert!(told.contains(words), "{words}: {told}");
+    }
 }
 
 /// The cloud takes a node back: what runs there finishes, and the rest is done elsewhere.
