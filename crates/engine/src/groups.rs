@@ -17,8 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// How often the provider is asked: while nothing happens, and while something does.
-const ASK: Duration = Duration::from_secs(30);
+/// How often the provider is asked while something happens, if it is not asked more often anyway.
 const ASK_SOON: Duration = Duration::from_secs(2);
 /// A provider that could not be asked is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -52,6 +51,8 @@ impl Nodes {
 pub(crate) struct Groups {
     config: Option<GroupsConfig>,
     boot_limit: Duration,
+    /// How often the provider is asked while nothing happens.
+    asks: Duration,
     /// Nodes are the hub's to order and give back.
     owns: bool,
     /// It cordons its nodes itself, if they are not machines that run hubs.
@@ -101,7 +102,14 @@ impl Groups {
         cluster: Option<Arc<dyn Cluster>>,
     ) -> Self {
         let owns = policy.mode == NodesMode::Own && config.is_some();
-        Self { config, boot_limit: policy.boot_limit(), owns, cluster, ..Self::default() }
+        Self {
+            config,
+            boot_limit: policy.boot_limit(),
+            asks: policy.asks(),
+            owns,
+            cluster,
+            ..Self::default()
+        }
     }
 
     /// Is there anything to carry out of what a plan says of nodes?
@@ -189,8 +197,8 @@ impl Groups {
         let moving = self.rows.iter().flat_map(BTreeMap::values).any(|row| row.books.is_moving());
         match (&self.unseen, moving) {
             (Some(_), _) => ASK_AGAIN,
-            (None, true) => ASK_SOON,
-            (None, false) => ASK,
+            (None, true) => ASK_SOON.min(self.asks),
+            (None, false) => self.asks,
         }
     }
 

@@ -65,6 +65,7 @@ pub fn read(
         unneeded_seconds: seconds("nodes.unneeded_seconds", 1)?,
         empty_seconds: seconds("nodes.empty_seconds", 1)?,
         settled_seconds: seconds("nodes.settled_seconds", 1)?,
+        ask_seconds: seconds("nodes.ask_seconds", 1)?,
         boot_limit_seconds: seconds("nodes.boot_seconds", 1)?,
         drain_limit_seconds: seconds("nodes.drain_seconds", 1)?,
         most_nodes,

@@ -142,6 +142,7 @@ pub const SETTINGS: &[Setting] = &[
         Some("5"),
         "How long a cordoned node stays empty before it goes",
     ),
+    setting("nodes.ask_seconds", Some("30"), "How often who makes nodes is asked"),
     setting("nodes.boot_seconds", Some("900"), "Longest time from an order to a node"),
     setting("nodes.drain_seconds", Some("600"), "Longest time for others to leave a node"),
     setting("nodes.namespace", None, "Where MachineDeployments are that are groups"),

@@ -66,6 +66,7 @@ fn own(command: &mut Command) {
         ("MUSTER_NODES_EMPTY_SECONDS", "1"),
         ("MUSTER_NODES_UNNEEDED_SECONDS", "1"),
         ("MUSTER_NODES_SETTLED_SECONDS", "1"),
+        ("MUSTER_NODES_ASK_SECONDS", "1"),
     ]);
 }
 

@@ -27,6 +27,8 @@ pub struct NodesPolicy {
     pub empty_seconds: u32,
     /// How long a cordoned node has to stay empty before it goes: what was on its way there has arrived by then.
     pub settled_seconds: u32,
+    /// How often who makes nodes is asked while nothing happens.
+    pub ask_seconds: u32,
     /// How long an ordered node may take until it is ready.
     pub boot_limit_seconds: u32,
     /// How long what others run on a node may take until it has gone elsewhere; then the node is used again.
@@ -44,6 +46,7 @@ impl Default for NodesPolicy {
             unneeded_seconds: 600,
             empty_seconds: 300,
             settled_seconds: 5,
+            ask_seconds: 30,
             boot_limit_seconds: 900,
             drain_limit_seconds: 600,
             most_nodes: None,
@@ -62,6 +65,10 @@ impl NodesPolicy {
 
     pub fn settled(&self) -> Duration {
         Duration::from_secs(u64::from(self.settled_seconds))
+    }
+
+    pub fn asks(&self) -> Duration {
+        Duration::from_secs(u64::from(self.ask_seconds))
     }
 
     pub fn boot_limit(&self) -> Duration {
