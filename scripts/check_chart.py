@@ -72,6 +72,7 @@ SETS = {
                 "imagePullSecrets": ["registry"],
                 "podTemplate": {"spec": {"tolerations": [{"key": "gpu", "operator": "Exists"}]}},
                 "priorityClass": {"name": "muster-models", "create": True},
+                "runner": {"image": "registry.example.org/lab/muster-one:1", "cacheClaim": "folders", "cacheSize": "50Gi"},
             },
             "ingress": {"enabled": True, "className": "nginx", "host": "hub.example.org", "tlsSecret": "hub-tls"},
             "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
@@ -96,7 +97,7 @@ SETS = {
         + CLUSTER
         + POLICIES
         + ["Role", "RoleBinding"]
-        + ["Namespace", "PodDisruptionBudget", "PriorityClass", "Ingress", "ServiceMonitor", "CronJob"],
+        + ["Namespace", "PodDisruptionBudget", "PriorityClass", "Ingress", "ServiceMonitor", "CronJob", "NetworkPolicy"],
     ),
 }
 # Kinds that Kubernetes itself does not have.
@@ -117,6 +118,7 @@ WRONG = [
     ({"image": IMAGE, "ingress": {"enabled": True}}, "say the name under which"),
     ({"image": IMAGE, "models": {"priorityClass": {"create": True}}}, "models.priorityClass.name"),
     ({"image": IMAGE, "models": {"namespace": {"name": "muster"}}}, "models.namespace.create to false"),
+    ({"image": IMAGE, "models": {"runner": {"cacheSize": "10GB"}}}, "cacheSize"),
     ({"image": IMAGE, "rbac": {"ownNodes": True}, "models": {"sees": "namespace"}}, "set models.sees to cluster"),
     (
         {"image": IMAGE, "models": {"namespace": {"name": "muster", "create": False}}},
@@ -259,6 +261,14 @@ def check_toml(objects, values):
         assert shown[key]["value"] == value, f"{key} is {shown[key]}, not {value}"
     for key, value in values.get("objects", {}).get("options", {}).items():
         assert shown[f"objects.options.{key}"]["value"] == value, key
+    runner = values.get("models", {}).get("runner")
+    if runner:
+        assert shown["kubernetes.runner_image"]["value"] == runner["image"]
+        assert shown["kubernetes.folder_cache"]["value"] == runner["cacheClaim"]
+        assert shown["kubernetes.folder_cache_bytes"]["value"] == "50GiB"
+        service = next(it for it in objects if it["kind"] == "Service" and not it["metadata"]["name"].endswith("-metrics"))
+        name, port = service["metadata"]["name"], service["spec"]["ports"][0]["port"]
+        assert shown["kubernetes.hub_url"]["value"] == f"http://{name}.muster.svc:{port}"
     template = yaml.safe_load(data["pod.yaml"])
     account = next(it for it in objects if it["kind"] == "ServiceAccount" and it["metadata"].get("namespace"))
     assert template["spec"]["serviceAccountName"] == account["metadata"]["name"]

@@ -80,12 +80,15 @@ pub enum Source {
     /// A folder that `muster model-server` serves, one process an instance.
     Folder { path: String },
     /// A folder that was pushed to the hub: each hub has it unpacked under the hash of its archive, and serves
-    /// it like any other folder.
+    /// it like any other folder; or each pod of it fetches it.
     Pushed {
         content: String,
         /// A version that is tried before it takes the place of the last good one: the model's own id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trial_of: Option<ModelId>,
+        /// Instances are pods that fetch the archive. The hub says it, whatever the catalogue has.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        in_pods: bool,
     },
     /// An external server: it outlives the hub. One instance.
     Server { url: String },
@@ -105,9 +108,9 @@ impl Source {
     /// Where instances of it run.
     pub fn runs(&self) -> Runs {
         match self {
-            Self::Folder { .. } | Self::Pushed { .. } => Runs::Process,
+            Self::Folder { .. } | Self::Pushed { in_pods: false, .. } => Runs::Process,
             Self::Server { .. } => Runs::Elsewhere,
-            Self::Image { .. } => Runs::Pod,
+            Self::Image { .. } | Self::Pushed { in_pods: true, .. } => Runs::Pod,
         }
     }
 }

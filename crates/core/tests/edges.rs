@@ -41,7 +41,7 @@ const STORE: [&[&str]; 11] = [
 
 /// The same of `server/src`.
 const SERVER: [&[&str]; 9] = [
-    &["http", "made", "origin"],
+    &["http", "folder_links", "made", "origin"],
     &["identity", "reading", "web"],
     &["config"],
     &["state"],

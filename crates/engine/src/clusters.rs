@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use muster_cluster::Cluster;
 use muster_core::instance::Runs;
-use muster_core::{InstanceId, Model};
+use muster_core::{InstanceId, Model, Source};
 use tokio::sync::watch;
 
 /// Where instances run. A hub has at least one of the first and the last.
@@ -15,7 +15,7 @@ pub struct Clusters {
     pub local: Option<Arc<dyn Cluster>>,
     /// Watches external servers.
     pub external: Arc<dyn Cluster>,
-    /// Runs models that are images.
+    /// Runs models that are images, and folders that were pushed if it has an image that runs them.
     pub pods: Option<Arc<dyn Cluster>>,
 }
 
@@ -51,8 +51,11 @@ impl Clusters {
             return None;
         }
         Some(match runs {
+            Runs::Process if matches!(model.source, Source::Pushed { .. }) => {
+                "it is a folder, and this hub runs pods: `muster model image` makes an image of it, which an administrator adds, or the operator names an image that runs folders (kubernetes.runner_image)"
+            }
             Runs::Process => {
-                "it is a folder, and this hub runs images as pods; `muster model image` makes one of it, which an administrator adds"
+                "it is a folder of the hub's machine, and this hub runs pods: `muster model image` makes an image of it, which an administrator adds, or `muster model push` sends it where kubernetes.runner_image is set"
             }
             Runs::Elsewhere | Runs::Pod => "it is an image, and this hub runs no pods",
         })

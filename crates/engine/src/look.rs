@@ -395,15 +395,19 @@ impl Loop {
             InstanceState::Preparing | InstanceState::Starting => {
                 match self.starting.get(&instance.id) {
                     Some(Starting { retired: Some(_), .. }) => Stage::Draining,
-                    Some(Starting { preparing: true, doing, .. }) => {
-                        Stage::Preparing { launched_at, doing: doing.clone() }
-                    }
+                    // A pod waits for its place and its image first.
+                    Some(Starting { preparing: true, doing, waits, .. }) => Stage::Preparing {
+                        launched_at: waits.as_ref().map_or(launched_at, |(_, since)| *since),
+                        doing: doing.clone(),
+                    },
                     Some(Starting { doing, progressed_at, prepared_at, waits, .. }) => {
+                        let later =
+                            |since: Timestamp| prepared_at.map_or(since, |at| at.max(since));
                         Stage::Starting {
                             launched_at: prepared_at.unwrap_or(launched_at),
                             progressed_at: *progressed_at,
                             doing: doing.clone(),
-                            waits: waits.clone(),
+                            waits: waits.clone().map(|(waits, since)| (waits, later(since))),
                         }
                     }
                     None => Stage::Starting {

@@ -83,6 +83,8 @@ impl Spawner {
         command.env("PATH", path(bin, &self.machine.path));
         command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
         command.env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+        // For the pod alone, which fetched its folder by it.
+        command.env_remove("MUSTER_FOLDER_LINK");
         command.envs(self.place.variables.iter().map(|(name, value)| (name, value)));
         if let Some(environment) = bin.and_then(Path::parent) {
             command.env("VIRTUAL_ENV", environment);

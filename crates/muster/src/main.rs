@@ -18,6 +18,7 @@ mod node;
 mod password;
 mod path;
 mod pushed;
+mod runner;
 mod screen;
 mod store;
 mod surroundings;

@@ -2,14 +2,18 @@
 //! the hash of their archive.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::TryStreamExt;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use muster_core::instance::StartFault;
 use muster_core::{Model, ModelId, Source};
 use muster_model_server::Kind;
 use muster_model_server::folder::archive::{ArchiveError, Most, unpack};
@@ -32,6 +36,38 @@ const KEPT: Duration = Duration::from_secs(3600);
 /// Where each is unpacked.
 pub fn place(data: &Path) -> PathBuf {
     data.join("folders")
+}
+
+/// Why a folder is not there.
+#[derive(Debug)]
+pub struct Missing {
+    pub why: String,
+    pub fault: StartFault,
+}
+
+impl Missing {
+    pub fn passing(why: impl Into<String>) -> Self {
+        Self { why: why.into(), fault: StartFault::Passing }
+    }
+
+    pub fn lasting(why: impl Into<String>) -> Self {
+        Self { why: why.into(), fault: StartFault::Lasting }
+    }
+}
+
+impl From<io::Error> for Missing {
+    fn from(error: io::Error) -> Self {
+        Self::passing(error.to_string())
+    }
+}
+
+impl From<FolderRefused> for Missing {
+    fn from(refused: FolderRefused) -> Self {
+        match refused {
+            FolderRefused::Io(error) => error.into(),
+            refused => Self::lasting(refused.to_string()),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -63,7 +99,8 @@ impl PushedFolders {
             let (files, refused) = (pushed, check(id, &folder));
             refused?;
             let mut model = folder.model;
-            model.source = Source::Pushed { content: content.to_owned(), trial_of: None };
+            model.source =
+                Source::Pushed { content: content.to_owned(), trial_of: None, in_pods: false };
             let notes = folder.notes.iter().map(ToString::to_string).collect();
             if runs_here {
                 folders.put(&dir, &folder.dir, content)?;
@@ -126,11 +163,15 @@ impl PushedFolders {
             let needed = needed(&store);
             for (content, model) in &needed {
                 if !checked.contains(content) {
-                    match self.have(&store, content, model).await {
+                    let archive = async {
+                        let pieces = store.get_folder(content).await;
+                        pieces.map_err(|error| Missing::passing(error.to_string()))
+                    };
+                    match self.have(content, (&model.id, &model.version), archive).await {
                         Ok(()) => drop(checked.insert(content.clone())),
                         Err(error) => {
                             missing = true;
-                            tracing::warn!(model.id = %model.id, error, "a pushed folder is not here yet; it is tried again");
+                            tracing::warn!(model.id = %model.id, error = error.why, "a pushed folder is not here yet; it is tried again");
                         }
                     }
                 }
@@ -148,12 +189,20 @@ impl PushedFolders {
         }
     }
 
-    /// Has a folder unpacked, of just that version.
-    async fn have(&self, store: &Store, content: &str, model: &Model) -> Result<(), String> {
+    /// Has a folder unpacked, of just that version, from its archive if it is not there.
+    pub async fn have<S, E>(
+        &self,
+        content: &str,
+        (id, version): (&ModelId, &str),
+        archive: impl Future<Output = Result<S, Missing>>,
+    ) -> Result<(), Missing>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: fmt::Display,
+    {
         let place = self.place.join(content);
-        let version = model.version.clone();
         let is_right = {
-            let place = place.clone();
+            let (place, version) = (place.clone(), version.to_owned());
             move || folder::read(&place).is_ok_and(|folder| folder.model.version == version)
         };
         if place.is_dir() {
@@ -161,31 +210,29 @@ impl PushedFolders {
                 return Ok(());
             }
             tracing::error!(folder = %place.display(), "an unpacked folder was changed; it is unpacked again");
-            fs::remove_dir_all(&place).map_err(|error| error.to_string())?;
+            fs::remove_dir_all(&place)?;
         }
-        let part = tempfile::NamedTempFile::new_in(self.place.join(".parts"));
-        let mut part = part.map_err(|error| error.to_string())?;
+        let mut part = tempfile::NamedTempFile::new_in(self.place.join(".parts"))?;
         let mut hash = Sha256::new();
-        let mut stream = store.get_folder(content).await.map_err(|error| error.to_string())?;
-        while let Some(piece) = stream.try_next().await.map_err(|error| error.to_string())? {
+        let mut stream = pin!(archive.await?);
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(|error| Missing::passing(error.to_string()))?;
             hash.update(&piece);
-            part.write_all(&piece).map_err(|error| error.to_string())?;
+            part.write_all(&piece)?;
         }
         if hex(&hash.finalize()) != content {
-            return Err("its archive in object storage is damaged".to_owned());
+            return Err(Missing::passing("its archive came damaged"));
         }
-        let (folders, id, content) = (self.clone(), model.id.clone(), content.to_owned());
+        let (folders, id, content) = (self.clone(), id.clone(), content.to_owned());
         let unpacked = beside(move || {
-            let unpacked = folders.unpack(&id, part.path());
+            let (dir, folder, _) = folders.unpack(&id, part.path())?;
             muster_store::crash_point("while-unpacking");
-            let put = unpacked
-                .and_then(|(dir, folder, _)| Ok(folders.put(&dir, &folder.dir, &content)?));
-            put.map_err(|error| error.to_string())
+            Ok::<(), FolderRefused>(folders.put(&dir, &folder.dir, &content)?)
         });
         unpacked.await??;
         match beside(is_right).await? {
             true => Ok(()),
-            false => Err("its folder is of another version than its archive was".to_owned()),
+            false => Err(Missing::lasting("its folder is of another version than its archive was")),
         }
     }
 
@@ -260,8 +307,11 @@ fn check(id: &ModelId, folder: &Folder) -> Result<(), FolderRefused> {
     if faults.is_empty() { Ok(()) } else { Err(FolderRefused::Faults(faults)) }
 }
 
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Missing> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Missing::passing(error.to_string()))
 }
 
 pub fn hex(bytes: &[u8]) -> String {

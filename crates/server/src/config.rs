@@ -13,6 +13,7 @@ use muster_core::quota::Quotas;
 use muster_core::room::Scaler;
 use muster_core::{Check, Clearing, Model, ModelId, Retention};
 
+use crate::folder_links::FolderLinks;
 use crate::http::network::Addresses;
 use crate::http::pace::Times;
 use crate::identity::mail::Mail;
@@ -186,6 +187,8 @@ pub struct ServerConfig {
     pub model_images: Vec<ImagePrefix>,
     /// How folders are taken in that are pushed.
     pub pushes: Pushes,
+    /// How their archives are given to pods. `None`: to none.
+    pub folder_links: Option<FolderLinks>,
     /// Most instances of all models together.
     pub max_instances: u32,
     pub times: Times,
@@ -247,6 +250,7 @@ impl Default for ServerConfig {
             model_addresses: Vec::new(),
             model_images: Vec::new(),
             pushes: Pushes::default(),
+            folder_links: None,
             max_instances: 16,
             times: Times::default(),
             connections: 4_096,

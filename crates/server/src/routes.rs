@@ -8,6 +8,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::api::catalogue::folders::{__path_fetch_folder, fetch_folder};
 use crate::api::catalogue::versions::{
     __path_list_model_versions, __path_push_model_version, __path_roll_back_model,
     list_model_versions, push_model_version, roll_back_model,
@@ -150,6 +151,7 @@ fn catalogue() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(clear_model_cache))
         .routes(routes!(list_model_versions, push_model_version))
         .routes(routes!(roll_back_model))
+        .routes(routes!(fetch_folder))
 }
 
 fn administration() -> OpenApiRouter<Arc<App>> {

@@ -127,6 +127,8 @@ struct Inner {
     /// Up to which request it was looked whether its objects are there.
     checked: Mutex<uuid::Uuid>,
     models: RwLock<catalogue::Catalogue>,
+    /// Folders that were pushed run as pods.
+    folders_in_pods: std::sync::atomic::AtomicBool,
     held: watch::Sender<HashMap<ModelId, String>>,
     planned: instances::planned::PlannedHere,
     figures: tokio::sync::Mutex<Option<(Instant, HashMap<ModelId, Figures>)>>,

@@ -98,6 +98,7 @@ impl Store {
             notify: Notify::new(),
             telling: Default::default(),
             epoch: Default::default(),
+            folders_in_pods: Default::default(),
             elsewhere: Notify::new(),
             listens: Default::default(),
             counters: crate::Counters::default(),

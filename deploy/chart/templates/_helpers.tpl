@@ -60,6 +60,29 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- mergeOverwrite (dict "spec" $spec) (deepCopy .Values.models.podTemplate) | toYaml }}
 {{- end }}
 
+{{/* The cluster's DNS, and what is outside. */}}
+{{- define "muster.egress" -}}
+- to:
+    - namespaceSelector:
+        matchLabels: {kubernetes.io/metadata.name: kube-system}
+      podSelector:
+        matchLabels: {k8s-app: kube-dns}
+  ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+{{- $egress := .Values.networkPolicy.models.egress }}
+{{- with $egress.cidrs }}
+- to:
+    {{- range . }}
+    - ipBlock:
+        cidr: {{ . | quote }}
+        {{- with ternary $egress.exceptIPv6 $egress.except (contains ":" .) }}
+        except: {{- toYaml . | nindent 10 }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Where the hub's data and what it shares with others come from. */}}
 {{- define "muster.env" -}}
 - name: POD_IP

@@ -15,11 +15,13 @@ use uuid::Uuid;
 use super::client::{Calls, Failed};
 use super::merge::merge;
 use super::read::pod::{is_true, pod_state};
+use super::runner::{CACHE, Runner};
 use super::{KubeConfig, secure};
 
 pub(super) const REACHED: &str = "pods";
 const APART: &str = "network policy";
 const PULL_SECRETS: &str = "pull secrets";
+pub(super) const FOLDERS: &str = "folders";
 
 /// How long a node may take to come for it, and its image.
 const START: Duration = Duration::from_secs(180);
@@ -30,6 +32,10 @@ const DEADLINE_SECONDS: u64 = 600;
 const PORT: u16 = 8080;
 /// The exit code of a canary that came where it should not come.
 pub const CAME_THROUGH: u8 = 3;
+/// Those of one that looks whether a folder could run where it is.
+pub const NO_PYTHON: u8 = 4;
+pub const NO_VOLUME: u8 = 5;
+pub const NO_HUB: u8 = 6;
 
 /// Sends two, and deletes them whatever becomes of them, also when the doctor is interrupted.
 pub(super) async fn send(
@@ -38,9 +44,16 @@ pub(super) async fn send(
     (image, word): (&str, Uuid),
 ) -> Vec<Check> {
     let word = word.simple().to_string();
-    let names = [format!("muster-doctor-{word}-a"), format!("muster-doctor-{word}-b")];
+    let names = ["a", "b", "c"].map(|which| format!("muster-doctor-{word}-{which}"));
+    let looks = async {
+        let mut checks = look(calls, config, image, (&word, &names)).await;
+        if let Some(runner) = &config.runner {
+            checks.push(folders(calls, config, runner, &names[2]).await);
+        }
+        checks
+    };
     let mut checks = tokio::select! {
-        checks = look(calls, config, image, (&word, &names)) => checks,
+        checks = looks => checks,
         _ = tokio::signal::ctrl_c() => vec![Check::new(REACHED, State::Note, "interrupted")],
     };
     for name in &names {
@@ -59,7 +72,7 @@ async fn look(
     calls: &Calls,
     config: &KubeConfig,
     image: &str,
-    (word, names): (&str, &[String; 2]),
+    (word, names): (&str, &[String; 3]),
 ) -> Vec<Check> {
     let began = Instant::now();
     let listens = json!(["canary", "listen", "$(POD_IP)", PORT.to_string(), word]);
@@ -114,6 +127,46 @@ async fn look(
     checks
 }
 
+/// Could a folder that was pushed run?
+async fn folders(calls: &Calls, config: &KubeConfig, runner: &Runner, name: &str) -> Check {
+    let (image, url) = (&runner.image, &runner.hub_url);
+    let check = |state, what: String| Check::new(FOLDERS, state, what);
+    let code = match run(calls, config, image, (name, json!(["canary", "folder", CACHE, url])))
+        .await
+    {
+        Ok(Ended::Over(code)) => code,
+        Ok(Ended::Ready(_)) => {
+            return check(State::Note, "not known: the canary did not end".to_owned());
+        }
+        Err(why) => {
+            let what = format!(
+                "a pod of {image} does not run: {why}; see kubernetes.runner_image and kubernetes.folder_cache"
+            );
+            return check(State::Broken, what);
+        }
+    };
+    let volume = match &runner.cache {
+        Some(claim) => format!("what they make is kept in {claim}"),
+        None => "each pod makes its environment anew (kubernetes.folder_cache)".to_owned(),
+    };
+    let broken = |what: &str| check(State::Broken, what.to_owned());
+    match u8::try_from(code) {
+        Ok(0) => check(State::Good, format!("pushed folders run as pods of {image}; {volume}")),
+        Ok(NO_PYTHON) => broken(&format!(
+            "{image} has no Python that makes environments: name another kubernetes.runner_image"
+        )),
+        Ok(NO_VOLUME) => broken(
+            "its volume cannot be written: files of the claim have to be of the pod's group (fsGroup in kubernetes.pod_template)",
+        ),
+        Ok(NO_HUB) => broken(&format!(
+            "a pod does not reach the hub at {url}: see kubernetes.hub_url, and network policies for pods with the label muster.dev/prepares"
+        )),
+        _ => broken(&format!(
+            "the program of {image} ended with exit code {code}; it is to be muster"
+        )),
+    }
+}
+
 enum Ended {
     Ready(IpAddr),
     /// With this exit code.
@@ -137,7 +190,13 @@ async fn run(
         let words = match &seen {
             Ok(pod) => match ended(pod, listens) {
                 Some(ended) => return Ok(ended),
-                None => pod_state(pod).for_admin(),
+                None => {
+                    let words = pod_state(pod).for_admin();
+                    if words.contains("persistentvolumeclaim") {
+                        return Err(words);
+                    }
+                    words
+                }
             },
             Err(failed) if failed.passes() => failed.to_string(),
             Err(failed) => return Err(failed.to_string()),
@@ -161,7 +220,7 @@ fn ended(pod: &Pod, listens: bool) -> Option<Ended> {
 }
 
 fn pod(config: &KubeConfig, image: &str, (name, args): (&str, Value)) -> Result<Value, String> {
-    let listens = args[1] == "listen";
+    let (listens, is_of_folder) = (args[1] == "listen", args[1] == "folder");
     let mut pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -182,6 +241,9 @@ fn pod(config: &KubeConfig, image: &str, (name, args): (&str, Value)) -> Result<
         let container = &mut pod["spec"]["containers"][0];
         container["ports"] = json!([{"containerPort": PORT, "protocol": "TCP"}]);
         container["readinessProbe"] = json!({"tcpSocket": {"port": PORT}, "periodSeconds": 1});
+    }
+    if let Some(runner) = config.runner.as_ref().filter(|_| is_of_folder) {
+        runner.try_with(&mut pod)?;
     }
     if !config.template.is_null() {
         merge(&mut pod, &config.template)?;

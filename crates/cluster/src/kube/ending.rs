@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use kube::runtime::watcher::DefaultBackoff;
 use muster_core::InstanceId;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::client::Failed;
 use super::pods::{Named, Stopped, Todo, instance_of, named};
+use super::runner::PREPARES;
 use super::{Inner, logs, make, work};
 
 /// How often it is looked whether the node of a pod that is to end is still there.
@@ -32,6 +33,9 @@ impl Inner {
             Todo::Heal(instance) => self.spawn(async move { heal(&inner, instance).await }),
             Todo::Fake(is, epoch) => self.spawn(async move { fake(&inner, is, epoch).await }),
             Todo::Mark(instance) => work::see_to(self, instance),
+            Todo::Close(instance) => self.spawn(async move {
+                label(&inner, instance, json!({PREPARES: null})).await;
+            }),
         }
     }
 
@@ -132,15 +136,20 @@ async fn check(inner: &Arc<Inner>, instance: InstanceId) {
     }
 }
 
-/// Gives a pod of the hub its labels back: the pod is the one that the hub made, by its uid.
+/// Gives a pod of the hub its labels back.
 async fn heal(inner: &Arc<Inner>, instance: InstanceId) {
+    tracing::warn!(instance.id = %instance, "somebody changed the labels of its pod; they are put back");
+    let labels = json!({make::HUB: inner.config.hub, make::INSTANCE: instance.to_string()});
+    label(inner, instance, labels).await;
+}
+
+/// Writes labels of a pod of the hub: the pod is the one that the hub made, by its uid.
+async fn label(inner: &Arc<Inner>, instance: InstanceId, labels: Value) {
     let seen = |entry: &mut super::pods::Entry| {
         entry.pod.as_ref().filter(|seen| !seen.gone).map(|seen| seen.is.clone())
     };
     let Some(Some(is)) = inner.pods.with(instance, seen) else { return };
-    let labels = json!({make::HUB: inner.config.hub, make::INSTANCE: instance.to_string()});
     let patch = json!({"metadata": {"uid": is.uid, "labels": labels}});
-    tracing::warn!(instance.id = %instance, pod = is.name, "somebody changed its labels; they are put back");
     let mut pause = DefaultBackoff::default();
     loop {
         let Ok(_one_of_few) = inner.patches.acquire().await else { return };
@@ -153,7 +162,7 @@ async fn heal(inner: &Arc<Inner>, instance: InstanceId) {
                 return;
             }
             Err(failed) => {
-                tracing::warn!(pod = is.name, why = %failed, "its labels are not put back yet");
+                tracing::warn!(pod = is.name, why = %failed, "its labels are not written yet");
                 drop(_one_of_few);
                 sleep(pause.next().unwrap_or(FORBIDDEN)).await;
             }

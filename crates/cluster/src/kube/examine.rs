@@ -60,6 +60,10 @@ pub async fn examine(client: kube::Client, config: &KubeConfig, image: Canary<'_
             Canary::Unwanted => Vec::new(),
         });
     }
+    if config.runner.is_none() {
+        let what = "kubernetes.runner_image is not set: folders that are pushed wait until somebody makes images of them";
+        checks.push(Check::new(canary::FOLDERS, State::Note, what));
+    }
     checks
 }
 

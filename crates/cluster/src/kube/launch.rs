@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::runtime::watcher::DefaultBackoff;
+use muster_core::InstanceId;
 use muster_core::instance::{EndCause, StartFault};
 use muster_core::waits::{Scheduler, Waits};
-use muster_core::{InstanceId, Source};
 use tokio::time::sleep;
 
 use super::client::Failed;
@@ -32,17 +32,10 @@ enum Came {
 pub(super) async fn launch(inner: Arc<Inner>, instance: InstanceId) {
     let launch = inner.pods.with(instance, |entry| entry.launch.clone()).flatten();
     let Some(launch) = launch else { return };
-    if !matches!(launch.model.source, Source::Image { .. }) {
-        let cause = EndCause::not_started("its model does not come from an image");
+    if make::image(&inner.config, &launch.model).is_none() {
+        let cause = EndCause::not_started(make::NOT_A_POD);
         return inner.pods.ended(instance, Some(cause));
     }
-    let pod = match make::pod(&inner.config, &launch) {
-        Ok(pod) => pod,
-        Err(why) => {
-            let cause = EndCause::Refused { why, fault: StartFault::Lasting };
-            return inner.pods.ended(instance, Some(cause));
-        }
-    };
     if launch.adopted && !is_missing(&inner, instance).await {
         // It may have been stopped before it was seen.
         return inner.begun(instance, Vec::new());
@@ -55,6 +48,14 @@ pub(super) async fn launch(inner: Arc<Inner>, instance: InstanceId) {
             if !is_wanted(&inner, instance) {
                 return inner.begun(instance, Vec::new());
             }
+            // Anew for each try: what it fetches it fetches by a link that gets old.
+            let pod = match make::pod(&inner.config, &launch) {
+                Ok(pod) => pod,
+                Err(why) => {
+                    let cause = EndCause::Refused { why, fault: StartFault::Lasting };
+                    return inner.pods.ended(instance, Some(cause));
+                }
+            };
             match inner.calls.create_pod(&pod, false).await {
                 Ok(made) => {
                     let todo = inner.pods.saw(made, true);

@@ -38,6 +38,7 @@ const LOOK: Duration = Duration::from_secs(20);
 pub(super) struct Log {
     pub(super) tail: Tail,
     lines: Lines,
+    says: Says,
     asked: Option<Instant>,
     /// Somebody follows it.
     follows: bool,
@@ -63,10 +64,46 @@ impl Log {
         self.tail.push(&text);
     }
 
-    fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         let mut text = Vec::with_capacity(bytes.len());
         self.lines.read(bytes, &mut text);
+        self.says.read(&text);
         self.tail.push(&text);
+    }
+
+    /// What our model server said last that it does for the environment, if it is busy with that.
+    pub(super) fn preparing(&self) -> Option<&str> {
+        self.says.preparing.as_deref()
+    }
+}
+
+/// Reads what our model server says of its start, in lines of its own.
+#[derive(Default)]
+struct Says {
+    line: Vec<u8>,
+    preparing: Option<String>,
+}
+
+/// Most bytes that are read of such a line.
+const SAID: usize = 1_000;
+
+impl Says {
+    fn read(&mut self, text: &[u8]) {
+        for byte in text {
+            if *byte != b'\n' {
+                if self.line.len() < SAID {
+                    self.line.push(*byte);
+                }
+                continue;
+            }
+            let line = String::from_utf8_lossy(&self.line);
+            if let Some(doing) = line.strip_prefix("preparing: ") {
+                self.preparing = Some(doing.to_owned());
+            } else if line.starts_with("starting: ") {
+                self.preparing = None;
+            }
+            self.line.clear();
+        }
     }
 }
 
@@ -263,6 +300,7 @@ async fn read(inner: &Inner, instance: InstanceId, is: &Named, follow: bool) -> 
             // Nobody asks any more, however much it writes.
             reads && (!follow || entry.log.is_wanted())
         });
+        inner.pods.wrote(instance);
         if reads != Some(true) {
             break Ok(());
         }
@@ -320,6 +358,17 @@ mod tests {
         let same = "2026-11-28T14:00:00.1Z one\n2026-11-28T14:00:00.1Z two\n";
         assert_eq!(read(&mut lines, &[same]), "one\ntwo\n");
         assert_eq!(read(&mut lines, &[same]), "");
+    }
+
+    #[test]
+    fn what_a_start_is_busy_with_is_read_of_whole_lines() {
+        let mut says = Says::default();
+        says.read(b"preparing: step 1 of 2\nwarning: x\nprep");
+        assert_eq!(says.preparing.as_deref(), Some("step 1 of 2"));
+        says.read(b"aring: step 2 of 2\n");
+        assert_eq!(says.preparing.as_deref(), Some("step 2 of 2"));
+        says.read(b"starting: loading the model\n");
+        assert_eq!(says.preparing, None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use uuid::Uuid;
 pub(crate) use super::read::HUB;
 use super::read::MODEL_CONTAINER;
 use super::read::ask::of_pod;
+use super::runner::{self, Runner};
 use super::{KubeConfig, merge::merge, secure};
 use crate::Launch;
 
@@ -19,6 +20,8 @@ pub(crate) const INSTANCE: &str = "muster.dev/instance";
 pub(crate) const MODEL: &str = "muster.dev/model";
 pub(crate) const VERSION: &str = "muster.dev/version";
 pub(crate) const EPOCH: &str = "muster.dev/epoch";
+/// It is a folder or a server.
+pub(super) const NOT_A_POD: &str = "its model does not come from an image";
 const UNRESTRICTED: &str = "muster.dev/unrestricted";
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
@@ -40,9 +43,7 @@ const REASON: usize = 200;
 /// The pod of one instance, or what is wrong with its templates, in words for an administrator.
 pub(crate) fn pod(config: &KubeConfig, launch: &Launch) -> Result<Value, String> {
     let model = &*launch.model;
-    let Source::Image { image, port } = &model.source else {
-        return Err("its model does not come from an image".to_owned());
-    };
+    let (_, port) = image(config, model).ok_or(NOT_A_POD)?;
     let settings = model.pod.clone().unwrap_or_default();
     let unrestricted = settings.unrestricted.as_deref();
     let mut pod = json!({
@@ -50,7 +51,7 @@ pub(crate) fn pod(config: &KubeConfig, launch: &Launch) -> Result<Value, String>
         "kind": "Pod",
         "metadata": {"labels": {}, "annotations": {}},
         "spec": {
-            "containers": [container(launch, (image, *port), settings.limit_cpu)],
+            "containers": [container(config, launch, (port, settings.limit_cpu))],
             "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": tmp(launch).to_string()}}],
             "enableServiceLinks": false,
             "terminationGracePeriodSeconds": 30,
@@ -64,6 +65,9 @@ pub(crate) fn pod(config: &KubeConfig, launch: &Launch) -> Result<Value, String>
     if unrestricted.is_none() {
         // Not of the level `restricted`, so a template may say otherwise.
         pod["spec"]["containers"][0]["securityContext"] = json!({"readOnlyRootFilesystem": true});
+    }
+    if let (Some(runner), Source::Pushed { content, .. }) = (&config.runner, &model.source) {
+        runner.complete(&mut pod, model, (content, launch.instance))?;
     }
     let templates =
         [("the template of pods", &config.template), ("the model's template", &settings.template)];
@@ -83,33 +87,50 @@ pub(crate) fn pod(config: &KubeConfig, launch: &Launch) -> Result<Value, String>
     Ok(pod)
 }
 
+/// What the pod of a model runs, and the port at which that listens; nothing if it is no pod here.
+pub(super) fn image<'m>(config: &'m KubeConfig, model: &'m Model) -> Option<(&'m str, u16)> {
+    match &model.source {
+        Source::Image { image, port } => Some((image, *port)),
+        Source::Pushed { .. } => Some((&config.runner.as_ref()?.image, runner::PORT)),
+        Source::Folder { .. } | Source::Server { .. } => None,
+    }
+}
+
 /// What one more instance of the model asks of its node: what its pod would, with all that templates add.
 pub(crate) fn ask(config: &KubeConfig, model: &Model, ask: Ask) -> Ask {
-    if !matches!(model.source, Source::Image { .. }) {
+    if image(config, model).is_none() {
         return ask;
     }
     let launch = Launch::anywhere(InstanceId(Uuid::nil()), Arc::new(model.clone()));
     let launch = Launch { asked: Some(ask.amounts.clone()), ..launch };
     let read = |pod| serde_json::from_value::<Pod>(pod).map_err(|error| error.to_string());
     match pod(config, &launch).and_then(read) {
-        Ok(pod) => of_pod(&pod),
+        Ok(pod) => {
+            let mut asked = of_pod(&pod);
+            // The operator's claim is for pods of all nodes.
+            let cache = config.runner.as_ref().and_then(Runner::understood);
+            asked.not_understood.retain(|what| Some(what) != cache.as_ref());
+            asked
+        }
         Err(why) => Ask { not_understood: vec![format!("its pod: {why}")], ..ask },
     }
 }
 
-fn container(launch: &Launch, (image, port): (&str, u16), limit_cpu: bool) -> Value {
+fn container(config: &KubeConfig, launch: &Launch, (port, limit_cpu): (u16, bool)) -> Value {
     let limits = &launch.model.limits;
+    let own = config.runner.as_ref().filter(|_| is_folder(&launch.model));
+    let prepare = own.map_or(0, |_| limits.prepare_seconds);
+    let start = limits.start_seconds.saturating_add(prepare);
     let health = json!({"path": "/healthz", "port": port});
     json!({
         "name": MODEL_CONTAINER,
-        "image": image,
         "ports": [{"name": "model", "containerPort": port, "protocol": "TCP"}],
         "env": [{"name": "MUSTER_INSTANCE", "value": launch.instance.to_string()}],
-        "resources": resources(launch, limit_cpu),
+        "resources": resources(launch, limit_cpu, own.map_or(0, Runner::own_bytes)),
         // Every second until it answers once, then seldom: the hub hears at once that it is ready.
         "startupProbe": {
             "httpGet": health, "periodSeconds": 1, "timeoutSeconds": 5,
-            "failureThreshold": limits.start_seconds.saturating_add(START_SLACK_SECONDS),
+            "failureThreshold": start.saturating_add(START_SLACK_SECONDS),
         },
         "readinessProbe": {
             "httpGet": health, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 3,
@@ -119,8 +140,8 @@ fn container(launch: &Launch, (image, port): (&str, u16), limit_cpu: bool) -> Va
     })
 }
 
-/// What its row says it asks for, and its model's limit of memory.
-fn resources(launch: &Launch, limit_cpu: bool) -> Value {
+/// What its row says it asks for, and its model's limit of memory. A volume of its own is room on its node's disk.
+fn resources(launch: &Launch, limit_cpu: bool, cache: u64) -> Value {
     let asked = asked(launch);
     let limit = u64::from(launch.model.limits.memory_mib) << 20;
     let mut requests = json!({
@@ -132,7 +153,7 @@ fn resources(launch: &Launch, limit_cpu: bool) -> Value {
         limits["cpu"] = requests["cpu"].clone();
     }
     if asked.storage > 0 {
-        let storage = json!(asked.storage.to_string());
+        let storage = json!((asked.storage + cache).to_string());
         (requests["ephemeral-storage"], limits["ephemeral-storage"]) = (storage.clone(), storage);
     }
     for (name, amount) in asked.named.iter().filter(|(_, amount)| **amount > 0) {
@@ -140,6 +161,10 @@ fn resources(launch: &Launch, limit_cpu: bool) -> Value {
         (requests[name], limits[name]) = (amount.clone(), amount);
     }
     json!({"requests": requests, "limits": limits})
+}
+
+fn is_folder(model: &Model) -> bool {
+    matches!(model.source, Source::Pushed { .. })
 }
 
 fn asked(launch: &Launch) -> Amounts {
@@ -190,9 +215,7 @@ fn finish(pod: &mut Value, config: &KubeConfig, launch: &Launch) -> Result<(), &
     let deadline = spec.get("activeDeadlineSeconds").and_then(Value::as_u64);
     let deadline = deadline.filter(|deadline| (1..=DEADLINE_SECONDS).contains(deadline));
     spec.insert("activeDeadlineSeconds".into(), json!(deadline.unwrap_or(DEADLINE_SECONDS)));
-    let Source::Image { image, .. } = &model.source else {
-        return Err("its model does not come from an image");
-    };
+    let (image, _) = image(config, model).ok_or(NOT_A_POD)?;
     let containers = spec.get_mut("containers").and_then(Value::as_array_mut);
     let model = containers.into_iter().flatten().find(|it| it["name"] == MODEL_CONTAINER);
     let model = model.and_then(Value::as_object_mut);

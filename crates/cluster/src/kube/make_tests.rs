@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use muster_core::room::Place;
+use muster_core::room::{Ask, Place};
 use muster_core::{InstanceId, Model};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::KubeConfig;
-use super::make::{any_model, name, pod};
+use super::make::{NOT_A_POD, any_model, ask, name, pod};
+use super::{KubeConfig, Runner};
 use crate::Launch;
 
 fn config(template: Value) -> KubeConfig {
@@ -208,6 +208,53 @@ fn a_template_with_nonsense_is_told_and_breaks_nothing() {
     ] {
         pod(&config(template), &launch(json!({}))).expect("the cluster says what is wrong with it");
     }
+}
+
+#[test]
+fn a_pushed_folder_is_a_pod_of_the_runners_image_that_fetches_it() {
+    let pushed = launch(json!({
+        "source": {"from": "pushed", "content": "c0de", "in_pods": true}, "network": "all",
+        "limits": {"prepare_seconds": 600, "start_seconds": 60}, "resources": {"storage_mib": 1},
+    }));
+    assert_eq!(pod(&config(Value::Null), &pushed), Err(NOT_A_POD.to_owned()), "nobody runs it");
+    let runner = |cache: Option<&str>| Runner {
+        image: "registry/muster-one:1".into(),
+        cache: cache.map(str::to_owned),
+        cache_bytes: 1 << 30,
+        walls: true,
+        hub_url: "http://hub".into(),
+        link: Arc::new(|content, instance| format!("/{content}/{instance}")),
+    };
+    let with = |cache| KubeConfig { runner: Some(runner(cache)), ..config(Value::Null) };
+    let made = pod(&with(Some("folders")), &pushed).expect("a pod");
+    let container = &made["spec"]["containers"][0];
+    assert_eq!(container["image"], "registry/muster-one:1");
+    assert_eq!(container["args"][1], "/cache/folders/c0de");
+    assert!(container["args"].to_string().contains("\"--network\",\"all\""), "{container}");
+    let link = format!("http://hub/c0de/{}", pushed.instance);
+    let env = container["env"].as_array().expect("variables");
+    assert!(env.contains(&json!({"name": "MUSTER_FOLDER_LINK", "value": link})), "{container}");
+    assert!(!container["args"].to_string().contains("http"), "no argument has it");
+    assert_eq!(container["volumeMounts"][1]["subPath"], "c0de");
+    assert_eq!(container["startupProbe"]["failureThreshold"], 690);
+    assert_eq!(container["resources"]["limits"]["ephemeral-storage"], "1048576");
+    let claim = json!({"name": "cache", "persistentVolumeClaim": {"claimName": "folders"}});
+    assert_eq!(made["spec"]["volumes"][1], claim);
+    let its = &made["spec"]["securityContext"];
+    assert_eq!((&its["fsGroup"], &its["runAsNonRoot"]), (&json!(65_532), &json!(true)));
+    let labels = &made["metadata"]["labels"];
+    assert_eq!(labels["muster.dev/prepares"], "true");
+    assert_eq!(labels["muster.dev/network"], "all");
+    let asked = ask(&with(Some("folders")), &pushed.model, Ask::default());
+    assert_eq!(asked.not_understood, Vec::<String>::new(), "room for it is planned");
+
+    let made = pod(&with(None), &pushed).expect("a pod");
+    let own = json!({"name": "cache", "emptyDir": {"sizeLimit": "1073741824"}});
+    assert_eq!(made["spec"]["volumes"][1], own);
+    let container = &made["spec"]["containers"][0];
+    assert_eq!(container["volumeMounts"][1], json!({"name": "cache", "mountPath": "/cache"}));
+    let storage = &container["resources"]["limits"]["ephemeral-storage"];
+    assert_eq!(storage, &json!("1074790400"), "its volume is room on its node's disk");
 }
 
 #[test]

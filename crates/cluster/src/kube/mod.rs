@@ -23,6 +23,7 @@ mod pods;
 mod pods_tests;
 pub mod read;
 mod rights;
+mod runner;
 mod scalers;
 mod secure;
 mod show;
@@ -54,6 +55,7 @@ use self::cordons::Cordons;
 use self::evict::Evictions;
 pub use self::examine::{Canary, examine, rights_of_machines};
 use self::pods::{Named, Pods};
+pub use self::runner::{Link, Runner};
 use self::sight::Eye;
 pub use self::survey::{Survey, sights};
 use crate::{Cluster, Cordon, Launch, Now, Work, Written};
@@ -76,6 +78,8 @@ pub struct KubeConfig {
     pub owns_nodes: bool,
     /// An autoscaler is asked to keep room free for models that say so.
     pub buffers: bool,
+    /// How folders that were pushed run, if they do.
+    pub runner: Option<Runner>,
     /// How often it is asked what pods use.
     pub measures: Duration,
     /// A watch that says nothing for so long is opened anew.
@@ -95,6 +99,7 @@ impl Default for KubeConfig {
             observe_cluster: true,
             owns_nodes: false,
             buffers: false,
+            runner: None,
             measures: Duration::from_secs(15),
             silence: Duration::from_secs(360),
             looked_for: launch::DEFAULT_LOOKED_FOR,

@@ -18,6 +18,7 @@ use super::logs::Log;
 use super::make;
 use super::read::MODEL_CONTAINER;
 use super::read::pod::{Phase, PodState, pod_state};
+use super::runner::PREPARES;
 use super::show::shown;
 use super::work::Marks;
 use crate::{Launch, Now};
@@ -35,6 +36,8 @@ pub(super) enum Todo {
     Fake(Named, u64),
     /// What it works on may not be what it says.
     Mark(InstanceId),
+    /// It has all that it fetches: its network is closed.
+    Close(InstanceId),
 }
 
 /// A pod: another one may have its name later.
@@ -54,6 +57,14 @@ pub(super) struct Seen {
     pub(super) gone: bool,
 }
 
+impl Seen {
+    /// It may reach what it needs for its environment.
+    fn prepares(&self) -> bool {
+        let labels = self.pod.metadata.labels.as_ref();
+        labels.is_some_and(|labels| labels.contains_key(PREPARES))
+    }
+}
+
 /// What is kept of an instance.
 pub(super) struct Entry {
     pub(super) observed: Observed,
@@ -70,6 +81,7 @@ pub(super) struct Entry {
     /// Why it ended, while its last words are being taken.
     ends: Option<EndCause>,
     pub(super) is_told: bool,
+    is_closing: bool,
     pub(super) marks: Marks,
     pub(super) events: Events,
     pub(super) log: Log,
@@ -159,6 +171,22 @@ impl Pods {
             }
         }
         todo
+    }
+
+    /// What it wrote may say what it is busy with.
+    pub(super) fn wrote(&self, instance: InstanceId) {
+        let now = (self.now)();
+        let changed = self.with(instance, |entry| {
+            let seen = entry.pod.as_ref().filter(|seen| seen.prepares());
+            let phase = seen.map(|seen| seen.state.phase.clone());
+            if let Some(Phase::Starts { waits, .. }) = phase {
+                entry.starts(waits, now);
+            }
+            std::mem::take(&mut entry.is_news)
+        });
+        if changed == Some(true) {
+            self.bump();
+        }
     }
 
     /// It is known that the pod is no more.
@@ -304,6 +332,7 @@ impl Entry {
             leaves: None,
             ends: None,
             is_told: true,
+            is_closing: false,
             marks: Marks::default(),
             events: Events::default(),
             log: Log::default(),
@@ -402,6 +431,14 @@ impl Entry {
         let seen = self.pod.as_ref()?;
         let cause = match seen.state.phase.clone() {
             Phase::Ended { cause, .. } | Phase::Stuck { cause } => cause,
+            // It gets no input as long as it may reach others.
+            Phase::Ready { .. } if seen.prepares() => {
+                let doing = "its network is being closed".to_owned();
+                self.tell(ObservedState::Starting { doing, waits: Waits::Program }, now);
+                let instance = self.observed.instance;
+                return (!std::mem::replace(&mut self.is_closing, true))
+                    .then_some(Todo::Close(instance));
+            }
             Phase::Ready { ip, port } => {
                 let url = format!("http://{}", std::net::SocketAddr::new(ip, port));
                 let address = Address::Url(url);
@@ -410,11 +447,7 @@ impl Entry {
                 return None;
             }
             Phase::Starts { waits, .. } => {
-                let doing = match (&waits, self.address.is_some()) {
-                    (Waits::Program, true) => "it is not ready".to_owned(),
-                    (waits, _) => waits.to_string(),
-                };
-                self.tell(ObservedState::Starting { doing, waits }, now);
+                self.starts(waits, now);
                 return None;
             }
             // What was asked for is no news.
@@ -426,6 +459,18 @@ impl Entry {
             }
         };
         self.end(cause)
+    }
+
+    fn starts(&mut self, waits: Waits, now: Timestamp) {
+        let prepares = self.pod.as_ref().is_some_and(Seen::prepares);
+        let state = match (&waits, self.log.preparing().filter(|_| prepares)) {
+            (Waits::Program, Some(doing)) => ObservedState::Preparing { doing: doing.to_owned() },
+            (Waits::Program, None) if self.address.is_some() => {
+                ObservedState::Starting { doing: "it is not ready".to_owned(), waits }
+            }
+            _ => ObservedState::Starting { doing: waits.to_string(), waits },
+        };
+        self.tell(state, now);
     }
 
     /// Its pod is no more, or is not in the watch any more.

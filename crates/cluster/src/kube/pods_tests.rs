@@ -162,3 +162,42 @@ fn an_instance_is_known_by_the_name_of_its_pod() {
         "it has a pod of another name"
     );
 }
+
+/// As long as it may reach others it gets no input; the last words of our model server are why it did not start.
+#[test]
+fn a_pod_that_prepares_says_so_and_is_ready_once_its_network_is_closed() {
+    let pods = launched();
+    let running = |ready: &str, prepares: bool| {
+        let status = json!({
+            "phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": ready}],
+            "containerStatuses": [{"name": "model", "image": "x", "imageID": "x", "ready": true,
+                "restartCount": 0, "state": {"running": {}}}],
+        });
+        let mut pod = pod("a", status);
+        if prepares {
+            let labels = pod.metadata.labels.get_or_insert_default();
+            labels.insert("muster.dev/prepares".into(), "true".into());
+        }
+        pod
+    };
+    let state = || pods.find(ID).expect("it is known").state;
+    pods.saw(running("False", true), false);
+    pods.with(ID, |entry| entry.log.push(b"2026-11-28T14:00:00Z preparing: step 1 of 2\n"));
+    pods.wrote(ID);
+    assert_eq!(state(), ObservedState::Preparing { doing: "step 1 of 2".into() });
+    assert_eq!(pods.saw(running("True", true), false), [Todo::Close(ID)]);
+    assert!(matches!(state(), ObservedState::Starting { .. }), "{:?}", state());
+    assert_eq!(pods.saw(running("True", true), false), [], "it is being closed already");
+    pods.saw(running("True", false), false);
+    assert!(matches!(state(), ObservedState::Ready { .. }), "{:?}", state());
+
+    let pods = launched();
+    let words = r#"{"failed": {"reason": "no index", "fault": "passing"}}"#;
+    let ended = json!({"phase": "Failed", "containerStatuses": [{"name": "model", "image": "x",
+        "imageID": "x", "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": 1, "reason": "Error", "message": words}}}]});
+    pods.saw(pod("a", ended), false);
+    pods.ended(ID, None);
+    let cause = EndCause::not_started_now("no index");
+    assert_eq!(pods.find(ID).expect("it is known").state, ObservedState::Ended { cause });
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::instance::{EndCause, StartFault};
+use crate::instance::{EndCause, Runs, StartFault};
 use crate::room::{
     Ask, Budget, Daemon, GroupId, GroupView, NodeId, NodeStage, NodeView, Place, Tenant,
 };
@@ -217,7 +217,7 @@ impl ModelView {
 
     /// Is each instance a pod, whose place a scheduler gives?
     pub(super) fn is_pod(&self) -> bool {
-        matches!(self.model.source, Source::Image { .. })
+        self.model.source.runs() == Runs::Pod
     }
 
     /// Most instances at once. An external server is one instance.

@@ -121,6 +121,8 @@ pub struct Container {
     pub startup_probe: Option<Probe>,
     pub lifecycle: Value,
     pub volume_mounts: Vec<Mount>,
+    /// Where it leaves its last words.
+    pub termination_message_path: Option<String>,
 }
 
 impl Container {
@@ -135,6 +137,7 @@ impl Container {
 pub struct Mount {
     pub name: String,
     pub mount_path: String,
+    pub sub_path: Option<String>,
 }
 
 #[derive(Deserialize, Default, Clone, Debug, PartialEq)]

@@ -1,6 +1,7 @@
 //! `muster canary`: what the pods run that `muster doctor --cluster` makes.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -17,4 +18,6 @@ pub enum CanaryVerb {
     Listen { address: IpAddr, port: u16, word: String },
     /// Exit with 3 if there is somebody
     Reach { address: IpAddr, port: u16 },
+    /// Exit with 0 if a folder could run here: with Python, a folder to write, and the hub if an address is given
+    Folder { dir: PathBuf, hub: String },
 }

@@ -29,6 +29,9 @@ pub struct ModelServer {
     /// The version that the folder has to be of
     #[arg(long, value_name = "VERSION", hide = true)]
     pub of_version: Option<String>,
+    /// Fetch the folder from the hub first, by the link in MUSTER_FOLDER_LINK
+    #[arg(long, hide = true, requires = "of_version")]
+    pub fetch: bool,
     #[command(flatten)]
     pub walls: WallFlags,
 }

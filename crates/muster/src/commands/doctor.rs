@@ -17,7 +17,7 @@ use crate::config::server::Serve;
 use crate::failure::Failure;
 use crate::makers::provider;
 use crate::store::store_config;
-use crate::{machine, table};
+use crate::{machine, runner, table};
 
 pub async fn examine(arguments: &Doctor, environment: &Environment) -> Result<ExitCode, Failure> {
     let settings = settings::read(&arguments.flags, environment)?;
@@ -77,6 +77,7 @@ async fn cluster(kubernetes: &Kubernetes, owns_nodes: bool, no_canary: bool) -> 
         observe_cluster: kubernetes.sees_cluster,
         owns_nodes,
         buffers: kubernetes.buffers,
+        runner: kubernetes.runner.as_ref().map(runner::tried),
         ..KubeConfig::default()
     };
     let canary = match &kubernetes.hub_image {

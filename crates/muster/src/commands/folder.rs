@@ -1,8 +1,10 @@
 //! `muster model-server`, `muster model check` and `muster model prepare`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use muster_core::instance::StartFault;
 use muster_core::{Cell, Row};
 use muster_model_server::check::{self, Report};
 use muster_model_server::prepare::{self, Progress};
@@ -11,20 +13,30 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::fetch;
 use crate::answer::Needs;
 use crate::arguments::{ModelFolder, ModelServer, PrepareFolder, WallFlags, Walls};
 use crate::config::{Environment, FILES_OF_MODELS};
 use crate::failure::{Failure, io_failure};
+use crate::pushed::Missing;
 use crate::table;
 
 pub fn serve(arguments: &ModelServer, environment: &Environment) -> Result<(), Failure> {
     let listen = match arguments.listen.strip_prefix("unix:") {
         Some(path) => Listen::Unix(path.into()),
-        None => Listen::Tcp(arguments.listen.parse().map_err(|_| {
+        None => Listen::Tcp(address(&arguments.listen).ok_or_else(|| {
             Failure::usage(format!("{} is not ADDRESS:PORT or unix:PATH", arguments.listen))
         })?),
     };
     let machine_readable = arguments.ready_fd_on_stdout;
+    let last_words = environment.get(fetch::LAST_WORDS).map(PathBuf::from);
+    let tell = move |state: State| {
+        tell(&state, machine_readable);
+        if let (State::Failed { reason, fault }, Some(file)) = (&state, &last_words) {
+            // Its log says it too.
+            drop(std::fs::write(file, failed(reason, *fault)));
+        }
+    };
     let options = ServeOptions {
         dir: arguments.dir.clone(),
         listen,
@@ -34,7 +46,7 @@ pub fn serve(arguments: &ModelServer, environment: &Environment) -> Result<(), F
         instance: environment.get("MUSTER_INSTANCE").map(str::to_owned),
         machine: machine(environment, &arguments.walls)?,
         limits: Limits::default(),
-        states: Box::new(move |state| tell(&state, machine_readable)),
+        states: Box::new(tell.clone()),
         shutdown: CancellationToken::new(),
     };
     let shutdown = options.shutdown.clone();
@@ -48,12 +60,39 @@ pub fn serve(arguments: &ModelServer, environment: &Environment) -> Result<(), F
             }
             shutdown.cancel();
         });
+        if arguments.fetch {
+            let version = arguments.of_version.as_deref().unwrap_or_default();
+            let say = |doing: &str| tell(State::Preparing(doing.to_owned()));
+            let fetched = tokio::select! {
+                fetched = fetch::fetch(&arguments.dir, version, environment, say) => fetched,
+                () = options.shutdown.cancelled() => return Ok(()),
+            };
+            if let Err(Missing { why, fault }) = fetched {
+                tell(State::Failed { reason: why.clone(), fault });
+                return Err(Failure::failed(why));
+            }
+        }
         let served = muster_model_server::serve(options).await;
         served.map_err(|error| Failure::failed(error.to_string()))
     });
     // Large files may still be being read.
     runtime.shutdown_background();
     served
+}
+
+/// An address, also one of IPv6 without the brackets that belong around it: a pod puts its own before the port.
+fn address(text: &str) -> Option<SocketAddr> {
+    let of_parts = || {
+        let (ip, port) = text.rsplit_once(':')?;
+        Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?))
+    };
+    text.parse().ok().or_else(of_parts)
+}
+
+/// As the hub reads it; Kubernetes keeps 4 KiB of it.
+fn failed(reason: &str, fault: StartFault) -> String {
+    let reason: String = reason.chars().take(1_000).collect();
+    json!({ "failed": { "reason": reason, "fault": fault } }).to_string()
 }
 
 /// One line a state: for the hub as JSON, for a person in words.

@@ -6,6 +6,7 @@ pub mod canary;
 pub mod clean;
 pub mod doctor;
 pub mod dump;
+pub mod fetch;
 pub mod folder;
 pub mod image;
 pub mod instances;

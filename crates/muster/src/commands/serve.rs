@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_cluster::kube::{Kube, KubeConfig, KubeError};
+use muster_cluster::kube::{Kube, KubeConfig, KubeError, Runner};
 use muster_cluster::machine::Facts;
 use muster_cluster::{Cluster, ExternalServers, LocalConfig, LocalProcesses, Now};
 use muster_core::Model;
@@ -29,7 +29,7 @@ use crate::makers::provider;
 use crate::pushed::{self, PushedFolders};
 use crate::store::{data_dir, store_config, store_failure};
 use crate::surroundings::Surroundings;
-use crate::{table, telemetry, walls};
+use crate::{runner, table, telemetry, walls};
 
 /// Open files that connections, databases and models may need.
 const OPEN_FILES: u64 = 65_536;
@@ -76,6 +76,7 @@ async fn run(
         () = signals.first() => return Ok(()),
     };
     let store = opened.map_err(|error| store_failure(&error))?;
+    let links = runner::links(serve, &store).await?;
     let pushed =
         PushedFolders::open(&data, serve.push_most).map_err(io_failure("the data folder"))?;
     let facts = Facts::start(serve.machine.clone()).await.map_err(io_failure("this machine"))?;
@@ -87,10 +88,11 @@ async fn run(
     let config = ServerConfig {
         listen: serve.listen,
         metrics: serve.metrics,
-        hosts: serve.allowed_hosts.clone(),
+        hosts: serve.allowed_hosts.iter().cloned().chain(runner::host(serve)).collect(),
         model_addresses: serve.model_addresses.clone(),
         model_images: serve.model_images.clone(),
         pushes: pushed.takes(serve.push_bytes, serve.model_walls, serve.kubernetes.is_none()),
+        folder_links: links.clone(),
         max_instances: serve.max_instances,
         proxies: serve.trusted_proxies.clone(),
         public_url: serve.public_url.clone(),
@@ -124,9 +126,11 @@ async fn run(
     let upload_bytes = config.upload_bytes.max(serve.body_bytes);
     let server = Server::bind(ServerConfig { upload_bytes, cookie, ..config }, store.clone())
         .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", serve.listen)))?;
+    let address = server.address().map_err(io_failure("the bound address"))?;
+    let runner = runner::runner(serve, links, address, &store)?;
     let unpacked = watch::Sender::new(Versions::new());
     let both = (here.subscribe(), unpacked.subscribe());
-    let starting = start_engine(serve, environment, &data, &store, facts, both);
+    let starting = start_engine(serve, environment, &data, &store, (facts, both), runner);
     let (engine, instances, pods) = tokio::select! {
         started = starting => started?,
         () = signals.first() => {
@@ -144,7 +148,6 @@ async fn run(
     let watching =
         folders.map(|folders| tokio::spawn(keep_up(folders, here, store.clone(), instances)));
 
-    let address = server.address().map_err(io_failure("the bound address"))?;
     if let Some(file) = port_file {
         write_port_file(file, &address.to_string())?;
     }
@@ -231,8 +234,8 @@ async fn start_engine(
     environment: &Environment,
     data: &Path,
     store: &Store,
-    facts: Arc<Facts>,
-    here: (watch::Receiver<Versions>, watch::Receiver<Versions>),
+    (facts, here): (Arc<Facts>, (watch::Receiver<Versions>, watch::Receiver<Versions>)),
+    runner: Option<Runner>,
 ) -> Result<(Engine, watch::Receiver<u64>, Option<Arc<dyn Cluster>>), Failure> {
     let timed = store.clone();
     let now: Now = Arc::new(move || timed.now());
@@ -241,7 +244,7 @@ async fn start_engine(
     let (clusters, node, instances) = match &serve.kubernetes {
         Some(kubernetes) => {
             let owns = serve.nodes.policy.mode == NodesMode::Own;
-            let pods = pods(kubernetes, owns, store, now).await?;
+            let pods = pods(kubernetes, (owns, runner), store, now).await?;
             let changed = pods.changed();
             (Clusters { local: None, external, pods: Some(pods) }, None, changed)
         }
@@ -294,7 +297,7 @@ fn processes(
 /// Instances are pods.
 async fn pods(
     kubernetes: &Kubernetes,
-    owns_nodes: bool,
+    (owns_nodes, runner): (bool, Option<Runner>),
     store: &Store,
     now: Now,
 ) -> Result<Arc<dyn Cluster>, Failure> {
@@ -308,6 +311,7 @@ async fn pods(
         observe_cluster: kubernetes.sees_cluster,
         owns_nodes,
         buffers: kubernetes.buffers,
+        runner,
         ..KubeConfig::default()
     };
     tracing::info!(namespace = config.namespace, hub = config.hub, "instances are pods");

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use muster_cluster::kube::{self, Client, KubeError, Survey};
+use muster_core::image;
 use serde_json::Value;
 
+use super::server::{size, web_address};
 use super::settings::Settings;
 
 /// Instances are pods.
@@ -22,6 +24,20 @@ pub struct Kubernetes {
     pub buffers: bool,
     /// The hub's own image.
     pub hub_image: Option<String>,
+    /// How folders that were pushed run, if they do.
+    pub runner: Option<Runner>,
+}
+
+/// Folders that were pushed are pods of this image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runner {
+    pub image: String,
+    /// A claim that they share.
+    pub cache: Option<String>,
+    /// Of a volume that one has for itself.
+    pub cache_bytes: u64,
+    /// Where they reach the hub, if somebody says it.
+    pub hub_url: Option<String>,
 }
 
 impl Kubernetes {
@@ -75,7 +91,27 @@ pub fn read(settings: &Settings) -> Result<Option<Kubernetes>, String> {
             .read("kubernetes.capacity_buffers", "true or false", |text| text.parse().ok())?
             .unwrap_or(false),
         hub_image: settings.text("kubernetes.hub_image").map(str::to_owned),
+        runner: runner(settings)?,
     }))
+}
+
+fn runner(settings: &Settings) -> Result<Option<Runner>, String> {
+    let image = settings.read("kubernetes.runner_image", "the name of an image", |text| {
+        image::check(text).ok().map(|()| text.to_owned())
+    })?;
+    let cache = settings.read(
+        "kubernetes.folder_cache",
+        "the name of a claim: 1 to 63 of a-z, 0-9 and '-', which begins and ends with no '-'",
+        namespace,
+    )?;
+    let cache_bytes =
+        settings.read("kubernetes.folder_cache_bytes", "a size such as 10GiB", size)?;
+    let hub_url = settings.read("kubernetes.hub_url", "like http://muster.muster.svc", |text| {
+        web_address(text).map(|_| text.trim_end_matches('/').to_owned())
+    })?;
+    let hub_url = hub_url.or_else(|| settings.text("public_url").map(str::to_owned));
+    let cache_bytes = cache_bytes.unwrap_or(1);
+    Ok(image.map(|image| Runner { image, cache, cache_bytes, hub_url }))
 }
 
 fn namespace(text: &str) -> Option<String> {
@@ -144,12 +180,30 @@ mod tests {
     }
 
     #[test]
+    fn folders_run_where_an_image_is_named() {
+        let cluster = ("MUSTER_CLUSTER", "kubernetes");
+        let image = ("MUSTER_KUBERNETES_RUNNER_IMAGE", "registry.example.org/lab/muster-one:1");
+        let runner = |more: &[(&str, &str)]| {
+            of(&[&[cluster], more].concat()).expect("it is read").expect("pods").runner
+        };
+        assert_eq!(runner(&[("MUSTER_KUBERNETES_FOLDER_CACHE", "folders")]), None);
+        let found = runner(&[image]).expect("an image");
+        assert_eq!((found.cache, found.cache_bytes, found.hub_url), (None, 10 << 30, None));
+        let found = runner(&[image, ("MUSTER_PUBLIC_URL", "https://hub.example.org")]);
+        assert_eq!(found.expect("an image").hub_url.as_deref(), Some("https://hub.example.org"));
+    }
+
+    #[test]
     fn what_is_not_there_is_named() {
         let cluster = ("MUSTER_CLUSTER", "kubernetes");
         for (variable, text, what) in [
             ("MUSTER_KUBERNETES_NAMESPACE", "Models", "kubernetes.namespace"),
             ("MUSTER_KUBERNETES_SEES", "all", "cluster or namespace"),
             ("MUSTER_KUBERNETES_CAPACITY_BUFFERS", "2", "true or false"),
+            ("MUSTER_KUBERNETES_RUNNER_IMAGE", "A B", "the name of an image"),
+            ("MUSTER_KUBERNETES_FOLDER_CACHE", "Cache", "the name of a claim"),
+            ("MUSTER_KUBERNETES_FOLDER_CACHE_BYTES", "much", "a size such as"),
+            ("MUSTER_KUBERNETES_HUB_URL", "hub", "http://muster"),
             ("MUSTER_KUBERNETES_KUBECONFIG", "/nowhere", "there is no file /nowhere"),
             ("MUSTER_KUBERNETES_POD_TEMPLATE", "/nowhere", "/nowhere"),
         ] {

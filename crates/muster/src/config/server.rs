@@ -101,6 +101,22 @@ pub const SETTINGS: &[Setting] = &[
     setting("kubernetes.sees", Some("cluster"), "cluster: nodes and pods of others; or namespace"),
     setting("kubernetes.hub_image", None, "The hub's own image, for pods of the doctor"),
     setting(
+        "kubernetes.runner_image",
+        None,
+        "An image with muster and Python: pushed folders run as its pods; absent: they wait",
+    ),
+    setting(
+        "kubernetes.folder_cache",
+        None,
+        "A claim that these pods share; absent: each has a volume of its own",
+    ),
+    setting("kubernetes.folder_cache_bytes", Some("10GiB"), "The size of such a volume"),
+    setting(
+        "kubernetes.hub_url",
+        None,
+        "Where these pods reach the hub; absent: public_url, or where it listens",
+    ),
+    setting(
         "kubernetes.capacity_buffers",
         Some("false"),
         "true: spare_instances become CapacityBuffers of an autoscaler",
@@ -395,7 +411,7 @@ impl Serve {
 }
 
 /// An address of the web without a user.
-fn web_address(text: &str) -> Option<reqwest::Url> {
+pub(super) fn web_address(text: &str) -> Option<reqwest::Url> {
     let url = reqwest::Url::parse(text).ok().filter(|url| url.has_host())?;
     let plain = url.username().is_empty() && url.password().is_none();
     (plain && matches!(url.scheme(), "http" | "https")).then_some(url)

@@ -375,3 +375,33 @@ fn what_is_wrong_with_a_cluster_is_told_with_what_to_do() {
     told(&said, "kubernetes", "broken", &["does not answer", "kubernetes.kubeconfig"]);
     assert!(said.code == 1 && lines(&said, "namespace").is_empty(), "{said:?}");
 }
+
+#[test]
+fn what_pushed_folders_need_is_tried_by_a_pod() {
+    let world = World::new(&[]);
+    let cluster = Cluster::start(&world, |_| {});
+    cluster.give(&documented(), None);
+    let hub = ("MUSTER_KUBERNETES_HUB_IMAGE", IMAGE);
+    let runner = ("MUSTER_KUBERNETES_RUNNER_IMAGE", IMAGE);
+    let told = |settings: &[(&str, &str)], state: &str, words: &[&str]| {
+        let said = doctor(&world, &["--json"], &[&[hub], settings].concat());
+        let (found, what) = line(&said, "folders");
+        let tells = words.iter().all(|word| what.contains(word));
+        assert!(found == state && tells, "{found} {what}");
+        until("the canaries are gone", || cluster.pods().is_empty());
+    };
+    told(&[], "note", &["kubernetes.runner_image is not set"]);
+    told(&[runner], "good", &["as pods of", IMAGE, "makes its environment anew"]);
+    let nobody = ("MUSTER_KUBERNETES_HUB_URL", "http://127.0.0.1:9");
+    told(&[runner, nobody], "broken", &["does not reach the hub", "muster.dev/prepares"]);
+    let claim = ("MUSTER_KUBERNETES_FOLDER_CACHE", "folders");
+    told(&[runner, claim], "broken", &["persistentvolumeclaim \"folders\" not found"]);
+    let made = json!({"metadata": {"name": "folders", "namespace": NAMESPACE}});
+    cluster.create(&Resource::claims(), made);
+    told(&[runner, claim], "good", &["is kept in folders"]);
+    world
+        .write("pod.yaml", "spec: {containers: [{name: model, env: [{name: PATH, value: /x}]}]}\n");
+    let file = world.path("pod.yaml").display().to_string();
+    let template = ("MUSTER_KUBERNETES_POD_TEMPLATE", &*file);
+    told(&[runner, template], "broken", &["has no Python"]);
+}

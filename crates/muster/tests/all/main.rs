@@ -26,6 +26,7 @@ mod nodes;
 mod people;
 mod pods;
 mod pods_faults;
+mod pods_folders;
 mod processes;
 mod providers;
 mod pushing;

@@ -21,6 +21,8 @@ pub const NAMESPACE: &str = "models";
 pub const PUBLISHED: &str = "registry.example.org/lab/published:1";
 const OURS: &str = "registry.example.org/lab/ours:1";
 pub const SLOW: &str = "registry.example.org/lab/slow:1";
+/// The hub's program and Python.
+pub const RUNNER: &str = "registry.example.org/lab/muster-one:1";
 
 /// A cluster and its place.
 pub struct Kube {
@@ -54,6 +56,7 @@ impl Kube {
             (PUBLISHED.to_owned(), server(&[])),
             (SLOW.to_owned(), server(&["2"])),
             (OURS.to_owned(), ours),
+            (RUNNER.to_owned(), Image { run: vec![MUSTER.to_owned()], ..Image::default() }),
         ]);
         let known = images.clone();
         let kubelet = kubelet::Settings { images, ..kubelet::Settings::default() };

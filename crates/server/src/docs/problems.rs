@@ -127,6 +127,7 @@ const OPERATIONS: &[(&str, Body, &[Kind])] = {
         ("list_node_groups", Body::None, &[NobodyPlans]),
         ("list_autoscalers", Body::None, &[]),
         ("find_plan", Body::None, &[BadParameter, NobodyPlans]),
+        ("fetch_folder", Body::None, &[BadLink, BadParameter, NotFound]),
         ("list_catalogue", Body::None, &[BadParameter]),
         ("find_in_catalogue", Body::None, &[UnknownModel]),
         ("create_model", Body::Json, &[ModelTaken, BadModel, ModelAddress, ModelImage]),

@@ -186,13 +186,19 @@ impl Store {
         let after = after.as_ref().map(ModelId::as_str);
         let mut conn = self.inner.db.read().await?;
         let found: Vec<EntryRow> = rows!(&mut conn, ALL, after, i64::from(limit));
-        found.into_iter().map(entry).collect()
+        found.into_iter().map(|found| self.placed(found)).collect()
     }
 
     pub async fn find_entry(&self, id: &ModelId) -> Result<Option<Entry>, Error> {
         let mut conn = self.inner.db.read().await?;
         let found: Option<EntryRow> = row!(&mut conn, ONE, id.as_str());
-        found.map(entry).transpose()
+        found.map(|found| self.placed(found)).transpose()
+    }
+
+    fn placed(&self, row: EntryRow) -> Result<Entry, Error> {
+        let mut entry = entry(row)?;
+        self.place(&mut entry.model);
+        Ok(entry)
     }
 
     /// Adds a model of the API; nothing if there is one with its id.

@@ -6,10 +6,11 @@ pub mod trials;
 pub mod versions;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use futures::FutureExt;
-use muster_core::{Model, ModelId};
+use muster_core::{Model, ModelId, Source};
 
 use crate::catalogue::edits::{Entry, EntryRow, entry, entry_columns};
 use crate::db::Ts;
@@ -105,6 +106,19 @@ impl Store {
         Arc::clone(&self.inner.models.read().unwrap_or_else(PoisonError::into_inner).list)
     }
 
+    /// From now on folders that were pushed run as pods.
+    pub async fn run_folders_in_pods(&self) -> Result<(), Error> {
+        self.inner.folders_in_pods.store(true, Ordering::Relaxed);
+        self.load_models().await
+    }
+
+    /// Where a folder that was pushed runs is what this hub says.
+    pub(super) fn place(&self, model: &mut Model) {
+        if let Source::Pushed { in_pods, .. } = &mut model.source {
+            *in_pods = self.inner.folders_in_pods.load(Ordering::Relaxed);
+        }
+    }
+
     pub fn find_model(&self, id: &ModelId) -> Option<Arc<Model>> {
         self.inner.models.read().unwrap_or_else(PoisonError::into_inner).by_id.get(id).cloned()
     }
@@ -168,6 +182,7 @@ impl Store {
         let mut new = Catalogue { mark: mark.unwrap_or_default(), ..Catalogue::default() };
         let mut list = Vec::new();
         for Entry { mut model, disabled, .. } in entries {
+            self.place(&mut model);
             if let Some(reason) = disabled {
                 // It runs only for what was submitted before.
                 model.limits.min_instances = 0;

@@ -32,6 +32,7 @@ const SQLITE: &[(i64, &str)] = &[
     (21, include_str!("../../migrations/sqlite/0021_usage.sql")),
     (22, include_str!("../../migrations/sqlite/0022_pod_words.sql")),
     (23, include_str!("../../migrations/sqlite/0023_versions.sql")),
+    (24, include_str!("../../migrations/sqlite/0024_folder_key.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
@@ -57,6 +58,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (21, include_str!("../../migrations/postgres/0021_usage.sql")),
     (22, include_str!("../../migrations/postgres/0022_pod_words.sql")),
     (23, include_str!("../../migrations/postgres/0023_versions.sql")),
+    (24, include_str!("../../migrations/postgres/0024_folder_key.sql")),
 ];
 
 /// Serialises two servers that start on an empty PostgreSQL database.

@@ -28,6 +28,9 @@ pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(30);
 const NAME_HUB: &str = "INSERT INTO hub (one, id) VALUES (1, $1) ON CONFLICT (one) DO NOTHING";
 const HUB: &str = "SELECT id FROM hub";
 
+const SET_KEY: &str = "UPDATE hub SET folder_key = $1 WHERE folder_key IS NULL";
+const KEY: &str = "SELECT folder_key FROM hub WHERE folder_key IS NOT NULL";
+
 const DEAD: &str = "SELECT id FROM server WHERE id <> $1 AND ($2 OR seen_at < $3)";
 
 const REQUEUE: &str = "UPDATE task SET state = 'queued', lease_until = NULL, not_before = $1 \
@@ -200,6 +203,22 @@ impl Store {
                 Ok(on!(&mut tx.conn, c => {
                     sqlx::query(NAME_HUB).bind(&new).execute(&mut *c).await?;
                     sqlx::query_scalar::<_, String>(HUB).fetch_one(c).await?
+                }))
+            }
+            .boxed()
+        });
+        self.answer(op, answer).await
+    }
+
+    /// With what all hubs on this database together sign links to folders: this new one if there is none yet.
+    pub async fn folder_key(&self, new: [u8; 32]) -> Result<Vec<u8>, Error> {
+        // Its row is made with its name.
+        self.hub().await?;
+        let (op, answer) = work(move |tx: &mut Tx| {
+            async move {
+                Ok(on!(&mut tx.conn, c => {
+                    sqlx::query(SET_KEY).bind(&new[..]).execute(&mut *c).await?;
+                    sqlx::query_scalar::<_, Vec<u8>>(KEY).fetch_one(c).await?
                 }))
             }
             .boxed()

@@ -42,7 +42,7 @@ fn content(version: &str) -> String {
 }
 
 fn version(version: &str) -> NewVersion {
-    let source = Source::Pushed { content: content(version), trial_of: None };
+    let source = Source::Pushed { content: content(version), trial_of: None, in_pods: false };
     let example = vec!["abc".into(), "de".into()];
     let model = Model { source, example, cache: true, ..model("pushed", version) };
     NewVersion {

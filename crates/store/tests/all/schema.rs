@@ -80,7 +80,7 @@ async fn opening_again_changes_nothing(mut lab: Lab) {
     for _ in 0..2 {
         lab.restart(64 << 10).await;
     }
-    assert_eq!(lab.raw.number("SELECT COUNT(*) FROM migration").await, 23);
+    assert_eq!(lab.raw.number("SELECT COUNT(*) FROM migration").await, 24);
     assert_eq!(lab.find(id.id).await, id);
 }
 
@@ -139,7 +139,7 @@ async fn stores_opened_at_once_on_an_empty_database_all_succeed() {
     for store in &stores {
         store.as_ref().expect("a store").ping().await.expect("an answer");
     }
-    assert_eq!(lab.raw.number("SELECT COUNT(*) FROM new.migration").await, 23);
+    assert_eq!(lab.raw.number("SELECT COUNT(*) FROM new.migration").await, 24);
     assert_eq!(lab.raw.number("SELECT COUNT(*) FROM new.server").await, 4);
 }
 

@@ -5,8 +5,22 @@ use muster_core::instance::StartFault;
 use muster_core::waits::ImageFault;
 use muster_core::{EndCause, Timestamp};
 
+use serde::Deserialize;
+
 use super::pod::{Its, condition, short};
 use super::{image, quantity, time};
+
+/// What our model server leaves as its container's last message.
+#[derive(Deserialize)]
+struct LastWords {
+    failed: LastWord,
+}
+
+#[derive(Deserialize)]
+struct LastWord {
+    reason: String,
+    fault: StartFault,
+}
 
 /// The most of what a model said last.
 const LAST_LINES: usize = 2000;
@@ -184,6 +198,11 @@ pub fn of_container(it: &Its<'_>, ended: &ContainerStateTerminated) -> EndCause 
             false => refused(reason, message, start_fault(message)),
         },
         _ => {
+            // Our model server says why it could not start.
+            if let Ok(LastWords { failed }) = serde_json::from_str(message) {
+                let LastWord { reason, fault } = failed;
+                return EndCause::NotStarted { reason: short(&reason), fault };
+            }
             // What a signal ended has the signal's number and 128 for its exit code.
             let signal = ended.signal.filter(|signal| *signal != 0);
             let by_code = Some(ended.exit_code.saturating_sub(128));

@@ -311,7 +311,17 @@ impl Worker {
 
     fn mounted(&self, at: usize) -> Result<Vec<volumes::Mounted>, String> {
         let spec = self.board().containers[at].spec.clone();
-        volumes::mount(&self.shared, (&self.key.0, &self.dir()), &self.pod.spec.volumes, &spec)
+        let place = (&*self.key.0, &*self.dir());
+        let mut mounted = volumes::mount(&self.shared, place, &self.pod.spec.volumes, &spec)?;
+        if let Some(path) = &spec.termination_message_path {
+            mounted.push((path.clone(), self.last_words(&spec.name)));
+        }
+        Ok(mounted)
+    }
+
+    /// The file in which a container leaves them.
+    pub fn last_words(&self, container: &str) -> PathBuf {
+        self.dir().join(format!("{container}-termination-log"))
     }
 
     fn port(&self, at: usize) -> u16 {

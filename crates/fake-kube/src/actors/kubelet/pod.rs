@@ -28,6 +28,9 @@ use super::{
 };
 use crate::Resource;
 
+/// The most that is kept of what a container leaves, characters.
+const LAST_WORDS: usize = 4096;
+
 /// Why a pod does not simply go on.
 enum Interrupt {
     Deleted,
@@ -385,7 +388,12 @@ impl Worker {
             0 => (0, "Completed"),
             code => (code, "Error"),
         };
-        self.over(at, code, reason, "", exit.at);
+        let file = self.last_words(&self.pod_container(at));
+        let words = std::fs::read_to_string(&file).unwrap_or_default();
+        let words: String = words.chars().take(LAST_WORDS).collect();
+        // Its next start leaves others, if any.
+        drop(std::fs::remove_file(file));
+        self.over(at, code, reason, &words, exit.at);
         self.post();
     }
 

@@ -34,6 +34,11 @@ pub fn mount(
             "" => dir.join("volumes").join(&mount.name),
             claim => shared.scratch.path().join("claims").join(namespace).join(claim),
         };
+        // Only that of its folders, which is made.
+        let folder = match mount.sub_path.as_deref() {
+            Some(path) => folder.join(path),
+            None => folder,
+        };
         let failed = |error: io::Error| {
             format!("MountVolume.SetUp failed for volume {:?}: {error}", mount.name)
         };

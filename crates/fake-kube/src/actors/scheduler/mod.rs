@@ -156,6 +156,8 @@ impl Scheduler {
             } else if self.world.set_node(node) {
                 self.queue.stir(News::Left, Instant::now());
             }
+        } else if change.of == Resource::claims() {
+            self.queue.stir(News::Left, Instant::now());
         } else if change.of == Resource::namespaces()
             && let Ok(meta) = read::<Meta>(&change.object["metadata"])
         {
@@ -202,6 +204,15 @@ impl Scheduler {
         if let Mode::Fails(why) = &settings.mode {
             return self.failed(&pod, "SchedulerError", why, None);
         }
+        if let Some(claim) = self.missing_claim(&pod) {
+            let nodes = self.world.nodes().count();
+            let none = format!("0/{nodes} nodes are available:");
+            let said = format!(
+                "{none} persistentvolumeclaim {claim:?} not found. preemption: {none} {nodes} Preemption is \
+                 not helpful for scheduling."
+            );
+            return self.failed(&pod, "Unschedulable", &said, None);
+        }
         let between = Between::new(&self.world, &pod);
         let (mut fits, mut refused) = (Vec::new(), Vec::new());
         for (node, place) in self.world.nodes() {
@@ -227,6 +238,16 @@ impl Scheduler {
         }
         let (said, nominated) = self.none_fits(&pod, &refused, settings.preempts);
         self.failed(&pod, "Unschedulable", &said, nominated);
+    }
+
+    fn missing_claim(&self, pod: &Seen) -> Option<String> {
+        let volumes = pod.pod.spec.volumes.iter();
+        let mut claims = volumes.map(|volume| text(volume, "/persistentVolumeClaim/claimName"));
+        let (of, namespace) = (Resource::claims(), &pod.key.0);
+        let missing = |claim: &&str| {
+            !claim.is_empty() && self.objects.get(&of, Some(namespace), claim).is_none()
+        };
+        claims.find(missing).map(str::to_owned)
     }
 
     fn none_fits(

@@ -1,6 +1,7 @@
 //! `/api/v1/catalogue`: models, for those who administer them. See `docs/models.md` for who owns
 //! a model.
 
+pub mod folders;
 mod reading;
 mod schema;
 pub mod versions;
