@@ -16,7 +16,7 @@ export const PASSWORD = 'tangible orchard 42 sings';
 const PATIENCE = 60_000;
 
 /** Where the binary is that the tests look at. */
-const muster = resolve(root, process.env.MUSTER ?? join(process.env.CARGO_TARGET_DIR ?? 'target', 'debug/muster'));
+export const muster = resolve(root, process.env.MUSTER ?? join(process.env.CARGO_TARGET_DIR ?? 'target', 'debug/muster'));
 
 /** Below the range that outgoing connections take theirs from: a hub that was killed finds its port again. */
 export async function freePort() {

@@ -119,6 +119,18 @@ async fn all_hubs_on_a_database_have_one_name() {
     assert!((1..=63).contains(&one.len()) && one.bytes().all(|b| b.is_ascii_alphanumeric()));
 }
 
+#[tokio::test]
+async fn all_hubs_on_a_database_sign_links_with_one_key() {
+    let lab = Lab::postgres().await;
+    let other = lab.other_server().await;
+    let (one, two) = tokio::join!(lab.store.folder_key([1; 32]), other.folder_key([2; 32]));
+    let one = one.expect("an answer");
+    assert_eq!(one, two.expect("an answer"));
+    assert_eq!(other.folder_key([3; 32]).await.expect("an answer"), one);
+    let elsewhere = Lab::sqlite().await.store.folder_key([4; 32]).await.expect("an answer");
+    assert_eq!(elsewhere, [4; 32]);
+}
+
 on_both!(another_image_under_the_same_tag_ends_what_is_kept);
 
 async fn another_image_under_the_same_tag_ends_what_is_kept(lab: Lab) {
