@@ -28,7 +28,8 @@ pub async fn links(serve: &Serve, store: &Store) -> Result<Option<FolderLinks>, 
     let random = Secret::new().map_err(|problem| Failure::failed(problem.detail))?;
     let key = store.folder_key(random.hash()).await.map_err(|error| store_failure(&error))?;
     store.run_folders_in_pods().await.map_err(|error| store_failure(&error))?;
-    Ok(Some(FolderLinks::new(key)))
+    let links = FolderLinks::new(&key);
+    links.map(Some).ok_or_else(|| Failure::failed("the database's key for links cannot be used"))
 }
 
 /// The name under which pods call this hub, where only some are answered to.
