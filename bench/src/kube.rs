@@ -40,8 +40,24 @@ pub struct Appeared {
 }
 
 impl Served {
-    /// The program lies beside this one. Nobody acts in its cluster.
+    /// Nobody acts in its cluster.
     pub async fn start(own: &Path, folder: &Path) -> Result<Self> {
+        let served = Self::serve(own, folder, &["--idle", "--nodes", "0"]).await?;
+        let namespace = json!({"metadata": {"name": NAMESPACE}});
+        served.post("/api/v1/namespaces", &namespace).await?;
+        Ok(served)
+    }
+
+    /// It has two nodes, and pods run as processes of this machine.
+    pub async fn acting(own: &Path, folder: &Path, actors: &Value) -> Result<Self> {
+        let file = folder.join("actors.json");
+        std::fs::write(&file, actors.to_string())?;
+        let file = file.to_str().ok_or("a path that is no text")?;
+        Self::serve(own, folder, &["--actors", file, "--nodes", "2"]).await
+    }
+
+    /// The program lies beside this one.
+    async fn serve(own: &Path, folder: &Path, flags: &[&str]) -> Result<Self> {
         let program = own.with_file_name("fake-kube");
         if !program.is_file() {
             let what = "is not there: cargo build --release -p fake-kube";
@@ -49,7 +65,8 @@ impl Served {
         }
         let kubeconfig = folder.join("kubeconfig");
         let mut child = Command::new(program)
-            .args(["--idle", "--nodes", "0", "--kubeconfig"])
+            .args(flags)
+            .arg("--kubeconfig")
             .arg(&kubeconfig)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -59,17 +76,14 @@ impl Served {
         let mut url = String::new();
         BufReader::new(said).read_line(&mut url)?;
         let address = url.trim().strip_prefix("http://").ok_or("fake-kube did not start")?;
-        let served = Self { address: address.parse()?, child, kubeconfig };
-        let namespace = json!({"metadata": {"name": NAMESPACE}});
-        served.post("/api/v1/namespaces", &namespace).await?;
-        Ok(served)
+        Ok(Self { address: address.parse()?, child, kubeconfig })
     }
 
     fn client(&self) -> Result<Client> {
         Client::new(self.address)
     }
 
-    async fn post(&self, path: &str, object: &Value) -> Result<()> {
+    pub async fn post(&self, path: &str, object: &Value) -> Result<()> {
         send(&mut self.client()?, Method::POST, path, object).await
     }
 

@@ -20,6 +20,7 @@ mod rollup;
 mod session;
 mod small;
 mod stats;
+mod upgrade;
 mod waits;
 
 use std::fs;
@@ -56,6 +57,7 @@ enum Case {
     Session,
     Idle,
     Kubernetes,
+    Upgrade,
     StatsSqlite,
     StatsPostgres,
     CleanSqlite,
@@ -176,6 +178,7 @@ impl Bench {
             Case::Session => session::run(self).await,
             Case::Idle => idle::run(self).await,
             Case::Kubernetes => kubernetes::run(self).await,
+            Case::Upgrade => upgrade::run(self).await,
         }
     }
 
