@@ -362,7 +362,10 @@ fn hubs_of_the_chart_are_rolled_killed_and_rolled_back_under_load_and_lose_nothi
         answered.iter().filter(|it| it[0].as_f64().is_some_and(|at| (steady..bad).contains(&at)));
     let in_time = in_time.count() as f64;
     assert!((in_time - asked).abs() < 2.0 + asked / 100.0, "{in_time} of {asked} were answered");
-    assert!(during <= 2.0 * before, "p99 {before:.0} ms before, {during:.0} ms while rolled");
+    // What the bench measures (`upgrade`) is twice as long; here another test may run beside it, and a hub that
+    // held requests back would take seconds.
+    let most = 2.0 * before.max(500.0);
+    assert!(during <= most, "p99 {before:.0} ms before, {during:.0} ms while rolled");
     // And all that was acknowledged is there, once.
     let bearer = format!("Authorization: Bearer {token}");
     let list = format!("http://{address}/api/v1/requests?format=csv");
