@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from . import check_image, kept, program, roll, upgrade
-from .common import GLIBC, ROOT, Refused, TARGET, TRIPLE, read, run, tool
+from .common import GLIBC, ROOT, Refused, TARGET, TRIPLE, read, run, tool, unpack
 from .hubs import hub, predicts, want, within
 from .image import digest
 
@@ -83,14 +83,8 @@ def sums(folder, public_key):
     return f"{len(named)} files; the signature was not looked at (--public-key)"
 
 
-def unpacked(folder, version, work):
-    name = f"muster-{version}-{TRIPLE}"
-    run("tar", "--use-compress-program=zstd", "-xf", folder / f"{name}.tar.zst", "-C", work)
-    return work / name
-
-
 def archive(folder, version, work):
-    tree = unpacked(folder, version, work)
+    tree = unpack(folder, version, work)
     muster = tree / "bin/muster"
     want(f"muster {version} (" in read(muster, "--version"), f"It says {read(muster, '--version').strip()}.")
     for file in ("share/man/man1/muster-run.1", "share/bash-completion/completions/muster", "share/doc/muster/THIRD-PARTY-LICENCES.txt"):
@@ -105,7 +99,7 @@ def archive(folder, version, work):
 
 def old(folder, version, work):
     """In a root of the oldest Debian that can be had."""
-    muster = unpacked(folder, version, work) / "bin/muster"
+    muster = unpack(folder, version, work) / "bin/muster"
     newest = program.newest_glibc(muster)
     want(not program.is_newer(newest, GLIBC), f"It asks for glibc {newest}; {GLIBC} was promised.")
     root = work / "root"
@@ -229,7 +223,7 @@ def upgraded(folder, version, before, work):
     old = kept.last()
     if not old:
         return "nothing was released before"
-    muster = unpacked(folder, version, work) / "bin/muster"
+    muster = unpack(folder, version, work) / "bin/muster"
     said = f"{old['version']}: {upgrade.check(muster, kept.databases_of(old['version']), work)}"
     return f"{said}; {roll.roll(before.resolve(), muster, work)}" if before else said
 
@@ -247,7 +241,7 @@ def twice(folder, version):
     with tempfile.TemporaryDirectory(prefix="muster again ") as work:
         work = Path(work)
         run("git", "clone", "-q", ROOT, work / "tree")
-        made_of = re.search(r"\(([0-9a-f]{7}),", read(unpacked(folder, version, work) / "bin/muster", "--version"))
+        made_of = re.search(r"\(([0-9a-f]{7}),", read(unpack(folder, version, work) / "bin/muster", "--version"))
         want(made_of, "The program names no commit.")
         run("git", "checkout", "-q", made_of[1], cwd=work / "tree")
         # The tools are the same.

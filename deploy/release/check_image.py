@@ -2,14 +2,13 @@
 
 import contextlib
 import json
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 from . import databases
-from .common import ROOT, TRIPLE, read, run
-from .hubs import predicts, want
+from .common import ROOT, free_port, read, run, unpack
+from .hubs import listens, predicts, want
 from .image import settle
 from .upgrade import PASSWORD, Person
 
@@ -72,9 +71,7 @@ def on_base(base, unpacked, work):
 
 def shared(root, environment, folder, version, work):
     """On PostgreSQL, with a model server elsewhere."""
-    beside = work / f"muster-{version}-{TRIPLE}"
-    run("tar", "--use-compress-program=zstd", "-xf", folder / f"{beside.name}.tar.zst", "-C", work)
-    muster = beside / "bin/muster"
+    muster = unpack(folder, version, work) / "bin/muster"
     there = work / "elsewhere"
     there.mkdir()
     with databases.postgres() as empty, model_server(muster, there) as model:
@@ -99,11 +96,7 @@ def model_server(muster, work):
         cwd=work, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     try:
-        begun = time.monotonic()
-        while not (port.exists() and port.read_text().strip()):
-            want(process.poll() is None and time.monotonic() - begun < 30, "The model server does not start.")
-            time.sleep(0.02)
-        yield f"http://{port.read_text().strip()}"
+        yield listens(process, port, lambda: "The model server does not start.")
     finally:
         process.kill()
         process.wait()
@@ -112,9 +105,7 @@ def model_server(muster, work):
 @contextlib.contextmanager
 def serves(root, environment, *arguments):
     """The hub of an image; only /data and /tmp can be written."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     setting = (
         f'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && mount -t tmpfs tmpfs "$0/data" -o mode=0770,uid={USER} '
         '&& mount -t tmpfs tmpfs "$0/tmp" && mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" '

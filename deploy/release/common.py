@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import tomllib
 from pathlib import Path
@@ -25,6 +26,24 @@ def settle():
     """Whose machine it is changes nothing."""
     os.umask(0o022)
     os.environ.update(LC_ALL="C.UTF-8", TZ="UTC")
+
+
+def bare():
+    """The environment, without settings of a hub."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def unpack(folder, version, work):
+    """The archive of a release."""
+    name = f"muster-{version}-{TRIPLE}"
+    run("tar", "--use-compress-program=zstd", "-xf", folder / f"{name}.tar.zst", "-C", work)
+    return work / name
 
 
 def run(*call, **more):

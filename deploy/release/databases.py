@@ -4,14 +4,13 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import sqlite3
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from .common import Refused, read, run
+from .common import Refused, free_port, read, run
 
 SCHEMA = "muster"
 
@@ -94,9 +93,7 @@ def postgres():
     folder = Path(tempfile.mkdtemp(prefix="muster-release-"))
     if user:
         os.chown(folder, user.pw_uid, user.pw_gid)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = None
     try:
         run(bin / "initdb", "-D", folder / "data", "-U", "muster", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", cwd=folder, **who)

@@ -17,6 +17,16 @@ def want(holds, otherwise):
         raise Refused(otherwise)
 
 
+def listens(process, port, otherwise):
+    """The address that a program writes into this file once it listens."""
+    begun = time.monotonic()
+    while not (port.exists() and port.read_text().strip()):
+        if process.poll() is not None or time.monotonic() - begun > 30:
+            raise Refused(otherwise())
+        time.sleep(0.02)
+    return f"http://{port.read_text().strip()}"
+
+
 @contextlib.contextmanager
 def hub(call, work, models, *more, seen=None, env=None):
     """A hub that listens, from its start to its end; SIGTERM ends it with 0. `seen`: what the hub calls its folder."""
@@ -28,10 +38,8 @@ def hub(call, work, models, *more, seen=None, env=None):
         process = subprocess.Popen([str(part) for part in [*call, *arguments]], stdout=log, stderr=log, cwd=work, env=env)
     try:
         begun = time.monotonic()
-        while not (port.exists() and port.read_text().strip()):
-            want(process.poll() is None and time.monotonic() - begun < 30, f"The hub did not start:\n{(work / 'log').read_text()[-2000:]}")
-            time.sleep(0.02)
-        yield f"http://{port.read_text().strip()}", time.monotonic() - begun
+        address = listens(process, port, lambda: f"The hub did not start:\n{(work / 'log').read_text()[-2000:]}")
+        yield address, time.monotonic() - begun
         process.terminate()
         want(process.wait(30) == 0, f"The hub did not end well:\n{(work / 'log').read_text()[-2000:]}")
     finally:

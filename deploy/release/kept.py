@@ -1,13 +1,12 @@
 """What was released, as the next release is held against it: deploy/released."""
 
 import json
-import os
 import re
 import shutil
 import tempfile
 
 from . import api, upgrade
-from .common import ROOT, Refused, commit, read
+from .common import ROOT, Refused, bare, commit, read
 from .ready import RELEASED, hashes, key, released, section
 
 
@@ -48,10 +47,6 @@ def databases_of(version):
 def settings(program):
     """Their names."""
     return sorted(json.loads(read(program, "config", "--json", env=bare())))
-
-
-def bare():
-    return {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
 
 
 def api_is_kept(version):

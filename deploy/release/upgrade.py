@@ -6,7 +6,7 @@ import re
 import shutil
 
 from . import databases
-from .common import ROOT, Refused, read
+from .common import ROOT, Refused, bare, read
 from .hubs import PREDICTIONS, hub, predicts, want
 
 PASSWORD = "tangible orchard 42 sings"
@@ -20,8 +20,7 @@ class Person:
 
     def __init__(self, program, work, database, name):
         self.program, self.work = program, work
-        ours = {key: value for key, value in os.environ.items() if not key.startswith("MUSTER_")}
-        self.environment = {**ours, **KEEP, **database.environment(), "XDG_CONFIG_HOME": str(work / name)}
+        self.environment = {**bare(), **KEEP, **database.environment(), "XDG_CONFIG_HOME": str(work / name)}
 
     def does(self, *call, address=None):
         hub_of = ["--hub", address] if address else []

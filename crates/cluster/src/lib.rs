@@ -8,6 +8,7 @@ mod external;
 mod local;
 mod program;
 mod resolve;
+mod said;
 mod simulator;
 mod sweep;
 mod tail;

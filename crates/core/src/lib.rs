@@ -10,6 +10,7 @@ pub mod check;
 pub mod clearing;
 pub mod expect;
 pub mod file;
+pub mod hex;
 pub mod id;
 pub mod image;
 pub mod input;

@@ -130,6 +130,15 @@ impl Failure {
     }
 }
 
+/// What is behind all that an error says: without the address, which may be a secret.
+pub fn root(error: &reqwest::Error) -> &dyn std::error::Error {
+    let mut reason: &dyn std::error::Error = error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    reason
+}
+
 /// For writing to standard output and files.
 pub fn io_failure(what: &str) -> impl Fn(std::io::Error) -> Failure + '_ {
     move |error| match error.kind() {

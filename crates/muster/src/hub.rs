@@ -19,7 +19,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::config::{Environment, client};
 use crate::credentials::{Credentials, Token};
-use crate::failure::{Failure, Kind, io_failure};
+use crate::failure::{Failure, Kind, io_failure, root};
 use crate::path::parameter;
 
 /// Longest time for a connection, and without a byte of an answer. The longest long-poll is 60 s.
@@ -305,11 +305,7 @@ impl Hub {
         error: &reqwest::Error,
         pause: Duration,
     ) -> Result<(), Failure> {
-        let mut reason: &dyn std::error::Error = error;
-        while let Some(source) = reason.source() {
-            reason = source;
-        }
-        let what = format!("the hub at {} cannot be reached: {reason}", self.url);
+        let what = format!("the hub at {} cannot be reached: {}", self.url, root(error));
         let advice = "Start one with `muster serve`, or say where it is with --hub or MUSTER_HUB.";
         let failure = Failure::new(Kind::Unreachable, what).advice(advice);
         self.bear_busy(trouble, failure, pause).await

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use muster_core::hex::hex;
 use muster_core::instance::StartFault;
 use muster_core::{Model, ModelId, Source};
 use muster_model_server::Kind;
@@ -312,10 +313,6 @@ async fn beside<T: Send + 'static>(
 ) -> Result<T, Missing> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Missing::passing(error.to_string()))
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
+use muster_core::hex::hex;
 use muster_core::{InstanceId, Timestamp};
 use sha2::Sha256;
 
@@ -21,7 +22,7 @@ impl FolderLinks {
     pub fn link(&self, content: &str, instance: InstanceId, until: Timestamp) -> String {
         let until = until.0 / 1_000_000;
         let signature = self.sign(content, instance, until).finalize().into_bytes();
-        let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+        let signature = hex(&signature);
         format!("/api/v1/folders/{content}?instance={instance}&until={until}&signature={signature}")
     }
 

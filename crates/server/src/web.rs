@@ -17,6 +17,7 @@ use http::header::{
     CONTENT_TYPE, REFERRER_POLICY, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use muster_core::hex::hex;
 use sha2::{Digest as _, Sha256};
 
 use crate::http::door::no_route;
@@ -71,8 +72,7 @@ impl Web {
             if name == "index.html" {
                 page = std::str::from_utf8(bytes).ok();
                 let hash: [u8; 32] = Sha256::digest(bytes).into();
-                let hex: String = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-                build = Some(hex.into());
+                build = Some(hex(&hash[..6]).into());
             } else if let Some(name) = name.strip_suffix(".br") {
                 all.entry(name).or_default().brotli = Some(bytes);
             } else if let Some(name) = name.strip_suffix(".gz") {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::client::{Calls, Failed};
 use super::merge::merge;
 use super::read::pod::{is_true, pod_state};
-use super::runner::{CACHE, Runner};
+use super::runner::{CACHE, PREPARES, Runner};
 use super::{KubeConfig, secure};
 
 pub(super) const REACHED: &str = "pods";
@@ -159,7 +159,7 @@ async fn folders(calls: &Calls, config: &KubeConfig, runner: &Runner, name: &str
             "its volume cannot be written: files of the claim have to be of the pod's group (fsGroup in kubernetes.pod_template)",
         ),
         Ok(NO_HUB) => broken(&format!(
-            "a pod does not reach the hub at {url}: see kubernetes.hub_url, and network policies for pods with the label muster.dev/prepares"
+            "a pod does not reach the hub at {url}: see kubernetes.hub_url, and network policies for pods with the label {PREPARES}"
         )),
         _ => broken(&format!(
             "the program of {image} ended with exit code {code}; it is to be muster"
@@ -188,16 +188,17 @@ async fn run(
         sleep(LOOK).await;
         let seen = calls.get_pod(name).await;
         let words = match &seen {
-            Ok(pod) => match ended(pod, listens) {
-                Some(ended) => return Ok(ended),
-                None => {
-                    let words = pod_state(pod).for_admin();
-                    if words.contains("persistentvolumeclaim") {
-                        return Err(words);
-                    }
-                    words
+            Ok(pod) => {
+                if let Some(ended) = ended(pod, listens) {
+                    return Ok(ended);
                 }
-            },
+                let words = pod_state(pod).for_admin();
+                // It would be told the same later: whoever looks does not wait for a claim.
+                if words.contains("persistentvolumeclaim") {
+                    return Err(words);
+                }
+                words
+            }
             Err(failed) if failed.passes() => failed.to_string(),
             Err(failed) => return Err(failed.to_string()),
         };

@@ -77,7 +77,7 @@ impl Inner {
 
     /// Follows the log of an instance that can have written something.
     pub(super) fn listen(self: &Arc<Self>, instance: InstanceId, is: &Named) {
-        let begins = |entry: &mut super::pods::Entry| {
+        let begins = |entry: &mut super::entry::Entry| {
             entry.has_begun() && !entry.is_ending() && !entry.is_over() && entry.log.ask()
         };
         if self.pods.with(instance, begins) == Some(true) {
@@ -100,7 +100,7 @@ impl Inner {
 
 /// Takes an instance's last words, then says that it ended.
 async fn end(inner: &Arc<Inner>, instance: InstanceId) {
-    let pod = |entry: &mut super::pods::Entry| {
+    let pod = |entry: &mut super::entry::Entry| {
         let seen = entry.pod.as_ref()?;
         Some((seen.is.clone(), seen.gone, entry.has_begun()))
     };
@@ -115,7 +115,7 @@ async fn end(inner: &Arc<Inner>, instance: InstanceId) {
 async fn check(inner: &Arc<Inner>, instance: InstanceId) {
     let mut pause = DefaultBackoff::default();
     loop {
-        let seen = |entry: &mut super::pods::Entry| entry.pod.as_ref().map(|seen| seen.is.clone());
+        let seen = |entry: &mut super::entry::Entry| entry.pod.as_ref().map(|seen| seen.is.clone());
         let Some(Some(is)) = inner.pods.with(instance, seen) else { return };
         let found = {
             let Ok(_one_of_few) = inner.patches.acquire().await else { return };
@@ -145,7 +145,7 @@ async fn heal(inner: &Arc<Inner>, instance: InstanceId) {
 
 /// Writes labels of a pod of the hub: the pod is the one that the hub made, by its uid.
 async fn label(inner: &Arc<Inner>, instance: InstanceId, labels: Value) {
-    let seen = |entry: &mut super::pods::Entry| {
+    let seen = |entry: &mut super::entry::Entry| {
         entry.pod.as_ref().filter(|seen| !seen.gone).map(|seen| seen.is.clone())
     };
     let Some(Some(is)) = inner.pods.with(instance, seen) else { return };
@@ -245,7 +245,7 @@ fn is_gone(inner: &Inner, is: &Named) -> bool {
     if inner.pods.is_buried(is) {
         return false;
     }
-    let shown = |entry: &mut super::pods::Entry| {
+    let shown = |entry: &mut super::entry::Entry| {
         entry.pod.as_ref().is_some_and(|seen| seen.is == *is && !seen.gone)
     };
     let known = instance_of(&is.name).and_then(|instance| inner.pods.with(instance, shown));

@@ -10,7 +10,8 @@ use muster_core::waits::{Scheduler, Waits};
 use tokio::time::sleep;
 
 use super::client::Failed;
-use super::pods::{Entry, named};
+use super::entry::Entry;
+use super::pods::named;
 use super::{Inner, make};
 
 /// What is in the books already is looked for this long in a watch that works.

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Inner;
 use super::client::Failed;
-use super::pods::{Entry, Named};
+use super::entry::Entry;
+use super::pods::Named;
 use super::read::MODEL_CONTAINER;
 use crate::tail::Tail;
 

@@ -9,6 +9,7 @@ pub mod canary;
 pub(crate) mod client;
 mod cordons;
 mod ending;
+mod entry;
 mod events;
 mod evict;
 mod examine;
@@ -55,7 +56,7 @@ use self::cordons::Cordons;
 use self::evict::Evictions;
 pub use self::examine::{Canary, examine, rights_of_machines};
 use self::pods::{Named, Pods};
-pub use self::runner::{Link, Runner};
+pub use self::runner::{LAST_WORDS, LINK, Link, Runner};
 use self::sight::Eye;
 pub use self::survey::{Survey, sights};
 use crate::{Cluster, Cordon, Launch, Now, Work, Written};
@@ -241,7 +242,7 @@ impl Cluster for Kube {
     }
 
     fn news(&self, instance: InstanceId) -> News {
-        self.0.pods.with(instance, pods::Entry::news).unwrap_or_default()
+        self.0.pods.with(instance, entry::Entry::news).unwrap_or_default()
     }
 
     fn around(&self) -> crate::Around {
@@ -275,7 +276,7 @@ impl Cluster for Kube {
     }
 
     fn image(&self, instance: InstanceId) -> Option<String> {
-        let image = |entry: &mut pods::Entry| entry.pod.as_ref()?.state.image_id.clone();
+        let image = |entry: &mut entry::Entry| entry.pod.as_ref()?.state.image_id.clone();
         self.0.pods.with(instance, image).flatten()
     }
 
@@ -288,7 +289,7 @@ impl Cluster for Kube {
     }
 
     fn sweep(&self, instance: InstanceId) -> bool {
-        let made = |entry: &mut pods::Entry| entry.pod.as_ref().map(|seen| pods::epoch(&seen.pod));
+        let made = |entry: &mut entry::Entry| entry.pod.as_ref().map(|seen| pods::epoch(&seen.pod));
         if let Some(Some(epoch)) = self.0.pods.with(instance, made)
             && self.0.is_of_later(epoch)
         {

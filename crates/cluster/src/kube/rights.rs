@@ -26,6 +26,7 @@ impl Place {
     }
 }
 
+#[derive(PartialEq, Eq)]
 pub struct Right {
     pub place: Place,
     pub group: &'static str,
@@ -47,20 +48,18 @@ impl Right {
 
     /// With which value of the chart its roles have it.
     pub fn value(&self) -> &'static str {
-        let is = |other: &Right| std::ptr::eq(other, self);
         match self.place {
             Place::Machines => "rbac.clusterApi",
-            _ if OWNS.iter().any(is) => "rbac.ownNodes",
-            _ if BUFFERS.iter().any(is) => "rbac.capacityBuffers",
+            _ if OWNS.contains(self) => "rbac.ownNodes",
+            _ if BUFFERS.contains(self) => "rbac.capacityBuffers",
             _ => "rbac.create",
         }
     }
 
     /// Without it no hub starts, or makes no nodes that are its own.
     pub fn is_needed(&self) -> bool {
-        let is = |own: &Right| std::ptr::eq(own, self);
         let pods = self.place == Place::Models && self.resource == "pods" && self.group.is_empty();
-        pods || self.place == Place::Machines || OWNS.iter().any(is)
+        pods || self.place == Place::Machines || OWNS.contains(self)
     }
 }
 

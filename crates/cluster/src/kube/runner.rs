@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use super::merge::merge;
 
+/// What the hub tells its pods: where the archive is, and where their last words are read.
+pub const LINK: &str = "MUSTER_FOLDER_LINK";
+pub const LAST_WORDS: &str = "MUSTER_LAST_WORDS";
 /// Where it listens; who is not root may.
 pub(super) const PORT: u16 = 8080;
 /// Reaches the hub and indexes of packages, as long as its pod has this label.
@@ -37,6 +40,7 @@ pub struct Runner {
     pub link: Link,
 }
 
+/// By the hash of an archive and the instance that fetches it.
 pub type Link = Arc<dyn Fn(&str, InstanceId) -> String + Send + Sync>;
 
 impl fmt::Debug for Runner {
@@ -64,14 +68,15 @@ impl Runner {
         (content, instance): (&str, InstanceId),
     ) -> Result<(), String> {
         let folder = format!("{CACHE}/folders/{content}");
+        let (listen, environments) = (format!("$(POD_IP):{PORT}"), format!("{CACHE}/environments"));
         let mut args = vec![
             "model-server",
             &folder,
             "--fetch",
             "--listen",
-            "$(POD_IP):8080",
+            &listen,
             "--environments",
-            "/cache/environments",
+            &environments,
             "--of-version",
             &model.version,
             "--network",
@@ -93,8 +98,8 @@ impl Runner {
                     "env": [
                         {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
                         {"name": "HOME", "value": "/tmp"},
-                        {"name": "MUSTER_FOLDER_LINK", "value": format!("{}{}", self.hub_url, (self.link)(content, instance))},
-                        {"name": "MUSTER_LAST_WORDS", "value": "/dev/termination-log"},
+                        {"name": LINK, "value": format!("{}{}", self.hub_url, (self.link)(content, instance))},
+                        {"name": LAST_WORDS, "value": "/dev/termination-log"},
                     ],
                     "volumeMounts": [self.mount(content)],
                 }],

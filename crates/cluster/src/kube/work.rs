@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::Inner;
-use super::pods::{Entry, Named};
+use super::entry::Entry;
+use super::pods::Named;
 use super::watch::number;
 use crate::Work;
 

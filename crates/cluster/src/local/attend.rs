@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use std::os::unix::process::ExitStatusExt;
 
-use muster_core::instance::{EndCause, StartFault};
+use muster_core::instance::EndCause;
 use muster_core::{Address, InstanceId, ObservedState};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -20,6 +19,7 @@ use super::{Order, Running};
 use crate::book::Book;
 use crate::child::Isolation;
 use crate::machine::Facts;
+use crate::said::{Failed, Said};
 use crate::sweep;
 
 /// A line of states is at most this long.
@@ -41,30 +41,6 @@ pub(super) struct Attended {
     /// Told of its failure.
     pub facts: Option<Arc<Facts>>,
     pub was_ready: bool,
-}
-
-/// One line on the standard output of a model server.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Said {
-    Preparing(String),
-    Starting(String),
-    Ready(String),
-    /// A file of its folder is not as it was.
-    Changed(String),
-    Failed(Failed),
-}
-
-/// Why a start failed.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Failed {
-    Lasting(String),
-    /// `{"reason": .., "fault": ..}`
-    Known {
-        reason: String,
-        fault: StartFault,
-    },
 }
 
 /// Stays with a process until it has ended and nothing of it is left.

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
+use muster_core::hex::hex;
 use sha2::{Digest, Sha256};
 
 use crate::Fault;
@@ -128,7 +129,7 @@ impl Dependencies {
         if local {
             hash.update(dir.to_string_lossy().as_bytes());
         }
-        hash.finalize().iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash.finalize()[..10])
     }
 }
 

@@ -129,7 +129,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::config::server::SETTINGS;
+    use crate::config::known::SETTINGS;
 
     #[test]
     fn the_command_line_is_sound() {

@@ -4,17 +4,14 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
+use muster_cluster::kube::LINK;
 use muster_core::ModelId;
 use muster_model_server::folder::archive::Most;
 use reqwest::{Client, StatusCode};
 
 use crate::config::Environment;
-use crate::failure::Problem;
+use crate::failure::{Problem, root};
 use crate::pushed::{Missing, PushedFolders};
-
-/// What the hub tells its pods: where the archive is, and where its last words are read.
-pub const LINK: &str = "MUSTER_FOLDER_LINK";
-pub const LAST_WORDS: &str = "MUSTER_LAST_WORDS";
 
 /// How often one looks whether another one has fetched it.
 const LOOK: Duration = Duration::from_millis(100);
@@ -62,10 +59,7 @@ pub async fn fetch(
 
 /// Without the address: it is a secret for a while.
 fn unreached(error: &reqwest::Error) -> Missing {
-    let mut reason: &dyn std::error::Error = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
+    let reason = root(error);
     Missing::passing(format!(
         "the hub cannot be reached for its folder: {reason} (kubernetes.hub_url, network policies)"
     ))

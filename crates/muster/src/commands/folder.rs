@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use muster_cluster::kube::LAST_WORDS;
 use muster_core::instance::StartFault;
 use muster_core::{Cell, Row};
 use muster_model_server::check::{self, Report};
@@ -21,6 +22,9 @@ use crate::failure::{Failure, io_failure};
 use crate::pushed::Missing;
 use crate::table;
 
+/// Kubernetes keeps 4 KiB of a container's last words.
+const LAST_CHARS: usize = 1_000;
+
 pub fn serve(arguments: &ModelServer, environment: &Environment) -> Result<(), Failure> {
     let listen = match arguments.listen.strip_prefix("unix:") {
         Some(path) => Listen::Unix(path.into()),
@@ -29,12 +33,13 @@ pub fn serve(arguments: &ModelServer, environment: &Environment) -> Result<(), F
         })?),
     };
     let machine_readable = arguments.ready_fd_on_stdout;
-    let last_words = environment.get(fetch::LAST_WORDS).map(PathBuf::from);
+    let last_words = environment.get(LAST_WORDS).map(PathBuf::from);
     let tell = move |state: State| {
         tell(&state, machine_readable);
         if let (State::Failed { reason, fault }, Some(file)) = (&state, &last_words) {
             // Its log says it too.
-            drop(std::fs::write(file, failed(reason, *fault)));
+            let most: String = reason.chars().take(LAST_CHARS).collect();
+            drop(std::fs::write(file, failed(&most, *fault)));
         }
     };
     let options = ServeOptions {
@@ -89,18 +94,15 @@ fn address(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(of_parts)
 }
 
-/// As the hub reads it; Kubernetes keeps 4 KiB of it.
+/// As the hub reads it.
 fn failed(reason: &str, fault: StartFault) -> String {
-    let reason: String = reason.chars().take(1_000).collect();
     json!({ "failed": { "reason": reason, "fault": fault } }).to_string()
 }
 
 /// One line a state: for the hub as JSON, for a person in words.
 fn tell(state: &State, machine_readable: bool) {
     let line = match (state, machine_readable) {
-        (State::Failed { reason, fault }, true) => {
-            json!({ "failed": { "reason": reason, "fault": fault } }).to_string()
-        }
+        (State::Failed { reason, fault }, true) => failed(reason, *fault),
         (State::Failed { reason, .. }, false) => format!("failed: {reason}"),
         (State::Preparing(text), true) => json!({ "preparing": text }).to_string(),
         (State::Preparing(text), false) => format!("preparing: {text}"),

@@ -2,7 +2,8 @@
 
 use crate::arguments::{ServeFlags, ShowConfig};
 use crate::config::Environment;
-use crate::config::server::{self, SETTINGS, Serve};
+use crate::config::known::SETTINGS;
+use crate::config::server::{self, Serve};
 use crate::config::settings::{Settings, masked};
 use crate::failure::Failure;
 use crate::table;

@@ -139,7 +139,7 @@ fn template(file: &Path) -> Result<Value, String> {
 mod tests {
     use super::*;
     use crate::config::environment;
-    use crate::config::server::SETTINGS;
+    use crate::config::known::SETTINGS;
 
     fn of(values: &[(&str, &str)]) -> Result<Option<Kubernetes>, String> {
         let environment = environment(values);

@@ -77,7 +77,7 @@ fn reserve(text: &str) -> Option<Reserve> {
 mod tests {
     use super::*;
     use crate::config::environment;
-    use crate::config::server::SETTINGS;
+    use crate::config::known::SETTINGS;
 
     #[test]
     fn what_the_operator_says_of_the_machine_is_read_or_refused_by_name() {

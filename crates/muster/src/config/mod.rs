@@ -2,6 +2,7 @@
 
 pub mod age;
 pub mod client;
+pub mod known;
 pub mod kubernetes;
 mod machine;
 pub mod nodes;

@@ -235,7 +235,7 @@ fn amounts(text: &str, with_nodes: bool) -> Option<(Option<u32>, Amounts)> {
 mod tests {
     use super::*;
     use crate::config::environment;
-    use crate::config::server::SETTINGS;
+    use crate::config::known::SETTINGS;
 
     fn nodes(variables: &[(&str, &str)], file: &str) -> Result<Nodes, String> {
         let variables = environment(variables);

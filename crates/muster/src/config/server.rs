@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use muster_cluster::machine::{CUDA, MachineConfig};
+use muster_cluster::machine::MachineConfig;
 use muster_core::image::ImagePrefix;
 use muster_core::quota::{Amounts, Quotas};
 use muster_core::{Clearing, Retention};
@@ -14,169 +14,11 @@ use muster_server::{Addresses, Mail};
 
 use super::kubernetes::{self, Kubernetes};
 use super::nodes::{self, Nodes};
-use super::settings::{Origin, Setting, Settings, Value};
+use super::settings::{Origin, Settings, Value};
 use super::{Environment, age, machine};
 
 /// Where several hubs may share the work: enough for balancers that look each second.
 const LEAVE: u64 = 2;
-
-const fn setting(key: &'static str, default: Option<&'static str>, about: &'static str) -> Setting {
-    Setting { key, default, about }
-}
-
-/// All of them, in the order they are shown.
-pub const SETTINGS: &[Setting] = &[
-    setting("listen", Some("127.0.0.1:8080"), "Where the API listens; port 0 takes a free one"),
-    setting("metrics", None, "Where /metrics listens; absent: nowhere"),
-    setting("data_dir", Some("./data"), "Database, results, environments and sockets"),
-    setting("models", None, "A folder of model folders"),
-    setting("model_addresses", None, "Servers that models of the API may run on, with commas"),
-    setting("model_images", None, "How images of models of the API may begin, with commas"),
-    setting(
-        "push.archive_bytes",
-        Some("2GiB"),
-        "Most bytes of a folder's archive that is pushed; 0: none is",
-    ),
-    setting("push.folder_bytes", Some("8GiB"), "Most bytes of a pushed folder, unpacked"),
-    setting("push.files", Some("10000"), "Most files of a pushed folder"),
-    setting("allowed_hosts", None, "Host names that requests may be for, with commas between"),
-    setting("public_url", None, "Where browsers reach the hub, also below a path of its host"),
-    setting(
-        "cors_origins",
-        None,
-        "Other sites whose pages may use the API with tokens, with commas",
-    ),
-    setting("trusted_proxies", None, "Addresses whose X-Forwarded-For is believed, with commas"),
-    setting("insecure_cookies", Some("false"), "For development over http:// on this machine"),
-    setting("mail.url", None, "smtps://user:password@host:465; absent: no mail is sent"),
-    setting("mail.from", None, "Who writes the mail, such as Muster <hub@example.org>"),
-    setting("database.url", None, "postgres://..; absent: SQLite in the data folder"),
-    setting("database.schema", None, "The PostgreSQL schema, created if it is missing"),
-    setting("database.max_connections", Some("10"), "Most connections to PostgreSQL"),
-    setting(
-        "database.wait_seconds",
-        Some("60"),
-        "How long a hub that starts tries to reach PostgreSQL",
-    ),
-    setting("objects.url", None, "s3://bucket/prefix or a folder; absent: in the data folder"),
-    setting("limits.inputs", Some("100000"), "Most inputs in a request"),
-    setting("limits.input_bytes", Some("64KiB"), "Most bytes of one input"),
-    setting("limits.body_bytes", Some("64MiB"), "Most bytes of a request's body"),
-    setting("quotas.waiting_requests", Some("20000"), "Most waiting requests of an account"),
-    setting("quotas.waiting_inputs", Some("1000000"), "Most waiting inputs of an account"),
-    setting("quotas.day_inputs", Some("5000000"), "Most inputs of an account in a day (UTC)"),
-    setting("quotas.bytes", Some("20GiB"), "Most bytes of an account's inputs and results"),
-    setting("quotas.anonymous_waiting_requests", Some("200"), "The same of an anonymous session"),
-    setting("quotas.anonymous_waiting_inputs", Some("20000"), "The same of an anonymous session"),
-    setting("quotas.anonymous_day_inputs", Some("100000"), "The same of an anonymous session"),
-    setting("quotas.anonymous_bytes", Some("1GiB"), "The same of an anonymous session"),
-    setting("quotas.sessions", Some("600"), "Most sessions and accounts made in a minute"),
-    setting(
-        "quotas.network_sessions",
-        Some("300"),
-        "Most sessions and accounts a network makes in a minute",
-    ),
-    setting(
-        "quotas.anonymous_all_bytes",
-        Some("50GiB"),
-        "The same of all anonymous sessions together",
-    ),
-    setting("quotas.address_mails", Some("5"), "Most mails to an address in an hour"),
-    setting("quotas.network_mails", Some("60"), "Most mails that a network asks for in an hour"),
-    setting("clearing.every", Some("24h"), "How often what is over is cleared; 0: never"),
-    setting("clearing.anonymous", Some("7d"), "How long requests of anonymous sessions are kept"),
-    setting("clearing.account", Some("7d"), "How long requests of accounts are kept; 0: for ever"),
-    setting("clearing.predictions", Some("90d"), "How long predictions are kept that nobody uses"),
-    setting("clearing.instances", Some("90d"), "How long the history of instances is kept"),
-    setting("max_instances", Some("16"), "Most instances of all models together"),
-    setting("cluster", Some("processes"), "What instances are: processes, or pods of kubernetes"),
-    setting(
-        "kubernetes.namespace",
-        None,
-        "Where pods are; absent: that of the kubeconfig or the hub",
-    ),
-    setting("kubernetes.kubeconfig", None, "Absent: KUBECONFIG, ~/.kube/config, or the pod's own"),
-    setting("kubernetes.context", None, "The context of the kubeconfig; absent: its current one"),
-    setting("kubernetes.pod_template", None, "A file with metadata and spec that all pods get"),
-    setting("kubernetes.sees", Some("cluster"), "cluster: nodes and pods of others; or namespace"),
-    setting("kubernetes.hub_image", None, "The hub's own image, for pods of the doctor"),
-    setting(
-        "kubernetes.runner_image",
-        None,
-        "An image with muster and Python: pushed folders run as its pods; absent: they wait",
-    ),
-    setting(
-        "kubernetes.folder_cache",
-        None,
-        "A claim that these pods share; absent: each has a volume of its own",
-    ),
-    setting("kubernetes.folder_cache_bytes", Some("10GiB"), "The size of such a volume"),
-    setting(
-        "kubernetes.hub_url",
-        None,
-        "Where these pods reach the hub; absent: public_url, or where it listens",
-    ),
-    setting(
-        "kubernetes.capacity_buffers",
-        Some("false"),
-        "true: spare_instances become CapacityBuffers of an autoscaler",
-    ),
-    setting(
-        "local.node",
-        None,
-        "Name of this machine among those that run hubs; absent: its host name",
-    ),
-    setting("local.labels", None, "What models may ask of this machine, such as disk=fast,zone=a"),
-    setting(
-        "local.reserve_memory",
-        None,
-        "Memory no instance is given, such as 4GiB or 5%; absent: a tenth, at most 2 GiB",
-    ),
-    setting(
-        "local.gpus",
-        None,
-        "UUIDs of the GPUs that instances may have, with commas, or none; absent: what nvidia-smi shows",
-    ),
-    setting(
-        "local.gpu_variable",
-        Some(CUDA),
-        "Tells an instance which GPUs are its own; for AMD's, with local.gpus: ROCR_VISIBLE_DEVICES",
-    ),
-    setting(
-        "nodes.mode",
-        Some("delegate"),
-        "Who makes nodes: delegate (others), advise, own (hub)",
-    ),
-    setting("nodes.provider", Some("command"), "Who makes nodes: command, or cluster-api"),
-    setting("nodes.command", None, "The program that makes nodes; see docs/providers.md"),
-    setting("nodes.command_seconds", Some("60"), "Longest time for one of its calls"),
-    setting("nodes.groups", None, "Groups that are the hub's, with commas; the first goes first"),
-    setting("nodes.unneeded_seconds", Some("600"), "How long nobody needs a node before it goes"),
-    setting("nodes.empty_seconds", Some("300"), "The same of a node on which nothing runs"),
-    setting(
-        "nodes.settled_seconds",
-        Some("5"),
-        "How long a cordoned node stays empty before it goes",
-    ),
-    setting("nodes.ask_seconds", Some("30"), "How often who makes nodes is asked"),
-    setting("nodes.boot_seconds", Some("900"), "Longest time from an order to a node"),
-    setting("nodes.drain_seconds", Some("600"), "Longest time for others to leave a node"),
-    setting("nodes.namespace", None, "Where MachineDeployments are that are groups"),
-    setting("nodes.kubeconfig", None, "The cluster that has them; absent: that of the pods"),
-    setting("nodes.most", None, "Most of all nodes, such as nodes=10,cpu=64,memory=256GiB"),
-    setting("model_variables", None, "Further variables that models get, with commas between"),
-    setting("model_reads", None, "Further folders that models may read, with commas between"),
-    setting("model_writes", None, "Folders that models may write, with commas between"),
-    setting("model_walls", Some("true"), "false: models may reach all that the hub may"),
-    setting(
-        "leave_seconds",
-        None,
-        "How long /readyz says no before the hub stops (PostgreSQL: 2, else 0)",
-    ),
-    setting("stop_seconds", Some("20"), "How long running jobs may take when the hub stops"),
-    setting("log.format", Some("text"), "text or json"),
-    setting("log.filter", Some("info"), "What is logged, such as info,muster_engine=debug"),
-];
 
 /// What `muster serve` works with.
 #[derive(Clone, Debug)]
@@ -456,6 +298,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::config::environment;
+    use crate::config::known::SETTINGS;
 
     fn read(variables: &[(&str, &str)]) -> Result<Serve, String> {
         let variables = environment(variables);

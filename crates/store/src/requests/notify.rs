@@ -69,13 +69,17 @@ pub(crate) async fn listen(inner: Arc<Inner>, pool: PgPool) {
                                     inner.planned.news.send_modify(|n| *n += 1);
                                 }
                             }
-                            Some(server) if server.trim_end_matches(UNSEEN) == me => {}
-                            note => {
+                            Some(server) => {
+                                let unseen = server.strip_suffix(UNSEEN);
+                                if unseen.unwrap_or(server) == me {
+                                    continue;
+                                }
                                 heard(&inner);
-                                if note.is_some_and(|note| note.ends_with(UNSEEN)) {
+                                if unseen.is_some() {
                                     inner.unseen.hear();
                                 }
                             }
+                            None => heard(&inner),
                         }
                     }
                 }

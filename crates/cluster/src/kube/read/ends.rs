@@ -5,22 +5,9 @@ use muster_core::instance::StartFault;
 use muster_core::waits::ImageFault;
 use muster_core::{EndCause, Timestamp};
 
-use serde::Deserialize;
-
 use super::pod::{Its, condition, short};
 use super::{image, quantity, time};
-
-/// What our model server leaves as its container's last message.
-#[derive(Deserialize)]
-struct LastWords {
-    failed: LastWord,
-}
-
-#[derive(Deserialize)]
-struct LastWord {
-    reason: String,
-    fault: StartFault,
-}
+use crate::said::{Failed, Said};
 
 /// The most of what a model said last.
 const LAST_LINES: usize = 2000;
@@ -199,8 +186,8 @@ pub fn of_container(it: &Its<'_>, ended: &ContainerStateTerminated) -> EndCause 
         },
         _ => {
             // Our model server says why it could not start.
-            if let Ok(LastWords { failed }) = serde_json::from_str(message) {
-                let LastWord { reason, fault } = failed;
+            let said = serde_json::from_str(message);
+            if let Ok(Said::Failed(Failed::Known { reason, fault })) = said {
                 return EndCause::NotStarted { reason: short(&reason), fault };
             }
             // What a signal ended has the signal's number and 128 for its exit code.

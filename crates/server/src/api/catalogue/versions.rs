@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use muster_core::hex::hex;
 use muster_core::model::Network;
 use muster_core::{ModelId, PrincipalId, RequestId, Timestamp};
 use muster_store::{ModelVersion, NewVersion, Pushed, RolledBack, VersionState, trial_id};
@@ -313,8 +314,7 @@ async fn receive(app: &App, request: Request) -> Result<Archive, Problem> {
     }
     into.flush().await.map_err(no_disk)?;
     let (hash, _) = upload.end();
-    let content = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Archive { file, content, bytes })
+    Ok(Archive { file, content: hex(&hash), bytes })
 }
 
 /// Reads and checks a folder, stores its archive and has it tried.
