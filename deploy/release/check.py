@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import check_image, kept, program, roll, upgrade
+from . import check_deb, check_image, kept, program, roll, upgrade
 from .common import GLIBC, ROOT, Refused, TARGET, TRIPLE, read, run, tool, unpack
 from .hubs import hub, predicts, want, within
 from .image import digest
@@ -117,28 +117,8 @@ def old(folder, version, work):
 
 
 def deb(folder, version, work):
-    """Installed, configured, upgraded, purged, in a root of its own."""
     package = one(folder, "muster-hub_*_amd64.deb")
-    root = work / "root"
-    run("mmdebstrap", "--mode=root", "--variant=minbase", "--include=python3,python3-venv,adduser,ca-certificates", "--quiet", "bookworm", root)
-    shutil.copy(package, root / "p.deb")
-    inside = ["chroot", root, "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive"]
-    run(*inside, "dpkg", "-i", "/p.deb")
-    setting = root / "etc/muster/muster.toml"
-    setting.write_text(setting.read_text() + "\n# mine\n")
-    data = root / "var/lib/muster"
-    want(data.stat().st_uid != 0 and data.stat().st_mode & 0o777 == 0o750, "/var/lib/muster is not its user's alone.")
-    run(*inside, "muster", "config", "--config", "/etc/muster/muster.toml")
-    call = [*within(root), "setpriv", "--reuid=muster", "--regid=muster", "--clear-groups", "/usr/bin/muster"]
-    (root / "work").mkdir()
-    shutil.chown(root / "work", data.stat().st_uid, data.stat().st_gid)
-    with hub(call, root / "work", "/usr/share/muster/models", seen=Path("/work")) as (address, _):
-        predicts(call, address, root / "work", seen=Path("/work"))
-    run(*inside, "dpkg", "-i", "/p.deb")
-    want("# mine" in setting.read_text(), "An upgrade took back what was configured.")
-    run(*inside, "dpkg", "--purge", "muster-hub")
-    want(not data.exists() and not setting.exists(), "A purge left data or settings.")
-    return f"{package.stat().st_size / 2**20:.1f} MiB; installed, a prediction, upgraded, purged; unit {exposure(work, package)}"
+    return f"{package.stat().st_size / 2**20:.1f} MiB; {check_deb.deb(package, work)}; unit {exposure(work, package)}"
 
 
 def exposure(work, package):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import databases
 from .common import ROOT, free_port, read, run, unpack
-from .hubs import listens, predicts, want
+from .hubs import predicts, want
 from .image import settle
 from .upgrade import PASSWORD, Person
 
@@ -30,12 +30,11 @@ def image(folder, version, work):
         root = work / name / "rootfs"
         settled = json.loads((work / name / "config.json").read_text())["process"]
         want((settled["user"]["uid"], settled["args"]) == (65532, ["/usr/bin/muster", "serve"]), f"{name} runs {settled['args']} as {settled['user']}.")
-        environment = dict(one.split("=", 1) for one in settled["env"])
         take = one_machine if name.startswith("muster-one") else shared
-        took = take(root, environment, folder, version, work)
+        took = take(root, environment_of(settled), folder, version, work)
         said.append(f"{name} {packed.stat().st_size / 2**20:.1f} MiB, ready after {took * 1000:.0f} ms, a prediction")
     want(not list((work / f"muster-{version}/rootfs").glob("bin/*sh")), "There is a shell in the hub's image.")
-    return "; ".join(said)
+    return "; ".join(said) + ", by a model's image that `muster model image` built on the other"
 
 
 def one_machine(root, environment, folder, version, work):
@@ -70,15 +69,18 @@ def on_base(base, unpacked, work):
 
 
 def shared(root, environment, folder, version, work):
-    """On PostgreSQL, with a model server elsewhere."""
+    """On PostgreSQL, with a model server elsewhere, which is an image too."""
     muster = unpack(folder, version, work) / "bin/muster"
     there = work / "elsewhere"
     there.mkdir()
-    with databases.postgres() as empty, model_server(muster, there) as model:
+    model_root, described = model_image(muster, folder / f"muster-one-{version}.oci.tar", there)
+    with databases.postgres() as empty, model_server(model_root) as model:
         database = empty("image")
         root_of = Person(muster, there, database, "root")
         (there / "password").write_text(PASSWORD + "\n")
-        (there / "model.json").write_text(json.dumps({"id": "primer-tm", "address": model, "version": "1", "input": {"name": "sequence", "description": "A primer"}}))
+        for of_pods in ("image", "port"):
+            described.pop(of_pods)
+        (there / "model.json").write_text(json.dumps({**described, "address": model}))
         environment = {**environment, **database.environment(), "MUSTER_MODEL_ADDRESSES": model}
         with serves(root, environment) as (address, took):
             root_of.does("admin", "create", "root", "--email", "root@example.org", "--password-file", "password", "--data-dir", there / "data")
@@ -88,41 +90,66 @@ def shared(root, environment, folder, version, work):
     return took
 
 
-@contextlib.contextmanager
-def model_server(muster, work):
-    port = work / "model"
-    process = subprocess.Popen(
-        [muster, "model-server", ROOT / "models/primer-tm", "--listen", "127.0.0.1:0", "--port-file", port, "--environments", work / "environments"],
-        cwd=work, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
+def model_image(muster, base, work):
+    """What `muster model image` builds of a sample model: its root, and what it says to put into `muster models add`."""
+    settle()
+    names = {what: f"localhost/{what}:check" for what in ("muster-one", "primer-tm")}
     try:
-        yield listens(process, port, lambda: "The model server does not start.")
+        run("buildah", "tag", read("buildah", "pull", "-q", f"oci-archive:{base}").strip(), names["muster-one"])
+        written = work / "written"
+        run(muster, "model", "image", ROOT / "models/primer-tm", "--base", names["muster-one"], "--tag", names["primer-tm"], "--output", written, "--build", "--builder", "buildah")
+        run("buildah", "push", "-q", names["primer-tm"], f"oci:{work}/model.oci:check")
     finally:
-        process.kill()
-        process.wait()
+        subprocess.run(["buildah", "rmi", "-f", *names.values()], capture_output=True)
+    run("umoci", "unpack", "--image", f"{work}/model.oci:check", work / "model")
+    return work / "model", json.loads((written / "model.json").read_text())
+
+
+@contextlib.contextmanager
+def model_server(unpacked):
+    """The model's image as it says to run it, but for its port, which may be taken here."""
+    settled = json.loads((unpacked / "config.json").read_text())["process"]
+    want(settled["user"]["uid"] == 65532, f"The model's image runs as {settled['user']}.")
+    address = f"127.0.0.1:{free_port()}"
+    arguments = [address if argument == "0.0.0.0:8080" else argument for argument in settled["args"]]
+    want(address in arguments, f"The model's image runs {settled['args']}.")
+    with runs(unpacked / "rootfs", environment_of(settled), arguments, f"http://{address}/healthz") as _:
+        yield f"http://{address}"
+
+
+def environment_of(settled):
+    return dict(one.split("=", 1) for one in settled["env"])
 
 
 @contextlib.contextmanager
 def serves(root, environment, *arguments):
-    """The hub of an image; only /data and /tmp can be written."""
+    """The hub of an image, and how long it takes until it is ready."""
     address = f"127.0.0.1:{free_port()}"
+    call = ["/usr/bin/muster", "serve", "--data-dir", "/data", "--listen", address, *arguments]
+    with runs(root, environment, call, f"http://{address}/readyz") as took:
+        yield f"http://{address}", took
+
+
+@contextlib.contextmanager
+def runs(root, environment, call, asked):
+    """A program of an image, as somebody without a name; only /data and /tmp can be written, if they are there."""
     setting = (
-        f'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && mount -t tmpfs tmpfs "$0/data" -o mode=0770,uid={USER} '
-        '&& mount -t tmpfs tmpfs "$0/tmp" && mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" '
-        f'&& cd / && exec chroot --userspec={USER}:0 "$0" /usr/bin/muster serve --data-dir /data --listen {address} "$@"'
+        'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && mount -t tmpfs tmpfs "$0/tmp" && mount -t proc proc "$0/proc" '
+        f'&& mount --rbind /dev "$0/dev" && if [ -d "$0/data" ]; then mount -t tmpfs tmpfs "$0/data" -o mode=0770,uid={USER}; fi '
+        f'&& cd / && exec chroot --userspec={USER}:0 "$0" "$@"'
     )
     process = subprocess.Popen(
-        ["unshare", "--mount", "sh", "-c", setting, root, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ["unshare", "--mount", "sh", "-c", setting, root, *call], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )
     try:
         begun = time.monotonic()
-        while subprocess.run(["curl", "-sf", f"http://{address}/readyz"], capture_output=True).returncode != 0:
-            want(process.poll() is None, f"The image's hub ended: {process.stdout.read()[-2000:] if process.poll() is not None else ''}")
-            want(time.monotonic() - begun < 30, "The image's hub does not listen.")
+        while subprocess.run(["curl", "-sf", asked], capture_output=True).returncode != 0:
+            want(process.poll() is None, f"{call[0]} of the image ended: {process.stdout.read()[-2000:] if process.poll() is not None else ''}")
+            want(time.monotonic() - begun < 30, f"{call[0]} of the image does not listen.")
             time.sleep(0.01)
-        yield f"http://{address}", time.monotonic() - begun
+        yield time.monotonic() - begun
         process.terminate()
-        want(process.wait(30) == 0, "The image's hub did not end well.")
+        want(process.wait(30) == 0, f"{call[0]} of the image did not end well.")
     finally:
         process.kill()
         process.wait()
