@@ -1,25 +1,23 @@
 //! The API's description, and the page that shows it.
 
+mod page;
 mod problems;
 mod words;
 
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use axum::Extension;
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderValue, Uri};
+use http::header::CONTENT_TYPE;
 use utoipa::OpenApi as _;
 use utoipa::openapi::schema::{ArrayItems, Schema};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Server};
-use utoipa_swagger_ui::Config;
 
-use crate::http::door::{no_route, redirect};
 use crate::http::problem;
 use crate::legacy;
+pub use page::{docs_file, docs_index, docs_root};
 pub use problems::add_problems;
 pub use words::add_words;
 
@@ -111,42 +109,4 @@ impl Described {
 pub async fn openapi_json(Extension(described): Extension<Described>) -> Response {
     let text = described.0.get().cloned().unwrap_or_default();
     ([(CONTENT_TYPE, "application/json")], text).into_response()
-}
-
-static PAGE: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-    let config = Config::new(["../v1/openapi.json"]).use_base_layout();
-    Arc::new(config.try_it_out_enabled(true).display_request_duration(true))
-});
-
-/// The page lives at `/api/docs/`; its files stand beside it.
-pub async fn docs_root() -> Response {
-    redirect("docs/")
-}
-
-pub async fn docs_index() -> Response {
-    file("").await
-}
-
-pub async fn docs_file(Path(path): Path<String>) -> Response {
-    file(&path).await
-}
-
-async fn file(path: &str) -> Response {
-    let Ok(Some(file)) = utoipa_swagger_ui::serve(path, PAGE.clone()) else {
-        return no_route(Uri::from_static("/api/docs")).await.into_response();
-    };
-    // The page styles itself with inline styles, and shows pictures that it carries itself.
-    let policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-                  object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
-    let mut response = file.bytes.into_owned().into_response();
-    let headers = response.headers_mut();
-    if let Ok(kind) = HeaderValue::from_str(&file.content_type) {
-        headers.insert(CONTENT_TYPE, kind);
-    }
-    if file.gzpipped {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
-    response
 }

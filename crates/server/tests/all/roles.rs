@@ -105,7 +105,7 @@ impl Cast {
             }
             path if path.contains("/catalogue/") => path.replace("{id}", "other"),
             "/api/v1/catalogue pod" => "/api/v1/catalogue".into(),
-            "/api/docs/{file}" => "/api/docs/index.css".into(),
+            "/api/docs/{file}" => "/api/docs/swagger-ui.css".into(),
             path if path.contains("/nodes/") => path.replace("{id}", "n1"),
             path if path.contains("/instances/") => path.replace("{id}", &self.instance),
             path if path.contains("/users/") => path.replace("{id}", &self.victim.id.to_string()),
