@@ -93,7 +93,7 @@ def put(folder, root, name, built, licences, version, environment):
             "org.opencontainers.image.licenses": LICENCE,
         }
         labelled = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
-        surroundings = [part for one in ["MUSTER_DATA_DIR=/data", "HOME=/tmp", "MIMALLOC_PURGE_DELAY=100", *environment] for part in ("--env", one)]
+        surroundings = [part for one in ["MUSTER_DATA_DIR=/data", "HOME=/tmp", "MIMALLOC_PURGE_DELAY=0", *environment] for part in ("--env", one)]
         run(
             "buildah", "config", *labelled, *surroundings, "--user", USER, "--workingdir", "/data", "--port", "8080",
             "--stop-signal", "TERM", "--entrypoint", '["/usr/bin/muster"]', "--cmd", "serve", container,

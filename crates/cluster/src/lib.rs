@@ -74,7 +74,7 @@ pub const NODES: &str = "nodes";
 pub struct Around {
     pub nodes: Vec<NodeView>,
     /// Who else runs there, or waits for a place.
-    pub tenants: Arc<Vec<Tenant>>,
+    pub tenants: Arc<Vec<Arc<Tenant>>>,
     pub daemons: Vec<Daemon>,
     pub budgets: Vec<Budget>,
     /// What is watched, and how fresh it is.

@@ -25,20 +25,21 @@ use crate::{NODES, Now, Sight, Watched};
 /// Pods that hold room or wait for it.
 const LIVING: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
-/// Values made of objects, by the names of these, and all of them together until one changes.
+/// Values made of objects, by the names of these, and all of them together until one changes. They stand in memory once:
+/// there can be ten thousands.
 pub(super) struct Shelf<T> {
     state: Mutex<State<T>>,
 }
 
 struct State<T> {
     /// None: it is there, and nobody asks what it is.
-    things: BTreeMap<String, Option<T>>,
+    things: BTreeMap<String, Option<Arc<T>>>,
     /// What a list told so far.
-    listed: BTreeMap<String, Option<T>>,
-    all: Option<Arc<Vec<T>>>,
+    listed: BTreeMap<String, Option<Arc<T>>>,
+    all: Option<Arc<Vec<Arc<T>>>>,
 }
 
-impl<T: Clone + PartialEq> Shelf<T> {
+impl<T: PartialEq> Shelf<T> {
     fn new() -> Self {
         let (things, listed) = Default::default();
         Self { state: Mutex::new(State { things, listed, all: None }) }
@@ -48,11 +49,11 @@ impl<T: Clone + PartialEq> Shelf<T> {
         self.lock().things.contains_key(name)
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<T> {
+    pub(super) fn get(&self, name: &str) -> Option<Arc<T>> {
         self.lock().things.get(name).cloned().flatten()
     }
 
-    pub(super) fn all(&self) -> Arc<Vec<T>> {
+    pub(super) fn all(&self) -> Arc<Vec<Arc<T>>> {
         let mut state = self.lock();
         let State { things, all, .. } = &mut *state;
         Arc::clone(
@@ -69,20 +70,24 @@ impl<T: Clone + PartialEq> Shelf<T> {
                 false
             }
             Told::Listed(object) => {
-                let thing = read(&object);
+                let thing = read(&object).map(Arc::new);
                 state.listed.insert(key(&object), thing);
                 false
             }
             Told::All(_) => {
                 let things = std::mem::take(&mut state.listed);
                 let changed = state.things != things;
-                state.things = things;
+                if changed {
+                    state.things = things;
+                }
                 changed
             }
             Told::Seen(object) => {
-                let thing = read(&object);
+                let thing = read(&object).map(Arc::new);
                 let changed = state.things.get(&key(&object)) != Some(&thing);
-                state.things.insert(key(&object), thing);
+                if changed {
+                    state.things.insert(key(&object), thing);
+                }
                 changed
             }
             Told::Gone(object) => state.things.remove(&key(&object)).is_some(),
@@ -191,8 +196,8 @@ impl Around {
         crate::Around {
             nodes,
             tenants: self.tenants.all(),
-            daemons: self.daemons.all().to_vec(),
-            budgets: self.budgets.all().to_vec(),
+            daemons: self.daemons.all().iter().map(|it| Daemon::clone(it)).collect(),
+            budgets: self.budgets.all().iter().map(|it| Budget::clone(it)).collect(),
             watches: std::iter::once(pods).chain(eyes.map(Eye::watched)).collect(),
         }
     }

@@ -88,7 +88,7 @@ impl Evictions {
     }
 
     /// The tenants, with what came of asking them to go. Those who are gone are forgotten.
-    pub(super) fn tell(&self, tenants: Arc<Vec<Tenant>>) -> Arc<Vec<Tenant>> {
+    pub(super) fn tell(&self, tenants: Arc<Vec<Arc<Tenant>>>) -> Arc<Vec<Arc<Tenant>>> {
         let mut all = self.lock();
         if all.is_empty() {
             return tenants;
@@ -97,6 +97,7 @@ impl Evictions {
         let mut there = HashMap::new();
         for tenant in &mut told {
             let Some(it) = all.remove(&tenant.id) else { continue };
+            let tenant = Arc::make_mut(tenant);
             match (&it.said, it.lasting) {
                 (Some(words), true) => tenant.stays_because = Some(words.clone()),
                 (words, _) => tenant.refused.clone_from(words),
@@ -129,7 +130,7 @@ impl Inner {
 
     /// The node on which it is, if that is seen to be cordoned as the hub wants it.
     fn node_of(&self, tenant: &TenantId) -> Option<NodeId> {
-        let node = self.around.tenants.get(&tenant.0)?.node?;
+        let node = self.around.tenants.get(&tenant.0)?.node.clone()?;
         let seen = self.around.nodes.get(&node.0)?;
         let is_cordoned = matches!(seen.view.stage, NodeStage::Cordoned { ours: true, .. });
         (is_cordoned && self.cordons.is_wanted(&node)).then_some(node)

@@ -186,7 +186,10 @@ fn budget(name: &str, least: u64) -> Value {
 
 fn tenant(world: &World, name: &str) -> Option<Tenant> {
     let tenants = world.kube.around().tenants;
-    tenants.iter().find(|tenant| tenant.id.0 == format!("default/{name}")).cloned()
+    tenants
+        .iter()
+        .find(|tenant| tenant.id.0 == format!("default/{name}"))
+        .map(|it| Tenant::clone(it))
 }
 
 fn goes(world: &World) -> bool {

@@ -25,7 +25,7 @@ pub struct World {
     /// Who else is on the nodes; who is on one that is not there waits for a place. They are many, and
     /// the same in whatever is asked what would be.
     #[serde(skip_serializing_if = "none")]
-    pub tenants: Arc<Vec<Tenant>>,
+    pub tenants: Arc<Vec<Arc<Tenant>>>,
     /// What each new node runs beside what it is made for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub daemons: Vec<Daemon>,
@@ -37,7 +37,7 @@ pub struct World {
     pub unseen: Option<Unseen>,
 }
 
-fn none(tenants: &Arc<Vec<Tenant>>) -> bool {
+fn none(tenants: &Arc<Vec<Arc<Tenant>>>) -> bool {
     tenants.is_empty()
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::ask::{Ask, Port};
 use super::fit::{Lack, short, suits};
@@ -114,9 +115,9 @@ impl<'w> Rooms<'w> {
     }
 
     /// There are many of them, and room is made for all at once.
-    pub fn put_tenants(&mut self, tenants: &'w [Tenant]) {
-        let mut there: Vec<(usize, &Tenant)> = Vec::with_capacity(tenants.len());
-        there.extend(tenants.iter().filter_map(|it| Some((self.find(it.node.as_ref()?)?, it))));
+    pub fn put_tenants(&mut self, tenants: &'w [Arc<Tenant>]) {
+        let mut there: Vec<(usize, &'w Tenant)> = Vec::with_capacity(tenants.len());
+        there.extend(tenants.iter().filter_map(|it| Some((self.find(it.node.as_ref()?)?, &**it))));
         let mut counts = vec![0; self.nodes.len()];
         for (index, _) in &there {
             counts[*index] += 1;

@@ -388,7 +388,7 @@ impl Cloud {
         }
         let stays = self.draw.between(60, 3000);
         self.later(stays, Next::Goes(tenant.id.clone()));
-        Arc::make_mut(&mut self.world.tenants).push(tenant);
+        Arc::make_mut(&mut self.world.tenants).push(Arc::new(tenant));
     }
 
     fn trouble(&mut self) {

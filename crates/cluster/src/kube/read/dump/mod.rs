@@ -238,7 +238,7 @@ impl Objects {
             if tenant.node.is_none() {
                 said.insert(tenant.id.clone(), self.said(it));
             }
-            all.push(tenant);
+            all.push(Arc::new(tenant));
         }
         let groups = groups::groups(&mut nodes, &status_groups);
         let world = World {

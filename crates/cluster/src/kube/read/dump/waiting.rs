@@ -29,7 +29,8 @@ pub fn settled(world: &World) -> (World, Vec<Waiting>) {
     let has_none = |it: &&Tenant| it.node.as_ref().is_none_or(|node| !there.contains(node));
     // What goes with its node needs no other.
     let moves = |it: &&Tenant| it.node.is_none() || !it.goes_with_node();
-    let mut waits: Vec<&Tenant> = world.tenants.iter().filter(has_none).filter(moves).collect();
+    let all = world.tenants.iter().map(Arc::as_ref);
+    let mut waits: Vec<&Tenant> = all.filter(has_none).filter(moves).collect();
     if waits.is_empty() {
         return (world.clone(), Vec::new());
     }
@@ -53,7 +54,7 @@ pub fn settled(world: &World) -> (World, Vec<Waiting>) {
     let mut tenants = Vec::clone(&world.tenants);
     for tenant in &mut tenants {
         if let Some(node) = places.get(&tenant.id) {
-            tenant.node = Some((*node).clone());
+            Arc::make_mut(tenant).node = Some((*node).clone());
         }
     }
     (World { tenants: Arc::new(tenants), ..world.clone() }, found)
