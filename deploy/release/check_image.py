@@ -69,7 +69,7 @@ def on_base(base, unpacked, work):
 
 
 def shared(root, environment, folder, version, work):
-    """On PostgreSQL, with a model server elsewhere, which is an image too."""
+    """On PostgreSQL, with a model server elsewhere, which is an image too, and with nothing to write to but /tmp."""
     muster = unpack(folder, version, work) / "bin/muster"
     there = work / "elsewhere"
     there.mkdir()
@@ -82,7 +82,7 @@ def shared(root, environment, folder, version, work):
             described.pop(of_pods)
         (there / "model.json").write_text(json.dumps({**described, "address": model}))
         environment = {**environment, **database.environment(), "MUSTER_MODEL_ADDRESSES": model}
-        with serves(root, environment) as (address, took):
+        with serves(root, environment, data="/tmp/hub") as (address, took):
             root_of.does("admin", "create", "root", "--email", "root@example.org", "--password-file", "password", "--data-dir", there / "data")
             root_of.logs_in(address)
             root_of.does("models", "add", "model.json", address=address)
@@ -122,20 +122,21 @@ def environment_of(settled):
 
 
 @contextlib.contextmanager
-def serves(root, environment, *arguments):
+def serves(root, environment, *arguments, data="/data"):
     """The hub of an image, and how long it takes until it is ready."""
     address = f"127.0.0.1:{free_port()}"
-    call = ["/usr/bin/muster", "serve", "--data-dir", "/data", "--listen", address, *arguments]
-    with runs(root, environment, call, f"http://{address}/readyz") as took:
+    call = ["/usr/bin/muster", "serve", "--data-dir", data, "--listen", address, *arguments]
+    with runs(root, environment, call, f"http://{address}/readyz", data) as took:
         yield f"http://{address}", took
 
 
 @contextlib.contextmanager
-def runs(root, environment, call, asked):
-    """A program of an image, as somebody without a name; only /data and /tmp can be written, if they are there."""
+def runs(root, environment, call, asked, data=None):
+    """A program of an image, as somebody without a name; only /tmp can be written, and /data if that is where its data goes."""
+    volume = f'&& mount -t tmpfs tmpfs "$0/data" -o mode=0770,uid={USER} ' if data == "/data" else ""
     setting = (
         'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && mount -t tmpfs tmpfs "$0/tmp" && mount -t proc proc "$0/proc" '
-        f'&& mount --rbind /dev "$0/dev" && if [ -d "$0/data" ]; then mount -t tmpfs tmpfs "$0/data" -o mode=0770,uid={USER}; fi '
+        f'&& mount --rbind /dev "$0/dev" {volume}'
         f'&& cd / && exec chroot --userspec={USER}:0 "$0" "$@"'
     )
     process = subprocess.Popen(
