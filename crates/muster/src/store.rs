@@ -28,6 +28,7 @@ pub fn data_dir(dir: &Path) -> Result<PathBuf, Failure> {
     };
     made.and_then(|()| objects()).and_then(|()| dir.canonicalize()).map_err(|error| {
         Failure::failed(format!("the data folder {} cannot be used: {error}", dir.display()))
+            .advice("The user that runs the hub has to write there. Name another with --data-dir.")
     })
 }
 
