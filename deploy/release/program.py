@@ -46,14 +46,15 @@ def build(version, work, given=None):
 
 
 def compile_it():
-    environment = {**os.environ, **settings(), "PATH": f"{auditable()}:{COMPILERS}/bin:{os.environ['PATH']}"}
+    fixed = always_there()
+    environment = {**os.environ, **settings(), "PATH": f"{fixed}:{COMPILERS}/bin:{os.environ['PATH']}"}
     for ours in ("RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS"):
         environment.pop(ours, None)
     if GLIBC == "machine":
         linked = ["build", "--target", TRIPLE]
     else:
         linked = ["zigbuild", "--target", f"{TRIPLE}.{GLIBC}"]
-        environment["ZIG_GLOBAL_CACHE_DIR"] = str(TARGET / "zig")
+        environment |= {"ZIG_GLOBAL_CACHE_DIR": str(TARGET / "zig"), "ZIG_LIB_DIR": str(fixed / "zig")}
         without_lines(linked, environment)
     # Our own crates get the list of what is linked into them; the others are built as they are.
     run("cargo", "auditable", *linked, "--release", "--locked", "-p", "muster", env=environment)
@@ -81,9 +82,10 @@ def without_lines(linked, environment):
     done.touch()
 
 
-def auditable():
-    """Where cargo-auditable stands: always there. Cargo hashes the path of this wrapper into the names of our own crates, by
-    which functions are ordered."""
+def always_there():
+    """What is called by a path that does not depend on the tree. Cargo hashes that of cargo-auditable into the names of our own
+    crates, by which functions are ordered. Zig makes its parts anew, with debug lines, for each folder that its library stands
+    below."""
     place = Path("/var/tmp/muster-release")
     place.mkdir(mode=0o700, exist_ok=True)
     if place.is_symlink() or place.stat().st_uid != os.getuid():
@@ -91,6 +93,9 @@ def auditable():
     part = place / f".{os.getpid()}"
     shutil.copy2(COMPILERS / "bin/cargo-auditable", part)
     part.rename(place / "cargo-auditable")
+    if GLIBC != "machine":
+        part.symlink_to(next(COMPILERS.glob("lib/python3*/site-packages/ziglang/lib")))
+        part.rename(place / "zig")
     return place
 
 
