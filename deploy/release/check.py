@@ -199,13 +199,16 @@ def verifying(folder, version, public_key):
 
 
 def upgraded(folder, version, before, work):
-    """The databases that the last release left, and its program if there is one."""
-    old = kept.last()
-    if not old:
-        return "nothing was released before"
+    """The databases that each release left, since people leave some out; and the program of the last one if it is given."""
     muster = unpack(folder, version, work) / "bin/muster"
-    said = f"{old['version']}: {upgrade.check(muster, kept.databases_of(old['version']), work)}"
-    return f"{said}; {roll.roll(before.resolve(), muster, work)}" if before else said
+    said = []
+    for old in kept.until(version):
+        place = work / old["version"]
+        place.mkdir()
+        said.append(f"{old['version']}: {upgrade.check(muster, kept.databases_of(old['version']), place)}")
+    if before:
+        said.append(roll.roll(before.resolve(), muster, work))
+    return "; ".join(said) or "nothing was released before"
 
 
 def workflows():

@@ -15,6 +15,11 @@ def last():
     return max(released(), key=lambda one: key(one["version"]), default=None)
 
 
+def until(version):
+    """All releases that are not newer than this one, which is among them once it was made."""
+    return sorted((one for one in released() if key(one["version"]) <= key(version)), key=lambda one: key(one["version"]))
+
+
 def write(version, built, out, to, work):
     """Hashes, settings, API, and both databases as this program leaves them."""
     filled = work / "filled"
