@@ -41,6 +41,12 @@ class Refusals(unittest.TestCase):
         order = ["0.9.9", "0.10.0-rc.1", "0.10.0", "1.0.0-beta.1", "1.0.0", "1.0.10", "1.1.0"]
         self.assertEqual(sorted(reversed(order), key=ready.key), order)
 
+    def test_a_release_is_held_against_all_before_it(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(ready, "RELEASED", Path(folder)):
+            for version in ("0.10.0", "0.2.0", "0.9.0"):
+                (Path(folder) / f"{version}.json").write_text(json.dumps({"version": version}))
+            self.assertEqual([one["version"] for one in kept.until("0.9.0")], ["0.2.0", "0.9.0"])
+
     def test_what_was_released_is_kept(self):
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(ready, "RELEASED", Path(folder)):
             note = Path(folder) / "x.json"
