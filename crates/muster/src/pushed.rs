@@ -8,7 +8,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -30,7 +29,6 @@ use crate::folders::Versions;
 /// one could not be had.
 const LOOK: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(2);
-const GLANCE: Duration = Duration::from_millis(100);
 /// A folder that no version of the catalogue needs goes after this: instances of it may still finish their work.
 const KEPT: Duration = Duration::from_secs(3600);
 
@@ -160,7 +158,7 @@ impl PushedFolders {
     pub async fn keep(self, store: Store, here: watch::Sender<Versions>) {
         let (mut checked, mut unneeded) = (BTreeSet::new(), BTreeMap::new());
         loop {
-            let (mut missing, seen) = (false, store.models());
+            let (mut missing, changed) = (false, store.models_changed());
             let needed = needed(&store);
             for (content, model) in &needed {
                 if !checked.contains(content) {
@@ -181,11 +179,9 @@ impl PushedFolders {
             }
             tell(&store, &here, here_now(&store, &checked));
             self.remove_unneeded(&needed, &mut checked, &mut unneeded);
-            // Only memory is looked at: the catalogue may have been read again.
-            let looked = Instant::now();
-            let pause = if missing { AGAIN } else { LOOK };
-            while looked.elapsed() < pause && (missing || Arc::ptr_eq(&seen, &store.models())) {
-                tokio::time::sleep(GLANCE).await;
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(if missing { AGAIN } else { LOOK }) => {}
             }
         }
     }

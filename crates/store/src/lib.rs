@@ -127,6 +127,7 @@ struct Inner {
     /// Up to which request it was looked whether its objects are there.
     checked: Mutex<uuid::Uuid>,
     models: RwLock<catalogue::Catalogue>,
+    models_changed: Notify,
     /// Folders that were pushed run as pods.
     folders_in_pods: std::sync::atomic::AtomicBool,
     held: watch::Sender<HashMap<ModelId, String>>,

@@ -107,6 +107,7 @@ impl Store {
             committed: tokio::sync::Notify::new(),
             checked: Mutex::default(),
             models: Default::default(),
+            models_changed: Notify::new(),
             held: watch::Sender::default(),
             planned: Default::default(),
             figures: tokio::sync::Mutex::default(),

@@ -106,6 +106,11 @@ impl Store {
         Arc::clone(&self.inner.models.read().unwrap_or_else(PoisonError::into_inner).list)
     }
 
+    /// Ready once [`Store::models`] is another list than when this was called.
+    pub fn models_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.inner.models_changed.notified()
+    }
+
     /// From now on folders that were pushed run as pods.
     pub async fn run_folders_in_pods(&self) -> Result<(), Error> {
         self.inner.folders_in_pods.store(true, Ordering::Relaxed);
@@ -195,6 +200,7 @@ impl Store {
         }
         new.list = Arc::new(list);
         *self.inner.models.write().unwrap_or_else(PoisonError::into_inner) = new;
+        self.inner.models_changed.notify_waiters();
         Ok(())
     }
 }
