@@ -11,6 +11,10 @@ from pathlib import Path
 from .common import COMPILERS, GLIBC, ROOT, Refused, TARGET, TRIPLE, commit, committed_at, read, run
 
 
+# mimalloc says when it was compiled; cargo does not compile it again for another commit.
+TIMELESS = ("-Wno-builtin-macro-redefined", '-D__DATE__="-"', '-D__TIME__="-"')
+
+
 @dataclass
 class Program:
     path: Path  # without symbols
@@ -110,7 +114,7 @@ def settings():
     return {
         # Apart by a character that no path has: folders may have spaces in their names.
         "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(f"--remap-path-prefix={place}={name}" for place, name in places.items()),
-        "CFLAGS": " ".join(shlex.quote(f"-ffile-prefix-map={place}={name}") for place, name in places.items()),
+        "CFLAGS": " ".join(shlex.quote(flag) for flag in (*(f"-ffile-prefix-map={place}={name}" for place, name in places.items()), *TIMELESS)),
         "CC_SHELL_ESCAPED_FLAGS": "1",
         "SOURCE_DATE_EPOCH": str(committed_at()),
         "CARGO_INCREMENTAL": "0",
