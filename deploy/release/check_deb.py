@@ -29,16 +29,16 @@ def deb(package, work):
         setting.write_text(setting.read_text() + "\n# mine\n")
         run(*call, "muster", "config", "--config", "/etc/muster/muster.toml")
         models(root, call)
-        (root / "work").mkdir()
+        (root / "trial").mkdir()
         muster = [*call, "/usr/bin/muster"]
         ready(call)
-        predicts(muster, ADDRESS, root / "work", seen=Path("/work"))
+        predicts(muster, ADDRESS, root / "trial", seen=Path("/trial"))
         first = process(call)
         waited = upgraded_at_work(call, root, "/new.deb")
         want(process(call) != first, "The upgrade did not start the new program.")
         run(*call, "dpkg", "-i", "/old.deb")
         ready(call)
-        predicts(muster, ADDRESS, root / "work", seen=Path("/work"))
+        predicts(muster, ADDRESS, root / "trial", seen=Path("/trial"))
         want("# mine" in setting.read_text(), "An upgrade took back what was configured.")
         run(*call, "dpkg", "--purge", "muster-hub")
         want(not data.exists() and not setting.exists(), "A purge left data or settings.")
@@ -83,10 +83,10 @@ def journal(call):
 
 def upgraded_at_work(call, root, package):
     """An upgrade lets the job end, and who waits for it does not notice."""
-    (root / "work/slow.csv").write_text("input\nab\nabc\nabcd\n")
+    (root / "trial/slow.csv").write_text("input\nab\nabc\nabcd\n")
     begun = time.monotonic()
     waits = subprocess.Popen(
-        [*call, "muster", "--hub", ADDRESS, "run", "slow", "/work/slow.csv", "-o", "/work/lengths.csv"],
+        [*call, "muster", "--hub", ADDRESS, "run", "slow", "/trial/slow.csv", "-o", "/trial/lengths.csv"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )
     while "an instance is ready model.id=slow" not in journal(call):
@@ -95,6 +95,6 @@ def upgraded_at_work(call, root, package):
     run(*call, "dpkg", "-i", package)
     said, _ = waits.communicate(timeout=60)
     want(waits.returncode == 0, f"An upgrade took a job with it:\n{said[-2000:]}")
-    got = (root / "work/lengths.csv").read_text().split()
+    got = (root / "trial/lengths.csv").read_text().split()
     want(got == ["input,length", "ab,2", "abc,3", "abcd,4"], f"The predictions of an upgrade are {got}.")
     return time.monotonic() - begun

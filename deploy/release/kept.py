@@ -12,12 +12,12 @@ from .ready import RELEASED, hashes, key, released, section
 
 def last():
     """The release before this one, if there is one."""
-    return max(released(), key=lambda one: key(one["version"]), default=None)
+    return next(reversed(released()), None)
 
 
 def until(version):
     """All releases that are not newer than this one, which is among them once it was made."""
-    return sorted((one for one in released() if key(one["version"]) <= key(version)), key=lambda one: key(one["version"]))
+    return [one for one in released() if key(one["version"]) <= key(version)]
 
 
 def write(version, built, out, to, work):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from .common import COMPILERS, GLIBC, ROOT, Refused, TARGET, TRIPLE, commit, committed_at, read, run
 
-
 # mimalloc says when it was compiled; cargo does not compile it again for another commit.
 TIMELESS = ("-Wno-builtin-macro-redefined", '-D__DATE__="-"', '-D__TIME__="-"')
 
@@ -87,9 +86,9 @@ def without_lines(linked, environment):
 
 
 def always_there():
-    """What is called by a path that does not depend on the tree. Cargo hashes that of cargo-auditable into the names of our own
-    crates, by which functions are ordered. Zig makes its parts anew, with debug lines, for each folder that its library stands
-    below."""
+    """The folder of what is called by a path that is the same for each tree. Cargo hashes that of cargo-auditable into the names of
+    our own crates, by which functions are ordered. Zig makes its parts again, with debug lines, where it is called from a folder
+    that has its library in it."""
     place = Path("/var/tmp/muster-release")
     place.mkdir(mode=0o700, exist_ok=True)
     if place.is_symlink() or place.stat().st_uid != os.getuid():
@@ -114,7 +113,7 @@ def settings():
     return {
         # Apart by a character that no path has: folders may have spaces in their names.
         "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(f"--remap-path-prefix={place}={name}" for place, name in places.items()),
-        "CFLAGS": " ".join(shlex.quote(flag) for flag in (*(f"-ffile-prefix-map={place}={name}" for place, name in places.items()), *TIMELESS)),
+        "CFLAGS": shlex.join([*(f"-ffile-prefix-map={place}={name}" for place, name in places.items()), *TIMELESS]),
         "CC_SHELL_ESCAPED_FLAGS": "1",
         "SOURCE_DATE_EPOCH": str(committed_at()),
         "CARGO_INCREMENTAL": "0",

@@ -57,7 +57,8 @@ def key(version):
 
 
 def released():
-    return [json.loads(path.read_text()) for path in sorted(RELEASED.glob("*.json"))]
+    """The oldest first."""
+    return sorted((json.loads(path.read_text()) for path in RELEASED.glob("*.json")), key=lambda one: key(one["version"]))
 
 
 def hashes():

@@ -180,7 +180,7 @@ impl PushedFolders {
             tell(&store, &here, here_now(&store, &checked));
             self.remove_unneeded(&needed, &mut checked, &mut unneeded);
             tokio::select! {
-                () = changed => {}
+                () = changed, if !missing => {}
                 () = tokio::time::sleep(if missing { AGAIN } else { LOOK }) => {}
             }
         }
